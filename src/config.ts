@@ -1,0 +1,79 @@
+import { existsSync, readFileSync } from "node:fs";
+import { isAbsolute, normalize } from "node:path";
+import { DEFAULT_HOME, type Instance, instanceOf } from "./model/instance.ts";
+
+/** Settings of one installation; each from the environment, else from `$STATOR_HOME/stator.env`, else the default. */
+export interface Config {
+  readonly instance: Instance;
+  /** Plain HTTP, loopback only. */
+  readonly apiPort: number;
+  /** API, git, rendezvous and exec with a certificate of the installation's own CA. */
+  readonly tlsPort: number;
+  readonly httpPort: number;
+  readonly httpsPort: number;
+  /** `hello` answers to `hello.<domain>`. */
+  readonly domain: string;
+}
+
+export class ConfigError extends Error {}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+export const SETTINGS = [
+  "STATOR_HOME",
+  "STATOR_API_PORT",
+  "STATOR_TLS_PORT",
+  "STATOR_HTTP_PORT",
+  "STATOR_HTTPS_PORT",
+  "STATOR_DOMAIN",
+] as const;
+
+/** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
+export function loadConfig(env: Env = process.env): Config {
+  const home = normalize(env["STATOR_HOME"] ?? DEFAULT_HOME).replace(/(?<=.)\/+$/, "");
+  if (!isAbsolute(home) || home === "/" || !/^[\w./@+-]+$/.test(home)) {
+    throw new ConfigError(`STATOR_HOME=${home}: must be an absolute path of letters, digits and . _ - + @ /`);
+  }
+  const instance = instanceOf(home);
+  const saved = existsSync(instance.paths.settings) ? parseEnvFile(readFileSync(instance.paths.settings, "utf8")) : {};
+  const all: Env = { ...saved, ...env };
+  const config = {
+    instance,
+    apiPort: port(all, "STATOR_API_PORT", 5480),
+    tlsPort: port(all, "STATOR_TLS_PORT", 5443),
+    httpPort: port(all, "STATOR_HTTP_PORT", 80),
+    httpsPort: port(all, "STATOR_HTTPS_PORT", 443),
+    domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
+  };
+  const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
+  if (new Set(ports).size !== ports.length)
+    throw new ConfigError(`two settings name the same port: ${ports.join(", ")}`);
+  return config;
+}
+
+/** `KEY=value` lines; `#` begins a comment line. */
+export function parseEnvFile(text: string): Record<string, string> {
+  const pairs = text
+    .split("\n")
+    .map((line) => /^\s*([A-Z][A-Z0-9_]*)=(.*?)\s*$/.exec(line))
+    .filter((match) => match !== null)
+    .map((match): [string, string] => [match[1] ?? "", match[2] ?? ""]);
+  return Object.fromEntries(pairs);
+}
+
+function port(env: Env, name: string, byDefault: number): number {
+  const text = env[name];
+  if (text === undefined || text === "") return byDefault;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 65_535)
+    throw new ConfigError(`${name}=${text}: must be a port, 1 to 65535`);
+  return value;
+}
+
+function domain(text: string): string {
+  const name = text.toLowerCase();
+  const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+  if (name.length > 200 || !new RegExp(`^${label}(\\.${label})*$`).test(name))
+    throw new ConfigError(`STATOR_DOMAIN=${text}: must be a host name`);
+  return name;
+}

@@ -1,0 +1,126 @@
+import type { Readable, Writable } from "node:stream";
+import type { Instant } from "../lib/clock.ts";
+import type { DynoKind } from "../model/dyno.ts";
+
+/**
+ * What runs dynos, and decides nothing: the same loop drives the local engine (through the host process), Kubernetes and
+ * the simulation. All that others may import of this folder.
+ *
+ * Every call may be repeated, and may fail before or after it took effect; the caller looks again.
+ */
+export interface Engine {
+  /** Every dyno that the engine knows, ended ones included until `remove`. */
+  list(): Promise<readonly ObservedDyno[]>;
+  /**
+   * Starts a dyno once. Repeated with an id that lives or ended: does nothing. With an id that was removed: throws
+   * `gone`. Throws `no_capacity` when the host has no room for it; then nothing was started.
+   */
+  start(spec: DynoSpec): Promise<void>;
+  /** Sends a signal to every process in the dyno (spec 3.3). Does nothing if it has ended. */
+  signal(id: string, signal: DynoSignal): Promise<void>;
+  /** Forgets an ended dyno and frees what it held: disk, address, logs. Kills it first if it lives. */
+  remove(id: string): Promise<void>;
+  /** New size of a dyno's terminal. */
+  resize(id: string, rows: number, columns: number): Promise<void>;
+  /** Standard input of a dyno started with `stdin: true`; ending the stream closes the dyno's standard input. */
+  input(id: string): Promise<Writable>;
+  /** A two-way byte stream with the program in a build dyno (`io: true`), once that has connected. */
+  io(id: string, signal: AbortSignal): Promise<ByteStream>;
+  /** Calls `listener` when something may have changed, with the dyno's id where known. Hints only: any may be lost. */
+  watch(listener: (dynoId: string | undefined) => void): Disposable;
+  /** Calls `listener` with things that belong into the app's log. May be lost while the daemon is down. */
+  notices(listener: (notice: EngineNotice) => void): Disposable;
+
+  /** Whether the image of this slug is there for this app's users. */
+  hasSlug(slug: SlugRef): Promise<boolean>;
+  /** Makes the slug's image from an uncompressed tar of the tree below `/app` (names start `./`). */
+  putSlug(slug: SlugRef, tar: Readable): Promise<void>;
+  /** Frees the images of this slug that no dyno uses. */
+  removeSlug(slug: SlugRef): Promise<void>;
+  /** Frees all that is kept for an app: repository, cache, slugs. Its dynos must have ended. */
+  removeApp(appId: string, uidIndex: number): Promise<void>;
+  /** Processed raw log segments up to (not including) `segment` may go. */
+  trimLog(id: string, segment: number): Promise<void>;
+}
+
+/** A dyno's connection was refused by the network rules; at most one a minute for each dyno and destination. */
+export interface EngineNotice {
+  readonly kind: "refused";
+  readonly dynoId: string;
+  /** `10.0.0.5:5432` */
+  readonly destination: string;
+  readonly protocol: "tcp" | "udp" | "other";
+}
+
+export type DynoSignal = "TERM" | "KILL" | "HUP";
+
+export interface ByteStream {
+  readonly readable: Readable;
+  readonly writable: Writable;
+  close(): void;
+}
+
+/** A slug's tree by digest (hex SHA-256 of its uncompressed tar), for the users of one app. */
+export interface SlugRef {
+  readonly digest: string;
+  readonly uidIndex: number;
+}
+
+/** Everything needed to run one dyno. Ids, names and numbers; never a path, never an option of the runtime. */
+export interface DynoSpec {
+  /** UUID, unique for ever. */
+  readonly id: string;
+  readonly appId: string;
+  /** Which range of user ids: the app's own, never given to another app. */
+  readonly uidIndex: number;
+  readonly kind: DynoKind;
+  /** `web.1`, `run.4711`, `build.17`; unique only among dynos that should live. */
+  readonly name: string;
+  readonly releaseId: string | null;
+  readonly stack: StackName;
+  /** null: an empty `/app`. */
+  readonly slugDigest: string | null;
+  /** Given to bash inside the dyno as one argument (spec 3.1). */
+  readonly command: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** A name of the catalogue. */
+  readonly size: string;
+  /** Expected to accept connections on this port (also set as PORT by the caller). null: not a web dyno. */
+  readonly port: number | null;
+  /** A terminal of this size; null: plain pipes. */
+  readonly terminal: { readonly rows: number; readonly columns: number } | null;
+  /** Whether standard input stays open for `input`. */
+  readonly stdin: boolean;
+  /** Build dynos: the app's repository at `/repo`, its cache at `/cache`, and `/run/stator/io.sock` for `io`. */
+  readonly io: boolean;
+}
+
+export type StackName = "debian-12" | "debian-12-build";
+
+export interface ObservedDyno {
+  readonly id: string;
+  readonly appId: string;
+  readonly kind: DynoKind;
+  readonly name: string;
+  readonly releaseId: string | null;
+  readonly state: ObservedState;
+}
+
+export type ObservedState =
+  /** Being made; its command does not run yet. */
+  | { readonly kind: "creating"; readonly since: Instant }
+  /** Its command runs. `listening`: its port accepted a connection (always false without a port). */
+  | { readonly kind: "running"; readonly since: Instant; readonly listening: boolean; readonly address: string | null }
+  /** Its command has ended; kept until `remove`. `status`: 0 to 255, 128 + signal when killed; null: lost, nobody saw it end. */
+  | { readonly kind: "ended"; readonly at: Instant; readonly status: number | null; readonly outOfMemory: boolean };
+
+export type EngineErrorId = "gone" | "no_capacity" | "invalid" | "not_found" | "unavailable" | "failed";
+
+export class EngineError extends Error {
+  readonly id: EngineErrorId;
+  constructor(id: EngineErrorId, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = "EngineError";
+    this.id = id;
+  }
+}

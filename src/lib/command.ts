@@ -1,0 +1,145 @@
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { basename, isAbsolute } from "node:path";
+import type { Readable, Writable } from "node:stream";
+
+/**
+ * The only place that starts programs on the host: an argument list, never a shell string, an empty environment but for
+ * what is named, and no shell by any name (`docs/decisions/0002-no-shell.md`). Shells run inside dynos only.
+ */
+export interface CommandOptions {
+  /** The whole environment of the program; `PATH` is added. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Text for standard input, or a file descriptor to use as it is. */
+  readonly input?: string | Uint8Array | number;
+  /** Killed with SIGKILL after this long (default 30 s). */
+  readonly timeoutMs?: number;
+  /** Standard output beyond this is an error (default 16 MiB). */
+  readonly outputBytesMax?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CommandResult {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program that ended with a status other than 0, was killed, or could not be started. */
+export class CommandError extends Error {
+  readonly program: string;
+  readonly status: number | null;
+  readonly stderr: string;
+  constructor(program: string, what: string, status: number | null, stderr: string) {
+    super(`${program}: ${what}${stderr === "" ? "" : `: ${stderr.trim().slice(0, 2000)}`}`);
+    this.name = "CommandError";
+    this.program = program;
+    this.status = status;
+    this.stderr = stderr;
+  }
+}
+
+const SHELLS = new Set(["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "busybox"]);
+const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Runs a program to its end. Throws `CommandError` unless it ends with status 0. */
+export async function run(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
+  const child = start(program, args, {
+    ...(options.env && { env: options.env }),
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    stdio: [
+      typeof options.input === "number" ? options.input : options.input === undefined ? "ignore" : "pipe",
+      "pipe",
+      "pipe",
+    ],
+  });
+  if (typeof options.input === "string" || options.input instanceof Uint8Array) {
+    child.stdin?.on("error", () => {}); // it may leave without reading; its status tells
+    child.stdin?.end(options.input);
+  }
+  const limit = options.outputBytesMax ?? 16 * 1024 * 1024;
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 30_000);
+  const abort = () => child.kill("SIGKILL");
+  options.signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const [stdout, stderr, end] = await Promise.all([
+      collect(child.stdout, limit, child),
+      collect(child.stderr, limit, child),
+      ended(child, program),
+    ]);
+    options.signal?.throwIfAborted();
+    if (end.code !== 0) {
+      throw new CommandError(
+        program,
+        end.code === null ? `killed by ${end.signal}` : `status ${end.code}`,
+        end.code,
+        stderr,
+      );
+    }
+    return { stdout, stderr };
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", abort);
+  }
+}
+
+export interface StartOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly stdio?: StdioOptions;
+  /** In a session of its own, so that it outlives us. */
+  readonly detached?: boolean;
+}
+
+/** Starts a program and returns at once; the caller watches it. */
+export function start(program: string, args: readonly string[], options: StartOptions = {}): ChildProcess {
+  refuseShell(program, args);
+  return spawn(program, args, {
+    shell: false,
+    env: { PATH: SEARCH_PATH, ...options.env },
+    cwd: options.cwd ?? "/",
+    stdio: options.stdio ?? "ignore",
+    detached: options.detached ?? false,
+  });
+}
+
+/** What a program's end was; rejects if it never started. */
+export function ended(
+  child: ChildProcess,
+  program: string,
+): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }> {
+  return new Promise((resolve, reject) => {
+    child.once("error", (error: Error) => reject(new CommandError(program, error.message, null, "")));
+    child.once("close", (code, signal) => resolve({ code, signal }));
+  });
+}
+
+/** Throws for a shell, a relative path with a slash, or an argument that cannot be one. */
+export function refuseShell(program: string, args: readonly string[]): void {
+  if (SHELLS.has(basename(program))) throw new Error(`refused: ${program} is a shell; no shell runs on the host`);
+  if (program.includes("/") && !isAbsolute(program)) throw new Error(`refused: ${program} is a relative path`);
+  for (const text of [program, ...args]) {
+    if (text.includes("\0")) throw new Error(`refused: an argument of ${program} holds a NUL`);
+  }
+}
+
+async function collect(stream: Readable | null, limit: number, child: ChildProcess): Promise<string> {
+  if (!stream) return "";
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    const bytes = chunk as Buffer; // a child's pipe without an encoding gives Buffers
+    size += bytes.length;
+    if (size > limit) {
+      child.kill("SIGKILL");
+      throw new Error(`output of more than ${limit} bytes`);
+    }
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+export type { ChildProcess, Readable, Writable };

@@ -1,0 +1,40 @@
+import type { Instant } from "../lib/clock.ts";
+
+export const APP_NAME = /^[a-z][a-z0-9-]{1,28}[a-z0-9]$/;
+/** Process types (spec 1.2). */
+export const PROCESS_TYPE = /^[-\w]{1,128}$/;
+
+export interface App {
+  readonly id: string;
+  readonly name: string;
+  readonly ownerId: string;
+  /** Its range of user ids: `uidBase + uidIndex * 65536`. Never given to another app. */
+  readonly uidIndex: number;
+  readonly maintenance: boolean;
+  readonly stack: string;
+  readonly restartPolicy: RestartPolicyName;
+  /** The release that runs; null before the first. */
+  readonly currentReleaseId: string | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+  readonly releasedAt: Instant | null;
+}
+
+export type RestartPolicyName = "steady" | "heroku";
+
+export interface User {
+  readonly id: string;
+  readonly email: string;
+  readonly name: string | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export interface Domain {
+  readonly id: string;
+  readonly appId: string;
+  readonly hostname: string;
+  readonly kind: "heroku" | "custom";
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}

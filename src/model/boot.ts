@@ -1,0 +1,28 @@
+/**
+ * What runs inside a slug dyno (spec 3.1): init, then bash which sources the profile scripts, then the user's command as
+ * one argument. A failing line of a profile script does not abort the boot. The text is constant; nothing of a user's is
+ * ever glued into it.
+ */
+const BOOT_SCRIPT = `
+for script in /etc/profile.d/*.sh /app/.profile.d/*.sh "$HOME/.profile"; do
+  if [ -r "$script" ]; then . "$script" || true; fi
+done
+unset script
+exec /bin/bash -c "$1"
+`;
+
+/** The argument vector of a dyno that runs `command`. */
+export function bootArguments(command: string): readonly string[] {
+  return ["/usr/bin/tini", "-s", "--", "/bin/bash", "-c", BOOT_SCRIPT, "bash", command];
+}
+
+/** User and group of every process of a dyno, inside its user namespace; the stack's /etc/passwd calls it `dyno`. */
+export const DYNO_UID = 1000;
+
+/** Set in every slug dyno before config vars (spec 4.4). */
+export const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
+  HOME: "/app",
+  PATH: "/usr/local/bin:/usr/bin:/bin",
+  LANG: "C.UTF-8",
+  PS1: "\\[\\033[01;34m\\]\\w\\[\\033[00m\\] \\[\\033[01;32m\\]$ \\[\\033[00m\\]",
+};

@@ -1,0 +1,60 @@
+import type { Instant } from "../lib/clock.ts";
+
+export type DynoKind = "formation" | "run" | "release" | "build";
+
+/** What users are shown of a dyno (spec 1.3); `down` ones are not listed. */
+export type DynoState = "starting" | "up" | "crashed" | "down" | "complete";
+
+/** One start of one process, as the platform remembers it. `name` is reused, `id` never is. */
+export interface DynoRecord {
+  readonly id: string;
+  readonly appId: string;
+  readonly kind: DynoKind;
+  readonly name: string;
+  readonly type: string;
+  readonly releaseId: string;
+  readonly size: string;
+  readonly command: string;
+  readonly state: DynoState;
+  readonly stateSince: Instant;
+  readonly createdAt: Instant;
+  /** Set before the engine is asked to start it, so that it is asked once. */
+  readonly launchedAt: Instant | null;
+  /** Why and since when it is being stopped; SIGKILL follows after the grace. null: it should live. */
+  readonly stopping: { readonly since: Instant; readonly reason: StopReason; readonly killed: boolean } | null;
+  /** Its end, once seen; status null: lost. */
+  readonly exit: { readonly at: Instant; readonly status: number | null } | null;
+  /** One-off dynos only. */
+  readonly oneOff: OneOff | null;
+  readonly port: number | null;
+}
+
+export type StopReason =
+  | "restart"
+  | "scale"
+  | "replaced"
+  | "stop"
+  | "boot-timeout"
+  | "time-to-live"
+  | "disconnected"
+  | "app-destroyed"
+  | "failed-release";
+
+export interface OneOff {
+  readonly attach: boolean;
+  /** Attached, and its client has not connected yet: not to be started; R13 after 30 s (spec 3.9). */
+  readonly awaiting: boolean;
+  readonly terminal: { readonly rows: number; readonly columns: number } | null;
+  /** Environment of the call; kept encrypted by the store. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Seconds; null: 24 h. */
+  readonly timeToLive: number | null;
+  readonly userEmail: string;
+}
+
+/** The number in `web.12`; 0 if there is none. */
+export function ordinalOf(name: string): number {
+  const dot = name.lastIndexOf(".");
+  const ordinal = Number(name.slice(dot + 1));
+  return dot > 0 && Number.isSafeInteger(ordinal) ? ordinal : 0;
+}

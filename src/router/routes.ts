@@ -1,0 +1,31 @@
+/** What the router should do, one app at a time. The host side turns it into HAProxy's configuration and commands. */
+export interface AppRoute {
+  readonly appId: string;
+  /** Host names, lower case, without port; `*.example.com` for a wildcard. */
+  readonly hosts: readonly string[];
+  readonly state: RouteState;
+  /** Web dynos that are up and should get new requests. Addresses are the engine's to know. */
+  readonly dynoIds: readonly string[];
+}
+
+/** What a request meets when no dyno of the app is up (spec 1.3, 6.4). */
+export type RouteState =
+  /** Dynos are up, or starting: hold the request (up to 75 s, then H20). */
+  | "serve"
+  /** Every web dyno has crashed: H10. */
+  | "crashed"
+  /** Scaled to 0: H14. */
+  | "no-web"
+  /** Never deployed: H81. */
+  | "blank"
+  /** Maintenance mode: H80. */
+  | "maintenance";
+
+/** Where routes go: the host process, or a stand-in of the tests. Every call may be repeated. */
+export interface RouteTarget {
+  /** Replaces everything that is known of the app. Resolves once new requests go there. */
+  setRoute(route: AppRoute): Promise<void>;
+  removeRoute(appId: string): Promise<void>;
+  /** The apps that have a route. */
+  listRoutes(): Promise<readonly string[]>;
+}

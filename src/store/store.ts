@@ -1,0 +1,183 @@
+import type { Instant } from "../lib/clock.ts";
+import type { App, Domain, RestartPolicyName, User } from "../model/app.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import type { Formation } from "../model/formation.ts";
+import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
+
+/**
+ * What features ask of storage. A call that has resolved is on disk. Every write is one transaction; `transaction` joins
+ * several. Reads give immutable snapshots. Unknown ids give undefined, or `not_found` where a write needs the row.
+ */
+export interface Store extends AsyncDisposable {
+  readonly users: UserStore;
+  readonly tokens: TokenStore;
+  readonly apps: AppStore;
+  readonly domains: DomainStore;
+  readonly config: ConfigStore;
+  readonly slugs: SlugStore;
+  readonly releases: ReleaseStore;
+  readonly builds: BuildStore;
+  readonly formation: FormationStore;
+  readonly dynos: DynoStore;
+  /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
+  transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
+  /** Calls `listener` after a commit that changed something of an app. */
+  onChange(listener: (appId: string) => void): Disposable;
+}
+
+export interface UserStore {
+  byId(id: string): Promise<User | undefined>;
+  byEmail(email: string): Promise<User | undefined>;
+  /** Makes the user, or gives the one who has that address. */
+  ensure(email: string): Promise<User>;
+}
+
+/** Access tokens (OAuth authorizations). Only a hash is stored; the text is shown once. */
+export interface TokenStore {
+  create(token: NewToken): Promise<{ readonly token: Token; readonly text: string }>;
+  /** The live token with this text; undefined if unknown, expired or revoked. Constant time in the text. */
+  find(text: string): Promise<Token | undefined>;
+  list(userId: string): Promise<readonly Token[]>;
+  byId(id: string): Promise<Token | undefined>;
+  revoke(id: string): Promise<void>;
+}
+
+export interface NewToken {
+  readonly userId: string;
+  readonly description: string;
+  readonly scopes: readonly string[];
+  readonly expiresAt: Instant | null;
+}
+
+export interface Token extends NewToken {
+  readonly id: string;
+  /** First and last characters, the rest starred. */
+  readonly redacted: string;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export interface AppStore {
+  byId(id: string): Promise<App | undefined>;
+  /** By name, or by id. */
+  find(nameOrId: string): Promise<App | undefined>;
+  list(): Promise<readonly App[]>;
+  /**
+   * Makes the app, its uid index, its default domain `<name>.<domain>`, and releases v1 "Initial release" and v2 "Enable
+   * Logplex" (spec 8.2), v2 being current. Throws `invalid_params` when the name is taken or not a name.
+   */
+  create(app: {
+    readonly name: string;
+    readonly ownerId: string;
+    readonly stack: string;
+    readonly domain: string;
+  }): Promise<App>;
+  update(
+    id: string,
+    change: Partial<{
+      name: string;
+      maintenance: boolean;
+      restartPolicy: RestartPolicyName;
+      currentReleaseId: string;
+      releasedAt: Instant;
+    }>,
+  ): Promise<App>;
+  /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
+  remove(id: string): Promise<void>;
+}
+
+export interface DomainStore {
+  list(appId: string): Promise<readonly Domain[]>;
+  add(domain: {
+    readonly appId: string;
+    readonly hostname: string;
+    readonly kind: "heroku" | "custom";
+  }): Promise<Domain>;
+  remove(id: string): Promise<void>;
+}
+
+/** Config vars for the next release. Encrypted at rest. */
+export interface ConfigStore {
+  get(appId: string): Promise<ConfigVars>;
+  /** null deletes. Gives all vars after the change. Throws `invalid_params` past 64 kB or for a bad key (spec 4.5). */
+  change(appId: string, change: Readonly<Record<string, string | null>>): Promise<ConfigVars>;
+  /** Replaces all (rollback, spec 9.6). */
+  replace(appId: string, vars: ConfigVars): Promise<void>;
+}
+
+export interface SlugStore {
+  byId(id: string): Promise<Slug | undefined>;
+  create(slug: Omit<Slug, "id" | "createdAt">): Promise<Slug>;
+}
+
+export interface ReleaseStore {
+  byId(id: string): Promise<Release | undefined>;
+  byVersion(appId: string, version: number): Promise<Release | undefined>;
+  /** Newest first. */
+  list(appId: string): Promise<readonly Release[]>;
+  newest(appId: string): Promise<Release | undefined>;
+  /** The next version, with the app's config vars of this instant. */
+  create(release: {
+    readonly appId: string;
+    readonly slugId: string | null;
+    readonly description: string;
+    readonly userId: string;
+    readonly status: ReleaseStatus;
+  }): Promise<Release>;
+  /** The config vars that the release was made with. */
+  config(id: string): Promise<ConfigVars>;
+  /** `failure` says why, with status failed. */
+  setStatus(id: string, status: ReleaseStatus, failure?: string): Promise<void>;
+}
+
+export interface BuildStore {
+  byId(id: string): Promise<Build | undefined>;
+  list(appId: string): Promise<readonly Build[]>;
+  create(build: { readonly appId: string; readonly userId: string; readonly commit: string | null }): Promise<Build>;
+  update(
+    id: string,
+    change: Partial<Pick<Build, "status" | "slugId" | "releaseId" | "commit" | "buildpackDescription">>,
+  ): Promise<Build>;
+  /** Builds that were pending when the daemon died: nobody works on them any more. */
+  listPending(): Promise<readonly Build[]>;
+}
+
+export interface FormationStore {
+  list(appId: string): Promise<readonly Formation[]>;
+  /**
+   * Brings the types in line with a new release's (spec 5.1): new types start at 0 (web at 1 if the app never had any
+   * formation), vanished ones go.
+   */
+  sync(appId: string, types: readonly string[]): Promise<void>;
+  /** All of the changes or none. Throws `invalid_params` for an unknown type or size, or a quantity out of range. */
+  change(
+    appId: string,
+    changes: readonly {
+      readonly type: string;
+      /** A number, or a signed difference: `{ by: -1 }`. */
+      readonly quantity?: number | { readonly by: number };
+      readonly size?: string;
+    }[],
+  ): Promise<readonly Formation[]>;
+}
+
+export interface DynoStore {
+  byId(id: string): Promise<DynoRecord | undefined>;
+  /** Every record of the app that was not removed, oldest first: those that should live, are stopping, or have crashed. */
+  list(appId: string): Promise<readonly DynoRecord[]>;
+  create(record: DynoRecord): Promise<void>;
+  update(id: string, change: Partial<Omit<DynoRecord, "id" | "appId">>): Promise<void>;
+  remove(id: string): Promise<void>;
+  /** Crashes in a row of each name of the app's formation; kept over restarts of the daemon. */
+  crashes(appId: string): Promise<readonly CrashRecord[]>;
+  setCrashes(appId: string, record: CrashRecord): Promise<void>;
+  /** Forgets the crashes of one name, or of all. */
+  clearCrashes(appId: string, name?: string): Promise<void>;
+}
+
+/** `count` crashes in a row, the latest at `lastAt`. */
+export interface CrashRecord {
+  readonly name: string;
+  readonly count: number;
+  readonly lastAt: Instant;
+}

@@ -1,0 +1,35 @@
+import type { ReleaseStatus } from "../model/release.ts";
+
+/** What the API, builds and one-off dynos ask of the supervisor. All of it survives a restart of the daemon. */
+export interface Supervision {
+  /** Something of the app changed in the store: look soon. */
+  nudge(appId: string): void;
+  /** Restarts formation dynos: all, those of a type, or one by name. Throws `not_found` for a name that is not there. */
+  restart(appId: string, which: Which): Promise<void>;
+  /** Stops dynos, one-off ones too; formation dynos come back (spec 17.9). */
+  stop(appId: string, which: Which): Promise<void>;
+  /** Resolves when the release is no longer pending. */
+  settled(
+    releaseId: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
+  /** Resolves with the dyno's exit status once it has ended (null: lost). */
+  exited(dynoId: string, signal: AbortSignal): Promise<number | null>;
+  /** When the next start of a crashed dyno is due, by name. */
+  nextStarts(appId: string): Promise<Readonly<Record<string, number>>>;
+}
+
+export type Which =
+  | { readonly kind: "all" }
+  | { readonly kind: "type"; readonly type: string }
+  | { readonly kind: "dyno"; readonly name: string };
+
+/** What the supervisor asks of the router: resolves once new requests follow what the store says of the app now. */
+export interface Routing {
+  settle(appId: string): Promise<void>;
+}
+
+/** What the supervisor asks of builds: resolves once the engine has the image of the slug for the app. */
+export interface SlugImages {
+  ensure(slugId: string, uidIndex: number): Promise<void>;
+}
