@@ -39,6 +39,21 @@ export class CommandError extends Error {
 }
 
 const SHELLS = new Set(["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "busybox"]);
+/** Programs that start the program which their arguments name. */
+const WRAPPERS = new Set([
+  "env",
+  "setpriv",
+  "nsenter",
+  "unshare",
+  "setsid",
+  "nohup",
+  "systemd-run",
+  "sudo",
+  "su",
+  "chroot",
+  "timeout",
+  "ip",
+]);
 const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Runs a program to its end. Throws `CommandError` unless it ends with status 0. */
@@ -120,6 +135,10 @@ export function ended(
 /** Throws for a shell, a relative path with a slash, or an argument that cannot be one. */
 export function refuseShell(program: string, args: readonly string[]): void {
   if (SHELLS.has(basename(program))) throw new Error(`refused: ${program} is a shell; no shell runs on the host`);
+  if (WRAPPERS.has(basename(program))) {
+    const shell = args.find((arg) => SHELLS.has(basename(arg)));
+    if (shell !== undefined) throw new Error(`refused: ${shell} is a shell; no shell runs on the host`);
+  }
   if (program.includes("/") && !isAbsolute(program)) throw new Error(`refused: ${program} is a relative path`);
   for (const text of [program, ...args]) {
     if (text.includes("\0")) throw new Error(`refused: an argument of ${program} holds a NUL`);

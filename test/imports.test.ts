@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import { test } from "node:test";
+
+/** Who may import whom (docs/architecture.md). Interface files may be imported by every feature. */
+const root = join(import.meta.dirname, "..", "src");
+const INTERFACES = new Set([
+  "engine/engine.ts",
+  "store/store.ts",
+  "router/routes.ts",
+  "supervisor/supervision.ts",
+  "logs/line.ts",
+  "logs/dyno-logs.ts",
+]);
+const FEATURES = ["supervisor", "router", "logs", "build", "run"];
+const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+function importsOf(): readonly Import[] {
+  return globSync("**/*.ts", { cwd: root })
+    .filter((file) => !file.endsWith(".test.ts") && !file.includes("simulation") && !file.includes("contract"))
+    .flatMap((file) => {
+      const text = readFileSync(join(root, file), "utf8");
+      return [...text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)].map((match) => ({
+        from: file,
+        to: relative(root, normalize(join(root, dirname(file), match[1] ?? ""))),
+      }));
+    });
+}
+
+const folderOf = (file: string) => (file.includes("/") ? (file.split("/")[0] ?? "") : "");
+
+/** Why the import is forbidden; undefined if it is not. */
+function objection({ from, to }: Import): string | undefined {
+  const [here, there] = [folderOf(from), folderOf(to)];
+  if (COMPOSITION.has(from) || here === there) return undefined;
+  if (here === "lib") return "lib imports nothing of ours";
+  if (here === "model") return there === "lib" ? undefined : "model imports only lib";
+  if (there === "model" || there === "lib" || INTERFACES.has(to)) return undefined;
+  if (there === "engine" || there === "store") {
+    return here === "host" || here === "cli" ? undefined : "implementations are for the composition roots and tests";
+  }
+  if (FEATURES.includes(here) && FEATURES.includes(there)) return "features do not import each other";
+  if (FEATURES.includes(here) && (there === "api" || there === "cli" || there === "host"))
+    return "features import downwards only";
+  if (there === "cli") return "nothing imports the command line";
+  return undefined;
+}
+
+test("who may import whom", () => {
+  const wrong = importsOf().flatMap((each) => {
+    const why = objection(each);
+    return why === undefined ? [] : [`${each.from} -> ${each.to}: ${why}`];
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test("only config.ts reads the environment, and only lib reads the clock or chance", () => {
+  const wrong = globSync("**/*.ts", { cwd: root })
+    .filter((file) => !file.endsWith(".test.ts") && !file.startsWith("cli/"))
+    .flatMap((file) => {
+      const text = readFileSync(join(root, file), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+      const env =
+        file !== "config.ts" && file !== "main.ts" && /process\.env/.test(text) ? [`${file}: process.env`] : [];
+      const inLib = file.startsWith("lib/");
+      const time =
+        !inLib && /\bDate\.now\(|\bMath\.random\(|\bset(?:Timeout|Interval)\(/.test(text)
+          ? [`${file}: clock or chance`]
+          : [];
+      return [...env, ...time];
+    });
+  assert.deepEqual(wrong, []);
+});
