@@ -1,0 +1,53 @@
+import type { Files } from "./harness.ts";
+
+/** Small apps that the end-to-end tests push; the stack's own python3 runs them, so that a push takes a second. */
+
+/** Answers with its dyno's name, pid and what it was asked; counts lines into its log; reads bodies whole. */
+export const echo: Files = {
+  Procfile: "web: exec python3 app.py\nworker: exec python3 worker.py\nnever: nosuchcommand --at-all\n",
+  "app.py": `
+import os, signal, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        text = "%s pid=%d bytes=%d path=%s id=%s greeting=%s\\n" % (os.environ["DYNO"], os.getpid(), len(body), self.path, os.environ.get("HEROKU_DYNO_ID", ""), os.environ.get("GREETING", "none"))
+        data = text.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+    do_GET = answer
+    do_POST = answer
+    def log_message(self, *args):
+        pass
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = False
+    request_queue_size = 256
+
+server = Server(("0.0.0.0", int(os.environ["PORT"])), Handler)
+def stop(*args):
+    threading.Thread(target=server.shutdown).start()
+signal.signal(signal.SIGTERM, stop)
+print("listening", flush=True)
+server.serve_forever()
+`,
+  "worker.py": `
+import time
+n = 0
+while True:
+    n += 1
+    print("count %d" % n, flush=True)
+    time.sleep(0.02)
+`,
+};
+
+/** As \`echo\`, but it takes 4 s before it listens. */
+export const slow: Files = {
+  Procfile: "web: sleep 4; exec python3 app.py\n",
+  "app.py": echo["app.py"] ?? "",
+};

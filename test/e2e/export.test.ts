@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { echo } from "./apps.ts";
+import { deployed, eventually, program, statorOk } from "./harness.ts";
+
+test("a release exported as an OCI image is loaded and run by podman, answers, and is the same bytes each time", async () => {
+  await using app = await deployed("export", echo);
+  const folder = mkdtempSync(join(tmpdir(), "stator-export-"));
+  const name = app.name;
+  const storage = [
+    "--root",
+    join(folder, "root"),
+    "--runroot",
+    join(folder, "run"),
+    "--storage-driver",
+    "vfs",
+    "--cgroup-manager",
+    "cgroupfs",
+  ];
+  const podman = (...args: readonly string[]) => program("podman", [...storage, ...args], { timeoutMs: 300_000 });
+  try {
+    const [first, second] = [join(folder, "1.tar"), join(folder, "2.tar")];
+    await statorOk(["releases:export", "v3", "-a", name, "-o", first]);
+    await statorOk(["releases:export", "v3", "-a", name, "-o", second]);
+    assert.equal((await program("cmp", [first, second])).code, 0, "byte for byte the same");
+    const loaded = await podman("load", "-i", first);
+    assert.equal(loaded.code, 0, loaded.stderr);
+    const image = /Loaded image(?:\(s\))?: (\S+)/.exec(loaded.stdout)?.[1];
+    assert.ok(image, loaded.stdout);
+    const port = await freePort();
+    const options = [
+      "-d",
+      "--name",
+      "exported",
+      "--network=host",
+      "--cgroups=disabled",
+      "--ulimit=host",
+      "--runtime=runc",
+    ];
+    const ran = await podman("run", ...options, "-e", `PORT=${port}`, "-e", "DYNO=podman", image);
+    assert.equal(ran.code, 0, ran.stderr);
+    const answered = await eventually("the container answers", async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined);
+      return response?.text();
+    });
+    assert.match(answered, /^podman pid=/);
+  } finally {
+    await podman("rm", "-f", "-t", "2", "exported");
+    await podman("rmi", "-af");
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number }; // a TCP server has one
+      server.close(() => resolve(port));
+    });
+  });
+}
