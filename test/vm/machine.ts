@@ -1,0 +1,185 @@
+import { existsSync, globSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type ChildProcess, ended, run, start } from "../../src/lib/command.ts";
+
+/** A Debian machine with systemd and cgroup v2, emulated by QEMU without KVM; reached by ssh on a forwarded port. */
+export interface Machine extends AsyncDisposable {
+  /** Runs a command line in the machine's own shell (it is the user's side, not the host). */
+  shell(
+    commandLine: string,
+    options?: ShellOptions,
+  ): Promise<{ readonly code: number | null; readonly output: string }>;
+  /** Asks it to reboot and waits until it answers again. */
+  reboot(): Promise<void>;
+}
+
+export interface ShellOptions {
+  readonly input?: string | Uint8Array;
+  readonly timeoutMs?: number;
+  /** Shows the output while it comes. */
+  readonly loud?: boolean;
+}
+
+export const HOST_PACKAGES = ["qemu-system-x86", "mmdebstrap", "e2fsprogs", "openssh-client", "qemu-utils"] as const;
+
+const GUEST_PACKAGES = [
+  "systemd-sysv",
+  "systemd-resolved",
+  "libpam-systemd",
+  "dbus",
+  "udev",
+  "kmod",
+  "linux-image-cloud-amd64",
+  "openssh-server",
+  "ca-certificates",
+  "iproute2",
+  "apt",
+];
+
+/** Makes the disk image in `folder`: nothing of ours in it, but the host's own apt and npm settings and CA. */
+export async function makeImage(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const key = join(folder, "key");
+  if (!existsSync(key)) await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+  const network = join(folder, "wired.network");
+  writeFileSync(network, "[Match]\nName=e*\n[Network]\nDHCP=yes\n");
+  const fstab = join(folder, "fstab");
+  writeFileSync(fstab, "/dev/vda / ext4 defaults,noatime 0 1\n");
+  const tree = join(folder, "tree");
+  const copied = [...globSync("/etc/apt/sources.list.d/*"), ...globSync("/usr/local/share/ca-certificates/*.crt")].map(
+    (path) => `--customize-hook=copy-in ${path} ${path.slice(0, path.lastIndexOf("/"))}`,
+  );
+  const hooks = [
+    '--customize-hook=mkdir -p "$1/root/.ssh" "$1/usr/local/share/ca-certificates"',
+    ...copied,
+    `--customize-hook=upload ${key}.pub /root/.ssh/authorized_keys`,
+    `--customize-hook=upload ${network} /etc/systemd/network/wired.network`,
+    `--customize-hook=upload ${fstab} /etc/fstab`,
+    ...(existsSync("/root/.npmrc") ? ["--customize-hook=upload /root/.npmrc /root/.npmrc"] : []),
+    '--customize-hook=chroot "$1" systemctl enable systemd-networkd systemd-resolved ssh',
+    '--customize-hook=chroot "$1" update-ca-certificates',
+    '--customize-hook=chroot "$1" ssh-keygen -A',
+    '--customize-hook=echo stator-vm > "$1/etc/hostname"',
+    '--customize-hook=chmod 700 "$1/root/.ssh"',
+  ];
+  await run("mmdebstrap", ["--variant=minbase", `--include=${GUEST_PACKAGES.join(",")}`, ...hooks, "bookworm", tree], {
+    timeoutMs: 600_000,
+    env: { HOME: "/root" },
+  });
+  const image = join(folder, "disk.img");
+  await run("mke2fs", ["-q", "-t", "ext4", "-d", tree, image, "16G"], { timeoutMs: 600_000 });
+  const boot = join(tree, "boot");
+  const named = (prefix: string) => join(boot, readdirSync(boot).find((name) => name.startsWith(prefix)) ?? prefix);
+  await run("cp", ["--", named("vmlinuz-"), join(folder, "vmlinuz")]);
+  await run("cp", ["--", named("initrd.img-"), join(folder, "initrd")]);
+  await run("rm", ["-rf", "--one-file-system", "--", tree]);
+}
+
+/** Boots the image of `folder` and resolves once it takes commands. */
+export async function boot(folder: string): Promise<Machine> {
+  const port = await freePort();
+  const qemu = start(
+    "qemu-system-x86_64",
+    [
+      ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "4096", "-nographic", "-no-reboot"].filter(
+        (arg) => arg !== "-no-reboot",
+      ),
+      ...["-kernel", join(folder, "vmlinuz"), "-initrd", join(folder, "initrd")],
+      ...["-append", "root=/dev/vda rw console=ttyS0 quiet"],
+      ...["-drive", `file=${join(folder, "disk.img")},format=raw,if=virtio,cache=unsafe`],
+      ...["-netdev", `user,id=n0,hostfwd=tcp:127.0.0.1:${port}-:22`, "-device", "virtio-net-pci,netdev=n0"],
+      ...["-serial", `file:${join(folder, "console.log")}`, "-monitor", "none", "-display", "none"],
+    ],
+    { stdio: ["ignore", "ignore", "inherit"] },
+  );
+  const machine = new EmulatedMachine(folder, port, qemu);
+  await machine.waitUntilUp();
+  return machine;
+}
+
+class EmulatedMachine implements Machine {
+  readonly #folder: string;
+  readonly #port: number;
+  readonly #qemu: ChildProcess;
+
+  constructor(folder: string, port: number, qemu: ChildProcess) {
+    this.#folder = folder;
+    this.#port = port;
+    this.#qemu = qemu;
+  }
+
+  async shell(commandLine: string, options: ShellOptions = {}): Promise<{ code: number | null; output: string }> {
+    const ssh = start(
+      "ssh",
+      [
+        ...["-i", join(this.#folder, "key"), "-p", String(this.#port), "-o", "StrictHostKeyChecking=no"],
+        ...[
+          "-o",
+          "UserKnownHostsFile=/dev/null",
+          "-o",
+          "LogLevel=ERROR",
+          "-o",
+          "ConnectTimeout=20",
+          "root@127.0.0.1",
+          commandLine,
+        ],
+      ],
+      { stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"] },
+    );
+    let output = "";
+    const take = (chunk: Buffer) => {
+      output += chunk.toString("utf8");
+      if (options.loud) process.stdout.write(chunk);
+    };
+    ssh.stdout?.on("data", take);
+    ssh.stderr?.on("data", take);
+    ssh.stdin?.on("error", () => {}); // its status tells
+    ssh.stdin?.end(options.input);
+    const timer = setTimeout(() => ssh.kill("SIGKILL"), options.timeoutMs ?? 60_000);
+    const { code } = await ended(ssh, "ssh");
+    clearTimeout(timer);
+    return { code, output };
+  }
+
+  async waitUntilUp(): Promise<void> {
+    const until = performance.now() + 240_000;
+    for (;;) {
+      if (this.#qemu.exitCode !== null) throw new Error(`QEMU ended with ${this.#qemu.exitCode}`);
+      const { output } = await this.shell("systemctl is-system-running --wait", { timeoutMs: 90_000 });
+      if (/^(running|degraded)/m.test(output)) return;
+      if (performance.now() > until)
+        throw new Error(`the machine did not come up: see ${this.#folder}/console.log: ${output}`);
+      await pause(2_000);
+    }
+  }
+
+  async reboot(): Promise<void> {
+    const { output: before } = await this.shell("cat /proc/sys/kernel/random/boot_id");
+    await this.shell("systemctl reboot", { timeoutMs: 10_000 });
+    const until = performance.now() + 240_000;
+    for (;;) {
+      const { code, output } = await this.shell("cat /proc/sys/kernel/random/boot_id", { timeoutMs: 25_000 });
+      if (code === 0 && output !== before) break;
+      if (performance.now() > until) throw new Error("the machine did not come back after its reboot");
+      await pause(2_000);
+    }
+    await this.waitUntilUp();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const gone = this.#qemu.exitCode === null ? ended(this.#qemu, "qemu") : Promise.resolve(undefined);
+    this.#qemu.kill("SIGKILL");
+    await gone;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number }; // a TCP server has one
+      server.close(() => resolve(port));
+    });
+  });
+}
