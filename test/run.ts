@@ -45,7 +45,9 @@ async function main(files: readonly string[]): Promise<number> {
     statuses.push(["nothing is left behind", left.length]);
   }
   for (const [title, status] of statuses) process.stdout.write(`${status === 0 ? "ok    " : "FAILED"} ${title}\n`);
-  return statuses.every(([, status]) => status === 0) ? 0 : 1;
+  const failed = statuses.filter(([, status]) => status !== 0).length;
+  process.stdout.write(`${statuses.length - failed} passed, ${failed} failed\n`);
+  return failed === 0 ? 0 : 1;
 }
 
 function complain(text: string): number {
