@@ -50,6 +50,8 @@ export interface OneOff {
   /** Seconds; null: 24 h. */
   readonly timeToLive: number | null;
   readonly userEmail: string;
+  /** Its client has gone (spec 3.9): since when, and how many of the three SIGHUPs were sent; 4: R16 was logged. */
+  readonly disconnected?: { readonly at: Instant; readonly hangups: number };
 }
 
 /** The number in `web.12`; 0 if there is none. */
@@ -57,4 +59,36 @@ export function ordinalOf(name: string): number {
   const dot = name.lastIndexOf(".");
   const ordinal = Number(name.slice(dot + 1));
   return dot > 0 && Number.isSafeInteger(ordinal) ? ordinal : 0;
+}
+
+/** Whether it runs, or is on its way to. */
+export function isLive(record: DynoRecord): boolean {
+  return record.exit === null && record.stopping === null;
+}
+
+/** What `ps` shows: of each name the newest that is neither down nor complete, in the order of the names' numbers. */
+export function shownDynos(records: readonly DynoRecord[]): readonly DynoRecord[] {
+  const newest = new Map<string, DynoRecord>();
+  for (const record of records) {
+    const other = newest.get(record.name);
+    if (record.state === "down" || record.state === "complete") continue;
+    if (other === undefined || record.createdAt >= other.createdAt) newest.set(record.name, record);
+  }
+  return [...newest.values()].sort((a, b) =>
+    a.type < b.type ? -1 : a.type > b.type ? 1 : ordinalOf(a.name) - ordinalOf(b.name),
+  );
+}
+
+/**
+ * The web dynos that get new requests: up and not stopping. Of two with one name the current release's wins, so that a
+ * pending release gets requests only where the current one has nothing up, and all of them once it is current.
+ */
+export function routedDynos(records: readonly DynoRecord[], currentReleaseId: string | null): readonly DynoRecord[] {
+  const byName = new Map<string, DynoRecord>();
+  for (const record of records) {
+    if (record.kind !== "formation" || record.type !== "web" || record.state !== "up" || !isLive(record)) continue;
+    const other = byName.get(record.name);
+    if (other === undefined || other.releaseId !== currentReleaseId) byName.set(record.name, record);
+  }
+  return [...byName.values()];
 }

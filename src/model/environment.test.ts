@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { environmentOf, portOf } from "./environment.ts";
+
+const input = {
+  dyno: { id: "1f0c3c4e-0000-4000-a000-000000000001", name: "web.1" },
+  app: { id: "app-id", name: "hello", defaultDomain: "hello.localhost" },
+  release: { version: 12, createdAt: Date.UTC(2015, 3, 2, 18, 0, 42, 123) },
+  slugCommit: "0f1e2d",
+  config: {},
+};
+
+test("spec 4.4: what every dyno has", () => {
+  const env = environmentOf(input);
+  assert.equal(env["DYNO"], "web.1");
+  assert.equal(env["HOME"], "/app");
+  assert.equal(env["PATH"], "/usr/local/bin:/usr/bin:/bin");
+  assert.equal(env["PORT"], String(portOf(input.dyno.id)));
+  assert.equal(env["HEROKU_APP_ID"], "app-id");
+  assert.equal(env["HEROKU_APP_NAME"], "hello");
+  assert.equal(env["HEROKU_APP_DEFAULT_DOMAIN_NAME"], "hello.localhost");
+  assert.equal(env["HEROKU_DYNO_ID"], input.dyno.id);
+  assert.equal(env["HEROKU_RELEASE_VERSION"], "v12");
+  assert.equal(env["HEROKU_RELEASE_CREATED_AT"], "2015-04-02T18:00:42Z");
+  assert.equal(env["HEROKU_SLUG_COMMIT"], "0f1e2d");
+});
+
+test("spec 3.1: config vars over the defaults, the platform's facts over config vars, the call's over all", () => {
+  const config = { LANG: "de_DE.UTF-8", PORT: "80", DYNO: "root.1", TERM: "dumb" };
+  const env = environmentOf({ ...input, config, call: { TERM: "xterm", COLUMNS: "80" } });
+  assert.equal(env["LANG"], "de_DE.UTF-8");
+  assert.equal(env["PORT"], String(portOf(input.dyno.id)));
+  assert.equal(env["DYNO"], "web.1");
+  assert.equal(env["TERM"], "xterm");
+  assert.equal(env["COLUMNS"], "80");
+});
+
+test("spec 3.2: each start has a port of its own, five digits", () => {
+  const ports = Array.from({ length: 1000 }, (_, index) => portOf(`dyno-${index}`));
+  assert.ok(ports.every((port) => port >= 10_000 && port <= 59_999));
+  assert.ok(new Set(ports).size > 900);
+  assert.equal(portOf("dyno-1"), ports[1]);
+});
