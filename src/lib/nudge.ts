@@ -1,3 +1,5 @@
+import { type Clock, systemClock } from "./clock.ts";
+
 /** A bell that remembers one ring: `wait` returns at once if it rang since the last `wait`. */
 export class Nudge {
   #rung = false;
@@ -9,24 +11,16 @@ export class Nudge {
   }
 
   /** Resolves at the next ring, after `ms`, or on abort; never rejects. */
-  wait(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#rung || signal.aborted) return this.#done(resolve);
-      const timer = setTimeout(finish, ms);
-      const done = () => this.#done(resolve);
-      this.#wake = finish;
-      signal.addEventListener("abort", finish, { once: true });
-      function finish(): void {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", finish);
-        done();
-      }
-    });
-  }
-
-  #done(resolve: () => void): void {
+  async wait(ms: number, signal: AbortSignal, clock: Clock = systemClock): Promise<void> {
+    if (!this.#rung && !signal.aborted) {
+      const done = new AbortController();
+      const end = () => done.abort();
+      this.#wake = end;
+      signal.addEventListener("abort", end, { once: true });
+      await clock.sleep(ms, done.signal).catch(end); // aborted: rung, or the caller's signal
+      signal.removeEventListener("abort", end);
+    }
     this.#rung = false;
     this.#wake = undefined;
-    resolve();
   }
 }
