@@ -1,0 +1,125 @@
+import type { Duplex } from "node:stream";
+import type { ReadStream } from "node:tty";
+import { type Client, errorOf, requester, textOf } from "./client.ts";
+import { encodeFrame, FRAME, FrameReader } from "./frames.ts";
+import { note } from "./output.ts";
+
+/**
+ * Joins this terminal (or pipe) with a one-off dyno that waits for its client, and gives the exit status of its command.
+ * `secret` is the path of the dyno's `attach_url`. Throws when the connection breaks before the end.
+ */
+export async function attach(client: Client, secret: string, terminal: boolean): Promise<number> {
+  const socket = await upgrade(client, `/stator/attach/${secret}`);
+  const restore = terminal ? passTerminal(socket) : passPipe(socket);
+  try {
+    return await readToEnd(socket);
+  } finally {
+    restore();
+    socket.destroy();
+  }
+}
+
+/** The secret in `rendezvous://host:port/SECRET`. Throws if there is none. */
+export function secretOf(attachUrl: string | null): string {
+  const match = /^[a-z]+:\/\/[^/]+\/([^/?#]+)/.exec(attachUrl ?? "");
+  if (match?.[1] === undefined) throw new Error(`the platform gave no attach_url but ${attachUrl}`);
+  return match[1];
+}
+
+function upgrade(client: Client, path: string): Promise<Duplex> {
+  const url = new URL(path, client.platform.url);
+  return new Promise((resolve, reject) => {
+    const outgoing = requester(url)(
+      url,
+      client.requestOptions(url, "GET", { headers: { Connection: "Upgrade", Upgrade: "stator-attach" } }),
+    );
+    outgoing.once("upgrade", (_response, socket, head) => {
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket);
+    });
+    outgoing.once("response", (response) => {
+      textOf(response).then((text) => reject(errorOf(response.statusCode ?? 0, text)), reject);
+    });
+    outgoing.once("error", (error) => reject(client.unreachable(error)));
+    outgoing.end();
+  });
+}
+
+/** Writes output as it comes until the exit frame; waits with reading while standard output is full. */
+function readToEnd(socket: Duplex): Promise<number> {
+  const frames = new FrameReader();
+  return new Promise((resolve, reject) => {
+    socket.on("data", (chunk: Buffer) => {
+      try {
+        for (const { type, body } of frames.push(chunk)) {
+          if (type === FRAME.exit) return resolve(statusOf(body));
+          if (type === FRAME.data && !process.stdout.write(body)) {
+            socket.pause();
+            process.stdout.once("drain", () => socket.resume());
+          }
+        }
+      } catch (error) {
+        reject(error as Error);
+      }
+    });
+    socket.once("error", reject);
+    socket.once("close", () =>
+      reject(new Error("The connection to the dyno was lost; look at its end with `stator logs`.")),
+    );
+  });
+}
+
+function statusOf(body: Buffer): number {
+  const { status } = JSON.parse(body.toString("utf8")) as { readonly status: unknown };
+  return typeof status === "number" ? status : 1;
+}
+
+/** Standard input as it comes, and its end. */
+function passPipe(socket: Duplex): () => void {
+  const { stdin } = process;
+  const pass = (chunk: Buffer) => {
+    if (socket.write(encodeFrame(FRAME.data, chunk))) return;
+    stdin.pause();
+    socket.once("drain", () => stdin.resume());
+  };
+  const end = () => socket.write(encodeFrame(FRAME.endOfInput));
+  stdin.on("data", pass).once("end", end);
+  return () => {
+    stdin.off("data", pass).off("end", end);
+    stdin.destroy();
+  };
+}
+
+const FORCE_KEYS = 4;
+const FORCE_WITHIN_MS = 1000;
+
+/** Keys as they are pressed, Ctrl-C too, and the terminal's size; four Ctrl-C within a second disconnect. */
+function passTerminal(socket: Duplex): () => void {
+  const stdin: ReadStream = process.stdin;
+  const presses: number[] = [];
+  const pass = (chunk: Buffer) => {
+    if (chunk.length === 1 && chunk[0] === 3) {
+      const now = Date.now();
+      presses.push(now);
+      if (now - (presses.at(-FORCE_KEYS) ?? now) < FORCE_WITHIN_MS && presses.length >= FORCE_KEYS) {
+        note("forcing dyno disconnect");
+        socket.destroy();
+        return;
+      }
+    }
+    socket.write(encodeFrame(FRAME.data, chunk));
+  };
+  const resize = () => {
+    const { rows, columns } = process.stdout;
+    socket.write(encodeFrame(FRAME.resize, JSON.stringify({ rows, columns })));
+  };
+  stdin.setRawMode(true);
+  stdin.on("data", pass);
+  process.stdout.on("resize", resize);
+  return () => {
+    stdin.off("data", pass);
+    process.stdout.off("resize", resize);
+    stdin.setRawMode(false);
+    stdin.destroy();
+  };
+}

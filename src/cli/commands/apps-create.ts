@@ -1,0 +1,27 @@
+import type { AppJson } from "../api.ts";
+import { Client } from "../client.ts";
+import { type Input, UsageError } from "../command.ts";
+import { gitUrl, setRemote } from "../git-remote.ts";
+import { action, json, print } from "../output.ts";
+
+export async function run(input: Input): Promise<number> {
+  const client = new Client();
+  const name = input.positionals[0] ?? input.text("app");
+  if (input.positionals.length > 1) throw new UsageError(`Unexpected argument: ${input.positionals[1]}`);
+  const stack = input.text("stack");
+  const region = input.text("region");
+  const body = {
+    ...(name !== undefined && { name }),
+    ...(stack !== undefined && { stack }),
+    ...(region !== undefined && { region }),
+  };
+  const app = await action(
+    `Creating ${name === undefined ? "app" : `⬢ ${name}`}`,
+    () => client.call<AppJson>("POST", "/apps", { body }),
+    (made) => (name === undefined ? `⬢ ${made.name}` : ""),
+  );
+  if (input.has("json")) json(app);
+  else print(`${app.web_url} | ${gitUrl(client.platform, app.name)}`);
+  if (!input.has("no-remote")) await setRemote(client.platform, app.name, input.text("remote"));
+  return 0;
+}

@@ -1,0 +1,15 @@
+import type { AppJson } from "../api.ts";
+import { appOf } from "../app-name.ts";
+import { Client } from "../client.ts";
+import { Input } from "../command.ts";
+import { setRemote } from "../git-remote.ts";
+
+export async function run(input: Input): Promise<number> {
+  const client = new Client();
+  // -r names the remote to make here, not one to look the app up with.
+  const given = input.text("app");
+  const lookup = new Input([], given === undefined ? new Map() : new Map([["app", given]]));
+  const app = await client.get<AppJson>(`/apps/${await appOf(lookup, client.platform)}`);
+  await setRemote(client.platform, app.name, input.text("remote"));
+  return 0;
+}

@@ -1,0 +1,47 @@
+import type { DynoJson } from "../api.ts";
+import { appOf } from "../app-name.ts";
+import { Client } from "../client.ts";
+import { type Input, UsageError } from "../command.ts";
+import { json, print, timeAgo } from "../output.ts";
+
+export async function run(input: Input): Promise<number> {
+  const client = new Client();
+  const app = await appOf(input, client.platform);
+  const all = await client.get<readonly DynoJson[]>(`/apps/${app}/dynos`);
+  const types = input.positionals;
+  const missing = types.filter((type) => !all.some((dyno) => dyno.type === type));
+  if (missing.length > 0) throw new UsageError(`No ${missing.join(", ")} dynos on ⬢ ${app}`, 1);
+  const dynos = all.filter((dyno) => types.length === 0 || types.includes(dyno.type));
+  if (input.has("json")) json(dynos);
+  else if (dynos.length === 0) print(`No dynos on ⬢ ${app}`);
+  else for (const line of format(dynos, new Date())) print(line);
+  return 0;
+}
+
+/** One-off dynos first, then a group for each process type and command (spec 16). */
+export function format(dynos: readonly DynoJson[], now: Date): readonly string[] {
+  const sorted = dynos.toSorted((one, other) => ordinal(one) - ordinal(other));
+  const age = (dyno: DynoJson) => `${dyno.state} ${timeAgo(new Date(dyno.updated_at), now)}`;
+  const oneOff = sorted.filter((dyno) => dyno.type === "run");
+  const lines =
+    oneOff.length === 0
+      ? []
+      : [
+          `=== run: one-off processes (${oneOff.length})`,
+          "",
+          ...oneOff.map((dyno) => `${dyno.name} (${dyno.size}): ${age(dyno)}: ${dyno.command}`),
+          "",
+        ];
+  const groups = Map.groupBy(
+    sorted.filter((dyno) => dyno.type !== "run"),
+    (dyno) => `${dyno.type} (${dyno.size}): ${dyno.command}`,
+  );
+  for (const [title, members] of [...groups].toSorted(([one], [other]) => (one < other ? -1 : 1))) {
+    lines.push(`=== ${title} (${members.length})`, "", ...members.map((dyno) => `${dyno.name}: ${age(dyno)}`), "");
+  }
+  return lines;
+}
+
+function ordinal(dyno: DynoJson): number {
+  return Number(dyno.name.slice(dyno.name.lastIndexOf(".") + 1)) || 0;
+}

@@ -1,0 +1,21 @@
+import { loadConfig } from "../../config.ts";
+import { createToken } from "../admin.ts";
+import { type Input, UsageError } from "../command.ts";
+import { print } from "../output.ts";
+import { choosePlatform } from "../platform.ts";
+
+export async function run(input: Input): Promise<number> {
+  const platform = choosePlatform();
+  const email = input.text("email");
+  if (!input.has("new") && email === undefined) {
+    if (platform.token === undefined)
+      throw new UsageError("You have no token yet. On the platform's machine, `sudo stator token --new` makes one.", 1);
+    print(platform.token);
+    return 0;
+  }
+  if (process.getuid?.() !== 0) throw new UsageError("Only root makes tokens: sudo stator token --new", 1);
+  const description = input.text("description") ?? "made by stator token";
+  const made = await createToken(loadConfig().instance, { description, ...(email !== undefined && { email }) });
+  print(made.token);
+  return 0;
+}

@@ -1,0 +1,87 @@
+/** Data goes to standard output, what is being done to standard error, as people's scripts expect (platform-api 4). */
+export function print(line = ""): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+export function warn(line: string): void {
+  note(` ›   Warning: ${line}`);
+}
+
+/** `Doing X... done` on standard error; `work` may give what follows `done`. */
+export async function action<T>(what: string, work: () => Promise<T>, suffix?: (value: T) => string): Promise<T> {
+  process.stderr.write(`${what}... `);
+  try {
+    const value = await work();
+    const more = suffix?.(value) ?? "";
+    process.stderr.write(`done${more === "" ? "" : `, ${more}`}\n`);
+    return value;
+  } catch (error) {
+    process.stderr.write("!\n");
+    throw error;
+  }
+}
+
+export function json(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+/** Rows with columns of equal width, two blanks between; the last column is as long as it likes. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** `KEY: value` with the values below each other. */
+export function keyed(pairs: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(0, ...pairs.map(([key]) => key.length)) + 1;
+  return pairs.map(([key, value]) => `${`${key}:`.padEnd(width)} ${value}`);
+}
+
+/** One word for a POSIX shell, whatever it holds. */
+export function shellQuote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** `2023/03/02 15:56:13 -0400 (~ 6m ago)`: seconds below 60, minutes below 60, hours below 25, else the date alone (spec 16). */
+export function timeAgo(at: Date, now: Date): string {
+  const seconds = Math.max(0, Math.floor((now.getTime() - at.getTime()) / 1000));
+  const age =
+    seconds < 60
+      ? `${seconds}s`
+      : seconds < 3600
+        ? `${Math.floor(seconds / 60)}m`
+        : seconds < 25 * 3600
+          ? `${Math.floor(seconds / 3600)}h`
+          : undefined;
+  return age === undefined ? dateTime(at) : `${dateTime(at)} (~ ${age} ago)`;
+}
+
+/** `2023/03/02 15:56:13 -0400`, in the time zone of the person. */
+export function dateTime(at: Date): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const offset = -at.getTimezoneOffset();
+  const zone = `${offset < 0 ? "-" : "+"}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`;
+  const date = `${at.getFullYear()}/${two(at.getMonth() + 1)}/${two(at.getDate())}`;
+  return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())} ${zone}`;
+}
+
+/** `12 B`, `3 KB`, `4 MB`, as `apps:info` shows sizes. */
+export function fileSize(bytes: number | null): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let size = bytes ?? 0;
+  let unit = 0;
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit++;
+  }
+  return `${Math.round(size)} ${units[unit]}`;
+}
