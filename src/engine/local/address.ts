@@ -1,0 +1,96 @@
+/**
+ * Addresses of dynos: one /16 out of 10/8 for each instance, and in it one address for each index. Pure.
+ *
+ *     10.R.0.1                     the host, as dynos see it: gateway, router, name server
+ *     10.R.0.2   .. 10.R.239.254   dynos
+ *     10.R.240.1 .. 10.R.255.254   build dynos, so that rules can tell them by prefix
+ */
+export interface AddressRange {
+  /** The second octet. */
+  readonly octet: number;
+}
+
+/** A block of IPv4 addresses. */
+export interface Block {
+  readonly base: number;
+  readonly prefix: number;
+}
+
+const GATEWAY_INDEX = 1;
+const FIRST_DYNO = 2;
+const FIRST_BUILD = 0xf000;
+const END = 0xffff;
+
+export const rangeBlock = ({ octet }: AddressRange): string => `10.${octet}.0.0/16`;
+export const buildBlock = ({ octet }: AddressRange): string => `10.${octet}.240.0/20`;
+export const gatewayOf = (range: AddressRange): string => addressOf(range, GATEWAY_INDEX);
+export const addressOf = ({ octet }: AddressRange, index: number): string =>
+  `10.${octet}.${index >> 8}.${index & 0xff}`;
+
+/** The index whose address this is; undefined for addresses that no dyno can have. */
+export function indexOf({ octet }: AddressRange, address: string): number | undefined {
+  const base = parseAddress(address);
+  if (base === undefined || base >>> 16 !== ((10 << 8) | octet)) return undefined;
+  const index = base & 0xffff;
+  return isUsable(index) ? index : undefined;
+}
+
+/** Whether the index belongs to build dynos. */
+export const isBuildIndex = (index: number): boolean => index >= FIRST_BUILD;
+
+/**
+ * The next index after `last` that is not in use, round and round, so that an address rests as long as possible before
+ * its next dyno: connections of the last one are forgotten by then. undefined: all are in use.
+ */
+export function nextIndex(last: number, build: boolean, inUse: { has(index: number): boolean }): number | undefined {
+  const [first, end] = build ? [FIRST_BUILD, END] : [FIRST_DYNO, FIRST_BUILD];
+  const count = end - first;
+  const from = last >= first && last < end ? last - first + 1 : 0;
+  for (let step = 0; step < count; step++) {
+    const index = first + ((from + step) % count);
+    if (isUsable(index) && !inUse.has(index)) return index;
+  }
+  return undefined;
+}
+
+/** The range to use: the remembered one if it is free, else the first free one from a start that the id gives. */
+export function chooseRange(
+  id: string,
+  remembered: AddressRange | undefined,
+  taken: readonly Block[],
+): AddressRange | undefined {
+  const start = Number.parseInt(id, 16) % 256;
+  const octets = Array.from({ length: 256 }, (_, step) => (start + step) % 256);
+  const candidates = remembered ? [remembered.octet, ...octets] : octets;
+  const octet = candidates.find((each) => !taken.some((block) => overlap(blockOf({ octet: each }), block)));
+  return octet === undefined ? undefined : { octet };
+}
+
+/** Parses `10.0.0.0/8`, `10.1.2.3`; undefined for anything else (`default` among it). */
+export function parseBlock(text: string): Block | undefined {
+  const [address = "", length, ...rest] = text.split("/");
+  const base = parseAddress(address);
+  const prefix = length === undefined ? 32 : /^\d{1,2}$/.test(length) ? Number(length) : 33;
+  return base === undefined || prefix > 32 || rest.length > 0 ? undefined : { base, prefix };
+}
+
+/** Whether two blocks share an address. The default route (prefix 0) overlaps with nothing: it is no claim. */
+export function overlap(one: Block, other: Block): boolean {
+  const prefix = Math.min(one.prefix, other.prefix);
+  if (prefix === 0) return false;
+  const shift = 32 - prefix;
+  return one.base >>> shift === other.base >>> shift;
+}
+
+const blockOf = ({ octet }: AddressRange): Block => ({ base: ((10 << 24) | (octet << 16)) >>> 0, prefix: 16 });
+
+function isUsable(index: number): boolean {
+  const last = index & 0xff; // .0 and .255 work, but too much software takes them for networks and broadcasts
+  return index >= FIRST_DYNO && index < END && last !== 0 && last !== 0xff;
+}
+
+function parseAddress(text: string): number | undefined {
+  const octets = text.split(".");
+  if (octets.length !== 4 || !octets.every((octet) => /^\d{1,3}$/.test(octet) && Number(octet) < 256)) return undefined;
+  return octets.reduce((value, octet) => ((value << 8) | Number(octet)) >>> 0, 0);
+}

@@ -1,0 +1,253 @@
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { Nudge } from "../../lib/nudge.ts";
+import { EngineError } from "../engine.ts";
+import { isBuildIndex, nextIndex } from "./address.ts";
+import { indexOfName, type Layout, nameOf, netnsOf, renderInner, renderOuter, renderRemoval } from "./network-batch.ts";
+import { ipBatch, nftFileInside } from "./network-commands.ts";
+
+export const NETNS_FOLDER = "/run/netns";
+export const INTERFACES_FOLDER = "/sys/class/net";
+
+export interface NamespaceOptions {
+  readonly layout: Layout;
+  /** Kept ready for dynos; one more is kept for build dynos. */
+  readonly poolSize: number;
+  /** On tmpfs: one file for each namespace that is ready and was never given away. */
+  readonly folder: string;
+  /** Loaded inside each namespace; undefined: none needed. */
+  readonly innerRules: string | undefined;
+  /** Called with each new interface before it is given away. */
+  readonly prepare: (device: string) => Promise<void>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+type Purpose = "dyno" | "build";
+const PURPOSES: readonly Purpose[] = ["dyno", "build"];
+const BATCH_MAX = 8;
+/** How long the living are waited for before what was found is looked at. */
+const ADOPTION_MS = 10_000;
+
+interface Waiter {
+  readonly resolve: (index: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Namespaces ready to be given away, each once; made in the background, destroyed in batches. */
+export class NamespacePool implements AsyncDisposable {
+  readonly #options: NamespaceOptions;
+  /** Every index that something on the host has, or will have in a moment. */
+  readonly #inUse = new Set<number>();
+  /** There when we came, neither adopted nor looked at yet. */
+  readonly #found = new Set<number>();
+  readonly #ready: Record<Purpose, number[]> = { dyno: [], build: [] };
+  readonly #waiters: Record<Purpose, Waiter[]> = { dyno: [], build: [] };
+  readonly #last: Record<Purpose, number> = { dyno: 0, build: 0 };
+  readonly #bell = new Nudge();
+  readonly #stop = new AbortController();
+  readonly #doomed = new Set<number>();
+  #removal: Promise<void> | undefined;
+  #settled: Promise<void> | undefined;
+  readonly #filling: Promise<void>;
+
+  static async open(options: NamespaceOptions): Promise<NamespacePool> {
+    await mkdir(options.folder, { recursive: true, mode: 0o700 });
+    if (options.innerRules !== undefined) await writeFile(innerFile(options), options.innerRules, { mode: 0o600 });
+    return new NamespacePool(options, await existing(options.layout));
+  }
+
+  private constructor(options: NamespaceOptions, found: ReadonlySet<number>) {
+    this.#options = options;
+    for (const index of found) {
+      this.#inUse.add(index);
+      this.#found.add(index);
+    }
+    for (const index of found) this.#last[purposeOf(index)] = Math.max(this.#last[purposeOf(index)], index);
+    this.#filling = this.#fill();
+  }
+
+  /** Every index in use, for what has to be done to all. */
+  get indexes(): readonly number[] {
+    return [...this.#inUse];
+  }
+
+  async take(purpose: Purpose): Promise<number> {
+    this.#bell.ring();
+    await this.#settle();
+    const index = this.#ready[purpose].shift() ?? (await this.#wait(purpose));
+    await rm(this.#marker(index), { force: true });
+    this.#bell.ring();
+    return index;
+  }
+
+  adopt(index: number): void {
+    this.#found.delete(index);
+    this.#inUse.add(index);
+  }
+
+  async release(index: number): Promise<void> {
+    if (!this.#inUse.has(index)) return;
+    await rm(this.#marker(index), { force: true });
+    this.#doomed.add(index);
+    while (this.#doomed.has(index)) {
+      this.#removal ??= this.#remove([...this.#doomed]).finally(() => {
+        this.#removal = undefined;
+      });
+      await this.#removal;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#filling;
+    await this.#removal?.catch(() => {}); // told to whoever released
+    for (const purpose of PURPOSES)
+      this.#reject(purpose, new EngineError("unavailable", "The network is shutting down."));
+  }
+
+  /** Once, when the first namespace is asked for: what was found and not adopted is reused if it was never given away. */
+  #settle(): Promise<void> {
+    this.#settled ??= (async () => {
+      const found = [...this.#found];
+      this.#found.clear();
+      const fit = await Promise.all(found.map((index) => this.#isFit(index)));
+      const unfit: number[] = [];
+      found.forEach((index, at) => {
+        if (fit[at] === true) this.#ready[purposeOf(index)].push(index);
+        else unfit.push(index);
+      });
+      await Promise.all(unfit.map((index) => this.release(index)));
+      this.#bell.ring();
+    })();
+    return this.#settled;
+  }
+
+  async #isFit(index: number): Promise<boolean> {
+    const made = await readFile(this.#marker(index), "utf8").catch(() => undefined);
+    return made === fingerprint(this.#options);
+  }
+
+  #wait(purpose: Purpose): Promise<number> {
+    if (this.#stop.signal.aborted) throw new EngineError("unavailable", "The network is shutting down.");
+    return new Promise((resolve, reject) => {
+      this.#waiters[purpose].push({ resolve, reject });
+      this.#bell.ring();
+    });
+  }
+
+  async #fill(): Promise<void> {
+    const { signal } = this.#stop;
+    if (this.#found.size > 0) await this.#bell.wait(ADOPTION_MS, signal); // rung by the first `take`
+    await this.#settle();
+    while (!signal.aborted) {
+      const missing = PURPOSES.filter((purpose) => this.#missing(purpose) > 0);
+      if (missing.length === 0) await this.#bell.wait(60_000, signal);
+      for (const purpose of missing) await this.#make(purpose, Math.min(this.#missing(purpose), BATCH_MAX));
+    }
+  }
+
+  #missing(purpose: Purpose): number {
+    const wanted = purpose === "dyno" ? this.#options.poolSize : Math.min(1, this.#options.poolSize);
+    return Math.max(0, this.#waiters[purpose].length + wanted - this.#ready[purpose].length);
+  }
+
+  async #make(purpose: Purpose, count: number): Promise<void> {
+    const unfinished = new Set(this.#allocate(purpose, count));
+    try {
+      if (unfinished.size === 0) throw new EngineError("no_capacity", `Every address for ${purpose}s is in use.`);
+      await ipBatch([...unfinished].map((index) => renderOuter(this.#options.layout, index)).join(""));
+      for (const index of unfinished) {
+        await this.#finish(index);
+        unfinished.delete(index);
+        this.#give(purpose, index);
+      }
+    } catch (error) {
+      this.#options.logger.error("network.pool_failed", { purpose, count, error });
+      const failure = new EngineError("unavailable", "No network could be made for the dyno.", error);
+      this.#reject(purpose, error instanceof EngineError ? error : failure);
+      await Promise.allSettled([...unfinished].map((index) => this.release(index)));
+      await this.#options.clock.sleep(1000, this.#stop.signal).catch(() => {}); // aborted: the loop sees it
+    }
+  }
+
+  #allocate(purpose: Purpose, count: number): readonly number[] {
+    const indexes: number[] = [];
+    for (let at = 0; at < count; at++) {
+      const index = nextIndex(this.#last[purpose], purpose === "build", this.#inUse);
+      if (index === undefined) break;
+      this.#inUse.add(index);
+      this.#last[purpose] = index;
+      indexes.push(index);
+    }
+    return indexes;
+  }
+
+  /** The half inside the namespace, then the mark that it is whole. */
+  async #finish(index: number): Promise<void> {
+    const { layout, innerRules, prepare } = this.#options;
+    await prepare(nameOf(layout, index));
+    await ipBatch(renderInner(layout, index), { netns: netnsOf(layout, index) });
+    if (innerRules !== undefined)
+      await nftFileInside(join(NETNS_FOLDER, netnsOf(layout, index)), innerFile(this.#options));
+    await writeFile(this.#marker(index), fingerprint(this.#options));
+  }
+
+  #give(purpose: Purpose, index: number): void {
+    const waiter = this.#waiters[purpose].shift();
+    if (waiter) waiter.resolve(index);
+    else this.#ready[purpose].push(index);
+  }
+
+  #reject(purpose: Purpose, error: unknown): void {
+    for (const waiter of this.#waiters[purpose].splice(0)) waiter.reject(error);
+  }
+
+  async #remove(indexes: readonly number[]): Promise<void> {
+    const { layout, logger } = this.#options;
+    await destroy(layout, indexes);
+    const left = await existing(layout);
+    const stuck = indexes.filter((index) => left.has(index));
+    for (const index of indexes) this.#doomed.delete(index);
+    for (const index of indexes) if (!left.has(index)) this.#inUse.delete(index);
+    if (stuck.length > 0) {
+      logger.error("network.release_failed", { indexes: stuck });
+      throw new EngineError("failed", `The networks ${stuck.join(", ")} could not be removed.`);
+    }
+  }
+
+  #marker(index: number): string {
+    return join(this.#options.folder, String(index));
+  }
+}
+
+/** Removes namespaces and interfaces; those that are not there are passed over. */
+export async function destroy(
+  layout: Pick<Layout, "netnsPrefix" | "interfacePrefix">,
+  indexes: readonly number[],
+): Promise<void> {
+  if (indexes.length === 0) return;
+  // It fails when one of the two is missing already; what matters is what is left, and the caller looks.
+  await ipBatch(renderRemoval(layout, indexes), { force: true }).catch(() => {});
+}
+
+/** Indexes that have a namespace or an interface on this host. */
+export async function existing(layout: Pick<Layout, "netnsPrefix" | "interfacePrefix">): Promise<ReadonlySet<number>> {
+  const [namespaces, interfaces] = await Promise.all([
+    readdir(NETNS_FOLDER).catch(() => []),
+    readdir(INTERFACES_FOLDER),
+  ]);
+  return new Set(
+    [
+      ...namespaces.map((name) => indexOfName(layout.netnsPrefix, name)),
+      ...interfaces.map((name) => indexOfName(layout.interfacePrefix, name)),
+    ].filter((index) => index !== undefined),
+  );
+}
+
+/** A namespace made with other settings is not reused. */
+const fingerprint = ({ layout, innerRules }: NamespaceOptions): string => JSON.stringify({ layout, innerRules });
+const innerFile = ({ folder }: NamespaceOptions): string => join(folder, "inner.nft");
+const purposeOf = (index: number): Purpose => (isBuildIndex(index) ? "build" : "dyno");

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseRefusals, type Rules, renderTable } from "./nft.ts";
+
+const rules: Rules = {
+  table: "stator_abcdef",
+  interfacePrefix: "stabcdef-",
+  range: { octet: 9 },
+  routerPorts: [80, 443],
+  routerUid: 998,
+  proberUid: 0,
+  resolver: "192.168.1.1",
+  buildAllow: [],
+  connectionsMax: 100,
+};
+
+test("the table replaces the old one in one transaction", () => {
+  assert.match(
+    renderTable(rules),
+    /^\s*table inet stator_abcdef\ndelete table inet stator_abcdef\ntable inet stator_abcdef \{/,
+  );
+});
+
+test("without a resolver no port 53 leads anywhere", () => {
+  assert.match(renderTable(rules), /dnat ip to 192\.168\.1\.1/);
+  assert.doesNotMatch(renderTable({ ...rules, resolver: undefined }), /dnat ip/);
+});
+
+test("addresses for build dynos are elements of a set", () => {
+  const text = renderTable({ ...rules, buildAllow: [{ address: "10.1.1.1", port: 3128 }] });
+  assert.match(text, /set build_allow .*elements = \{ 10\.1\.1\.1 \. 3128 \};/);
+});
+
+test("refusals are read out of nft's JSON; what is not a dyno's is passed over", () => {
+  const element = (...concat: readonly unknown[]) => ({ elem: { val: { concat }, timeout: 60, expires: 59 } });
+  const json = JSON.stringify({
+    nftables: [
+      { metainfo: { version: "1.0.6" } },
+      {
+        set: {
+          name: "refused",
+          elem: [
+            element("10.9.0.5", "tcp", "192.168.7.7", 5432),
+            element("10.9.0.6", "udp", "10.0.0.1", 53),
+            element("10.9.0.6", "icmp", "10.0.0.1", 0),
+            element("10.8.0.6", "tcp", "10.0.0.1", 1),
+            "odd",
+          ],
+        },
+      },
+    ],
+  });
+  assert.deepEqual(parseRefusals(json, { octet: 9 }), [
+    { index: 5, destination: "192.168.7.7:5432", protocol: "tcp" },
+    { index: 6, destination: "10.0.0.1:53", protocol: "udp" },
+    { index: 6, destination: "10.0.0.1", protocol: "other" },
+  ]);
+  assert.deepEqual(parseRefusals('{"nftables":[{"set":{"name":"refused"}}]}', { octet: 9 }), []);
+});

@@ -1,0 +1,182 @@
+import { type AddressRange, buildBlock, gatewayOf, indexOf, rangeBlock } from "./address.ts";
+
+/** Everything that the rules depend on. The rules' number does not grow with dynos (architecture, decision 5). */
+export interface Rules {
+  readonly table: string;
+  /** Every interface whose name starts so leads to a dyno of ours. */
+  readonly interfacePrefix: string;
+  readonly range: AddressRange;
+  /** Ports of the router, which dynos may connect to so that an app can call another by its URL. */
+  readonly routerPorts: readonly number[];
+  readonly routerUid: number;
+  /** Users who may open connections to dynos, besides the router. */
+  readonly proberUid: number;
+  /** Where the gateway's port 53 leads; undefined: names do not resolve in dynos. */
+  readonly resolver: string | undefined;
+  /** Private addresses and ports that build dynos may connect to: registry and proxy. */
+  readonly buildAllow: readonly AllowedTarget[];
+  /** Connections that one dyno may hold open through the host. */
+  readonly connectionsMax: number;
+}
+
+export interface AllowedTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** All that is not the internet: private, shared, link-local, loopback, documentation, benchmarking, multicast, reserved. */
+const NOT_INTERNET = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.0.2.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+  "224.0.0.0/3",
+];
+
+/**
+ * The whole table as one transaction that replaces the old one. Every value in it is ours or was parsed (addresses, numbers);
+ * no text of a user's.
+ */
+export function renderTable(rules: Rules): string {
+  const dyno = `"${rules.interfacePrefix}*"`;
+  const gateway = gatewayOf(rules.range);
+  return `
+table inet ${rules.table}
+delete table inet ${rules.table}
+table inet ${rules.table} {
+  set not_internet { type ipv4_addr; flags interval; elements = { ${NOT_INTERNET.join(", ")} }; }
+  set build_allow { type ipv4_addr . inet_service; ${elements(rules.buildAllow.map((each) => `${each.address} . ${each.port}`))} }
+  set refused { type ipv4_addr . inet_proto . ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
+  set refused_rate { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
+  set connections { type ipv4_addr; flags dynamic; size 65536; }
+
+  chain spoofed {
+    type filter hook prerouting priority -300;
+    iifname != ${dyno} accept
+    meta nfproto ipv6 drop
+    fib saddr . iif oif missing drop
+    ip saddr != ${rangeBlock(rules.range)} drop
+    ip daddr 127.0.0.0/8 drop
+  }
+  chain count {
+    type filter hook prerouting priority -150;
+    iifname ${dyno} ct state new add @connections { ip saddr ct count over ${rules.connectionsMax} } drop
+  }
+  chain translate {
+    type nat hook prerouting priority -100;
+    ${rules.resolver === undefined ? "" : `iifname ${dyno} ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 dnat ip to ${rules.resolver}`}
+  }
+  chain to_stub {
+    type nat hook input priority 100;
+    iifname ${dyno} ip daddr 127.0.0.0/8 snat ip to 127.0.0.1
+  }
+  chain to_internet {
+    type nat hook postrouting priority 100;
+    ip saddr ${rangeBlock(rules.range)} oifname != ${dyno} masquerade
+  }
+
+  chain to_host {
+    type filter hook input priority 0;
+    iifname != ${dyno} accept
+    ct state established,related accept
+    tcp dport { ${rules.routerPorts.join(", ")} } accept
+    ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
+    goto refuse
+  }
+  chain through {
+    type filter hook forward priority 0;
+    iifname != ${dyno} oifname != ${dyno} accept
+    ct state established,related accept
+    iifname != ${dyno} drop
+    oifname ${dyno} goto refuse
+    ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
+    ip saddr ${buildBlock(rules.range)} meta l4proto tcp ip daddr . tcp dport @build_allow accept
+    ip daddr @not_internet goto refuse
+    tcp dport 25 goto refuse
+    accept
+  }
+  chain from_host {
+    type filter hook output priority 0;
+    ct state established,related accept
+    oifname ${dyno} meta skuid { ${rules.proberUid}, ${rules.routerUid} } accept
+    oifname ${dyno} reject with icmpx type admin-prohibited
+    meta skuid ${rules.routerUid} ct state new reject with icmpx type admin-prohibited
+  }
+  chain refuse {
+    meta l4proto { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . th dport }
+    meta l4proto != { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . 0 }
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx type admin-prohibited
+  }
+}
+`;
+}
+
+/**
+ * Rules inside each namespace for platforms whose domain is `localhost`: every resolver says that `hello.localhost` is
+ * 127.0.0.1, which in a dyno is the dyno itself. The namespace routes those ports to the host (`renderInner`), these rules
+ * name it. What dynos serve is left untracked: the host tracks it already.
+ */
+export function renderInnerTable(gateway: string, routerPorts: readonly number[]): string {
+  const ports = `{ ${routerPorts.join(", ")} }`;
+  return `
+table ip stator {
+  chain untracked {
+    type filter hook prerouting priority -300;
+    iifname "eth0" tcp sport != ${ports} notrack
+  }
+  chain localhost {
+    type nat hook output priority -100;
+    oifname "eth0" ip daddr 127.0.0.1 tcp dport ${ports} dnat to ${gateway}
+  }
+}
+`;
+}
+
+export type RefusedProtocol = "tcp" | "udp" | "other";
+
+export interface Refusal {
+  readonly index: number;
+  readonly destination: string;
+  readonly protocol: RefusedProtocol;
+}
+
+/** Reads `nft -j list set` of the set `refused`. Foreign things in it are passed over. */
+export function parseRefusals(json: string, range: AddressRange): Refusal[] {
+  return elementsOf(JSON.parse(json)).flatMap((element): Refusal[] => {
+    const [source, protocol, address, port] = concatenated(element);
+    const index = typeof source === "string" ? indexOf(range, source) : undefined;
+    if (index === undefined || typeof address !== "string") return [];
+    return protocol === "tcp" || protocol === "udp"
+      ? [{ index, destination: `${address}:${String(port)}`, protocol }]
+      : [{ index, destination: address, protocol: "other" }];
+  });
+}
+
+function elementsOf(json: unknown): readonly unknown[] {
+  const items = field(json, "nftables");
+  const sets = Array.isArray(items) ? items.map((item: unknown) => field(field(item, "set"), "elem")) : [];
+  return sets.flatMap((found) => (Array.isArray(found) ? (found as unknown[]) : [])); // parsed JSON: any array is of unknown
+}
+
+/** `{elem: {val: {concat: [...]}, timeout, expires}}` or `{concat: [...]}`. */
+function concatenated(element: unknown): readonly unknown[] {
+  const value = field(field(element, "elem"), "val") ?? element;
+  const parts = field(value, "concat");
+  return Array.isArray(parts) ? parts : [];
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+const elements = (texts: readonly string[]): string =>
+  texts.length === 0 ? "" : `elements = { ${texts.join(", ")} };`;
