@@ -28,6 +28,8 @@ export interface Store extends AsyncDisposable {
 export interface UserStore {
   byId(id: string): Promise<User | undefined>;
   byEmail(email: string): Promise<User | undefined>;
+  /** The first user of the installation. */
+  owner(): Promise<User | undefined>;
   /** Makes the user, or gives the one who has that address. */
   ensure(email: string): Promise<User>;
 }

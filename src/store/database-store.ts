@@ -1,0 +1,128 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Clock } from "../lib/clock.ts";
+import { appQueries } from "./queries/apps.ts";
+import { buildQueries } from "./queries/builds.ts";
+import { configQueries } from "./queries/config.ts";
+import { domainQueries } from "./queries/domains.ts";
+import { dynoQueries } from "./queries/dynos.ts";
+import { formationQueries } from "./queries/formation.ts";
+import { releaseQueries } from "./queries/releases.ts";
+import { slugQueries } from "./queries/slugs.ts";
+import { tokenQueries } from "./queries/tokens.ts";
+import { userQueries } from "./queries/users.ts";
+import type { RandomBytes, Secrets } from "./secrets.ts";
+import type { Store } from "./store.ts";
+import type { Database } from "./tables.ts";
+import type { Touch, Work } from "./work.ts";
+
+export interface StoreParts {
+  readonly db: Database;
+  readonly secrets: Secrets;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+}
+
+/** A `Store` over any dialect. The connection is one: reads and writers wait for the transaction that is open. */
+export function databaseStore(parts: StoreParts): Store {
+  const listeners = new Set<(appId: string) => void>();
+  const here = new AsyncLocalStorage<Transaction>();
+
+  async function transact<T>(body: (transaction: Transaction) => Promise<T>): Promise<T> {
+    refuseInside(here);
+    const touched = new Set<string>();
+    const result = await parts.db.transaction().execute(async (db) => {
+      const transaction = new Transaction(db, (appId) => touched.add(appId));
+      try {
+        const value = await here.run(transaction, () => body(transaction));
+        transaction.throwIfFailed();
+        return value;
+      } finally {
+        transaction.isOpen = false;
+      }
+    });
+    for (const appId of touched) for (const listener of listeners) listener(appId);
+    return result;
+  }
+
+  const work: Work = {
+    ...parts,
+    read: async (body) => {
+      refuseInside(here);
+      return body(parts.db);
+    },
+    write: (body) => transact((transaction) => body(transaction.db, transaction.touch)),
+  };
+  const onChange = (listener: (appId: string) => void): Disposable => {
+    listeners.add(listener);
+    return { [Symbol.dispose]: () => void listeners.delete(listener) };
+  };
+  return {
+    ...queries(work),
+    transaction: (body) => transact((transaction) => body(innerStore(parts, transaction, onChange))),
+    onChange,
+    [Symbol.asyncDispose]: () => parts.db.destroy(),
+  };
+}
+
+/** One open transaction. What failed in it fails all of it, also when somebody inside caught the error. */
+class Transaction {
+  readonly db: Database;
+  readonly touch: Touch;
+  isOpen = true;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(db: Database, touch: Touch) {
+    this.db = db;
+    this.touch = touch;
+  }
+
+  async join<T>(body: () => Promise<T>): Promise<T> {
+    if (!this.isOpen) throw new Error("This transaction has ended: its store cannot be used any more.");
+    try {
+      return await body();
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    }
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}
+
+/** The store that a transaction's body is given. */
+function innerStore(parts: StoreParts, transaction: Transaction, onChange: Store["onChange"]): Store {
+  const work: Work = {
+    ...parts,
+    read: (body) => transaction.join(() => body(transaction.db)),
+    write: (body) => transaction.join(() => body(transaction.db, transaction.touch)),
+  };
+  const store: Store = {
+    ...queries(work),
+    transaction: (body) => transaction.join(() => body(store)),
+    onChange,
+    [Symbol.asyncDispose]: async () => {}, // the transaction's end is its end
+  };
+  return store;
+}
+
+function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Symbol.asyncDispose> {
+  return {
+    users: userQueries(work),
+    tokens: tokenQueries(work),
+    apps: appQueries(work),
+    domains: domainQueries(work),
+    config: configQueries(work),
+    slugs: slugQueries(work),
+    releases: releaseQueries(work),
+    builds: buildQueries(work),
+    formation: formationQueries(work),
+    dynos: dynoQueries(work),
+  };
+}
+
+/** The outer store, used inside a transaction, would wait for that transaction for ever. */
+function refuseInside(here: AsyncLocalStorage<Transaction>): void {
+  if (here.getStore()?.isOpen) throw new Error("Inside a transaction, use the store that it passes to its body.");
+}

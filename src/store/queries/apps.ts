@@ -1,0 +1,159 @@
+import { APP_NAME, type App } from "../../model/app.ts";
+import { PlatformError } from "../../model/errors.ts";
+import type { AppStore } from "../store.ts";
+import type { AppRow, Database } from "../tables.ts";
+import { newId, type Work } from "../work.ts";
+import { sealConfig } from "./config.ts";
+import { insertDomain, refuseTaken } from "./domains.ts";
+import { found } from "./missing.ts";
+import { insertRelease } from "./releases.ts";
+
+/** Ranges of user ids that root claims for an installation; 0 is nobody's. */
+const UID_INDEX_MAX = 4095;
+
+export function appQueries(work: Work): AppStore {
+  const byColumn = (db: Database, column: "id" | "name", value: string) =>
+    db.selectFrom("apps").selectAll().where(column, "=", value).executeTakeFirst();
+  return {
+    byId: (id) =>
+      work.read(async (db) => {
+        const row = await byColumn(db, "id", id);
+        return row && appOf(row);
+      }),
+    find: (nameOrId) =>
+      work.read(async (db) => {
+        const row = (await byColumn(db, "name", nameOrId)) ?? (await byColumn(db, "id", nameOrId));
+        return row && appOf(row);
+      }),
+    list: () => work.read(async (db) => (await db.selectFrom("apps").selectAll().orderBy("name").execute()).map(appOf)),
+    create: (app) =>
+      work.write(async (db, touch) => {
+        await refuseName(db, app.name);
+        const row = await insertApp(work, db, app);
+        await insertDomain(work, db, { appId: row.id, hostname: `${app.name}.${app.domain}`, kind: "heroku" });
+        const release = { appId: row.id, slugId: null, userId: app.ownerId, status: "succeeded" } as const;
+        await insertRelease(work, db, { ...release, description: "Initial release" });
+        const { id } = await insertRelease(work, db, { ...release, description: "Enable Logplex" });
+        await db.updateTable("apps").set({ current_release_id: id }).where("id", "=", row.id).execute();
+        touch(row.id);
+        return appOf({ ...row, current_release_id: id });
+      }),
+    update: (id, change) =>
+      work.write(async (db, touch) => {
+        const before = found(await byColumn(db, "id", id), "app");
+        if (change.name !== undefined && change.name !== before.name) await rename(work, db, before, change.name);
+        if (change.currentReleaseId !== undefined) await refuseForeignRelease(db, id, change.currentReleaseId);
+        const row = await db
+          .updateTable("apps")
+          .set({
+            updated_at: work.clock.now(),
+            ...(change.maintenance !== undefined && { maintenance: Number(change.maintenance) }),
+            ...(change.restartPolicy !== undefined && { restart_policy: change.restartPolicy }),
+            ...(change.currentReleaseId !== undefined && { current_release_id: change.currentReleaseId }),
+            ...(change.releasedAt !== undefined && { released_at: change.releasedAt }),
+          })
+          .where("id", "=", id)
+          .returningAll()
+          .executeTakeFirstOrThrow();
+        touch(id);
+        return appOf(row);
+      }),
+    remove: (id) =>
+      work.write(async (db, touch) => {
+        await db.deleteFrom("apps").where("id", "=", id).execute();
+        touch(id);
+      }),
+  };
+}
+
+async function insertApp(
+  work: Work,
+  db: Database,
+  app: { readonly name: string; readonly ownerId: string; readonly stack: string },
+): Promise<AppRow> {
+  const id = newId(work);
+  const now = work.clock.now();
+  const row: AppRow = {
+    id,
+    name: app.name,
+    owner_id: app.ownerId,
+    uid_index: await takeUidIndex(work, db, id),
+    maintenance: 0,
+    stack: app.stack,
+    restart_policy: "steady",
+    current_release_id: null,
+    had_formation: 0,
+    created_at: now,
+    updated_at: now,
+    released_at: now,
+  };
+  await db.insertInto("apps").values(row).execute();
+  await db
+    .insertInto("app_config")
+    .values({ app_id: id, sealed: sealConfig(work, id, {}) })
+    .execute();
+  return row;
+}
+
+/** The next index that was never given to an app. */
+async function takeUidIndex(work: Work, db: Database, appId: string): Promise<number> {
+  const { last } = await db
+    .selectFrom("uid_indexes")
+    .select((row) => row.fn.max("uid_index").as("last"))
+    .executeTakeFirstOrThrow();
+  const next = (last ?? 0) + 1;
+  if (next > UID_INDEX_MAX) {
+    throw new PlatformError(
+      "service_unavailable",
+      `This installation has made ${UID_INDEX_MAX} apps, and has no range of user ids left for another one.`,
+    );
+  }
+  await db.insertInto("uid_indexes").values({ uid_index: next, app_id: appId, created_at: work.clock.now() }).execute();
+  return next;
+}
+
+async function refuseName(db: Database, name: string): Promise<void> {
+  if (!APP_NAME.test(name)) {
+    throw new PlatformError(
+      "invalid_params",
+      "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and dashes (3 to 30 characters).",
+    );
+  }
+  const taken = await db.selectFrom("apps").select("id").where("name", "=", name).executeTakeFirst();
+  if (taken) throw new PlatformError("invalid_params", `Name ${name} is already taken`);
+}
+
+/** The default domain goes with the name. */
+async function rename(work: Work, db: Database, app: AppRow, name: string): Promise<void> {
+  await refuseName(db, name);
+  const domains = db.selectFrom("domains").selectAll().where("app_id", "=", app.id).where("kind", "=", "heroku");
+  for (const { id, hostname } of await domains.execute()) {
+    if (!hostname.startsWith(`${app.name}.`)) continue;
+    const renamed = `${name}${hostname.slice(app.name.length)}`;
+    await refuseTaken(db, renamed);
+    const change = { hostname: renamed, updated_at: work.clock.now() };
+    await db.updateTable("domains").set(change).where("id", "=", id).execute();
+  }
+  await db.updateTable("apps").set({ name }).where("id", "=", app.id).execute();
+}
+
+async function refuseForeignRelease(db: Database, appId: string, releaseId: string): Promise<void> {
+  const release = db.selectFrom("releases").select("id").where("id", "=", releaseId).where("app_id", "=", appId);
+  found(await release.executeTakeFirst(), "release");
+}
+
+function appOf(row: AppRow): App {
+  return {
+    id: row.id,
+    name: row.name,
+    ownerId: row.owner_id,
+    uidIndex: row.uid_index,
+    maintenance: row.maintenance === 1,
+    stack: row.stack,
+    restartPolicy: row.restart_policy,
+    currentReleaseId: row.current_release_id,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    releasedAt: row.released_at,
+  };
+}

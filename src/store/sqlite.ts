@@ -1,0 +1,131 @@
+import { randomBytes } from "node:crypto";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import {
+  type DialectAdapter,
+  Kysely,
+  type SqliteDatabase,
+  SqliteDriver,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from "kysely";
+import type { Clock } from "../lib/clock.ts";
+import { databaseStore } from "./database-store.ts";
+import { migrate } from "./migrate.ts";
+import { MIGRATIONS } from "./migrations/list.ts";
+import { type RandomBytes, Secrets } from "./secrets.ts";
+import type { Store } from "./store.ts";
+import type { Database, Tables } from "./tables.ts";
+
+export interface StoreOptions {
+  /** A file, or `:memory:`. */
+  readonly path: string;
+  /** What `openKeyFile` gave: the newest key first. */
+  readonly key: readonly Uint8Array[];
+  readonly clock: Clock;
+  /** Random bytes for ids, tokens and nonces (default: the system's). */
+  readonly random?: RandomBytes;
+}
+
+/**
+ * Opens the database, made or brought up to date first. Throws a sentence when it is of a newer version, or sealed with a
+ * key that is not given. This file is all that knows SQLite.
+ */
+export async function openStore({ path, key, clock, random = randomBytes }: StoreOptions): Promise<Store> {
+  const secrets = new Secrets(key, random);
+  const db = openDatabase(path);
+  try {
+    await migrate(db, MIGRATIONS);
+    await checkKey(db, secrets);
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
+  return databaseStore({ db, secrets, clock, random });
+}
+
+/** A lost key must be told at once, not at the first config var somebody needs. */
+async function checkKey(db: Database, secrets: Secrets): Promise<void> {
+  const name = "key-check";
+  const row = await db.selectFrom("meta").select("value").where("name", "=", name).executeTakeFirst();
+  if (!row) {
+    await db
+      .insertInto("meta")
+      .values({ name, value: secrets.seal(name, `meta/${name}`) })
+      .execute();
+    return;
+  }
+  try {
+    secrets.open(row.value, `meta/${name}`);
+  } catch (cause) {
+    throw new Error("The key file is not the one this database was made with: restore it from a backup.", { cause });
+  }
+}
+
+function openDatabase(path: string): Database {
+  const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 10_000 });
+  // FULL: a commit that was answered is on disk, also when the power fails (in WAL mode NORMAL would not do).
+  database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma trusted_schema = off;");
+  return new Kysely<Tables>({
+    dialect: {
+      createDriver: () => new SqliteDriver({ database: adapted(database) }),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+      createAdapter: () => ADAPTER,
+    },
+  });
+}
+
+/** Kysely's own says that SQLite cannot change its schema in a transaction. It can, so a step is done or not done. */
+const ADAPTER: DialectAdapter = {
+  supportsCreateIfNotExists: true,
+  supportsMultipleConnections: false,
+  supportsTransactionalDdl: true,
+  supportsReturning: true,
+  supportsOutput: false,
+  acquireMigrationLock: async () => {}, // there is one connection
+  releaseMigrationLock: async () => {},
+};
+
+/** What Kysely's driver expects of a database, over Node's. */
+function adapted(database: DatabaseSync): SqliteDatabase {
+  const cache = new StatementCache(database);
+  return {
+    close: () => database.close(),
+    prepare: (sql) => {
+      const statement = cache.prepare(sql);
+      return {
+        reader: statement.columns().length > 0,
+        all: (parameters) => statement.all(...bound(parameters)),
+        run: (parameters) => statement.run(...bound(parameters)),
+        iterate: (parameters) => statement.iterate(...bound(parameters)),
+      };
+    },
+  };
+}
+
+/** Kysely gives parameters as `unknown`; the columns' types of `tables.ts` are all that SQLite takes. */
+function bound(parameters: readonly unknown[]): SQLInputValue[] {
+  return parameters as SQLInputValue[];
+}
+
+/** Statements by their text: the queries are few and the same for ever. */
+class StatementCache {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = this.#database.prepare(sql);
+    if (!/^(select|insert|update|delete) /i.test(sql)) return statement; // a change of schema
+    if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear();
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+}
+
+const STATEMENTS_MAX = 500;

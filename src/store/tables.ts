@@ -1,0 +1,142 @@
+import type { Kysely } from "kysely";
+import type { Instant } from "../lib/clock.ts";
+import type { RestartPolicyName } from "../model/app.ts";
+import type { DynoKind, DynoState } from "../model/dyno.ts";
+import type { Build, ReleaseStatus } from "../model/release.ts";
+
+/**
+ * The tables as the queries see them. Only what SQLite and PostgreSQL share: text, integers (flags are 0 or 1, times are
+ * milliseconds), JSON as text. `sealed` columns hold text of `secrets.ts`.
+ */
+export interface Tables {
+  readonly meta: { name: string; value: string };
+  readonly users: { id: string; email: string; name: string | null; created_at: Instant; updated_at: Instant };
+  readonly tokens: TokenRow;
+  /** Rows are never deleted, so that a range of user ids is never given twice. */
+  readonly uid_indexes: { uid_index: number; app_id: string; created_at: Instant };
+  readonly apps: AppRow;
+  readonly app_config: { app_id: string; sealed: string };
+  readonly domains: DomainRow;
+  readonly slugs: SlugRow;
+  readonly releases: ReleaseRow;
+  readonly builds: BuildRow;
+  readonly formation: FormationRow;
+  readonly dynos: DynoRow;
+  readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
+}
+
+export type Database = Kysely<Tables>;
+
+export interface TokenRow {
+  id: string;
+  user_id: string;
+  description: string;
+  scopes: string;
+  /** SHA-256 of the text, hex. */
+  hash: string;
+  redacted: string;
+  expires_at: Instant | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface AppRow {
+  id: string;
+  name: string;
+  owner_id: string;
+  uid_index: number;
+  maintenance: number;
+  stack: string;
+  restart_policy: RestartPolicyName;
+  current_release_id: string | null;
+  /** Whether it ever had a formation: only the first one gets a web dyno by itself (spec 5.1). */
+  had_formation: number;
+  created_at: Instant;
+  updated_at: Instant;
+  released_at: Instant | null;
+}
+
+export interface DomainRow {
+  id: string;
+  app_id: string;
+  hostname: string;
+  kind: "heroku" | "custom";
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface SlugRow {
+  id: string;
+  app_id: string;
+  digest: string;
+  size_bytes: number;
+  process_types: string;
+  stack: string;
+  commit_hash: string | null;
+  buildpack_description: string | null;
+  created_at: Instant;
+}
+
+export interface ReleaseRow {
+  id: string;
+  app_id: string;
+  version: number;
+  description: string;
+  status: ReleaseStatus;
+  failure: string | null;
+  slug_id: string | null;
+  user_id: string;
+  /** Its config vars. */
+  sealed: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface BuildRow {
+  id: string;
+  app_id: string;
+  /** Order of creation. */
+  seq: number;
+  user_id: string;
+  status: Build["status"];
+  commit_hash: string | null;
+  buildpack_description: string | null;
+  slug_id: string | null;
+  release_id: string | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface FormationRow {
+  id: string;
+  app_id: string;
+  type: string;
+  quantity: number;
+  size: string;
+  scaling: string | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface DynoRow {
+  id: string;
+  app_id: string;
+  /** Order of creation. */
+  seq: number;
+  kind: DynoKind;
+  name: string;
+  type: string;
+  release_id: string;
+  size: string;
+  command: string;
+  state: DynoState;
+  state_since: Instant;
+  created_at: Instant;
+  launched_at: Instant | null;
+  stopping: string | null;
+  exit: string | null;
+  /** Without its environment, which is `sealed`. */
+  one_off: string | null;
+  sealed: string | null;
+  port: number | null;
+}
