@@ -61,7 +61,8 @@ async function checkKey(db: Database, secrets: Secrets): Promise<void> {
   }
 }
 
-function openDatabase(path: string): Database {
+/** One connection with what every query relies on: foreign keys, and commits that survive the power. */
+export function openDatabase(path: string): Database {
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 10_000 });
   // FULL: a commit that was answered is on disk, also when the power fails (in WAL mode NORMAL would not do).
   database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma trusted_schema = off;");

@@ -1,0 +1,427 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Clock } from "../lib/clock.ts";
+import type { App, User } from "../model/app.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
+import type { Store } from "./store.ts";
+
+/** Opens a new, empty store. */
+export type OpenStore = (clock: Clock) => Promise<Store>;
+
+/** The tests that every store passes. */
+export function storeContract(name: string, open: OpenStore): void {
+  const check = (title: string, body: (world: World) => Promise<void>): void =>
+    void test(`${name}: ${title}`, async () => {
+      const clock = new HandClock();
+      await using store = await open(clock);
+      const user = await store.users.ensure("owner@example.com");
+      const app = await store.apps.create({ ...NEW_APP, ownerId: user.id });
+      await body({ store, clock, user, app });
+    });
+
+  check("spec 8.2: a new app has v1, v2 and its default domain", async ({ store, app }) => {
+    const releases = await store.releases.list(app.id);
+    assert.deepEqual(
+      releases.map(({ version, description, status }) => [version, description, status]),
+      [
+        [2, "Enable Logplex", "succeeded"],
+        [1, "Initial release", "succeeded"],
+      ],
+    );
+    assert.equal(app.currentReleaseId, releases[0]?.id);
+    assert.deepEqual(
+      (await store.domains.list(app.id)).map(({ hostname, kind }) => [hostname, kind]),
+      [["hello.localhost", "heroku"]],
+    );
+    assert.deepEqual(await store.apps.find("hello"), app);
+    assert.deepEqual(await store.apps.find(app.id), app);
+  });
+
+  check("a name that is taken or is none is refused, and nothing is left of it", async ({ store, user }) => {
+    await refused("invalid_params", "Name hello is already taken", () =>
+      store.apps.create({ ...NEW_APP, ownerId: user.id }),
+    );
+    for (const bad of ["ab", "1abc", "abc-", "Abc", "a".repeat(31), "a_b", "a.b", "../etc", ""]) {
+      await refused("invalid_params", /^Name must start/, () =>
+        store.apps.create({ ...NEW_APP, name: bad, ownerId: user.id }),
+      );
+    }
+    assert.equal((await store.apps.list()).length, 1);
+  });
+
+  check("a uid index is never given twice", async ({ store, user, app }) => {
+    await store.apps.remove(app.id);
+    const next = await store.apps.create({ ...NEW_APP, ownerId: user.id });
+    assert.equal(next.uidIndex, app.uidIndex + 1);
+    assert.equal(await store.apps.byId(app.id), undefined);
+    assert.deepEqual(await store.releases.list(app.id), []);
+  });
+
+  check("an app goes with all that belongs to it", async ({ store, user, app }) => {
+    const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id });
+    const release = await store.releases.create({ ...newRelease(app, user), slugId: slug.id });
+    const build = await store.builds.create({ appId: app.id, userId: user.id, commit: null });
+    await store.builds.update(build.id, { slugId: slug.id, releaseId: release.id });
+    await store.formation.sync(app.id, ["web"]);
+    await store.dynos.create(newDyno(app));
+    await store.dynos.setCrashes(app.id, { name: "web.1", count: 1, lastAt: 5 });
+    await store.apps.remove(app.id);
+    assert.equal(await store.slugs.byId(slug.id), undefined);
+    assert.equal(await store.builds.byId(build.id), undefined);
+    assert.deepEqual(await store.dynos.list(app.id), []);
+    assert.deepEqual(await store.formation.list(app.id), []);
+    await refused("not_found", /app/, () => store.config.get(app.id));
+  });
+
+  check("the default domain goes with a new name; another's name is refused", async ({ store, user, app }) => {
+    await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
+    await refused("invalid_params", /already taken/, () => store.apps.update(app.id, { name: "other" }));
+    assert.equal((await store.apps.update(app.id, { name: "renamed" })).name, "renamed");
+    assert.equal((await store.domains.list(app.id))[0]?.hostname, "renamed.localhost");
+  });
+
+  check("an app runs releases of its own only", async ({ store, user, app }) => {
+    const other = await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
+    await refused("not_found", /release/, () =>
+      store.apps.update(app.id, { currentReleaseId: other.currentReleaseId ?? "" }),
+    );
+  });
+
+  check("a host name belongs to one app, in any case of letters", async ({ store, user, app }) => {
+    const other = await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
+    const added = await store.domains.add({ appId: app.id, hostname: "WWW.Example.com", kind: "custom" });
+    assert.equal(added.hostname, "www.example.com");
+    await store.domains.add({ appId: app.id, hostname: "*.example.com", kind: "custom" });
+    await refused("invalid_params", /in use/, () =>
+      store.domains.add({ appId: other.id, hostname: "www.example.COM", kind: "custom" }),
+    );
+    for (const bad of ["a b.com", "a..com", "x\ny.com", "-a.com", "*", "localhost", `${"a.".repeat(130)}com`]) {
+      await refused("invalid_params", /not a host name/, () =>
+        store.domains.add({ appId: app.id, hostname: bad, kind: "custom" }),
+      );
+    }
+    await store.domains.remove(added.id);
+    assert.equal((await store.domains.list(app.id)).length, 2);
+  });
+
+  check("users: one for each address; the first is the owner", async ({ store, user }) => {
+    assert.deepEqual(await store.users.ensure("Owner@Example.com"), user);
+    const second = await store.users.ensure("second@example.com");
+    assert.notEqual(second.id, user.id);
+    assert.deepEqual(await store.users.owner(), user);
+    assert.deepEqual(await store.users.byEmail("SECOND@example.com"), second);
+    for (const bad of ["", "x", "a b@c", "a@b\nc", "@b", "a@"]) {
+      await refused("invalid_params", /not an e-mail/, () => store.users.ensure(bad));
+    }
+  });
+
+  check("tokens: found by text only, until they expire or are revoked", async ({ store, user, clock }) => {
+    const { token, text } = await store.tokens.create({ ...NEW_TOKEN, userId: user.id, expiresAt: clock.now() + 10 });
+    assert.match(text, /^HRKU-ST[\w-]{64}$/);
+    assert.deepEqual(await store.tokens.find(text), token);
+    assert.match(token.redacted, /^HRKU-ST..\*{10}.{4}$/);
+    for (const wrong of ["", token.redacted, token.id, `${text} `, text.slice(0, -1), text.toLowerCase()]) {
+      assert.equal(await store.tokens.find(wrong), undefined);
+    }
+    clock.time += 10;
+    assert.equal(await store.tokens.find(text), undefined, "expired");
+    const other = await store.tokens.create({ ...NEW_TOKEN, userId: user.id, expiresAt: null });
+    await store.tokens.revoke(other.token.id);
+    assert.equal(await store.tokens.find(other.text), undefined, "revoked");
+    assert.deepEqual(await store.tokens.list(user.id), [token]);
+  });
+
+  check("spec 4.5: config vars are set, changed and deleted in one call", async ({ store, app }) => {
+    await store.config.change(app.id, { B: "1", A: "two\nlines", EMPTY: "" });
+    assert.deepEqual(await store.config.change(app.id, { B: null, NEVER: null, C: "ü" }), {
+      A: "two\nlines",
+      EMPTY: "",
+      C: "ü",
+    });
+    await store.config.replace(app.id, { ONLY: "x" });
+    assert.deepEqual(await store.config.get(app.id), { ONLY: "x" });
+  });
+
+  check("spec 4.5: keys that cannot be used are refused, and nothing of the call is kept", async ({ store, app }) => {
+    for (const key of ["A-B", "1A", "", "A B", "A=B", "A\nB", "É", "HEROKU_X", "__proto__", "__X"]) {
+      const change = Object.fromEntries([
+        ["GOOD", "1"],
+        [key, "2"],
+      ]);
+      await refused("invalid_params", /Config var name/, () => store.config.change(app.id, change));
+    }
+    await refused("invalid_params", /NUL/, () => store.config.change(app.id, { A: "x\0y" }));
+    assert.deepEqual(await store.config.get(app.id), {});
+    assert.deepEqual(await store.config.change(app.id, { constructor: "a", toString: "b" }), {
+      constructor: "a",
+      toString: "b",
+    });
+  });
+
+  check("spec 4.5: 64 kB for all keys and values together", async ({ store, app }) => {
+    await store.config.change(app.id, { A: "x".repeat(65_535) });
+    await refused("invalid_params", /65536/, () => store.config.change(app.id, { B: "" }));
+    await refused("invalid_params", /64 kB/, () => store.config.change(app.id, { A: "é".repeat(32_768) }));
+    assert.deepEqual(Object.keys(await store.config.change(app.id, { A: null, B: "" })), ["B"]);
+  });
+
+  check("spec 9.6: a release keeps the config vars of its instant", async ({ store, user, app }) => {
+    await store.config.change(app.id, { A: "1" });
+    const third = await store.releases.create(newRelease(app, user));
+    await store.config.change(app.id, { A: "2" });
+    const fourth = await store.releases.create(newRelease(app, user));
+    assert.deepEqual([third.version, fourth.version], [3, 4]);
+    assert.deepEqual(await store.releases.config(third.id), { A: "1" });
+    assert.deepEqual(await store.releases.config(fourth.id), { A: "2" });
+    assert.deepEqual(await store.releases.newest(app.id), fourth);
+    assert.deepEqual(await store.releases.byVersion(app.id, 3), third);
+    await store.releases.setStatus(third.id, "failed", "Its dynos crashed.");
+    const failed = await store.releases.byId(third.id);
+    assert.deepEqual([failed?.status, failed?.failure], ["failed", "Its dynos crashed."]);
+  });
+
+  check("releases made at the same time get versions of their own", async ({ store, user, app }) => {
+    const made = await Promise.all(Array.from({ length: 10 }, () => store.releases.create(newRelease(app, user))));
+    assert.deepEqual(
+      made.map(({ version }) => version).sort((a, b) => a - b),
+      Array.from({ length: 10 }, (_, index) => index + 3),
+    );
+  });
+
+  check("a slug keeps the order of its process types", async ({ store, app }) => {
+    const processTypes = { worker: "w", "2": "x", web: "y", "1": "z" };
+    const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id, processTypes });
+    assert.deepEqual((await store.slugs.byId(slug.id))?.processTypes, processTypes);
+  });
+
+  check("builds: newest first; those in work are found after a restart", async ({ store, user, app }) => {
+    const build = { appId: app.id, userId: user.id, commit: "abc" };
+    const first = await store.builds.create(build);
+    const second = await store.builds.create(build);
+    assert.deepEqual(
+      (await store.builds.list(app.id)).map(({ id }) => id),
+      [second.id, first.id],
+    );
+    const failed = await store.builds.update(first.id, { status: "failed", buildpackDescription: "Node.js" });
+    assert.deepEqual([failed.status, failed.buildpackDescription, failed.commit], ["failed", "Node.js", "abc"]);
+    assert.deepEqual(await store.builds.listPending(), [second]);
+  });
+
+  check("spec 5.1: the first formation has one web dyno, later types start at 0", async ({ store, app }) => {
+    const sizes = async () => (await store.formation.list(app.id)).map(({ type, quantity }) => `${type}=${quantity}`);
+    await store.formation.sync(app.id, ["worker", "web"]);
+    assert.deepEqual(await sizes(), ["web=1", "worker=0"]);
+    await store.formation.change(app.id, [{ type: "worker", quantity: 2 }]);
+    await store.formation.sync(app.id, ["worker", "clock"]);
+    assert.deepEqual(await sizes(), ["clock=0", "worker=2"]);
+    await store.formation.sync(app.id, ["web"]);
+    assert.deepEqual(await sizes(), ["web=0"], "not the first formation any more");
+  });
+
+  check("spec 10.1: quantities absolute and relative, sizes in any case, all or nothing", async ({ store, app }) => {
+    await store.formation.sync(app.id, ["web", "worker"]);
+    const change: typeof store.formation.change = (appId, changes) => store.formation.change(appId, changes);
+    const [web] = await change(app.id, [{ type: "web", quantity: 3, size: "standard-2x" }]);
+    assert.deepEqual([web?.quantity, web?.size], [3, "Standard-2X"]);
+    await Promise.all(Array.from({ length: 5 }, () => change(app.id, [{ type: "web", quantity: { by: 2 } }])));
+    const all = await change(app.id, [{ type: "web", quantity: { by: -1 } }]);
+    assert.deepEqual(
+      all.map(({ type, quantity }) => [type, quantity]),
+      [
+        ["web", 12],
+        ["worker", 0],
+      ],
+    );
+    const both = (second: Parameters<typeof change>[1][number]) => () =>
+      change(app.id, [{ type: "worker", quantity: 7 }, second]);
+    await refused("invalid_params", "Couldn't find that process type (cron).", both({ type: "cron", quantity: 1 }));
+    await refused("invalid_params", /^Couldn't find that dyno size \(Huge\)/, both({ type: "web", size: "Huge" }));
+    await refused("invalid_params", /dyno size/, both({ type: "web", size: "Build" }));
+    for (const quantity of [-1, 101, 1.5, Number.NaN, Number.POSITIVE_INFINITY, { by: -13 }, { by: 1e300 }]) {
+      await refused("invalid_params", /^Cannot scale web/, both({ type: "web", quantity }));
+    }
+    assert.deepEqual(await store.formation.list(app.id), all);
+  });
+
+  check("spec 2.3: 100 dynos for each app", async ({ store, app }) => {
+    await store.formation.sync(app.id, ["web", "worker"]);
+    await store.formation.change(app.id, [
+      { type: "web", quantity: 60 },
+      { type: "worker", quantity: 40 },
+    ]);
+    await refused("invalid_params", /at most 100/, () =>
+      store.formation.change(app.id, [{ type: "web", quantity: { by: 1 } }]),
+    );
+    await store.formation.change(app.id, [
+      { type: "web", quantity: 61 },
+      { type: "worker", quantity: 39 },
+    ]);
+  });
+
+  check("dyno records come back as they were, oldest first", async ({ store, app }) => {
+    const plain = newDyno(app);
+    const oneOff: DynoRecord = {
+      ...newDyno(app),
+      kind: "run",
+      name: "run.1",
+      oneOff: {
+        attach: true,
+        awaiting: true,
+        terminal: { rows: 24, columns: 80 },
+        env: { SECRET: "geheim" },
+        timeToLive: null,
+        userEmail: "a@b",
+      },
+    };
+    await store.dynos.create(plain);
+    await store.dynos.create(oneOff);
+    assert.deepEqual(await store.dynos.list(app.id), [plain, oneOff]);
+    const stopping = { since: 7, reason: "scale", killed: false } as const;
+    await store.dynos.update(oneOff.id, { stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } });
+    const after = { ...oneOff, stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } };
+    assert.deepEqual(await store.dynos.byId(oneOff.id), after);
+    await store.dynos.update(oneOff.id, { stopping: null });
+    assert.equal((await store.dynos.byId(oneOff.id))?.stopping, null);
+    await store.dynos.remove(plain.id);
+    await store.dynos.remove(plain.id);
+    assert.equal((await store.dynos.list(app.id)).length, 1);
+    await refused("not_found", /dyno/, () => store.dynos.update(plain.id, { state: "up" }));
+  });
+
+  check("crashes are counted by name", async ({ store, app }) => {
+    await store.dynos.setCrashes(app.id, { name: "web.1", count: 1, lastAt: 5 });
+    await store.dynos.setCrashes(app.id, { name: "web.1", count: 2, lastAt: 9 });
+    await store.dynos.setCrashes(app.id, { name: "web.2", count: 1, lastAt: 9 });
+    assert.deepEqual((await store.dynos.crashes(app.id))[0], { name: "web.1", count: 2, lastAt: 9 });
+    await store.dynos.clearCrashes(app.id, "web.1");
+    assert.equal((await store.dynos.crashes(app.id)).length, 1);
+    await store.dynos.clearCrashes(app.id);
+    assert.deepEqual(await store.dynos.crashes(app.id), []);
+  });
+
+  check("a transaction is all or nothing, and is seen by nobody before its end", async ({ store, user, app }) => {
+    const changed: string[] = [];
+    using _listener = store.onChange((appId) => changed.push(appId));
+    const failing = store.transaction(async (inner) => {
+      await inner.config.change(app.id, { A: "1" });
+      await inner.transaction((nested) => nested.releases.create(newRelease(app, user)));
+      throw new Error("on purpose");
+    });
+    await assert.rejects(failing, /on purpose/);
+    assert.deepEqual(await store.config.get(app.id), {});
+    assert.equal((await store.releases.list(app.id)).length, 2);
+    assert.deepEqual(changed, []);
+
+    const gate = Promise.withResolvers<void>();
+    const good = store.transaction(async (inner) => {
+      await inner.config.change(app.id, { A: "1" });
+      await gate.promise;
+      await inner.releases.create(newRelease(app, user));
+      assert.deepEqual(changed, [], "nothing is told before the commit");
+      return "value";
+    });
+    const seen = store.config.get(app.id);
+    gate.resolve();
+    assert.equal(await good, "value");
+    assert.deepEqual(await seen, { A: "1" });
+    assert.deepEqual(changed, [app.id], "once for each app");
+  });
+
+  check("an error that was caught inside fails the transaction all the same", async ({ store, app }) => {
+    const caught = store.transaction(async (inner) => {
+      await inner.config.change(app.id, { A: "1" });
+      await inner.config.change(app.id, { "B-": "1" }).catch(() => {});
+    });
+    await assert.rejects(caught, /Config var name/);
+    assert.deepEqual(await store.config.get(app.id), {});
+  });
+
+  check("the outer store inside a transaction is an error and no deadlock", async ({ store, app }) => {
+    await assert.rejects(
+      store.transaction(() => store.config.get(app.id)),
+      /use the store that it passes/,
+    );
+    const escaped = await store.transaction(async (inner) => inner);
+    await assert.rejects(escaped.apps.list(), /has ended/);
+    assert.equal((await store.apps.list()).length, 1);
+  });
+
+  check("listeners hear of every write of an app, until they leave", async ({ store, app }) => {
+    const changed: string[] = [];
+    const listener = store.onChange((appId) => changed.push(appId));
+    const dyno = newDyno(app);
+    await store.dynos.create(dyno);
+    await store.dynos.update(dyno.id, { state: "up" });
+    await store.formation.sync(app.id, ["web"]);
+    await store.apps.update(app.id, { maintenance: true });
+    await store.apps.remove(app.id);
+    assert.deepEqual(changed, Array<string>(5).fill(app.id));
+    listener[Symbol.dispose]();
+    await store.users.ensure("x@y");
+    assert.equal(changed.length, 5);
+  });
+}
+
+interface World {
+  readonly store: Store;
+  readonly clock: HandClock;
+  readonly user: User;
+  readonly app: App;
+}
+
+class HandClock implements Clock {
+  time = 1_000;
+  now(): number {
+    return this.time;
+  }
+  sleep(): Promise<void> {
+    return Promise.reject(new Error("a store never sleeps"));
+  }
+}
+
+const NEW_APP = { name: "hello", stack: "debian-12", domain: "localhost" };
+const NEW_TOKEN = { description: "test", scopes: ["global"] };
+const NEW_SLUG = {
+  digest: "ab".repeat(32),
+  sizeBytes: 5_000_000_000,
+  processTypes: { web: "node web.js" },
+  stack: "debian-12",
+  commit: null,
+  buildpackDescription: null,
+};
+
+function newRelease(app: App, user: User) {
+  return { appId: app.id, userId: user.id, slugId: null, description: "Deploy abc", status: "pending" } as const;
+}
+
+function newDyno(app: App): DynoRecord {
+  return {
+    id: crypto.randomUUID(),
+    appId: app.id,
+    kind: "formation",
+    name: "web.1",
+    type: "web",
+    releaseId: app.currentReleaseId ?? "",
+    size: "Basic",
+    command: "node web.js",
+    state: "starting",
+    stateSince: 1,
+    createdAt: 1,
+    launchedAt: null,
+    stopping: null,
+    exit: null,
+    oneOff: null,
+    port: 5000,
+  };
+}
+
+async function refused(id: PlatformErrorId, message: string | RegExp, call: () => Promise<unknown>): Promise<void> {
+  await assert.rejects(call, (error) => {
+    assert.ok(error instanceof PlatformError, String(error));
+    assert.equal(error.id, id);
+    if (typeof message === "string") assert.equal(error.message, message);
+    else assert.match(error.message, message);
+    return true;
+  });
+}
