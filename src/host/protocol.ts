@@ -1,0 +1,201 @@
+import { Type } from "typebox";
+import { Compile } from "typebox/compile";
+import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
+import { BUILD_SIZE, SIZES } from "../model/size.ts";
+import type { AppRoute } from "../router/routes.ts";
+
+/**
+ * The messages between the unprivileged daemon and the root process (architecture, decision 13): HTTP/1.1 over a unix socket.
+ * Every request names the instance in a header and its content passes a schema here: ids, digests, numbers and names of
+ * fixed catalogues; never a path, never an option of a program, no field that is not listed.
+ *
+ *     POST /call/<method>            JSON in, JSON out
+ *     PUT  /slugs/<digest>/<uidIndex> a tar in
+ *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
+ *     GET  /events                   one JSON object a line, for as long as the connection lasts
+ */
+export const INSTANCE_HEADER = "x-stator-instance";
+export const STREAM_PROTOCOL = "stator-stream";
+
+export const ENV_BYTES_MAX = 128 * 1024;
+export const COMMAND_BYTES_MAX = 64 * 1024;
+/** JSON may write one byte as six (`\u0001`). */
+const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX) + 16 * 1024;
+export const SLUG_BYTES_MAX = 4 * 1024 ** 3;
+export const UID_INDEX_MAX = 4095;
+
+const closed = { additionalProperties: false } as const;
+const uuid = Type.String({ pattern: "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" });
+const digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
+const uidIndex = Type.Integer({ minimum: 0, maximum: UID_INDEX_MAX });
+const nothing = Type.Object({}, closed);
+const dynoId = Type.Object({ id: uuid }, closed);
+const slug = Type.Object({ digest, uidIndex }, closed);
+const side = Type.Integer({ minimum: 1, maximum: 2000 });
+const oneOf = (names: readonly string[]) => Type.Union(names.map((name) => Type.Literal(name)));
+const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([Type.Null(), type]);
+
+const dynoSpec = Type.Object(
+  {
+    id: uuid,
+    appId: uuid,
+    uidIndex,
+    kind: oneOf(["formation", "run", "release", "build"]),
+    name: Type.String({ pattern: "^[-\\w]{1,128}\\.\\d{1,9}$" }),
+    releaseId: orNull(uuid),
+    stack: oneOf(["debian-12", "debian-12-build"]),
+    slugDigest: orNull(digest),
+    command: Type.String({ pattern: "^[^\\0]*$" }),
+    env: Type.Record(
+      Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_.-]{0,255}$" }),
+      Type.String({ pattern: "^[^\\0]*$" }),
+      closed,
+    ),
+    size: oneOf([...SIZES, BUILD_SIZE].map(({ name }) => name)),
+    port: orNull(Type.Integer({ minimum: 1024, maximum: 65_535 })),
+    terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
+    stdin: Type.Boolean(),
+    io: Type.Boolean(),
+  },
+  closed,
+);
+
+/** A host name as it goes into HAProxy's maps: nothing that could end a line or a field, or be an option. */
+export const HOST_PATTERN = "^(\\*\\.)?[a-z0-9_]([a-z0-9_-]{0,62})(\\.[a-z0-9_]([a-z0-9_-]{0,62}))*$";
+const route = Type.Object(
+  {
+    appId: uuid,
+    hosts: Type.Array(Type.String({ pattern: HOST_PATTERN, maxLength: 253 }), { maxItems: 1100 }),
+    state: oneOf(["serve", "crashed", "no-web", "blank", "maintenance"]),
+    dynoIds: Type.Array(uuid, { maxItems: 1000 }),
+  },
+  closed,
+);
+
+const small = 4 * 1024;
+/** Each call with the schema of its message and how long that may be. */
+const CALLS = {
+  list: { schema: Compile(nothing), bytesMax: small },
+  start: { schema: Compile(dynoSpec), bytesMax: START_BYTES_MAX },
+  signal: {
+    schema: Compile(Type.Object({ id: uuid, signal: oneOf(["TERM", "KILL", "HUP"]) }, closed)),
+    bytesMax: small,
+  },
+  remove: { schema: Compile(dynoId), bytesMax: small },
+  resize: { schema: Compile(Type.Object({ id: uuid, rows: side, columns: side }, closed)), bytesMax: small },
+  hasSlug: { schema: Compile(slug), bytesMax: small },
+  removeSlug: { schema: Compile(slug), bytesMax: small },
+  removeApp: { schema: Compile(Type.Object({ appId: uuid, uidIndex }, closed)), bytesMax: small },
+  trimLog: {
+    schema: Compile(Type.Object({ id: uuid, segment: Type.Integer({ minimum: 0, maximum: 1e9 }) }, closed)),
+    bytesMax: small,
+  },
+  setRoute: { schema: Compile(route), bytesMax: 512 * 1024 },
+  removeRoute: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
+  listRoutes: { schema: Compile(nothing), bytesMax: small },
+} as const;
+
+/** What each call carries; the schemas above admit exactly these. */
+export interface CallMessages {
+  readonly list: Record<never, never>;
+  readonly start: DynoSpec;
+  readonly signal: { readonly id: string; readonly signal: "TERM" | "KILL" | "HUP" };
+  readonly remove: { readonly id: string };
+  readonly resize: { readonly id: string; readonly rows: number; readonly columns: number };
+  readonly hasSlug: SlugRef;
+  readonly removeSlug: SlugRef;
+  readonly removeApp: { readonly appId: string; readonly uidIndex: number };
+  readonly trimLog: { readonly id: string; readonly segment: number };
+  readonly setRoute: AppRoute;
+  readonly removeRoute: { readonly appId: string };
+  readonly listRoutes: Record<never, never>;
+}
+export type CallName = keyof CallMessages;
+
+/** What a request asks for, once its line, its headers and its content were found good. */
+export type Target =
+  | { readonly kind: "call"; readonly name: CallName; readonly bytesMax: number }
+  | { readonly kind: "slug"; readonly slug: SlugRef }
+  | { readonly kind: "stream"; readonly name: "input" | "io"; readonly id: string }
+  | { readonly kind: "events" };
+
+export type Event =
+  /** The first line: what happened before it is unknown. */
+  | { readonly kind: "hello" }
+  | { readonly kind: "alive" }
+  | { readonly kind: "changed"; readonly dynoId: string | null }
+  | { readonly kind: "notice"; readonly notice: EngineNotice };
+
+export interface ErrorMessage {
+  readonly id: EngineErrorId | "refused";
+  readonly message: string;
+}
+
+/** A message that this protocol does not have. The text tells what is wrong with it and repeats nothing of its content. */
+export class RefusedMessage extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** What a request line asks for. Throws `RefusedMessage`. */
+export function targetOf(method: string, url: string): Target {
+  const [, first = "", second = "", third = "", ...rest] = url.split("/");
+  const known = rest.length === 0 && url.startsWith("/");
+  if (known && third === "" && method === "POST" && first === "call" && isCall(second) && url === `/call/${second}`) {
+    return { kind: "call", name: second, bytesMax: CALLS[second].bytesMax };
+  }
+  if (known && method === "PUT" && first === "slugs") {
+    const ref = { digest: second, uidIndex: /^\d{1,4}$/.test(third) ? Number(third) : -1 };
+    if (!CALLS.hasSlug.schema.Check(ref)) throw new RefusedMessage(400, "not a slug's digest and uid index");
+    return { kind: "slug", slug: ref };
+  }
+  if (known && third === "" && method === "GET" && (first === "input" || first === "io")) {
+    if (!CALLS.remove.schema.Check({ id: second }) || url !== `/${first}/${second}`)
+      throw new RefusedMessage(400, "not a dyno's id");
+    return { kind: "stream", name: first, id: second };
+  }
+  if (method === "GET" && url === "/events") return { kind: "events" };
+  throw new RefusedMessage(404, "no such message");
+}
+
+/** The content of a call. Throws `RefusedMessage` for anything but what its schema lists. */
+export function parseCall<N extends CallName>(name: N, text: string): CallMessages[N] {
+  const value = parseJson(text);
+  const { schema } = CALLS[name];
+  if (!schema.Check(value)) {
+    const [error] = schema.Errors(value);
+    throw new RefusedMessage(400, `${name}${error?.instancePath ?? ""}: ${error?.message ?? "not as listed"}`);
+  }
+  const message = value as unknown as CallMessages[N]; // the schema just said so
+  if (name === "start") checkStart(message as DynoSpec);
+  return message;
+}
+
+function isCall(name: string): name is CallName {
+  return Object.hasOwn(CALLS, name);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RefusedMessage(400, "not JSON");
+  }
+}
+
+/** The rules between the fields of a start. */
+function checkStart(spec: DynoSpec): void {
+  const envBytes = Object.entries(spec.env).reduce((sum, [key, value]) => sum + byteLength(key) + byteLength(value), 0);
+  if (envBytes > ENV_BYTES_MAX) throw new RefusedMessage(400, `start/env: more than ${ENV_BYTES_MAX} bytes`);
+  if (byteLength(spec.command) > COMMAND_BYTES_MAX)
+    throw new RefusedMessage(400, `start/command: more than ${COMMAND_BYTES_MAX} bytes`);
+  const build = spec.kind === "build";
+  if (build !== (spec.stack === "debian-12-build") || build !== (spec.size === BUILD_SIZE.name))
+    throw new RefusedMessage(400, "start: the build stack and size are for build dynos, and they for those");
+  if (spec.io && !build) throw new RefusedMessage(400, "start/io: only for build dynos");
+}
+
+const byteLength = (text: string): number => Buffer.byteLength(text);

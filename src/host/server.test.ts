@@ -1,0 +1,348 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import type { Server } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { after, before, beforeEach, test } from "node:test";
+import { EngineError, type EngineNotice } from "../engine/engine.ts";
+import { systemClock } from "../lib/clock.ts";
+import { silentLogger } from "../lib/logger.ts";
+import { HostClient } from "./client.ts";
+import { COMMAND_BYTES_MAX, ENV_BYTES_MAX } from "./protocol.ts";
+import { createHostServer } from "./server.ts";
+import { FakeEngine, FakeTarget, goodSpec } from "./testing.ts";
+
+/** Architecture, decision 13: whatever reaches root's socket, at worst dynos are started. */
+const folder = mkdtempSync(join(tmpdir(), "stator-host-"));
+const hostSocket = join(folder, "host.sock");
+const instance = { id: "abc123", paths: { hostSocket } };
+let engine = new FakeEngine();
+let router = new FakeTarget();
+let server: Server;
+
+function listen(): Promise<Server> {
+  const made = createHostServer({
+    engine: new Proxy(engine, { get: (_target, key) => bound(engine, key) }),
+    router: new Proxy(router, { get: (_target, key) => bound(router, key) }),
+    instance,
+    clock: systemClock,
+    logger: silentLogger,
+    messageMs: 400,
+  });
+  return new Promise((resolve) => made.listen(hostSocket, () => resolve(made)));
+}
+function bound(target: object, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, key);
+  return typeof value === "function" ? value.bind(target) : value;
+}
+function close(which: Server): Promise<void> {
+  return new Promise((resolve) => {
+    which.close(() => resolve());
+    which.closeAllConnections();
+  });
+}
+before(async () => {
+  server = await listen();
+});
+beforeEach(() => {
+  engine = new FakeEngine();
+  router = new FakeTarget();
+});
+after(async () => {
+  await close(server);
+  rmSync(folder, { recursive: true });
+});
+
+const client = (patienceMs = 1000) =>
+  new HostClient({ instance, clock: systemClock, logger: silentLogger, patienceMs });
+
+/** Writes these bytes and gives all that comes back. */
+async function raw(bytes: string, end = false): Promise<string> {
+  const socket = connect(hostSocket);
+  socket.on("error", () => {}); // closed on us: what came is the answer
+  let answer = "";
+  socket.on("data", (chunk) => {
+    answer += chunk;
+  });
+  socket.write(bytes);
+  if (end) socket.end();
+  await once(socket, "close");
+  return answer;
+}
+const head = (line: string, body: string, id = instance.id) =>
+  `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx-stator-instance: ${id}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+const post = (name: string, value: unknown, id?: string) =>
+  raw(head(`POST /call/${name}`, typeof value === "string" ? value : JSON.stringify(value), id));
+
+test("the good start is started, as it was sent", async () => {
+  await using host = client();
+  const spec = goodSpec();
+  await host.start(spec);
+  assert.deepEqual(engine.dynos.get(spec.id), spec);
+  assert.equal((await host.list())[0]?.name, "web.1");
+});
+
+const bad: Readonly<Record<string, Record<string, unknown>>> = {
+  "a path as id": { id: "../../etc/passwd" },
+  "an id with a line end": { id: `${randomUUID()}\n` },
+  "an upper case id": { id: randomUUID().toUpperCase() },
+  "an id that is no text": { id: { toString: "x" } },
+  "a path as slug": { slugDigest: "/etc/shadow" },
+  "a slug that is too long": { slugDigest: "a".repeat(65) },
+  "a uid range beyond the block": { uidIndex: 4096 },
+  "a negative uid range": { uidIndex: -1 },
+  "half a uid range": { uidIndex: 0.5 },
+  "a name with a path": { name: "../web.1" },
+  "a name without number": { name: "web" },
+  "a name with a line end": { name: "web.1\n" },
+  "a name that is too long": { name: `${"w".repeat(129)}.1` },
+  "an unknown kind": { kind: "root" },
+  "an unknown stack": { stack: "../../" },
+  "the build stack for a web dyno": { stack: "debian-12-build" },
+  "the build size for a web dyno": { size: "Build" },
+  "a size outside the catalogue": { size: "Gigantic" },
+  "a privileged port": { port: 22 },
+  "a port beyond all": { port: 65_536 },
+  "io for a web dyno": { io: true },
+  "a terminal as large as a wall": { terminal: { rows: 1e9, columns: 80 } },
+  "a terminal with a field more": { terminal: { rows: 24, columns: 80, device: "/dev/tty" } },
+  "an option of the runtime": { privileged: true },
+  mounts: { mounts: [{ source: "/", destination: "/host" }] },
+  "a prototype": JSON.parse('{"__proto__": {"io": true}}') as Record<string, unknown>,
+  "an env key with =": { env: { "A=B": "x" } },
+  "an env key that is empty": { env: { "": "x" } },
+  "an env key with a line end": { env: { "A\n": "x" } },
+  "an env value that is no text": { env: { A: 1 } },
+  "an env value with NUL": { env: { A: "x\0LD_PRELOAD=/x" } },
+  "an env that is too large": { env: { A: "x".repeat(ENV_BYTES_MAX) } },
+  "a command that is too long": { command: "ä".repeat(COMMAND_BYTES_MAX / 2 + 1) },
+  "a command with NUL": { command: "a\0b" },
+  "a command that is a list": { command: ["sh"] },
+};
+for (const [what, change] of Object.entries(bad)) {
+  test(`a start with ${what} is refused`, async () => {
+    const spec = { ...goodSpec() } as Record<string, unknown>;
+    for (const [key, value] of Object.entries(change))
+      Object.defineProperty(spec, key, { value, enumerable: true, configurable: true, writable: true });
+    const answer = await post("start", spec);
+    assert.match(answer, /^HTTP\/1\.1 400 .*"id":"refused","message":"start/s);
+    assert.deepEqual(engine.asked, []);
+  });
+}
+
+test("a missing field is refused, and so is what is no object", async () => {
+  for (const field of Object.keys(goodSpec())) {
+    const spec = { ...goodSpec() } as Record<string, unknown>;
+    delete spec[field];
+    assert.match(await post("start", spec), /^HTTP\/1\.1 400 /, field);
+  }
+  for (const value of [null, [], 1, "x", [goodSpec()]])
+    assert.match(await post("start", JSON.stringify(value)), / 400 /);
+  assert.deepEqual(engine.asked, []);
+});
+
+test("largest good content passes", async () => {
+  await using host = client();
+  await host.start(
+    goodSpec({ env: { A: "\u0001".repeat(ENV_BYTES_MAX - 1) }, command: "\u0002".repeat(COMMAND_BYTES_MAX) }),
+  );
+  assert.equal(engine.asked.length, 1);
+});
+
+test("bad JSON, empty content and other characters are refused", async () => {
+  for (const body of ["", "{", '{"id":', "\xff\xfe", "[]]"])
+    assert.match(await post("start", body), / 400 .*not JSON/s);
+});
+
+test("another instance's message is refused, whatever it asks for", async () => {
+  assert.match(await post("start", goodSpec(), "ffffff"), / 421 .*another instance/s);
+  assert.match(await raw(head("GET /events", "", "ffffff")), / 421 /);
+  assert.match(await raw(head(`PUT /slugs/${"a".repeat(64)}/1`, "x", "ffffff")), / 421 /);
+  assert.match(
+    await raw("POST /call/list HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"),
+    / 421 /,
+  );
+  assert.deepEqual(engine.asked, []);
+});
+
+test("messages that there are not", async () => {
+  const lines = [
+    "GET /call/list",
+    "POST /call/exec",
+    "POST /call/__proto__",
+    "POST /call/constructor",
+    "POST /call/list/",
+    "POST //call/list",
+  ];
+  const more = [
+    "DELETE /",
+    "POST /call/../call/list",
+    "GET /input/x/y/z",
+    "OPTIONS *",
+    "GET http://host/events",
+    "POST /call/list?x=1",
+  ];
+  for (const line of [...lines, ...more]) assert.match(await raw(head(line, "{}")), /^HTTP\/1\.1 (400|404) /, line);
+  assert.deepEqual(engine.asked, []);
+});
+
+test("slugs are named by digest and range, and nothing else", async () => {
+  for (const name of [
+    "x/1",
+    `${"A".repeat(64)}/1`,
+    `${"a".repeat(64)}/4096`,
+    `${"a".repeat(64)}/-1`,
+    `..%2f..%2fetc/1`,
+    `${"a".repeat(64)}/01x`,
+  ])
+    assert.match(await raw(head(`PUT /slugs/${name}`, "tar")), / 400 /, name);
+  assert.deepEqual(engine.asked, []);
+});
+
+test("too much is refused before it is read", async () => {
+  const claimed =
+    "POST /call/signal HTTP/1.1\r\nHost: x\r\nx-stator-instance: abc123\r\nContent-Length: 99999999999\r\n\r\n{";
+  assert.match(await raw(claimed), / 413 /);
+  const chunked =
+    "POST /call/signal HTTP/1.1\r\nHost: x\r\nx-stator-instance: abc123\r\nTransfer-Encoding: chunked\r\n\r\n";
+  assert.match(await raw(`${chunked}2000\r\n${"x".repeat(0x2000)}\r\n`), / 413 /);
+  assert.match(await raw(`GET /events HTTP/1.1\r\nX: ${"x".repeat(10_000)}\r\n\r\n`), / (400|431) /);
+});
+
+test("slow senders are let go, and hold nobody up", async () => {
+  await using host = client();
+  const slow = [
+    raw("POST /call/list HTTP/1.1\r\nHost: x\r\nx-stator-instance: abc123\r\nContent-Length: 2\r\n\r\n{"),
+    raw("POST /call/li"),
+  ];
+  const begun = performance.now();
+  await host.list();
+  assert.ok(performance.now() - begun < 300);
+  assert.match((await Promise.all(slow))[0] ?? "", / 408 /);
+});
+
+test("what is not HTTP at all", async () => {
+  assert.match(await raw("\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"), / 400 /);
+  assert.equal(await raw("", true), "");
+});
+
+test("a start that was removed is gone, however often it is sent", async () => {
+  await using host = client();
+  const spec = goodSpec();
+  await host.start(spec);
+  await host.remove(spec.id);
+  for (let i = 0; i < 3; i++)
+    await assert.rejects(host.start(spec), (error) => error instanceof EngineError && error.id === "gone");
+  assert.equal(engine.dynos.size, 0);
+});
+
+test("routes carry host names and ids; text that could become configuration is refused", async () => {
+  await using host = client();
+  const route = {
+    appId: randomUUID(),
+    hosts: ["a.localhost", "*.b.example"],
+    state: "serve",
+    dynoIds: [randomUUID()],
+  } as const;
+  await host.setRoute(route);
+  assert.deepEqual(await host.listRoutes(), [route.appId]);
+  const hosts = [
+    "a b",
+    "a\nb",
+    "a;b",
+    "a#b",
+    "-a.b",
+    "a..b",
+    "*",
+    "*.*.b",
+    "A.b",
+    "",
+    "a\\",
+    "%[env(X)]",
+    "a".repeat(254),
+    `${"a".repeat(64)}.b`,
+  ];
+  for (const name of hosts) assert.match(await post("setRoute", { ...route, hosts: [name] }), / 400 /, name);
+  assert.match(await post("setRoute", { ...route, dynoIds: ["10.0.0.1:80"] }), / 400 /);
+  assert.match(await post("setRoute", { ...route, address: "10.0.0.1" }), / 400 /);
+  assert.match(await post("setRoute", { ...route, hosts: Array(1101).fill("a.b") }), / 400 /);
+});
+
+test("a slug arrives whole; one that breaks off is no slug", async () => {
+  await using host = client();
+  const ref = { digest: "cd".repeat(32), uidIndex: 1 };
+  const bytes = Buffer.alloc(3_000_000, "tar");
+  await host.putSlug(ref, Readable.from([bytes.subarray(0, 100), bytes.subarray(100)]));
+  assert.ok(engine.slugs.get(ref.digest)?.equals(bytes));
+  assert.equal(await host.hasSlug(ref), true);
+  const broken = new Readable({ read: () => {} });
+  broken.push("half");
+  setTimeout(() => broken.destroy(new Error("the push broke off")), 20);
+  await assert.rejects(host.putSlug({ ...ref, digest: "ef".repeat(32) }, broken), /broke off/);
+  assert.equal(await host.hasSlug({ ...ref, digest: "ef".repeat(32) }), false);
+});
+
+test("input goes in and ends; io goes both ways; a waiting io ends when its asker leaves", async () => {
+  await using host = client();
+  const spec = goodSpec({ kind: "build", stack: "debian-12-build", size: "Build", io: true, port: null });
+  await host.start(spec);
+  const input = await host.input(spec.id);
+  input.end("typed\n");
+  await eventually(() => engine.written.get(spec.id) === "typed\n<end>");
+  const io = await host.io(spec.id, new AbortController().signal);
+  const big = Buffer.alloc(500_000, "both ways ");
+  io.writable.end(big);
+  assert.equal((await text(io.readable)).length, big.length);
+  await assert.rejects(host.input(randomUUID()), (error) => error instanceof EngineError && error.id === "not_found");
+  const unknown = randomUUID();
+  const leaving = new AbortController();
+  setTimeout(() => leaving.abort(new Error("left")), 50);
+  await assert.rejects(host.io(unknown, leaving.signal), /left/);
+  await eventually(() => engine.asked.includes(`io given up ${unknown}`));
+});
+
+test("changes and notices reach the daemon, and a return is told", async () => {
+  await using host = client();
+  const changed: (string | undefined)[] = [];
+  const notices: EngineNotice[] = [];
+  let returns = 0;
+  using _watch = host.watch((id) => changed.push(id));
+  using _notices = host.notices((notice) => notices.push(notice));
+  using _returns = host.onReturn(() => returns++);
+  await eventually(() => returns === 1 && engine.watchers.size === 1);
+  const id = randomUUID();
+  for (const each of engine.watchers) each(id);
+  for (const each of engine.listeners)
+    each({ kind: "refused", dynoId: id, destination: "10.0.0.1:5432", protocol: "tcp" });
+  await eventually(() => notices.length === 1);
+  assert.deepEqual(changed, [undefined, id]);
+  await close(server);
+  server = await listen();
+  await eventually(() => returns === 2);
+});
+
+test("calls wait for a host process that is away, and say so when it stays away", async () => {
+  await close(server);
+  await using host = client(2000);
+  const waiting = host.list();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  server = await listen();
+  assert.deepEqual(await waiting, []);
+  await close(server);
+  await using hasty = client(150);
+  await assert.rejects(hasty.list(), (error) => error instanceof EngineError && error.id === "unavailable");
+  server = await listen();
+});
+
+async function eventually(probe: () => boolean): Promise<void> {
+  const until = performance.now() + 3000;
+  while (!probe()) {
+    assert.ok(performance.now() < until, `not in time: ${probe.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

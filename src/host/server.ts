@@ -1,0 +1,261 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex, Readable, Writable } from "node:stream";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type Engine, EngineError, type EngineErrorId } from "../engine/engine.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Instance } from "../model/instance.ts";
+import type { RouteTarget } from "../router/routes.ts";
+import {
+  type CallMessages,
+  type CallName,
+  type ErrorMessage,
+  type Event,
+  INSTANCE_HEADER,
+  parseCall,
+  RefusedMessage,
+  SLUG_BYTES_MAX,
+  STREAM_PROTOCOL,
+  targetOf,
+} from "./protocol.ts";
+
+export interface HostServerOptions {
+  readonly engine: Engine;
+  readonly router: RouteTarget;
+  readonly instance: Pick<Instance, "id">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long a message may take to arrive (default 10 s). */
+  readonly messageMs?: number;
+}
+
+const CONNECTIONS_MAX = 512;
+const ALIVE_MS = 5_000;
+/** A reader of events that lags by more than this loses them; they are hints. */
+const EVENTS_BYTES_MAX = 1024 * 1024;
+
+const STATUS: Readonly<Record<EngineErrorId, number>> = {
+  gone: 410,
+  no_capacity: 507,
+  invalid: 422,
+  not_found: 404,
+  unavailable: 503,
+  failed: 500,
+};
+
+/**
+ * Root's side of the protocol: checks every message, then calls the engine and the router. The caller listens on the socket
+ * and closes. Whatever arrives, the worst that happens is an answer that says no.
+ */
+export function createHostServer(options: HostServerOptions): Server {
+  const { logger } = options;
+  const messageMs = options.messageMs ?? 10_000;
+  const server = createServer({
+    maxHeaderSize: 4096,
+    headersTimeout: messageMs,
+    requestTimeout: 0, // slugs take their time; calls are timed where they are read
+    keepAliveTimeout: 60_000,
+    connectionsCheckingInterval: Math.min(1000, messageMs),
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  const failed = (error: unknown): ErrorMessage & { readonly status: number } => {
+    if (error instanceof RefusedMessage) {
+      logger.warn("host.refused", { why: error.message });
+      return { id: "refused", status: error.status, message: error.message };
+    }
+    if (error instanceof EngineError) return { id: error.id, status: STATUS[error.id], message: error.message };
+    logger.error("host.call_failed", { error });
+    return { id: "failed", status: 500, message: "failed on the host's side; its log has the details" };
+  };
+  server.on("request", (request, response) => {
+    answer(options, messageMs, request, response).catch((error: unknown) => {
+      const { status, ...message } = failed(error);
+      if (response.headersSent) response.destroy();
+      else send(response, status, message, !request.complete);
+    });
+  });
+  server.on("upgrade", (request, socket) => {
+    socket.on("error", () => {}); // it went; the streams end with it
+    stream(options, request, socket).catch((error: unknown) => {
+      const { status, ...message } = failed(error);
+      const body = JSON.stringify(message);
+      if (socket.writable)
+        socket.end(
+          `HTTP/1.1 ${status} Refused\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+        );
+    });
+  });
+  server.on("clientError", (_error, socket) => {
+    logger.warn("host.refused", { why: "not HTTP, too long, or too slow" });
+    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    else socket.destroy();
+  });
+  return server;
+}
+
+async function answer(
+  options: HostServerOptions,
+  messageMs: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const target = targetOf(request.method ?? "", request.url ?? "");
+  checkInstance(options, request);
+  switch (target.kind) {
+    case "call": {
+      const text = await readText(options.clock, request, target.bytesMax, messageMs);
+      const result = await calls[target.name](options, parseCall(target.name, text) as never); // of the same name
+      return send(response, 200, result ?? null);
+    }
+    case "slug": {
+      await options.engine.putSlug(target.slug, limited(request, SLUG_BYTES_MAX));
+      return send(response, 200, null);
+    }
+    case "events":
+      return tell(options, response);
+    case "stream":
+      throw new RefusedMessage(426, "a stream needs an upgrade");
+  }
+}
+
+type Call<N extends CallName> = (options: HostServerOptions, message: CallMessages[N]) => Promise<unknown>;
+
+const calls: { readonly [N in CallName]: Call<N> } = {
+  list: ({ engine }) => engine.list(),
+  start: ({ engine }, spec) => engine.start(spec),
+  signal: ({ engine }, { id, signal }) => engine.signal(id, signal),
+  remove: ({ engine }, { id }) => engine.remove(id),
+  resize: ({ engine }, { id, rows, columns }) => engine.resize(id, rows, columns),
+  hasSlug: ({ engine }, slug) => engine.hasSlug(slug),
+  removeSlug: ({ engine }, slug) => engine.removeSlug(slug),
+  removeApp: ({ engine }, { appId, uidIndex }) => engine.removeApp(appId, uidIndex),
+  trimLog: ({ engine }, { id, segment }) => engine.trimLog(id, segment),
+  setRoute: ({ router }, route) => router.setRoute(route),
+  removeRoute: ({ router }, { appId }) => router.removeRoute(appId),
+  listRoutes: ({ router }) => router.listRoutes(),
+};
+
+/** Bytes both ways, after `101`. */
+async function stream(options: HostServerOptions, request: IncomingMessage, socket: Duplex): Promise<void> {
+  const target = targetOf(request.method ?? "", request.url ?? "");
+  checkInstance(options, request);
+  if (target.kind !== "stream" || request.headers.upgrade !== STREAM_PROTOCOL)
+    throw new RefusedMessage(400, "not a stream");
+  const switching = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`;
+  using waiting = silentUntilAnswered(socket);
+  if (target.name === "input") {
+    const input = await options.engine.input(target.id);
+    waiting.stop();
+    socket.write(switching);
+    await carry(socket, input);
+    socket.end();
+    return;
+  }
+  const io = await options.engine.io(target.id, waiting.gone);
+  try {
+    waiting.stop();
+    socket.write(switching);
+    await Promise.all([carry(socket, io.writable), carry(io.readable, socket)]);
+  } finally {
+    io.close();
+    socket.destroy();
+  }
+}
+
+/** Until `stop`: `gone` is aborted when the other side leaves, or speaks before it was answered. */
+function silentUntilAnswered(socket: Duplex): Disposable & { readonly gone: AbortSignal; stop(): void } {
+  const gone = new AbortController();
+  const leave = (): void => {
+    gone.abort();
+    socket.destroy();
+  };
+  for (const event of ["data", "end", "close"]) socket.on(event, leave);
+  const stop = (): void => {
+    socket.pause(); // what comes now waits for the next reader
+    for (const event of ["data", "end", "close"]) socket.off(event, leave);
+  };
+  return { gone: gone.signal, stop, [Symbol.dispose]: stop };
+}
+
+/** One direction; a side that breaks ends both, and is no failure of ours. */
+async function carry(from: Readable, to: Writable): Promise<void> {
+  await pipeline(from, to).catch(() => {
+    from.destroy();
+    to.destroy();
+  });
+}
+
+/** Changes and notices, one JSON object a line, until the reader goes. */
+async function tell({ engine, clock }: HostServerOptions, response: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  response.writeHead(200, { "Content-Type": "application/x-ndjson" });
+  const write = (event: Event): void => {
+    if (response.writableLength < EVENTS_BYTES_MAX) response.write(`${JSON.stringify(event)}\n`);
+  };
+  using _watch = engine.watch((dynoId) => write({ kind: "changed", dynoId: dynoId ?? null }));
+  using _notices = engine.notices((notice) => write({ kind: "notice", notice }));
+  write({ kind: "hello" });
+  while (!gone.signal.aborted) {
+    await clock.sleep(ALIVE_MS, gone.signal).catch(() => {}); // the reader went
+    if (!gone.signal.aborted) write({ kind: "alive" });
+  }
+}
+
+function checkInstance({ instance }: HostServerOptions, request: IncomingMessage): void {
+  if (request.headers[INSTANCE_HEADER] !== instance.id) throw new RefusedMessage(421, "meant for another instance");
+}
+
+/** The whole content as text. Throws `RefusedMessage` when it is too long, takes too long or breaks off. */
+function readText(clock: Clock, request: IncomingMessage, bytesMax: number, ms: number): Promise<string> {
+  const read = new AbortController();
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const chunks: Buffer[] = [];
+  let size = Number(request.headers["content-length"] ?? 0) > bytesMax ? Number.POSITIVE_INFINITY : 0;
+  const tooLong = () => reject(new RefusedMessage(413, `more than ${bytesMax} bytes`));
+  if (size > bytesMax) tooLong();
+  request.on("data", (bytes: Buffer) => {
+    size += bytes.length;
+    if (size > bytesMax) tooLong();
+    else chunks.push(bytes);
+  });
+  request.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
+  request.on("error", () => reject(new RefusedMessage(400, "the message broke off")));
+  clock.sleep(ms, read.signal).then(
+    () => reject(new RefusedMessage(408, "the message came too slowly")),
+    () => {}, // it was read in time
+  );
+  return promise.finally(() => {
+    read.abort();
+    request.pause();
+  });
+}
+
+/** The same bytes, failing past `bytesMax` and when the sender breaks off. */
+function limited(request: IncomingMessage, bytesMax: number): Readable {
+  let size = 0;
+  const limit = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      size += chunk.length;
+      if (size > bytesMax) done(new RefusedMessage(413, `more than ${bytesMax} bytes`));
+      else done(null, chunk);
+    },
+  });
+  request.once("close", () => {
+    if (!request.complete) limit.destroy(new RefusedMessage(400, "the slug broke off"));
+  });
+  request.on("error", () => {}); // told by `close`
+  return request.pipe(limit);
+}
+
+/** `last`: not all of the request was read, so nothing more may come on this connection. */
+function send(response: ServerResponse, status: number, value: unknown, last = false): void {
+  const body = JSON.stringify(value);
+  response.writeHead(status, {
+    "Content-Type": "application/json",
+    "Content-Length": Buffer.byteLength(body),
+    ...(last && { Connection: "close" }),
+  });
+  response.end(body);
+}

@@ -1,0 +1,132 @@
+import { randomUUID } from "node:crypto";
+import { PassThrough, type Readable, Writable } from "node:stream";
+import type { ByteStream, DynoSpec, Engine, EngineNotice, ObservedDyno, SlugRef } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine.ts";
+import type { AppRoute, RouteTarget } from "../router/routes.ts";
+
+/** For tests of the protocol: remembers what it was asked for, and runs nothing. */
+export class FakeEngine implements Engine {
+  readonly asked: string[] = [];
+  readonly dynos = new Map<string, DynoSpec>();
+  readonly removed = new Set<string>();
+  readonly slugs = new Map<string, Buffer>();
+  readonly written = new Map<string, string>();
+  readonly watchers = new Set<(dynoId: string | undefined) => void>();
+  readonly listeners = new Set<(notice: EngineNotice) => void>();
+
+  async list(): Promise<readonly ObservedDyno[]> {
+    this.asked.push("list");
+    return [...this.dynos.values()].map(({ id, appId, kind, name, releaseId }) => ({
+      id,
+      appId,
+      kind,
+      name,
+      releaseId,
+      state: { kind: "creating", since: 1 },
+    }));
+  }
+  async start(spec: DynoSpec): Promise<void> {
+    this.asked.push("start");
+    if (this.removed.has(spec.id)) throw new EngineError("gone", "this dyno was removed");
+    this.dynos.set(spec.id, spec);
+  }
+  async signal(id: string, signal: string): Promise<void> {
+    this.asked.push(`signal ${id} ${signal}`);
+  }
+  async remove(id: string): Promise<void> {
+    this.asked.push(`remove ${id}`);
+    this.dynos.delete(id);
+    this.removed.add(id);
+  }
+  async resize(id: string, rows: number, columns: number): Promise<void> {
+    this.asked.push(`resize ${id} ${rows} ${columns}`);
+  }
+  async input(id: string): Promise<Writable> {
+    if (!this.dynos.has(id)) throw new EngineError("not_found", "no such dyno");
+    return new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        this.written.set(id, (this.written.get(id) ?? "") + chunk.toString());
+        done();
+      },
+      final: (done) => {
+        this.written.set(id, `${this.written.get(id) ?? ""}<end>`);
+        done();
+      },
+    });
+  }
+  /** Gives back what comes in. */
+  async io(id: string, signal: AbortSignal): Promise<ByteStream> {
+    this.asked.push(`io ${id}`);
+    if (!this.dynos.has(id))
+      await new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => {
+          this.asked.push(`io given up ${id}`);
+          reject(new EngineError("not_found", "given up"));
+        }),
+      );
+    const echo = new PassThrough();
+    return { readable: echo, writable: echo, close: () => echo.destroy() };
+  }
+  watch(listener: (dynoId: string | undefined) => void): Disposable {
+    this.watchers.add(listener);
+    return { [Symbol.dispose]: () => void this.watchers.delete(listener) };
+  }
+  notices(listener: (notice: EngineNotice) => void): Disposable {
+    this.listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.listeners.delete(listener) };
+  }
+  async hasSlug({ digest }: SlugRef): Promise<boolean> {
+    return this.slugs.has(digest);
+  }
+  async putSlug({ digest }: SlugRef, tar: Readable): Promise<void> {
+    this.asked.push("putSlug");
+    const chunks: Buffer[] = [];
+    for await (const chunk of tar) chunks.push(chunk as Buffer);
+    this.slugs.set(digest, Buffer.concat(chunks));
+  }
+  async removeSlug({ digest }: SlugRef): Promise<void> {
+    this.slugs.delete(digest);
+  }
+  async removeApp(appId: string, uidIndex: number): Promise<void> {
+    this.asked.push(`removeApp ${appId} ${uidIndex}`);
+  }
+  async trimLog(id: string, segment: number): Promise<void> {
+    this.asked.push(`trimLog ${id} ${segment}`);
+  }
+}
+
+/** For tests: a router that only remembers. */
+export class FakeTarget implements RouteTarget {
+  readonly routes = new Map<string, AppRoute>();
+  async setRoute(route: AppRoute): Promise<void> {
+    this.routes.set(route.appId, route);
+  }
+  async removeRoute(appId: string): Promise<void> {
+    this.routes.delete(appId);
+  }
+  async listRoutes(): Promise<readonly string[]> {
+    return [...this.routes.keys()];
+  }
+}
+
+/** A start that passes every check. */
+export function goodSpec(change: Partial<DynoSpec> = {}): DynoSpec {
+  return {
+    id: randomUUID(),
+    appId: randomUUID(),
+    uidIndex: 7,
+    kind: "formation",
+    name: "web.1",
+    releaseId: randomUUID(),
+    stack: "debian-12",
+    slugDigest: "ab".repeat(32),
+    command: "node server.js",
+    env: { PORT: "5000", GREETING: 'ä\n"quoted"' },
+    size: "Basic",
+    port: 5000,
+    terminal: null,
+    stdin: false,
+    io: false,
+    ...change,
+  };
+}
