@@ -91,17 +91,22 @@ table inet ${rules.table} {
     ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
     goto refuse
   }
-  chain through {
-    type filter hook forward priority 0;
-    iifname != ${dyno} oifname != ${dyno} accept
+  chain from_dynos {
+    type filter hook forward priority -10;
+    iifname != ${dyno} accept
     ct state established,related accept
-    iifname != ${dyno} drop
     oifname ${dyno} goto refuse
-    ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
+    ${rules.resolver === undefined ? "" : `ip daddr ${rules.resolver} meta l4proto { tcp, udp } th dport 53 accept`}
     ip saddr ${buildBlock(rules.range)} meta l4proto tcp ip daddr . tcp dport @build_allow accept
     ip daddr @not_internet goto refuse
     tcp dport 25 goto refuse
     accept
+  }
+  chain to_dynos {
+    type filter hook forward priority 0;
+    oifname != ${dyno} accept
+    ct state established,related accept
+    goto turn_away
   }
   chain from_host {
     type filter hook output priority 0;
@@ -113,6 +118,9 @@ table inet ${rules.table} {
   chain refuse {
     meta l4proto { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . th dport }
     meta l4proto != { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . 0 }
+    goto turn_away
+  }
+  chain turn_away {
     meta l4proto tcp reject with tcp reset
     reject with icmpx type admin-prohibited
   }

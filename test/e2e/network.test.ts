@@ -1,0 +1,474 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import {
+  type DynoNetwork,
+  type NetworkOptions,
+  type NetworkPool,
+  openNetwork,
+  removeNetwork,
+} from "../../src/engine/local/network.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { type ChildProcess, ended, run, start } from "../../src/lib/command.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { type Instance, instanceOf } from "../../src/model/instance.ts";
+
+/**
+ * The network with real namespaces, servers and clients. "The world" is a namespace beside the host that has a public
+ * address, and private ones that the host can reach and dynos must not.
+ */
+const WORLD = `stworld${process.pid}`;
+const DEVICE = `stw${process.pid}`;
+const PUBLIC = "25.99.1.2";
+const ON_HOST = "25.99.1.1";
+const PRIVATE = ["10.255.254.2", "172.31.250.2", "192.168.254.2", "100.127.250.2", "169.254.169.254", "198.19.250.2"];
+const LINK_LOCAL_RESOLVER = "169.254.77.77";
+const LOOPBACK_RESOLVER = "127.0.77.53";
+const TCP_PORTS = [80, 5000, 25];
+const ROUTER_UID = 54_321;
+const HTTP_PORT = 18_480;
+const HTTPS_PORT = 18_443;
+
+let folder: string;
+let world: ChildProcess;
+let host: ChildProcess;
+const instances: Instance[] = [];
+
+before(async () => {
+  assert.equal(process.getuid?.(), 0, "needs root");
+  folder = await mkdtemp(join(tmpdir(), "network-test-"));
+  const addresses = [PUBLIC, ...PRIVATE, LINK_LOCAL_RESOLVER];
+  await ipLines([
+    `netns add ${WORLD}`,
+    `link add ${DEVICE} type veth peer name eth0 netns ${WORLD}`,
+    `addr add ${ON_HOST}/24 dev ${DEVICE}`,
+    `link set ${DEVICE} up`,
+    ...addresses.slice(1).map((address) => `route add ${address}/32 dev ${DEVICE}`),
+  ]);
+  await ipLines(
+    [
+      "link set lo up",
+      ...addresses.map((address, at) => `addr add ${address}/${at === 0 ? 24 : 32} dev eth0`),
+      "link set eth0 up",
+      // Like the internet, it does not know dynos' addresses: only masqueraded packets are answered.
+      "route add 10.0.0.0/8 dev lo",
+    ],
+    WORLD,
+  );
+  world = await serve([`--net=/run/netns/${WORLD}`], {
+    tcp: TCP_PORTS.map((port) => ["0.0.0.0", port]),
+    udp: addresses.map((address) => [address, 5000]),
+    dns: addresses,
+  });
+  host = await serve([], {
+    tcp: [
+      ["0.0.0.0", HTTP_PORT],
+      ["0.0.0.0", HTTPS_PORT],
+      ["0.0.0.0", 18_022],
+    ],
+    udp: [],
+    dns: [LOOPBACK_RESOLVER],
+  });
+});
+
+after(async () => {
+  for (const server of [world, host]) {
+    server?.kill("SIGKILL");
+  }
+  for (const instance of instances) {
+    await removeNetwork(instance);
+    await rm(instance.paths.run, { recursive: true, force: true });
+  }
+  await ipLines([`link del ${DEVICE}`, `netns del ${WORLD}`]).catch(() => {});
+  if (folder) await rm(folder, { recursive: true, force: true });
+});
+
+test("the world answers the host everywhere (or the refusals below would prove nothing)", async () => {
+  for (const address of [PUBLIC, ...PRIVATE])
+    for (const port of TCP_PORTS) assert.equal(await client([], "tcp", address, port), "hello", `${address}:${port}`);
+});
+
+test("a dyno reaches the internet, with the host's address", async () => {
+  await using net = await network("internet");
+  const dyno = await net.pool.take("formation");
+  assert.equal(await inside(dyno, "tcp", PUBLIC, 5000), "hello");
+  assert.equal(await inside(dyno, "udp", PUBLIC, 5000), "hello");
+});
+
+test("a dyno reaches no private network, no metadata service, no mail port", async () => {
+  await using net = await network("private");
+  const dyno = await net.pool.take("formation");
+  for (const address of PRIVATE) {
+    assert.equal(await inside(dyno, "tcp", address, 80), "ECONNREFUSED", address);
+    assert.notEqual(await inside(dyno, "udp", address, 5000), "hello", address);
+  }
+  assert.equal(await inside(dyno, "tcp", PUBLIC, 25), "ECONNREFUSED");
+});
+
+test("a dyno reaches the router's two ports on the host, and no other port of it", async () => {
+  await using net = await network("host");
+  const dyno = await net.pool.take("formation");
+  for (const address of [dyno.gateway, ON_HOST]) {
+    assert.equal(await inside(dyno, "tcp", address, HTTP_PORT), "hello");
+    assert.equal(await inside(dyno, "tcp", address, HTTPS_PORT), "hello");
+    assert.equal(await inside(dyno, "tcp", address, 18_022), "ECONNREFUSED");
+  }
+});
+
+test("*.localhost, which every resolver calls 127.0.0.1, is the router inside a dyno; other local ports are its own", async () => {
+  await using net = await network("localhost");
+  const dyno = await net.pool.take("formation");
+  assert.equal(await inside(dyno, "tcp", "127.0.0.1", HTTP_PORT), "hello");
+  assert.equal(await inside(dyno, "tcp", "127.0.0.1", HTTPS_PORT), "hello");
+  assert.equal(await inside(dyno, "tcp", "127.0.0.1", 18_022), "ECONNREFUSED");
+  await using own = await serving(dyno, "127.0.0.1", 18_022);
+  assert.equal(await inside(dyno, "tcp", "127.0.0.1", 18_022), own.greeting);
+});
+
+test("with another domain, localhost is the dyno's own altogether", async () => {
+  await using net = await network("otherdomain", { config: { ...CONFIG, domain: "example.com" } });
+  const dyno = await net.pool.take("formation");
+  assert.equal(await inside(dyno, "tcp", "127.0.0.1", HTTP_PORT), "ECONNREFUSED");
+});
+
+test("dynos do not reach each other, not even of another instance", async () => {
+  await using net = await network("pair");
+  await using other = await network("pair-other");
+  const [one, two, foreign] = await Promise.all([
+    net.pool.take("formation"),
+    net.pool.take("run"),
+    other.pool.take("formation"),
+  ]);
+  await using _two = await serving(two, "0.0.0.0", 5000);
+  await using _foreign = await serving(foreign, "0.0.0.0", 5000);
+  assert.equal(await client([], "tcp", two.address, 5000), "own"); // root may
+  assert.equal(await client([], "tcp", foreign.address, 5000), "own");
+  assert.equal(await inside(one, "tcp", two.address, 5000), "ECONNREFUSED");
+  assert.equal(await inside(one, "tcp", foreign.address, 5000), "ECONNREFUSED");
+});
+
+test("only root and the router's user connect to a dyno, and the router's user to nothing else", async () => {
+  await using net = await network("users");
+  const dyno = await net.pool.take("formation");
+  await using _server = await serving(dyno, "0.0.0.0", 5000);
+  assert.equal(await client([], "tcp", dyno.address, 5000), "own");
+  assert.equal(await client(asUser(ROUTER_UID), "tcp", dyno.address, 5000), "own");
+  assert.notEqual(await client(asUser(54_322), "tcp", dyno.address, 5000), "own");
+  assert.equal(await client(asUser(54_322), "tcp", "127.0.0.1", 18_022), "hello");
+  for (const [address, port] of [
+    ["127.0.0.1", 18_022],
+    [PUBLIC, 80],
+    ["172.31.250.2", 80],
+  ] as const)
+    assert.notEqual(await client(asUser(ROUTER_UID), "tcp", address, port), "hello", address);
+});
+
+test("a dyno is not reached from outside the host", async () => {
+  await using net = await network("outside");
+  const dyno = await net.pool.take("formation");
+  await using _server = await serving(dyno, "0.0.0.0", 5000);
+  await ipLines([`route replace ${dyno.address}/32 via ${ON_HOST}`], WORLD);
+  assert.notEqual(await client([`--net=/run/netns/${WORLD}`], "tcp", dyno.address, 5000), "own");
+});
+
+test("packets with another's address go nowhere", async () => {
+  await using net = await network("spoof");
+  const [dyno, victim] = [await net.pool.take("formation"), await net.pool.take("formation")];
+  // No process of a dyno may do this; root of the host does, to see the second wall.
+  const netns = dyno.netnsPath.slice("/run/netns/".length);
+  await ipLines([`addr add ${victim.address}/32 dev eth0`, "addr add 172.20.0.9/32 dev eth0"], netns);
+  assert.equal(await inside(dyno, "tcp", PUBLIC, 5000), "hello");
+  const tries = [victim.address, "172.20.0.9"].flatMap((source) => [
+    inside(dyno, "tcp", PUBLIC, 5000, source),
+    inside(dyno, "tcp", dyno.gateway, HTTP_PORT, source),
+  ]);
+  assert.deepEqual(await Promise.all(tries), ["TIMEOUT", "TIMEOUT", "TIMEOUT", "TIMEOUT"]);
+});
+
+test("nothing passes by the rules over IPv6", async () => {
+  await using net = await network("ipv6");
+  const dyno = await net.pool.take("formation");
+  const { stdout } = await run("nsenter", [`--net=${dyno.netnsPath}`, "ip", "-6", "-o", "addr"]);
+  assert.deepEqual(stdout.match(/inet6 \S+/g) ?? [], ["inet6 ::1/128"]);
+  const device = (await run("ip", ["-o", "-6", "addr"])).stdout;
+  assert.ok(!device.includes(net.instance.interfacePrefix), "the host's ends have no address either");
+});
+
+for (const [what, server] of [
+  ["on the local network", "192.168.254.2"],
+  ["with a link-local address", LINK_LOCAL_RESOLVER],
+  ["on the host's loopback", LOOPBACK_RESOLVER],
+] as const) {
+  test(`names resolve by a server ${what}, and by it alone`, async () => {
+    await using net = await network("names", { resolverFiles: await resolverFiles(server) });
+    const dyno = await net.pool.take("formation");
+    assert.equal(await inside(dyno, "dns", dyno.gateway, 53), "1.2.3.4");
+    assert.equal(await inside(dyno, "dns-tcp", dyno.gateway, 53), "1.2.3.4");
+    assert.notEqual(await inside(dyno, "dns", "172.31.250.2", 53), "1.2.3.4");
+    if (!server.startsWith("127.")) assert.equal(await inside(dyno, "dns", server, 53), "1.2.3.4");
+  });
+}
+
+test("a change of resolv.conf is followed by dynos that run", async () => {
+  const files = await resolverFiles("192.168.254.99");
+  await using net = await network("follow", { resolverFiles: files });
+  const dyno = await net.pool.take("formation");
+  assert.notEqual(await inside(dyno, "dns", dyno.gateway, 53), "1.2.3.4");
+  await writeFile(files.main, `nameserver ${LOOPBACK_RESOLVER}\n`);
+  await until(async () => (await inside(dyno, "dns", dyno.gateway, 53)) === "1.2.3.4");
+});
+
+test("build dynos alone reach the allowed private addresses", async () => {
+  await using net = await network("build", { buildAllow: async () => [{ address: "192.168.254.2", port: 5000 }] });
+  const [build, dyno] = [await net.pool.take("build"), await net.pool.take("formation")];
+  assert.equal(await inside(build, "tcp", "192.168.254.2", 5000), "hello");
+  assert.equal(await inside(build, "tcp", "192.168.254.2", 80), "ECONNREFUSED");
+  assert.equal(await inside(build, "tcp", "172.31.250.2", 5000), "ECONNREFUSED");
+  assert.equal(await inside(dyno, "tcp", "192.168.254.2", 5000), "ECONNREFUSED");
+});
+
+test("each refusal is told once, with the dyno and the destination", async () => {
+  await using net = await network("refusals");
+  const dyno = await net.pool.take("formation");
+  const told: string[] = [];
+  using _listener = net.pool.onRefused((index, destination, protocol) =>
+    told.push(`${index} ${destination} ${protocol}`),
+  );
+  await inside(dyno, "tcp", "172.31.250.2", 5432);
+  await inside(dyno, "tcp", "172.31.250.2", 5432);
+  await inside(dyno, "udp", "169.254.169.254", 5000);
+  await until(async () => told.length >= 2);
+  assert.deepEqual(told.toSorted(), [`${dyno.index} 169.254.169.254:5000 udp`, `${dyno.index} 172.31.250.2:5432 tcp`]);
+});
+
+test("after a restart the living keep their network, unused ones are used, the rest is gone", async () => {
+  const net = await network("restart");
+  const [living, dead] = [await net.pool.take("formation"), await net.pool.take("formation")];
+  await using _server = await serving(living, "0.0.0.0", 5000);
+  await until(async () => (await namespacesOf(net.instance)).length === 5); // two taken, two ready, one for builds
+  await net.pool[Symbol.asyncDispose]();
+  const before = new Set(await namespacesOf(net.instance));
+  assert.equal(await client([], "tcp", living.address, 5000), "own", "while nothing of ours is alive");
+  assert.equal(await inside(living, "tcp", PUBLIC, 5000), "hello");
+
+  await using again = await network("restart");
+  assert.deepEqual(again.pool.adopt(living.index, "formation"), living);
+  const next = await again.pool.take("formation");
+  assert.ok(before.has(netnsOf(next)), "one that was ready is used");
+  assert.ok(next.index !== living.index && next.index !== dead.index);
+  assert.ok(!existsSync(dead.netnsPath), "one that nobody claims is destroyed");
+  assert.equal(await client([], "tcp", living.address, 5000), "own");
+  assert.equal(await inside(next, "tcp", PUBLIC, 5000), "hello");
+});
+
+test("a namespace given away is never given again, and is gone when released", async () => {
+  await using net = await network("release");
+  const dynos = await Promise.all(Array.from({ length: 20 }, () => net.pool.take("run")));
+  assert.equal(new Set(dynos.map((dyno) => dyno.address)).size, 20);
+  await Promise.all(dynos.map((dyno) => net.pool.release(dyno.index)));
+  await Promise.all(dynos.map((dyno) => net.pool.release(dyno.index)));
+  for (const dyno of dynos) assert.ok(!existsSync(dyno.netnsPath));
+  assert.ok(!dynos.map((dyno) => dyno.index).includes((await net.pool.take("run")).index));
+});
+
+test("rules that somebody flushed come back", async () => {
+  await using net = await network("flush");
+  const dyno = await net.pool.take("formation");
+  await run("nft", ["delete", "table", "inet", net.instance.nftTable]);
+  assert.equal(await inside(dyno, "tcp", dyno.gateway, 18_022), "hello", "the wall is down");
+  await until(async () => (await inside(dyno, "tcp", dyno.gateway, 18_022)) === "ECONNREFUSED");
+});
+
+test("removal leaves nothing of the instance, and all of another", async () => {
+  const forwarding = await readFile("/proc/sys/net/ipv4/ip_forward", "utf8");
+  await using other = await network("stays");
+  const theirs = await other.pool.take("formation");
+  {
+    await using net = await network("goes");
+    const dyno = await net.pool.take("formation");
+    const child = start("nsenter", [`--net=${dyno.netnsPath}`, "sleep", "60"]); // even with a process in it
+    try {
+      await net.pool[Symbol.asyncDispose]();
+      await removeNetwork(net.instance);
+      assert.deepEqual(await tracesOf(net.instance), []);
+      await removeNetwork(net.instance);
+      assert.equal(await inside(theirs, "tcp", PUBLIC, 5000), "hello");
+      assert.equal((await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim(), "1", "the other needs it");
+    } finally {
+      child.kill("SIGKILL");
+    }
+  }
+  await other.pool[Symbol.asyncDispose]();
+  for (const instance of instances) await removeNetwork(instance);
+  assert.deepEqual(await tracesOf(other.instance), []);
+  assert.equal(await readFile("/proc/sys/net/ipv4/ip_forward", "utf8"), initialForwarding ?? forwarding);
+});
+
+// --- what the tests are made with
+
+const CONFIG = { httpPort: HTTP_PORT, httpsPort: HTTPS_PORT, domain: "localhost" };
+const initialForwarding = await readFile("/proc/sys/net/ipv4/ip_forward", "utf8");
+
+interface Network extends AsyncDisposable {
+  readonly instance: Instance;
+  readonly pool: NetworkPool;
+}
+
+async function network(name: string, options: Partial<NetworkOptions> = {}): Promise<Network> {
+  const instance = instanceOf(join(folder, name));
+  if (!instances.some(({ id }) => id === instance.id)) instances.push(instance);
+  const pool = await openNetwork({
+    instance,
+    config: CONFIG,
+    buildAllow: async () => [],
+    routerUid: ROUTER_UID,
+    probeUid: 0,
+    logger: silentLogger,
+    clock: systemClock,
+    poolSize: 2,
+    ...options,
+  });
+  return {
+    instance,
+    pool,
+    [Symbol.asyncDispose]: async () => {
+      await pool[Symbol.asyncDispose]();
+      await removeNetwork(instance);
+    },
+  };
+}
+
+/** Connects from inside a dyno; gives what the server said, or the error's code. */
+const inside = (dyno: DynoNetwork, protocol: string, address: string, port: number, source?: string): Promise<string> =>
+  client([`--net=${dyno.netnsPath}`], protocol, address, port, source);
+
+const asUser = (uid: number): readonly string[] => [`--setuid=${uid}`, `--setgid=${uid}`, "--net=/proc/self/ns/net"];
+
+async function client(
+  enter: readonly string[],
+  protocol: string,
+  address: string,
+  port: number,
+  source = "",
+): Promise<string> {
+  const node = [process.execPath, "-e", CLIENT, protocol, address, String(port), source];
+  const { stdout } =
+    enter.length === 0 ? await run(node[0] ?? "", node.slice(1)) : await run("nsenter", [...enter, ...node]);
+  return stdout;
+}
+
+interface Served {
+  readonly tcp: readonly (readonly [string, number])[];
+  readonly udp: readonly (readonly [string, number])[];
+  readonly dns: readonly string[];
+}
+
+/** Starts servers on the host or in a namespace; resolves when they listen. */
+async function serve(enter: readonly string[], served: Served, greeting = "hello"): Promise<ChildProcess> {
+  const node = [process.execPath, "-e", SERVER, JSON.stringify(served), greeting];
+  const stdio = ["ignore", "pipe", "inherit"] as const;
+  const [program = "", ...args] = enter.length === 0 ? node : ["nsenter", ...enter, ...node];
+  const child = start(program, args, { stdio: [...stdio] });
+  if (!child.stdout) throw new Error("no pipe");
+  await once(child.stdout, "data", { signal: AbortSignal.timeout(10_000) });
+  return child;
+}
+
+/** A server in a dyno that says "own". */
+async function serving(dyno: DynoNetwork, address: string, port: number) {
+  const child = await serve([`--net=${dyno.netnsPath}`], { tcp: [[address, port]], udp: [], dns: [] }, "own");
+  return {
+    greeting: "own",
+    [Symbol.asyncDispose]: async () => {
+      const end = ended(child, "server");
+      child.kill("SIGKILL");
+      await end;
+    },
+  };
+}
+
+const CLIENT = `
+const [protocol, address, port, source] = process.argv.slice(1);
+const done = (text) => { process.stdout.write(String(text)); process.exit(0); };
+setTimeout(done, 1500, "TIMEOUT");
+const query = Buffer.from("0007010000010000000000000361707004746573740000010001", "hex");
+const answer = (data) => done(data.subarray(-4).join("."));
+if (protocol === "tcp" || protocol === "dns-tcp") {
+  const socket = require("net").connect({ host: address, port: Number(port), ...(source && { localAddress: source }) });
+  socket.on("error", (error) => done(error.code)).on("data", protocol === "tcp" ? done : answer);
+  if (protocol === "dns-tcp") socket.write(Buffer.concat([Buffer.from([0, query.length]), query]));
+} else {
+  const socket = require("dgram").createSocket("udp4");
+  socket.on("error", (error) => done(error.code)).on("message", protocol === "udp" ? done : answer);
+  socket.connect(Number(port), address, () => socket.send(protocol === "udp" ? "?" : query));
+}`;
+
+const SERVER = `
+const { tcp, udp, dns } = JSON.parse(process.argv[1]);
+const greeting = process.argv[2];
+const net = require("net"), dgram = require("dgram");
+const answer = (query) => {
+  const head = Buffer.from(query);
+  head.writeUInt16BE(0x8180, 2);
+  head.writeUInt16BE(1, 6);
+  return Buffer.concat([head, Buffer.from("c00c000100010000003c000401020304", "hex")]);
+};
+const listening = [];
+const tcpServer = (host, port, serve) => listening.push(new Promise((resolve) => net.createServer((socket) => { socket.on("error", () => {}); serve(socket); }).listen(port, host, resolve)));
+const udpServer = (host, port, reply) => listening.push(new Promise((resolve) => {
+  const socket = dgram.createSocket("udp4");
+  socket.on("message", (data, from) => socket.send(reply(data), from.port, from.address, () => {})).bind(port, host, resolve);
+}));
+for (const [host, port] of tcp) tcpServer(host, port, (socket) => socket.end(greeting));
+for (const [host, port] of udp) udpServer(host, port, () => greeting);
+for (const host of dns) {
+  udpServer(host, 53, answer);
+  tcpServer(host, 53, (socket) => socket.on("data", (data) => { const body = answer(data.subarray(2)); socket.end(Buffer.concat([Buffer.from([0, body.length]), body])); }));
+}
+Promise.all(listening).then(() => process.stdout.write("ready"));
+`;
+
+async function resolverFiles(server: string) {
+  const main = join(folder, `resolv-${server}-${instances.length}.conf`);
+  await writeFile(main, `nameserver ${server}\n`);
+  return { main, behindStub: join(folder, "missing") };
+}
+
+async function ipLines(lines: readonly string[], netns?: string): Promise<void> {
+  await run("ip", [...(netns === undefined ? [] : ["-n", netns]), "-batch", "-"], { input: `${lines.join("\n")}\n` });
+}
+
+async function namespacesOf(instance: Instance): Promise<readonly string[]> {
+  return (await readdir("/run/netns")).filter((name) => name.startsWith(instance.netnsPrefix));
+}
+
+const netnsOf = (dyno: DynoNetwork): string => dyno.netnsPath.slice("/run/netns/".length);
+
+/** Everything on the host that carries the instance's id. */
+async function tracesOf(instance: Instance): Promise<readonly string[]> {
+  const [tables, links, routes] = await Promise.all([
+    run("nft", ["list", "tables"]),
+    run("ip", ["-o", "link"]),
+    run("ip", ["route", "show", "table", "all"]),
+  ]);
+  const lines = [tables, links]
+    .flatMap(({ stdout }) => stdout.split("\n"))
+    .filter((line) => line.includes(instance.id));
+  const ranges = routes.stdout.split("\n").filter((line) => /^unreachable 10\.\d+\.0\.0\/16/.test(line));
+  const others = instances.filter(
+    (each) => each.id !== instance.id && existsSync(join(each.paths.host, "network.json")),
+  ).length;
+  return [...lines, ...(await namespacesOf(instance)), ...ranges.slice(others)];
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) assert.fail("did not become true in 15 s");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
