@@ -15,6 +15,10 @@ export interface Supervision {
   ): Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
   /** Resolves with the dyno's exit status once it has ended (null: lost). */
   exited(dynoId: string, signal: AbortSignal): Promise<number | null>;
+  /** The client of an attached dyno has gone: SIGHUP three times, 5 s apart, then R16 (spec 3.9). */
+  disconnect(dynoId: string): Promise<void>;
+  /** Resolves once the engine has no dyno of the app: after `apps.remove`, before `Engine.removeApp`. */
+  vanished(appId: string, signal: AbortSignal): Promise<void>;
   /** When the next start of a crashed dyno is due, by name. */
   nextStarts(appId: string): Promise<Readonly<Record<string, number>>>;
 }

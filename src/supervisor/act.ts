@@ -1,0 +1,261 @@
+import { isDeepStrictEqual } from "node:util";
+import { EngineError } from "../engine/engine.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import { portOf } from "../model/environment.ts";
+import { AttemptBook } from "./attempts.ts";
+import { Launches, launch } from "./launch.ts";
+import { type Parts, type SupervisorStore, say, within } from "./parts.ts";
+import type { Action, Attempt, AttemptKind, Attempts, Line } from "./situation.ts";
+
+type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;
+type StoreAction = Of<"change" | "create" | "drop" | "clear-crashes" | "expire" | "fail" | "promote">;
+type EngineAction = Of<"launch" | "signal" | "forget" | "say">;
+
+const CALL_MS = 60_000;
+const LOGS_MS = 5_000;
+/** How long an ended dyno's log may take to be carried over before it is freed. */
+const CARRY_MS = 60_000;
+const SETTLE_MS = 5_000;
+
+/** Does what plans of one app ask for. */
+export class Actor {
+  readonly #appId: string;
+  readonly #parts: Parts;
+  readonly #attempts: AttemptBook;
+  readonly #followed = new Set<string>();
+
+  constructor(appId: string, parts: Parts) {
+    this.#appId = appId;
+    this.#parts = parts;
+    this.#attempts = new AttemptBook(parts.clock);
+  }
+
+  get attempts(): Attempts {
+    return this.#attempts.all;
+  }
+
+  /** First the store's, in one transaction, then the engine's side by side. Throws when the store fails. */
+  async act(actions: readonly Action[], signal: AbortSignal): Promise<void> {
+    const forStore = actions.filter(isStoreAction);
+    await Promise.all(forStore.filter(endsDyno).map(({ record }) => this.#carryLog(record, LOGS_MS, signal)));
+    const lines =
+      forStore.length === 0 ? [] : await this.#parts.store.transaction((store) => this.#write(forStore, store));
+    say(this.#parts, this.#appId, lines);
+    const forEngine = actions.filter((action): action is EngineAction => !isStoreAction(action));
+    const settled = forEngine.some((each) => each.kind === "signal" && each.settle) ? this.#settle() : undefined;
+    const launches = new Launches(this.#appId, this.#parts);
+    await Promise.all(forEngine.map((action) => this.#do(action, { settled, launches, signal })));
+  }
+
+  /** Carries on with the log of every dyno that runs, after a restart of the daemon too. */
+  follow(records: readonly DynoRecord[]): void {
+    for (const record of records) {
+      if (record.launchedAt !== null && record.exit === null) this.#follow(record);
+    }
+  }
+
+  /** Forgets attempts on dynos that are no more. */
+  tidy(dynoIds: ReadonlySet<string>): void {
+    this.#attempts.keep(dynoIds);
+    for (const id of this.#followed) {
+      if (!dynoIds.has(id)) this.#followed.delete(id);
+    }
+  }
+
+  async #write(actions: readonly StoreAction[], store: SupervisorStore): Promise<readonly Line[]> {
+    const lines: Line[] = [];
+    for (const action of actions) {
+      if (await this.#writeOne(action, store)) lines.push(...("lines" in action ? action.lines : []));
+    }
+    return lines;
+  }
+
+  /** False if what the action was planned on has changed: the next look plans anew. */
+  async #writeOne(action: StoreAction, store: SupervisorStore): Promise<boolean> {
+    switch (action.kind) {
+      case "change":
+        if (!(await isUnchanged(action.record, store))) return false;
+        await store.dynos.update(action.record.id, action.change);
+        if (action.crash !== null) await store.dynos.setCrashes(this.#appId, action.crash);
+        return true;
+      case "create":
+        return this.#create(action, store);
+      case "drop":
+        if (!(await isUnchanged(action.record, store))) return false;
+        await store.dynos.remove(action.record.id);
+        return true;
+      case "clear-crashes":
+        await store.dynos.clearCrashes(this.#appId, action.name);
+        return true;
+      case "expire":
+      case "fail": {
+        const release = await store.releases.byId(action.releaseId);
+        if (release?.status !== "pending") return false;
+        if (action.kind === "expire") await store.releases.setStatus(release.id, "expired");
+        else await store.releases.setStatus(release.id, "failed", action.failure);
+        return true;
+      }
+      case "promote":
+        return this.#promote(action, store);
+      default:
+        return action satisfies never;
+    }
+  }
+
+  async #create({ dyno, releaseId, inPlaceOf }: Of<"create">, store: SupervisorStore): Promise<boolean> {
+    if (inPlaceOf !== null) {
+      if (!(await isUnchanged(inPlaceOf, store))) return false;
+      await store.dynos.remove(inPlaceOf.id);
+    }
+    const id = this.#parts.random.uuid();
+    const now = this.#parts.clock.now();
+    await store.dynos.create({
+      id,
+      appId: this.#appId,
+      kind: "formation",
+      ...dyno,
+      releaseId,
+      state: "starting",
+      stateSince: now,
+      createdAt: now,
+      launchedAt: null,
+      stopping: null,
+      exit: null,
+      oneOff: null,
+      port: dyno.type === "web" ? portOf(id) : null,
+    });
+    return true;
+  }
+
+  async #promote({ releaseId, after, types }: Of<"promote">, store: SupervisorStore): Promise<boolean> {
+    const release = await store.releases.byId(releaseId);
+    const app = await store.apps.byId(this.#appId);
+    if (release?.status !== "pending" || app?.currentReleaseId !== after) return false;
+    await store.releases.setStatus(releaseId, "succeeded");
+    await store.apps.update(this.#appId, { currentReleaseId: releaseId, releasedAt: this.#parts.clock.now() });
+    if (types.length > 0) await store.formation.sync(this.#appId, types);
+    await store.dynos.clearCrashes(this.#appId); // a new release begins a new row (spec 3.4)
+    return true;
+  }
+
+  async #do(action: EngineAction, context: Context): Promise<void> {
+    const { engine, clock } = this.#parts;
+    switch (action.kind) {
+      case "say":
+        say(this.#parts, this.#appId, action.lines);
+        return this.#attempt("say", { id: action.dynoId }, async () => {});
+      case "signal":
+        return this.#attempt(action.signal, { id: action.dynoId }, async () => {
+          if (action.settle) await context.settled;
+          await within(clock, CALL_MS, "signal", engine.signal(action.dynoId, action.signal));
+        });
+      case "forget":
+        return this.#attempt("forget", { id: action.dynoId }, () => this.#forget(action, context.signal));
+      case "launch":
+        return this.#attempt("launch", action.record, () =>
+          this.#parts.starts.run(async () => {
+            this.#follow(action.record);
+            await launch(action.record, context.launches, this.#parts);
+          }),
+        );
+      default:
+        return action satisfies never;
+    }
+  }
+
+  async #forget({ dynoId, exitedAt }: Of<"forget">, signal: AbortSignal): Promise<void> {
+    const { engine, logs, clock } = this.#parts;
+    if (exitedAt !== null) {
+      const isCarried = await this.#isCarried(dynoId, 500, signal);
+      if (!isCarried && clock.now() < exitedAt + CARRY_MS)
+        throw new EngineError("unavailable", "its log is being read");
+    }
+    await within(clock, CALL_MS, "remove", engine.remove(dynoId));
+    logs.forget(dynoId);
+    this.#attempts.roomMade();
+  }
+
+  async #settle(): Promise<void> {
+    const { routing, clock } = this.#parts;
+    await within(clock, SETTLE_MS, "router", routing.settle(this.#appId));
+  }
+
+  #follow(record: DynoRecord): void {
+    if (record.oneOff?.attach === true || this.#followed.has(record.id)) return;
+    this.#parts.logs.follow({ id: record.id, appId: this.#appId, name: record.name });
+    this.#followed.add(record.id);
+  }
+
+  /** Its last lines come before what is said of its end; but a dyno that wrote too much does not hold up its restart. */
+  async #carryLog(record: DynoRecord, ms: number, signal: AbortSignal): Promise<void> {
+    if (record.launchedAt === null) return;
+    this.#follow(record);
+    if (!(await this.#isCarried(record.id, ms, signal))) {
+      this.#parts.logger.warn("dyno.log-late", { appId: this.#appId, dynoId: record.id });
+    }
+  }
+
+  async #isCarried(dynoId: string, ms: number, signal: AbortSignal): Promise<boolean> {
+    const { clock, logs } = this.#parts;
+    const late = new AbortController();
+    const stop = () => late.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      await within(clock, ms, "log", logs.ended(dynoId, late.signal));
+      return true;
+    } catch {
+      return false; // late, stopped, or its log cannot be read: its end is told all the same
+    } finally {
+      late.abort();
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Notes how the call went; a failure is not the caller's, the next look decides. */
+  async #attempt(kind: AttemptKind, dyno: { readonly id: string; readonly name?: string }, call: () => Promise<void>) {
+    try {
+      await call();
+      this.#attempts.succeeded(kind, dyno.id);
+    } catch (error) {
+      const attempt = this.#attempts.failed(kind, dyno.id, error);
+      this.#parts.logger.warn("dyno.call-failed", { appId: this.#appId, dynoId: dyno.id, call: kind, error });
+      if (kind === "launch" && dyno.name !== undefined) this.#tell(dyno.name, attempt);
+    }
+  }
+
+  /** Users hear of a start that fails for a reason of its own, at the 1st, 2nd, 4th, 8th ... time. */
+  #tell(name: string, { error, failures, message, nextAt }: Attempt): void {
+    if (error === "unavailable" || error === "gone" || !Number.isInteger(Math.log2(failures))) return;
+    const wait = Math.ceil((nextAt - this.#parts.clock.now()) / 1000);
+    const text = `Error R99 (Platform error) -> The dyno could not be started: ${message}; trying again in ${wait} s`;
+    say(this.#parts, this.#appId, [{ source: "heroku", process: name, text }]);
+  }
+}
+
+interface Context {
+  readonly settled: Promise<void> | undefined;
+  readonly launches: Launches;
+  readonly signal: AbortSignal;
+}
+
+function isStoreAction(action: Action): action is StoreAction {
+  switch (action.kind) {
+    case "launch":
+    case "signal":
+    case "forget":
+    case "say":
+      return false;
+    default:
+      return true;
+  }
+}
+
+function endsDyno(action: StoreAction): action is Of<"change"> {
+  return action.kind === "change" && action.change.exit !== undefined && action.change.exit !== null;
+}
+
+/** Whether the record is still as the plan saw it. */
+async function isUnchanged(seen: DynoRecord, store: SupervisorStore): Promise<boolean> {
+  const record = await store.dynos.byId(seen.id);
+  return record !== undefined && isDeepStrictEqual(record, seen);
+}

@@ -1,0 +1,135 @@
+import type { ObservedDyno } from "../engine/engine.ts";
+import { Nudge } from "../lib/nudge.ts";
+import type { App } from "../model/app.ts";
+import type { Release } from "../model/release.ts";
+import { Actor } from "./act.ts";
+import { type Desired, desiredOf } from "./desired.ts";
+import type { Parts, SupervisorStore } from "./parts.ts";
+import type { Situation } from "./situation.ts";
+import { losesClient } from "./transitions.ts";
+
+/** Looks come at the latest after this long while something is on its way, and while all is quiet. */
+const UNSETTLED_MS = 2_000;
+const SETTLED_MS = 30_000;
+/** Looks in a row without a pause. More than any sequence of actions needs: a plan that is never content must not spin. */
+const LOOKS_MAX = 40;
+
+/** Keeps one app as it should be: look, plan, act, wait. */
+export class AppLoop {
+  readonly appId: string;
+  readonly #parts: Parts;
+  readonly #actor: Actor;
+  readonly #nudge = new Nudge();
+  #isFirst = true;
+
+  constructor(appId: string, parts: Parts) {
+    this.appId = appId;
+    this.#parts = parts;
+    this.#actor = new Actor(appId, parts);
+  }
+
+  nudge(): void {
+    this.#nudge.ring();
+  }
+
+  /** Runs until stopped, or until the app is gone with all of its dynos. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#parts;
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        const pause = await this.#rounds(signal);
+        if (pause === undefined) return;
+        failures = 0;
+        await this.#nudge.wait(pause, signal, clock);
+      } catch (error) {
+        if (signal.aborted) return;
+        failures++;
+        logger.warn("app.look-failed", { appId: this.appId, failures, error });
+        await clock.sleep(Math.min(5_000, 125 * 2 ** Math.min(failures, 10)), signal).catch(() => {}); // stopped
+      }
+    }
+  }
+
+  /** Acts until there is nothing to do. Gives how long to wait; undefined when the app is gone. */
+  async #rounds(signal: AbortSignal): Promise<number | undefined> {
+    const { plan, clock } = this.#parts;
+    if (this.#isFirst) await this.#hangUp();
+    this.#isFirst = false;
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
+      signal.throwIfAborted();
+      const situation = await this.#look();
+      const { actions, lookAgainAt, unsettled } = plan(situation);
+      if (actions.length === 0) {
+        const { desired, observed, records } = situation;
+        if (desired === null && observed.length === 0 && records.length === 0) return undefined;
+        const resync = unsettled || desired === null ? UNSETTLED_MS : SETTLED_MS;
+        return Math.max(0, Math.min(resync, (lookAgainAt ?? Infinity) - clock.now()));
+      }
+      await this.#actor.act(actions, signal);
+    }
+    this.#parts.logger.error("app.never-content", { appId: this.appId });
+    return UNSETTLED_MS;
+  }
+
+  async #look(): Promise<Situation> {
+    const { observer, store, builds, clock } = this.#parts;
+    const observed = (await observer.fresh()).get(this.appId) ?? [];
+    const isOurs = ({ kind, id }: ObservedDyno) => kind !== "build" || !builds.isLive(id);
+    const app = await store.apps.byId(this.appId);
+    const records = await store.dynos.list(this.appId);
+    const crashes = app === undefined ? [] : await store.dynos.crashes(this.appId);
+    this.#actor.follow(records);
+    this.#actor.tidy(new Set([...records, ...observed].map(({ id }) => id)));
+    return {
+      desired: app === undefined ? null : await readDesired(app, store, clock.now()),
+      records,
+      observed: observed.filter(isOurs),
+      crashes,
+      attempts: this.#actor.attempts,
+      now: clock.now(),
+    };
+  }
+
+  /** Clients of attached dynos were connected to a daemon that is no more. */
+  async #hangUp(): Promise<void> {
+    const { store, startedAt, clock } = this.#parts;
+    await store.transaction(async (store) => {
+      for (const record of await store.dynos.list(this.appId)) {
+        if (record.createdAt >= startedAt || record.oneOff?.awaiting !== false) continue;
+        const change = losesClient(record, clock.now());
+        if (change !== undefined) await store.dynos.update(record.id, change);
+      }
+    });
+  }
+}
+
+/** The rows of the store that say what should run. */
+export async function readDesired(app: App, store: SupervisorStore, now: number): Promise<Desired> {
+  const releases = await relevantReleases(app, store);
+  return desiredOf({
+    app,
+    releases: await Promise.all(
+      releases.map(async (release) => ({ release, processTypes: await typesOf(release, store) })),
+    ),
+    formation: await store.formation.list(app.id),
+    metrics: {},
+    now,
+  });
+}
+
+/** The current release, and those that came after it. */
+async function relevantReleases(app: App, store: SupervisorStore): Promise<readonly Release[]> {
+  const current = app.currentReleaseId === null ? undefined : await store.releases.byId(app.currentReleaseId);
+  const newest = await store.releases.newest(app.id);
+  const releases = current === undefined ? [] : [current];
+  for (let version = newest?.version ?? 0; version > (current?.version ?? 0); version--) {
+    const release = version === newest?.version ? newest : await store.releases.byVersion(app.id, version);
+    if (release !== undefined) releases.push(release);
+  }
+  return releases;
+}
+
+async function typesOf(release: Release, store: SupervisorStore): Promise<Readonly<Record<string, string>>> {
+  if (release.slugId === null) return {};
+  return (await store.slugs.byId(release.slugId))?.processTypes ?? {};
+}

@@ -1,0 +1,88 @@
+import type { DynoSpec, StackName } from "../engine/engine.ts";
+import type { App } from "../model/app.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import { environmentOf, portOf } from "../model/environment.ts";
+import type { ConfigVars, Release, Slug } from "../model/release.ts";
+import { type Parts, within } from "./parts.ts";
+import { waitsForPort } from "./tend.ts";
+
+/** What dynos of one release have in common; read once for a batch of starts. */
+interface Basis {
+  readonly app: App;
+  readonly defaultDomain: string;
+  readonly release: Release;
+  readonly slug: Slug | null;
+  readonly config: ConfigVars;
+}
+
+export class Launches {
+  readonly #appId: string;
+  readonly #parts: Parts;
+  readonly #bases = new Map<string, Promise<Basis>>();
+
+  constructor(appId: string, parts: Parts) {
+    this.#appId = appId;
+    this.#parts = parts;
+  }
+
+  /** The basis of a release's dynos, its slug's image made. */
+  of(releaseId: string): Promise<Basis> {
+    const known = this.#bases.get(releaseId) ?? this.#prepare(releaseId);
+    this.#bases.set(releaseId, known);
+    return known;
+  }
+
+  async #prepare(releaseId: string): Promise<Basis> {
+    const { store, slugs, clock, domain } = this.#parts;
+    const app = await store.apps.byId(this.#appId);
+    const release = await store.releases.byId(releaseId);
+    if (app === undefined || release === undefined) throw new Error(`release ${releaseId} is gone`);
+    const slug = release.slugId === null ? null : ((await store.slugs.byId(release.slugId)) ?? null);
+    if (slug === null && release.slugId !== null) throw new Error(`slug ${release.slugId} is gone`);
+    if (slug !== null) await within(clock, IMAGE_MS, "slug image", slugs.ensure(slug.id, app.uidIndex));
+    const domains = await store.domains.list(app.id);
+    const defaultDomain = domains.find(({ kind }) => kind === "heroku")?.hostname ?? `${app.name}.${domain}`;
+    return { app, defaultDomain, release, slug, config: await store.releases.config(releaseId) };
+  }
+}
+
+const IMAGE_MS = 300_000;
+const START_MS = 60_000;
+
+/** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */
+export async function launch(record: DynoRecord, launches: Launches, { engine, clock }: Parts): Promise<void> {
+  const spec = specOf(record, await launches.of(record.releaseId));
+  await within(clock, START_MS, "start", engine.start(spec));
+}
+
+function specOf(record: DynoRecord, { app, defaultDomain, release, slug, config }: Basis): DynoSpec {
+  return {
+    id: record.id,
+    appId: app.id,
+    uidIndex: app.uidIndex,
+    kind: record.kind,
+    name: record.name,
+    releaseId: record.releaseId,
+    stack: stackOf(slug?.stack ?? app.stack),
+    slugDigest: slug?.digest ?? null,
+    command: record.command,
+    env: environmentOf({
+      dyno: record,
+      app: { id: app.id, name: app.name, defaultDomain },
+      release,
+      slugCommit: slug?.commit ?? null,
+      config,
+      call: record.oneOff?.env ?? {},
+    }),
+    size: record.size,
+    port: waitsForPort(record) ? portOf(record.id) : null,
+    terminal: record.oneOff?.terminal ?? null,
+    stdin: record.oneOff?.attach ?? false,
+    io: false,
+  };
+}
+
+function stackOf(name: string): StackName {
+  if (name !== "debian-12") throw new Error(`no stack ${name}`);
+  return name;
+}

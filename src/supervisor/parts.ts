@@ -1,0 +1,73 @@
+import type { Engine } from "../engine/engine.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
+import type { Limit } from "../lib/limit.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Random } from "../lib/random.ts";
+import type { DynoLogs } from "../logs/dyno-logs.ts";
+import type { LogSink } from "../logs/line.ts";
+import type { AppStore, DomainStore, DynoStore, FormationStore, ReleaseStore, SlugStore } from "../store/store.ts";
+import type { Observer } from "./observer.ts";
+import type { plan } from "./plan.ts";
+import type { Line } from "./situation.ts";
+import type { Routing, SlugImages } from "./supervision.ts";
+
+/** What the supervisor needs of the store; `Store` has it. */
+export interface SupervisorStore {
+  readonly apps: Pick<AppStore, "byId" | "list" | "update">;
+  readonly domains: Pick<DomainStore, "list">;
+  readonly slugs: Pick<SlugStore, "byId">;
+  readonly releases: Pick<ReleaseStore, "byId" | "byVersion" | "newest" | "config" | "setStatus">;
+  readonly formation: Pick<FormationStore, "list" | "sync">;
+  readonly dynos: DynoStore;
+  transaction<T>(body: (store: SupervisorStore) => Promise<T>): Promise<T>;
+  onChange(listener: (appId: string) => void): Disposable;
+}
+
+/** What the supervisor asks of builds: their dynos are started, watched and removed by the build itself. */
+export interface BuildDynos {
+  /** Whether a build of this daemon works with the dyno; it says so before it starts it. Others are killed. */
+  isLive(dynoId: string): boolean;
+}
+
+export interface SupervisorOptions {
+  readonly store: SupervisorStore;
+  readonly engine: Engine;
+  readonly logs: DynoLogs;
+  readonly sink: LogSink;
+  readonly routing: Routing;
+  readonly slugs: SlugImages;
+  readonly builds: BuildDynos;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** `hello` answers to `hello.<domain>`. */
+  readonly domain: string;
+  /** Tests plant faults here. */
+  readonly plan?: typeof plan;
+}
+
+/** What the parts of the supervisor share. */
+export interface Parts extends Required<SupervisorOptions> {
+  readonly observer: Observer;
+  /** Starts of all apps wait here: more than a few at once only compete for the processors (facts, 1). */
+  readonly starts: Limit;
+  readonly startedAt: Instant;
+}
+
+export function say({ sink, clock }: Parts, appId: string, lines: readonly Line[]): void {
+  for (const line of lines) sink.append(appId, { at: clock.now(), ...line });
+}
+
+/** Rejects with a sentence when `work` takes longer than `ms`. The work itself goes on; what is repeatable may be. */
+export async function within<T>(clock: Clock, ms: number, what: string, work: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const late = clock.sleep(ms, done.signal).then(() => {
+    throw new Error(`${what}: no answer for ${ms / 1000} s`);
+  });
+  late.catch(() => {}); // slept in vain
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    done.abort();
+  }
+}

@@ -1,0 +1,163 @@
+import type { ObservedDyno } from "../engine/engine.ts";
+import type { Instant } from "../lib/clock.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import { RESTART_POLICIES, withCrash } from "./restart-policy.ts";
+import { type Action, type AttemptKind, attemptKey, type Deadlines, type Situation } from "./situation.ts";
+import {
+  BOOT_MS,
+  bootTimedOut,
+  CLIENT_MS,
+  cameUp,
+  clientNeverCame,
+  ended,
+  GRACE_MS,
+  graceEnded,
+  HANGUP_EVERY_MS,
+  HANGUPS,
+  heroku,
+  hungUp,
+  launched,
+  MAKING_MS,
+  neverStarted,
+  stop,
+} from "./transitions.ts";
+
+/** What to do for one dyno as it is: start it, note what became of it, end it. Whether it should be there is not asked here. */
+export function tend(record: DynoRecord, observed: ObservedDyno | undefined, look: Look): readonly Action[] {
+  if (record.exit !== null) return observed === undefined ? [] : forget(record.id, record.exit.at, look);
+  if (observed === undefined) return tendUnseen(record, look);
+  switch (observed.state.kind) {
+    case "ended":
+      return [ended(record, endOf(record, observed.state, look), look.now)];
+    case "creating":
+      return record.stopping !== null
+        ? repeatedKill(record, look)
+        : look.deadlines.passed(observed.state.since, MAKING_MS)
+          ? [bootTimedOut(record, look.now, false)]
+          : [];
+    case "running":
+      return record.stopping !== null
+        ? tendStopping(record, record.stopping, look)
+        : tendRunning(record, observed.state, look);
+    default:
+      return observed.state satisfies never;
+  }
+}
+
+export interface Look extends Situation {
+  readonly deadlines: Deadlines;
+}
+
+/** The engine does not know it: not started yet, or lost. */
+function tendUnseen(record: DynoRecord, look: Look): readonly Action[] {
+  const { now, deadlines } = look;
+  const { oneOff } = record;
+  const lost = { at: now, status: null, outOfMemory: false, crash: null };
+  const hasLeft = record.stopping !== null || (oneOff?.disconnected !== undefined && record.launchedAt === null);
+  if (hasLeft || record.state === "up") return [ended(record, lost, now)];
+  if (oneOff?.awaiting === true) {
+    if (deadlines.passed(record.createdAt, CLIENT_MS)) return [clientNeverCame(record, now)];
+    const lines = [heroku(record.name, "Awaiting client")];
+    return may("say", record.id, look) ? [{ kind: "say", dynoId: record.id, lines }] : [];
+  }
+  const attempt = look.attempts.get(attemptKey("launch", record.id));
+  if (attempt?.doneAt !== undefined && attempt.doneAt !== null) return [ended(record, lost, now)]; // it was there
+  if (attempt?.error === "gone") return [ended(record, lost, now)];
+  if (oneOff !== null && attempt !== undefined && hasFailedForLong(record, look)) {
+    return [neverStarted(record, attempt.message, now)];
+  }
+  const launch: Action = { kind: "launch", record };
+  if (record.launchedAt === null) return [launched(record, now), launch];
+  return may("launch", record.id, look) ? [launch] : [];
+}
+
+/** Whether the engine has been refusing to start it for a minute, and not only because it cannot be reached. */
+export function hasFailedForLong(record: DynoRecord, look: Look): boolean {
+  const attempt = look.attempts.get(attemptKey("launch", record.id));
+  if (attempt === undefined || attempt.failures < 3 || record.launchedAt === null) return false;
+  if (attempt.error === "unavailable" && record.oneOff === null) return false;
+  return look.deadlines.passed(record.launchedAt, BOOT_MS);
+}
+
+function tendRunning(
+  record: DynoRecord,
+  { since, listening }: { readonly since: Instant; readonly listening: boolean },
+  look: Look,
+): readonly Action[] {
+  const { now, deadlines } = look;
+  if (record.state === "starting") {
+    if (!waitsForPort(record) || listening) return [cameUp(record, now)];
+    return deadlines.passed(since, BOOT_MS) ? [bootTimedOut(record, now, true)] : [];
+  }
+  if (record.oneOff === null) return [];
+  const { disconnected, timeToLive } = record.oneOff;
+  if (deadlines.passed(since, (timeToLive ?? DAY_SECONDS) * 1000)) return [stop(record, "time-to-live", now)];
+  if (disconnected === undefined || disconnected.hangups > HANGUPS) return [];
+  if (!deadlines.passed(disconnected.at, disconnected.hangups * HANGUP_EVERY_MS)) return [];
+  const signal: Action = { kind: "signal", dynoId: record.id, signal: "HUP", settle: false };
+  return disconnected.hangups < HANGUPS ? [hungUp(record), signal] : [hungUp(record)];
+}
+
+const DAY_SECONDS = 86_400;
+
+/** Web dynos are up once they listen, all others once they run (spec 1.3). */
+export function waitsForPort(record: { readonly kind: string; readonly type: string }): boolean {
+  return record.kind === "formation" && record.type === "web";
+}
+
+function tendStopping(
+  record: DynoRecord,
+  stopping: NonNullable<DynoRecord["stopping"]>,
+  look: Look,
+): readonly Action[] {
+  if (stopping.killed) return repeatedKill(record, look);
+  const termAt = look.attempts.get(attemptKey("TERM", record.id))?.doneAt ?? null;
+  if (termAt !== null) return look.deadlines.passed(termAt, GRACE_MS) ? [graceEnded(record, stopping)] : [];
+  if (!may("TERM", record.id, look)) return [];
+  const settle = waitsForPort(record) && !look.deadlines.passed(stopping.since, SETTLE_MS);
+  return [{ kind: "signal", dynoId: record.id, signal: "TERM", settle }];
+}
+
+/** A router that cannot be reached holds up a stop for this long. */
+const SETTLE_MS = 10_000;
+const AGAIN_MS = 2000;
+
+function repeatedKill(record: DynoRecord, look: Look): readonly Action[] {
+  if (!isDueAgain("KILL", record.id, look)) return [];
+  return [{ kind: "signal", dynoId: record.id, signal: "KILL", settle: false }];
+}
+
+/** Frees what the engine keeps of a dyno; kills it first if it lives. */
+export function forget(dynoId: string, exitedAt: Instant | null, look: Look): readonly Action[] {
+  return isDueAgain("forget", dynoId, look) ? [{ kind: "forget", dynoId, exitedAt }] : [];
+}
+
+/** For calls whose effect is still not to be seen: due, and due again a while after they went well. */
+function isDueAgain(kind: AttemptKind, dynoId: string, look: Look): boolean {
+  const doneAt = look.attempts.get(attemptKey(kind, dynoId))?.doneAt ?? null;
+  return doneAt === null ? may(kind, dynoId, look) : look.deadlines.passed(doneAt, AGAIN_MS);
+}
+
+/** Whether a call that did not go well yet may be made (again). */
+export function may(kind: AttemptKind, dynoId: string, look: Look): boolean {
+  const attempt = look.attempts.get(attemptKey(kind, dynoId));
+  if (attempt === undefined) return true;
+  return attempt.doneAt === null && look.deadlines.reached(Math.min(attempt.nextAt, look.now + MAX_PAUSE_MS));
+}
+
+/** No pause is longer, whatever the clock was set to. */
+const MAX_PAUSE_MS = 60_000;
+
+function endOf(
+  record: DynoRecord,
+  { at, status, outOfMemory }: { readonly at: Instant; readonly status: number | null; readonly outOfMemory: boolean },
+  look: Look,
+) {
+  const isCurrent = look.desired?.current?.id === record.releaseId;
+  if (look.desired === null || !isCurrent || status === null) return { at, status, outOfMemory, crash: null };
+  const before = look.crashes.find((each) => each.name === record.name);
+  const policy = RESTART_POLICIES[look.desired.app.restartPolicy];
+  const ranMs = at - (record.launchedAt ?? at);
+  const crash = withCrash(policy, before, { name: record.name, ranMs, at: look.now });
+  return { at, status, outOfMemory, crash };
+}
