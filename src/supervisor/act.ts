@@ -38,10 +38,10 @@ export class Actor {
   async act(actions: readonly Action[], signal: AbortSignal): Promise<void> {
     const forStore = actions.filter(isStoreAction);
     await Promise.all(forStore.filter(endsDyno).map(({ record }) => this.#carryLog(record, LOGS_MS, signal)));
-    const lines =
+    const written =
       forStore.length === 0 ? [] : await this.#parts.store.transaction((store) => this.#write(forStore, store));
-    say(this.#parts, this.#appId, lines);
-    const forEngine = actions.filter((action): action is EngineAction => !isStoreAction(action));
+    for (const action of written) say(this.#parts, this.#appId, "lines" in action ? action.lines : []);
+    const forEngine = actions.filter(isEngineAction).filter((action) => isNoted(action, written));
     const settled = forEngine.some((each) => each.kind === "signal" && each.settle) ? this.#settle() : undefined;
     const launches = new Launches(this.#appId, this.#parts);
     await Promise.all(forEngine.map((action) => this.#do(action, { settled, launches, signal })));
@@ -62,12 +62,13 @@ export class Actor {
     }
   }
 
-  async #write(actions: readonly StoreAction[], store: SupervisorStore): Promise<readonly Line[]> {
-    const lines: Line[] = [];
+  /** Those that were written. */
+  async #write(actions: readonly StoreAction[], store: SupervisorStore): Promise<readonly StoreAction[]> {
+    const written: StoreAction[] = [];
     for (const action of actions) {
-      if (await this.#writeOne(action, store)) lines.push(...("lines" in action ? action.lines : []));
+      if (await this.#writeOne(action, store)) written.push(action);
     }
-    return lines;
+    return written;
   }
 
   /** False if what the action was planned on has changed: the next look plans anew. */
@@ -238,16 +239,20 @@ interface Context {
   readonly signal: AbortSignal;
 }
 
+const ENGINE_ACTIONS: ReadonlySet<Action["kind"]> = new Set(["launch", "signal", "forget", "say"]);
+
+function isEngineAction(action: Action): action is EngineAction {
+  return ENGINE_ACTIONS.has(action.kind);
+}
+
 function isStoreAction(action: Action): action is StoreAction {
-  switch (action.kind) {
-    case "launch":
-    case "signal":
-    case "forget":
-    case "say":
-      return false;
-    default:
-      return true;
-  }
+  return !isEngineAction(action);
+}
+
+/** A dyno is started only once the store knows that it was asked for. */
+function isNoted(action: EngineAction, written: readonly StoreAction[]): boolean {
+  if (action.kind !== "launch" || action.record.launchedAt !== null) return true;
+  return written.some((each) => each.kind === "change" && each.record.id === action.record.id);
 }
 
 function endsDyno(action: StoreAction): action is Of<"change"> {
