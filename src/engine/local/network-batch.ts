@@ -60,14 +60,12 @@ export function renderInner(layout: Layout, index: number): string {
   ]);
 }
 
-/** The link goes first: it vanishes at once even while a process still lives in the namespace. */
-export function renderRemoval(
-  layout: Pick<Layout, "netnsPrefix" | "interfacePrefix">,
-  indexes: readonly number[],
-): string {
-  return lines(
-    indexes.flatMap((index) => [`link del ${nameOf(layout, index)}`, `netns del ${netnsOf(layout, index)}`]),
-  );
+export function renderNetnsRemoval(layout: Pick<Layout, "netnsPrefix">, indexes: readonly number[]): string {
+  return lines(indexes.map((index) => `netns del ${netnsOf(layout, index)}`));
+}
+
+export function renderLinkRemoval(layout: Pick<Layout, "interfacePrefix">, indexes: readonly number[]): string {
+  return lines(indexes.map((index) => `link del ${nameOf(layout, index)}`));
 }
 
 export const nameOf = ({ interfacePrefix }: Pick<Layout, "interfacePrefix">, index: number): string =>

@@ -1,11 +1,20 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "../../lib/clock.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { Nudge } from "../../lib/nudge.ts";
 import { EngineError } from "../engine.ts";
 import { isBuildIndex, nextIndex } from "./address.ts";
-import { indexOfName, type Layout, nameOf, netnsOf, renderInner, renderOuter, renderRemoval } from "./network-batch.ts";
+import {
+  indexOfName,
+  type Layout,
+  nameOf,
+  netnsOf,
+  renderInner,
+  renderLinkRemoval,
+  renderNetnsRemoval,
+  renderOuter,
+} from "./network-batch.ts";
 import { ipBatch, nftFileInside } from "./network-commands.ts";
 
 export const NETNS_FOLDER = "/run/netns";
@@ -28,6 +37,8 @@ export interface NamespaceOptions {
 type Purpose = "dyno" | "build";
 const PURPOSES: readonly Purpose[] = ["dyno", "build"];
 const BATCH_MAX = 8;
+/** What the kernel may take to free empty namespaces, before those left are seen as held. */
+const FREED_MS = 1000;
 /** How long the living are waited for before what was found is looked at. */
 const ADOPTION_MS = 10_000;
 
@@ -223,15 +234,29 @@ export class NamespacePool implements AsyncDisposable {
   }
 }
 
-/** Removes namespaces and interfaces; those that are not there are passed over. */
+/**
+ * Removes namespaces and interfaces, those that are there, and returns when the kernel is done. Deleting the name frees an
+ * empty namespace with its interfaces in the background, hundreds at once; deleting an interface by itself costs 15 ms of
+ * waiting each, so that is left for those whose namespace is held by a process that still lives.
+ */
 export async function destroy(
   layout: Pick<Layout, "netnsPrefix" | "interfacePrefix">,
   indexes: readonly number[],
 ): Promise<void> {
   if (indexes.length === 0) return;
-  // It fails when one of the two is missing already; what matters is what is left, and the caller looks.
-  await ipBatch(renderRemoval(layout, indexes), { force: true }).catch(() => {});
+  // Both fail for what is missing already; what matters is what is left, and the caller looks.
+  await ipBatch(renderNetnsRemoval(layout, indexes), { force: true }).catch(() => {});
+  const deadline = systemClock.now() + FREED_MS + indexes.length;
+  const left = async () => {
+    const there = new Set(await readdir(INTERFACES_FOLDER));
+    return indexes.filter((index) => there.has(nameOf(layout, index)));
+  };
+  while ((await left()).length > 0 && systemClock.now() < deadline) await systemClock.sleep(10, never);
+  const stuck = await left();
+  if (stuck.length > 0) await ipBatch(renderLinkRemoval(layout, stuck), { force: true }).catch(() => {});
 }
+
+const never = new AbortController().signal;
 
 /** Indexes that have a namespace or an interface on this host. */
 export async function existing(layout: Pick<Layout, "netnsPrefix" | "interfacePrefix">): Promise<ReadonlySet<number>> {

@@ -7,7 +7,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
 import type { Instance } from "../../model/instance.ts";
 import { type AddressRange, addressOf, gatewayOf, rangeBlock } from "./address.ts";
-import { indexOfName, type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
+import { type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
 import { needForwarding, releaseForwarding } from "./network-forwarding.ts";
 import { destroy, existing, INTERFACES_FOLDER, NamespacePool, NETNS_FOLDER } from "./network-pool.ts";
@@ -209,10 +209,6 @@ async function untilGone(instance: Instance): Promise<void> {
     const interfaces = await readdir(INTERFACES_FOLDER);
     const left = interfaces.filter((name) => name.startsWith(instance.interfacePrefix));
     if (left.length === 0 && (await existing(instance)).size === 0) return;
-    await destroy(
-      instance,
-      left.map((name) => indexOfName(instance.interfacePrefix, name)).filter((index) => index !== undefined),
-    );
     await systemClock.sleep(20, new AbortController().signal);
   }
   throw new Error(
