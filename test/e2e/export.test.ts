@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { echo } from "./apps.ts";
-import { deployed, eventually, program, statorOk } from "./harness.ts";
+import { deployed, eventually, freePort, program, statorOk } from "./harness.ts";
 
 test("a release exported as an OCI image is loaded and run by podman, answers, and is the same bytes each time", async () => {
   await using app = await deployed("export", echo);
@@ -54,12 +53,3 @@ test("a release exported as an OCI image is loaded and run by podman, answers, a
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number }; // a TCP server has one
-      server.close(() => resolve(port));
-    });
-  });
-}

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
+import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -50,6 +51,18 @@ export async function program(file: string, args: readonly string[], options: Pr
   const { code } = await ended(child, file);
   clearTimeout(timer);
   return { code, stdout: texts[0] ?? "", stderr: texts[1] ?? "" };
+}
+
+/** A port on loopback that nobody listens on now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number }; // a TCP server has one
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 /** The native command-line program. */
