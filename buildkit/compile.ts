@@ -1,0 +1,181 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { execPath } from "node:process";
+import { StringDecoder } from "node:string_decoder";
+import { checkOut } from "./checkout.ts";
+import { BuildFailed, diskFull, saysDiskFull } from "./failure.ts";
+import { type Compiled, type Go, PROCFILE_BYTES_MAX, RELEASE_BYTES_MAX } from "./messages.ts";
+import type { Places } from "./places.ts";
+import { killGroup, outputOf, startProgram, statusOf } from "./processes.ts";
+import { fileSize, treeFolder } from "./slug-tar.ts";
+
+export { BuildFailed } from "./failure.ts";
+
+export interface Compilation {
+  readonly places: Places;
+  readonly commit: string;
+  readonly go: Go;
+  readonly gitEnv: Readonly<Record<string, string>>;
+  readonly say: (text: Uint8Array | string) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/** In the order in which they are asked whether an app is theirs. */
+const BUILDPACKS = ["nodejs", "procfile"];
+
+interface Folders {
+  readonly tree: string;
+  readonly cache: string;
+  /** ENV_DIR: one file for each config var. */
+  readonly env: string;
+  readonly work: string;
+}
+
+/** Sources to a tree that can run: the classic buildpack API (spec 9.3). Throws `BuildFailed` with what the pusher should know. */
+export async function compile(
+  compilation: Compilation,
+): Promise<{ readonly compiled: Compiled; readonly tree: string }> {
+  const { go, places, say } = compilation;
+  const folders = makeFolders(compilation);
+  try {
+    await prepareTree(compilation, folders);
+    await say(`Building source:\n\n-----> Building on the ${go.stack} stack\n`);
+    await say("-----> Determining which buildpack to use for this app\n");
+    const found = await detect(compilation, folders);
+    await say(`-----> ${found.name} app detected\n`);
+    await runCompile(compilation, folders, found);
+    await say("-----> Build succeeded!\n");
+    const release = await releaseOf(found.folder, compilation, folders);
+    const procfile = readProcfile(folders.tree);
+    return { compiled: { procfile, release, buildpack: found.name }, tree: folders.tree };
+  } catch (error) {
+    if (!saysDiskFull(error)) throw error;
+    rmSync(join(places.cache, go.stack), { recursive: true, force: true });
+    throw diskFull(go.limits.diskMb);
+  }
+}
+
+function makeFolders({ places, go }: Compilation): Folders {
+  const work = join(places.work, "stator-build");
+  const folders = { tree: treeFolder(places.work), cache: join(places.cache, go.stack), env: join(work, "env"), work };
+  for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
+  for (const [name, value] of Object.entries(go.configVars)) {
+    if (/^[^/\0]+$/.test(name) && name !== "." && name !== "..")
+      writeFileSync(join(folders.env, name), value, { mode: 0o600 });
+  }
+  return folders;
+}
+
+async function prepareTree({ commit, gitEnv, go, say }: Compilation, { tree, work }: Folders): Promise<void> {
+  const { submodules, ignored } = await checkOut({ commit, gitEnv, limits: go.limits, tree, work: join(work, "git") });
+  for (const path of submodules.slice(0, 20))
+    await say(` !     Submodule ${path} was not fetched: push its files, or fetch it in your build.\n`);
+  if (ignored > 0) await say(`-----> Left out ${ignored} ${ignored === 1 ? "file" : "files"} that .slugignore names\n`);
+}
+
+interface Buildpack {
+  readonly folder: string;
+  /** As it calls itself: `Node.js`. */
+  readonly name: string;
+}
+
+async function detect({ places, go }: Compilation, folders: Folders): Promise<Buildpack> {
+  for (const each of BUILDPACKS) {
+    const folder = join(places.buildkit, "buildpacks", each);
+    const env = buildEnvironment(places, go);
+    const output = await outputOf(join(folder, "bin", "detect"), [folders.tree], { env, cwd: folders.tree }).catch(
+      () => undefined,
+    );
+    if (output) return { folder, name: output.toString("utf8").trim().slice(0, 100) };
+  }
+  throw new BuildFailed(
+    "This app has no Procfile, and no language that is known here was found in it.",
+    "Add a package.json for a Node.js app, or a file named Procfile that says what to run, such as:",
+    "    web: python3 app.py",
+    "Push failed",
+  );
+}
+
+async function runCompile(compilation: Compilation, folders: Folders, buildpack: Buildpack): Promise<void> {
+  const { places, go, commit, say, signal } = compilation;
+  // One pipe for both outputs keeps their order. The words of the script are constant, its arguments are arguments.
+  const script = ["-c", 'exec "$@" 2>&1', "bash"];
+  const program = join(buildpack.folder, "bin", "compile");
+  const child = startProgram("/bin/bash", [...script, program, folders.tree, folders.cache, folders.env], {
+    env: { ...buildEnvironment(places, go), SOURCE_VERSION: commit },
+    cwd: folders.tree,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const stop = () => killGroup(child);
+  signal.addEventListener("abort", stop, { once: true });
+  const ended = statusOf(child);
+  const words = new Words();
+  if (child.stdout) {
+    for await (const chunk of child.stdout) {
+      words.add(chunk as Buffer); // no encoding set
+      await say(chunk as Buffer);
+    }
+  }
+  const status = await ended;
+  signal.removeEventListener("abort", stop);
+  signal.throwIfAborted();
+  if (status === 0) return;
+  if (words.sayDiskFull) throw Object.assign(new Error("the build filled its disk"), { code: "ENOSPC" });
+  throw new BuildFailed(
+    ...memoryHint(status),
+    `Push rejected, failed to compile ${buildpack.name} app.`,
+    "Push failed",
+  );
+}
+
+function memoryHint(status: number): readonly string[] {
+  return status === 137
+    ? ["A program of the build was killed (status 137): it may have used all of the build's memory."]
+    : [];
+}
+
+/** Watches what a build prints for words that explain its end. */
+class Words {
+  readonly #decoder = new StringDecoder("utf8");
+  #tail = "";
+  sayDiskFull = false;
+
+  add(chunk: Buffer): void {
+    const text = this.#tail + this.#decoder.write(chunk);
+    this.sayDiskFull ||= saysDiskFull(text);
+    this.#tail = text.slice(-40);
+  }
+}
+
+async function releaseOf(folder: string, compilation: Compilation, { tree }: Folders): Promise<string> {
+  const program = join(folder, "bin", "release");
+  if (!existsSync(program)) return "";
+  const env = buildEnvironment(compilation.places, compilation.go);
+  const output = await outputOf(program, [tree], { env, cwd: tree, bytesMax: RELEASE_BYTES_MAX });
+  return output.toString("utf8");
+}
+
+function readProcfile(tree: string): string | null {
+  const path = join(tree, "Procfile");
+  const size = fileSize(path);
+  if (size === undefined) return null;
+  if (size > PROCFILE_BYTES_MAX)
+    throw new BuildFailed(`The Procfile is larger than ${PROCFILE_BYTES_MAX / 1024} kB.`, "Push failed");
+  return readFileSync(path, "utf8");
+}
+
+/** What the daemon set for this dyno (registry, proxies, certificates), and nothing of git's. */
+function buildEnvironment(places: Places, go: Go): Readonly<Record<string, string>> {
+  const own = Object.entries(process.env).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined && !/^(?:STATOR_|GIT_|DYNO$|PORT$)/.test(pair[0]),
+  );
+  return {
+    ...Object.fromEntries(own),
+    HOME: process.env["HOME"] ?? "/app",
+    PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
+    STACK: go.stack,
+    STATOR_NODE: execPath,
+    STATOR_NPM: process.env["STATOR_NPM"] ?? join(execPath, "..", "..", "..", "npm", "bin", "npm-cli.js"),
+    STATOR_WORK: places.work,
+  };
+}

@@ -1,0 +1,248 @@
+import { once } from "node:events";
+import { mkdir } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import type { Config } from "../config.ts";
+import { type Engine, EngineError } from "../engine/engine.ts";
+import { addAbortListener } from "../lib/abort.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Random } from "../lib/random.ts";
+import type { DynoLogs } from "../logs/dyno-logs.ts";
+import type { LogLine, LogSink } from "../logs/line.ts";
+import type { App, User } from "../model/app.ts";
+import type { Release } from "../model/release.ts";
+import type { Store } from "../store/store.ts";
+import type { SlugImages, Supervision } from "../supervisor/supervision.ts";
+import { BuildDynos, Busy } from "./build-dyno.ts";
+import { converse } from "./conversation.ts";
+import { Deployment, type DeploymentParts } from "./deployment.ts";
+import { exportImage } from "./export.ts";
+import { advertisementPrefix, bodyOf, errorMessage, type GitRequest, parseGitRequest } from "./git-http.ts";
+import { BuildOutputs } from "./output.ts";
+import { readBuildSettings } from "./settings.ts";
+import { SlugFiles, slugImages } from "./slugs.ts";
+
+export interface BuildsOptions {
+  readonly store: Store;
+  readonly engine: Engine;
+  readonly supervision: Supervision;
+  readonly logs: LogSink;
+  /** For the last words of a build dyno that failed to start. */
+  readonly dynoLogs?: DynoLogs;
+  readonly config: Config;
+  /** The newest lines of an app's log, oldest first. */
+  readonly history: (appId: string) => Promise<readonly LogLine[]>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+export interface GitCall {
+  readonly app: App;
+  readonly user: User;
+  /** What follows `/<app>.git/`. */
+  readonly rest: string;
+}
+
+/** Pushes, slugs and what is made of them. */
+export interface Builds extends SlugImages, AsyncDisposable {
+  /** Answers one request of git's smart HTTP protocol; the caller has authenticated it. Never rejects. */
+  handleGit(request: IncomingMessage, response: ServerResponse, call: GitCall): Promise<void>;
+  /** All that a build said and, while it runs, will say; undefined: nothing is known of it (yet). */
+  outputStream(buildId: string): Promise<Readable | undefined>;
+  /** The release as a standard OCI image, in a tar. Throws `invalid_params` for a release without a slug. */
+  exportImage(app: App, release: Release): Promise<Readable>;
+  /** Build dynos that are in use; the supervisor may remove any other. */
+  activeBuildDynos(): ReadonlySet<string>;
+}
+
+/** One git request may take this long, the build and its rollout included. */
+const REQUEST_MS = 60 * 60_000;
+
+/** Also cleans up after a daemon that was killed: its build dynos, half-received slugs and pending builds. */
+export async function openBuilds(options: BuildsOptions): Promise<Builds> {
+  const { store, engine, config, clock, logger } = options;
+  const { paths, home } = config.instance;
+  await mkdir(paths.data, { recursive: true, mode: 0o700 });
+  const slugs = await SlugFiles.open(join(paths.data, "slugs"));
+  const outputs = await BuildOutputs.open(join(paths.data, "builds"));
+  for (const build of await store.builds.listPending()) await store.builds.update(build.id, { status: "failed" });
+  const dynos = new BuildDynos({
+    engine,
+    settings: () => readBuildSettings(home),
+    dynoLogs: options.dynoLogs,
+    clock,
+    random: options.random,
+    logger,
+  });
+  // The host process may be away for a moment; the supervisor removes what this does not.
+  await dynos.removeRemains().catch((error: unknown) => logger.warn("builds.remains", { error }));
+  const images = slugImages(store, engine, slugs);
+  const parts: DeploymentParts = {
+    store,
+    supervision: options.supervision,
+    logs: options.logs,
+    outputs,
+    slugs,
+    images,
+    urlOf: (app) => `http://${app.name}.${config.domain}${config.httpPort === 80 ? "" : `:${config.httpPort}`}/`,
+    outputUrlOf: (app, buildId) => `http://127.0.0.1:${config.apiPort}/apps/${app.id}/builds/${buildId}/output`,
+    history: options.history,
+    clock,
+    logger,
+  };
+  const git = new GitRequests(dynos, parts);
+  return {
+    ensure: (slugId, uidIndex) => images.ensure(slugId, uidIndex),
+    handleGit: (request, response, call) => git.handle(request, response, call),
+    outputStream: (buildId) => outputs.stream(buildId),
+    exportImage: (app, release) => exportImage({ app, release, store, slugs, stackTar: join(paths.host, "stacks") }),
+    activeBuildDynos: () => dynos.active,
+    [Symbol.asyncDispose]: () => git.stop(),
+  };
+}
+
+/** Git requests under way. */
+class GitRequests {
+  readonly #dynos: BuildDynos;
+  readonly #parts: DeploymentParts;
+  readonly #stopping = new AbortController();
+  /** Apps that somebody pushes to: one at a time. */
+  readonly #pushing = new Set<string>();
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(dynos: BuildDynos, parts: DeploymentParts) {
+    this.#dynos = dynos;
+    this.#parts = parts;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("the platform stops"));
+    await Promise.all(this.#underWay);
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse, call: GitCall): Promise<void> {
+    const handling = this.#handle(request, response, call)
+      .catch((error: unknown) => {
+        this.#parts.logger.error("git.failed", { app: call.app.id, error });
+        response.destroy();
+      })
+      .finally(() => this.#underWay.delete(handling));
+    this.#underWay.add(handling);
+    return handling;
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse, call: GitCall): Promise<void> {
+    const parsed = parseGitRequest(request, call.rest);
+    if (parsed.kind === "refuse") return answerText(response, parsed.status, parsed.text);
+    if (parsed.kind === "probe") return answer(response, parsed.contentType, "");
+    const isPush = parsed.job.service === "git-receive-pack";
+    if (!isPush) return this.#runGit(request, response, call, parsed);
+    const { app } = call;
+    if (this.#pushing.has(app.id)) {
+      return answer(
+        response,
+        parsed.contentType,
+        errorMessage(parsed.job, `Another push to ${app.name} is being built; try again when it has ended.`),
+      );
+    }
+    if (parsed.job.advertise) return this.#runGit(request, response, call, parsed);
+    this.#pushing.add(app.id);
+    try {
+      await this.#runGit(request, response, call, parsed);
+    } finally {
+      this.#pushing.delete(app.id);
+    }
+  }
+
+  async #runGit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { app, user }: GitCall,
+    parsed: GitRequest & { readonly kind: "git" },
+  ): Promise<void> {
+    const { job, contentType } = parsed;
+    const gone = goneSignal(response, this.#stopping.signal);
+    const isBuilding = job.service === "git-receive-pack" && !job.advertise;
+    const deployment = isBuilding ? new Deployment(this.#parts, app, user, this.#stopping.signal) : undefined;
+    let begun = false;
+    const output = async (bytes: Buffer | string): Promise<void> => {
+      if (!begun) begin(response, contentType);
+      begun = true;
+      if (!response.destroyed && !response.write(bytes))
+        await Promise.race([once(response, "drain"), once(response, "close")]);
+    };
+    const done = new AbortController();
+    try {
+      await using dyno = await this.#dynos.start(app, gone);
+      // Nobody waits for it any more: end it, unless a release is on its way, which goes to its end.
+      using _gone = addAbortListener(gone, () => deployment?.released === true || dyno.close());
+      using _stop = addAbortListener(this.#stopping.signal, () => dyno.close());
+      void this.#parts.clock.sleep(REQUEST_MS, done.signal).then(
+        () => dyno.close(),
+        () => {},
+      );
+      if (job.advertise) await output(advertisementPrefix(job));
+      await converse({
+        dyno,
+        job,
+        input: isAdvertisement(job) ? empty() : bodyOf(request),
+        output,
+        builder: deployment,
+      });
+      response.end();
+    } catch (error) {
+      if (response.destroyed) return; // who asked is gone
+      if (begun && !job.advertise) return void response.destroy(); // git sees a cut answer and says so
+      this.#parts.logger.warn("git.unanswered", { app: app.id, service: job.service, error });
+      const text = errorMessage(job, reason(error));
+      if (begun) response.end(text.subarray(advertisementPrefix(job).length));
+      else answer(response, contentType, text);
+    } finally {
+      done.abort();
+    }
+  }
+}
+
+function isAdvertisement(job: { readonly advertise: boolean }): boolean {
+  return job.advertise;
+}
+
+async function* empty(): AsyncGenerator<Uint8Array> {}
+
+/** Aborted when the client has gone before its answer was complete, or the platform stops. */
+function goneSignal(response: ServerResponse, stopping: AbortSignal): AbortSignal {
+  const gone = new AbortController();
+  response.once("close", () => response.writableFinished || gone.abort(new Error("the client is gone")));
+  if (response.destroyed) gone.abort(new Error("the client is gone"));
+  return AbortSignal.any([gone.signal, stopping]);
+}
+
+/** Why git was not run, for whoever ran it. */
+function reason(error: unknown): string {
+  if (error instanceof Busy) return `This platform is busy (${error.message}); try again in a moment.`;
+  if (error instanceof EngineError && error.id === "no_capacity")
+    return "This machine has no room for a build now; try again in a moment.";
+  return "The platform could not run git for this repository; its operator finds the reason in its log.";
+}
+
+function begin(response: ServerResponse, contentType: string): void {
+  response.writeHead(200, {
+    "Content-Type": contentType,
+    "Cache-Control": "no-cache, max-age=0, must-revalidate",
+    Expires: "Fri, 01 Jan 1980 00:00:00 GMT",
+    Pragma: "no-cache",
+  });
+}
+
+function answer(response: ServerResponse, contentType: string, body: Buffer | string): void {
+  begin(response, contentType);
+  response.end(body);
+}
+
+function answerText(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8" });
+  response.end(`${text}\n`);
+}

@@ -1,0 +1,151 @@
+import { type Frame, type FrameKind, ProtocolError } from "../../buildkit/frames.ts";
+import { type BuildRequest, type Job, parseBuildRequest, parseExit } from "../../buildkit/messages.ts";
+import type { BuildDyno } from "./build-dyno.ts";
+
+/** Answers the driver's question whether a push may be accepted. */
+export interface Builder {
+  /** Never rejects. */
+  build(request: BuildRequest, channel: BuildChannel): Promise<boolean>;
+  /** What the build says to the pusher. */
+  text(bytes: Buffer): void;
+}
+
+export interface Conversation {
+  readonly dyno: BuildDyno;
+  readonly job: Job;
+  /** Git's standard input. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** Takes git's standard output. */
+  readonly output: (bytes: Buffer) => Promise<void>;
+  readonly builder: Builder | undefined;
+}
+
+/** The dyno went before its git had ended. */
+export class DynoLost extends Error {}
+
+/** One run of git in a build dyno, from the job to git's exit status. Throws `ProtocolError` or `DynoLost`. */
+export async function converse({ dyno, job, input, output, builder }: Conversation): Promise<number> {
+  const channel = new BuildChannel(dyno);
+  let judging: Promise<void> | undefined;
+  await dyno.sendJson("job", job);
+  const feeding = feed(dyno, input);
+  try {
+    for await (const frame of dyno.frames) {
+      switch (frame.kind) {
+        case "git":
+          await output(frame.payload);
+          break;
+        case "text":
+          builder?.text(frame.payload);
+          break;
+        case "build":
+          if (builder === undefined || judging !== undefined) throw new ProtocolError("a build that nobody asked for");
+          judging = judge(dyno, builder, parseBuildRequest(frame), channel);
+          break;
+        case "compiled":
+        case "failed":
+        case "slug":
+        case "slugEnd":
+          await channel.give(frame);
+          break;
+        case "exit":
+          return parseExit(frame).status;
+        case "job":
+        case "input":
+        case "inputEnd":
+        case "go":
+        case "say":
+        case "send":
+        case "verdict":
+          throw new ProtocolError(`${frame.kind} from a build dyno`);
+      }
+    }
+    throw new DynoLost("the build dyno is gone");
+  } catch (error) {
+    channel.fail(error);
+    throw error;
+  } finally {
+    channel.fail(new DynoLost("git has ended"));
+    dyno.close(); // whatever still feeds or judges ends with it
+    await Promise.all([feeding, judging]);
+  }
+}
+
+/** The client's words to git; a client that breaks off is noticed where it is answered. */
+async function feed(dyno: BuildDyno, input: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const chunk of input) await dyno.sendBytes("input", chunk);
+    await dyno.send("inputEnd");
+  } catch {
+    dyno.close(); // half a push is no push; when git has ended this changes nothing
+  }
+}
+
+async function judge(dyno: BuildDyno, builder: Builder, request: BuildRequest, channel: BuildChannel): Promise<void> {
+  const accepted = await builder.build(request, channel);
+  channel.fail(new DynoLost("the verdict is given"));
+  await dyno.sendJson("verdict", { accepted }).catch(() => {}); // it is gone: so is the push
+}
+
+/** The builder's side of the conversation: frames are handed over one at a time, so that the dyno waits for a slow disk. */
+export class BuildChannel {
+  readonly #dyno: BuildDyno;
+  #given: { readonly frame: Frame; readonly taken: () => void } | undefined;
+  #wanted: { readonly resolve: (frame: Frame) => void; readonly reject: (error: unknown) => void } | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(dyno: BuildDyno) {
+    this.#dyno = dyno;
+  }
+
+  /** Resolves when the builder has taken the frame, or takes no more. */
+  give(frame: Frame): Promise<void> {
+    if (this.#failure) return Promise.resolve(); // a build that was ended may still have said something
+    const wanted = this.#wanted;
+    if (wanted) {
+      this.#wanted = undefined;
+      wanted.resolve(frame);
+      return Promise.resolve();
+    }
+    return new Promise((taken) => {
+      this.#given = { frame, taken };
+    });
+  }
+
+  /** The next frame of the build. Rejects once the channel has failed. */
+  take(): Promise<Frame> {
+    if (this.#failure) return Promise.reject(this.#failure.error);
+    const given = this.#given;
+    if (given) {
+      this.#given = undefined;
+      given.taken();
+      return Promise.resolve(given.frame);
+    }
+    return new Promise((resolve, reject) => {
+      this.#wanted = { resolve, reject };
+    });
+  }
+
+  /** No frame is taken any more; the first reason counts. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#given?.taken();
+    this.#given = undefined;
+    this.#wanted?.reject(this.#failure.error);
+    this.#wanted = undefined;
+  }
+
+  /** Throws why the channel has failed, if it has. */
+  throwIfFailed(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  send(kind: FrameKind, value?: unknown): Promise<void> {
+    return value === undefined ? this.#dyno.send(kind) : this.#dyno.sendJson(kind, value);
+  }
+
+  /** To the pusher, who may be gone. */
+  async say(text: string): Promise<void> {
+    await this.#dyno.sendBytes("say", text).catch(() => {});
+  }
+}

@@ -1,0 +1,270 @@
+import { ProtocolError } from "../../buildkit/frames.ts";
+import type { BuildRequest, Go } from "../../buildkit/messages.ts";
+import { parseCompiled } from "../../buildkit/messages.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
+import type { App, User } from "../model/app.ts";
+import type { Build, Release, Slug } from "../model/release.ts";
+import { BUILD_SIZE } from "../model/size.ts";
+import type { Store } from "../store/store.ts";
+import type { SlugImages, Supervision } from "../supervisor/supervision.ts";
+import { type BuildChannel, type Builder, DynoLost } from "./conversation.ts";
+import type { BuildOutput, BuildOutputs } from "./output.ts";
+import { BadProcfile, findTypes } from "./process-types.ts";
+import { SLUG_BYTES_MAX, type SlugFiles, SlugTooLarge, type StoredSlug } from "./slugs.ts";
+
+/** From the order to build to the stored slug (spec 9.2). */
+export const BUILD_MS = 15 * 60_000;
+const LIMITS: Go["limits"] = { treeBytes: 1024 ** 3, files: 500_000, diskMb: BUILD_SIZE.diskMb };
+/** Lines of the app's log that a failed rollout shows to the pusher. */
+const HISTORY_LINES = 20;
+
+export interface DeploymentParts {
+  readonly store: Store;
+  readonly supervision: Supervision;
+  readonly logs: LogSink;
+  readonly outputs: BuildOutputs;
+  readonly slugs: SlugFiles;
+  readonly images: SlugImages;
+  /** Where the app is reached, with the port. */
+  readonly urlOf: (app: App) => string;
+  /** Where people find the output of a build. */
+  readonly outputUrlOf: (app: App, buildId: string) => string;
+  readonly history: (appId: string) => Promise<readonly LogLine[]>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Ends the build with words for the pusher. */
+class Refused extends Error {
+  readonly lines: readonly string[];
+  constructor(...lines: readonly string[]) {
+    super(lines.join(" "));
+    this.lines = lines;
+  }
+}
+
+/**
+ * One push: build, slug, release, rollout. Its answer decides whether the pushed ref moves: only when the release is up.
+ * Until the release is made, everything ends with the pusher's connection; from then on it goes to its end.
+ */
+export class Deployment implements Builder {
+  readonly #parts: DeploymentParts;
+  readonly #app: App;
+  readonly #user: User;
+  readonly #stopping: AbortSignal;
+  #output: BuildOutput | undefined;
+  #released = false;
+
+  constructor(parts: DeploymentParts, app: App, user: User, stopping: AbortSignal) {
+    this.#parts = parts;
+    this.#app = app;
+    this.#user = user;
+    this.#stopping = stopping;
+  }
+
+  /** Whether there is a release that waits to come up. */
+  get released(): boolean {
+    return this.#released;
+  }
+
+  text(bytes: Buffer): void {
+    this.#output?.append(bytes);
+  }
+
+  async build({ commit }: BuildRequest, channel: BuildChannel): Promise<boolean> {
+    const say = async (text: string): Promise<void> => {
+      this.#output?.append(text);
+      await channel.say(text);
+    };
+    try {
+      const { store, outputs } = this.#parts;
+      const build = await store.builds.create({ appId: this.#app.id, userId: this.#user.id, commit });
+      this.#output = await outputs.create(build.id);
+      this.#log(`Build started by user ${this.#user.email}`);
+      const slug = await this.#buildSlug(build, commit, channel, say);
+      return slug !== undefined && (await this.#release(build, slug, channel, say));
+    } catch (error) {
+      if (!(error instanceof DynoLost) && !this.#stopping.aborted) {
+        this.#parts.logger.error("build.failed", { app: this.#app.id, error });
+        await say(
+          " !     Something went wrong inside the platform; its operator finds the reason in its log.\n !     Push failed\n",
+        );
+      }
+      return false;
+    } finally {
+      await this.#output?.close();
+    }
+  }
+
+  /** undefined: the build failed, and the pusher knows why. */
+  async #buildSlug(build: Build, commit: string, channel: BuildChannel, say: Say): Promise<Slug | undefined> {
+    const { store, clock } = this.#parts;
+    const done = new AbortController();
+    const late = clock.sleep(BUILD_MS, done.signal).then(
+      () => channel.fail(new Refused(`The build took longer than ${BUILD_MS / 60_000} minutes.`, "Push failed")),
+      () => {},
+    );
+    try {
+      const slug = await this.#makeSlug(commit, channel, say);
+      const { buildpackDescription } = slug;
+      await store.builds.update(build.id, { status: "succeeded", slugId: slug.id, buildpackDescription });
+      this.#log("Build succeeded");
+      return slug;
+    } catch (error) {
+      await store.builds.update(build.id, { status: "failed" });
+      this.#log(`Build failed -- check your build output: ${this.#parts.outputUrlOf(this.#app, build.id)}`);
+      if (!(error instanceof Refused)) throw error;
+      await say(error.lines.map((line) => ` !     ${line}\n`).join(""));
+      return undefined;
+    } finally {
+      done.abort();
+      await late;
+    }
+  }
+
+  async #makeSlug(commit: string, channel: BuildChannel, say: Say): Promise<Slug> {
+    const { store, images } = this.#parts;
+    const app = this.#app;
+    await channel.send("go", {
+      stack: app.stack,
+      configVars: await store.config.get(app.id),
+      limits: LIMITS,
+    } satisfies Go);
+    const frame = await channel.take();
+    if (frame.kind === "failed") throw new Refused(); // the driver has said why
+    const compiled = parseCompiled(frame);
+    const { types, lines } = refusing(() => findTypes(compiled.procfile, compiled.release));
+    await say(
+      `-----> Discovering process types\n${lines.map((line) => `       ${line}\n`).join("")}-----> Compressing...\n`,
+    );
+    const stored = await this.#receive(channel);
+    await say(`       Done: ${megabytes(stored.sizeBytes)}\n`);
+    const slug = await store.slugs.create({
+      appId: app.id,
+      digest: stored.digest,
+      sizeBytes: stored.sizeBytes,
+      processTypes: types,
+      stack: app.stack,
+      commit,
+      buildpackDescription: compiled.buildpack,
+    });
+    await images.ensure(slug.id, app.uidIndex);
+    channel.throwIfFailed(); // the pusher left, or it took too long
+    return slug;
+  }
+
+  async #receive(channel: BuildChannel): Promise<StoredSlug> {
+    const receiver = this.#parts.slugs.receive();
+    try {
+      await channel.send("send");
+      for (;;) {
+        const frame = await channel.take();
+        if (frame.kind === "slugEnd") return await receiver.finish();
+        if (frame.kind === "failed") throw new Refused();
+        if (frame.kind !== "slug") throw new ProtocolError(`${frame.kind} inside a slug`);
+        await receiver.write(frame.payload);
+      }
+    } catch (error) {
+      await receiver.abandon();
+      throw error instanceof SlugTooLarge ? tooLarge(error) : error;
+    }
+  }
+
+  /** Whether the release came up. */
+  async #release(build: Build, slug: Slug, channel: BuildChannel, say: Say): Promise<boolean> {
+    const { store, supervision, urlOf } = this.#parts;
+    const isFirst = (await store.formation.list(this.#app.id)).length === 0;
+    channel.throwIfFailed();
+    this.#released = true;
+    const release = await this.#makeRelease(build, slug);
+    supervision.nudge(this.#app.id);
+    const url = urlOf((await store.apps.byId(this.#app.id)) ?? this.#app);
+    await say(
+      `-----> Launching...\n       Released v${release.version}\n       ${url} deployed to Stator\n\nVerifying deploy... `,
+    );
+    const outcome = await supervision.settled(release.id, this.#stopping);
+    if (outcome.status === "succeeded") {
+      if (isFirst) await this.#logFormation();
+      await say("done.\n");
+      return true;
+    }
+    await say(`failed.\n${await this.#whyFailed(release, outcome)}`);
+    return false;
+  }
+
+  async #makeRelease(build: Build, slug: Slug): Promise<Release> {
+    const { store, clock } = this.#parts;
+    const description = `Deploy ${slug.commit?.slice(0, 8) ?? ""}`;
+    const release = await store.transaction(async (all) => {
+      const made = await all.releases.create({
+        appId: this.#app.id,
+        slugId: slug.id,
+        description,
+        userId: this.#user.id,
+        status: "pending",
+      });
+      await all.builds.update(build.id, { releaseId: made.id });
+      return made;
+    });
+    const at = clock.now(); // both lines carry the same time (spec 8.2)
+    this.#log(`${description} by user ${this.#user.email}`, at);
+    this.#log(`Release v${release.version} created by user ${this.#user.email}`, at);
+    return release;
+  }
+
+  /** Spec 5.1: the first deploy scales web to 1 and says so. */
+  async #logFormation(): Promise<void> {
+    const rows = [...(await this.#parts.store.formation.list(this.#app.id))].sort((a, b) => (a.type < b.type ? -1 : 1));
+    if (rows.length === 0) return;
+    const scaled = rows.map(({ type, quantity, size }) => `${type}@${quantity}:${size}`).join(" ");
+    this.#log(`Scaled to ${scaled} by user ${this.#user.email}`);
+  }
+
+  async #whyFailed(
+    release: Release,
+    outcome: { readonly status: string; readonly failure: string | null },
+  ): Promise<string> {
+    const reason =
+      outcome.status === "expired"
+        ? "a newer release took over first"
+        : (outcome.failure ?? "its dynos did not come up");
+    const lines = (await this.#parts.history(this.#app.id)).slice(-HISTORY_LINES);
+    return [
+      ` !     Release v${release.version} failed: ${reason}.`,
+      " !     What ran before keeps running. The last lines of the app's log:",
+      ...lines.map((line) => `         ${formatLine(line)}`),
+      " !     Push failed",
+      "",
+    ].join("\n");
+  }
+
+  #log(text: string, at = this.#parts.clock.now()): void {
+    this.#parts.logs.append(this.#app.id, { at, source: "app", process: "api", text });
+  }
+}
+
+type Say = (text: string) => Promise<void>;
+
+function refusing<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw error instanceof BadProcfile ? new Refused(error.message, "Push failed") : error;
+  }
+}
+
+function tooLarge({ compressed }: SlugTooLarge): Refused {
+  const max = megabytes(SLUG_BYTES_MAX);
+  return compressed
+    ? new Refused(`Compiled slug size: more than ${max} is too large (max is ${max}).`, "Push failed")
+    : new Refused("The result of the build unpacks to more than 4 GB.", "Push failed");
+}
+
+/** `43.4M` */
+export function megabytes(bytes: number): string {
+  const value = bytes / 1024 / 1024;
+  if (value < 1) return `${Math.max(1, Math.round(bytes / 1024))}K`;
+  return `${value >= 100 ? Math.round(value) : Math.round(value * 10) / 10}M`;
+}

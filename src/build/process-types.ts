@@ -1,0 +1,62 @@
+import { PROCESS_TYPE } from "../model/app.ts";
+import { type ProcessTypes, parseProcfile } from "../model/procfile.ts";
+
+/** What a build found to run, and how to tell it (spec 5.1, 9.1). */
+export interface FoundTypes {
+  readonly types: ProcessTypes;
+  /** ` Procfile declares types     -> web` */
+  readonly lines: readonly string[];
+}
+
+export const PROCESS_TYPES_MAX = 100;
+const COMMAND_BYTES_MAX = 16 * 1024;
+
+export class BadProcfile extends Error {}
+
+/**
+ * The Procfile's types over the buildpack's default ones. Throws `BadProcfile` for a Procfile without a single valid line: who wrote one
+ * meant something by it. Both texts are a stranger's.
+ */
+export function findTypes(procfile: string | null, release: string): FoundTypes {
+  const declared = procfile === null ? {} : parseProcfile(procfile);
+  if (procfile !== null && Object.keys(declared).length === 0) {
+    throw new BadProcfile(
+      'The Procfile has no valid line. A line is a process type and its command, such as "web: node server.js".',
+    );
+  }
+  const defaults = defaultTypes(release);
+  const added = Object.keys(defaults).filter((type) => !Object.hasOwn(declared, type));
+  const types = { ...Object.fromEntries(added.map((type) => [type, defaults[type] ?? ""])), ...declared };
+  const all = Object.entries(types);
+  if (all.length > PROCESS_TYPES_MAX)
+    throw new BadProcfile(`${all.length} process types: at most ${PROCESS_TYPES_MAX}.`);
+  const long = all.find(([, command]) => Buffer.byteLength(command) > COMMAND_BYTES_MAX);
+  if (long) throw new BadProcfile(`The command of ${long[0]} is longer than ${COMMAND_BYTES_MAX / 1024} kB.`);
+  return { types, lines: tell(Object.keys(declared), added) };
+}
+
+function tell(declared: readonly string[], added: readonly string[]): readonly string[] {
+  const first = `Procfile declares types     -> ${declared.length === 0 ? "(none)" : declared.join(", ")}`;
+  return added.length === 0 ? [first] : [first, `Default types for buildpack -> ${added.join(", ")}`];
+}
+
+/** `default_process_types` of a bin/release: the plain YAML map that buildpacks print; anything else is left out. */
+export function defaultTypes(yaml: string): ProcessTypes {
+  const lines = yaml.split(/\r?\n/);
+  const start = lines.findIndex((line) => /^:?default_process_types:\s*$/.test(line));
+  if (start < 0) return {};
+  const types = new Map<string, string>();
+  for (const line of lines.slice(start + 1)) {
+    if (/^\S/.test(line)) break;
+    const [, type = "", command = ""] = /^\s+["']?([-\w]+)["']?:\s+(\S.*?)\s*$/.exec(line) ?? [];
+    if (PROCESS_TYPE.test(type) && type !== "__proto__" && command !== "" && !command.includes("\0"))
+      types.set(type, unquoted(command));
+  }
+  return Object.fromEntries(types);
+}
+
+function unquoted(text: string): string {
+  const [, quote, inner] = /^(["'])(.*)\1$/s.exec(text) ?? [];
+  if (quote === '"') return (inner ?? "").replace(/\\(["\\])/g, "$1");
+  return quote === "'" ? (inner ?? "").replaceAll("''", "'") : text;
+}

@@ -1,0 +1,139 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { finished, pipeline } from "node:stream/promises";
+import { createGunzip, createGzip, type Gzip } from "node:zlib";
+import { drained } from "../../buildkit/frames.ts";
+import type { Engine } from "../engine/engine.ts";
+import { syncFolder } from "../lib/atomic-file.ts";
+import type { Store } from "../store/store.ts";
+import type { SlugImages } from "../supervisor/supervision.ts";
+
+/** Compressed (spec 9.2). */
+export const SLUG_BYTES_MAX = 500 * 1024 * 1024;
+/** Uncompressed: nothing that unpacks to more is taken, however well it compresses. */
+export const SLUG_TREE_BYTES_MAX = 4 * 1024 * 1024 * 1024;
+
+export class SlugTooLarge extends Error {
+  readonly compressed: boolean;
+  constructor(compressed: boolean) {
+    super("the slug is too large");
+    this.name = "SlugTooLarge";
+    this.compressed = compressed;
+  }
+}
+
+export interface StoredSlug {
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** Slugs as `<digest>.tar.gz`; the digest is of the uncompressed tar. */
+export class SlugFiles {
+  readonly #folder: string;
+  #counter = 0;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Also removes what a killed daemon left half written. */
+  static async open(folder: string): Promise<SlugFiles> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const partial = (await readdir(folder)).filter((name) => name.endsWith(".partial"));
+    await Promise.all(partial.map((name) => rm(join(folder, name))));
+    return new SlugFiles(folder);
+  }
+
+  receive(): SlugReceiver {
+    return new SlugReceiver(this.#folder, join(this.#folder, `${process.pid}-${this.#counter++}.partial`));
+  }
+
+  /** The uncompressed tar. Fails as a stream when the file is not there. */
+  read(digest: string): Readable {
+    if (!/^[0-9a-f]{64}$/.test(digest)) throw new Error(`no digest: ${digest}`);
+    const gunzip = createGunzip();
+    pipeline(createReadStream(join(this.#folder, `${digest}.tar.gz`)), gunzip).catch((error: unknown) =>
+      gunzip.destroy(error instanceof Error ? error : new Error(String(error))),
+    );
+    return gunzip;
+  }
+}
+
+/** Takes a tar piece by piece, counts, digests and compresses it. Nothing of it is seen before `finish`. */
+export class SlugReceiver {
+  readonly #folder: string;
+  readonly #partial: string;
+  readonly #file: WriteStream;
+  readonly #gzip: Gzip;
+  readonly #hash: Hash = createHash("sha256");
+  readonly #written: Promise<void>;
+  #bytes = 0;
+
+  constructor(folder: string, partial: string) {
+    this.#folder = folder;
+    this.#partial = partial;
+    this.#file = createWriteStream(partial, { flags: "wx", mode: 0o600, flush: true });
+    this.#gzip = createGzip({ level: 1 }); // the pusher waits; better compression takes thrice as long for a tenth
+    this.#written = pipeline(this.#gzip, this.#file);
+    this.#written.catch(() => {}); // told by `write` or `finish`
+  }
+
+  async write(piece: Uint8Array): Promise<void> {
+    this.#bytes += piece.length;
+    if (this.#bytes > SLUG_TREE_BYTES_MAX) throw new SlugTooLarge(false);
+    if (this.#file.bytesWritten > SLUG_BYTES_MAX) throw new SlugTooLarge(true);
+    this.#hash.update(piece);
+    if (this.#gzip.destroyed) await this.#written;
+    if (!this.#gzip.write(piece)) await Promise.race([drained(this.#gzip), this.#written]);
+  }
+
+  /** The slug is on disk once this has resolved. */
+  async finish(): Promise<StoredSlug> {
+    this.#gzip.end();
+    await this.#written;
+    const { size } = await stat(this.#partial);
+    if (size > SLUG_BYTES_MAX) throw new SlugTooLarge(true);
+    const digest = this.#hash.digest("hex");
+    await rename(this.#partial, join(this.#folder, `${digest}.tar.gz`));
+    await syncFolder(this.#folder);
+    return { digest, sizeBytes: size };
+  }
+
+  /** Forgets what came. Does nothing after `finish`. */
+  async abandon(): Promise<void> {
+    this.#gzip.destroy();
+    this.#file.destroy();
+    await finished(this.#file).catch(() => {});
+    await rm(this.#partial, { force: true });
+  }
+}
+
+/** Gives the engine the images of slugs that it lacks; one at a time for each. */
+export function slugImages(store: Store, engine: Engine, files: SlugFiles): SlugImages {
+  const underWay = new Map<string, Promise<void>>();
+  const put = async (slugId: string, uidIndex: number): Promise<void> => {
+    const slug = await store.slugs.byId(slugId);
+    if (!slug) throw new Error(`slug ${slugId} is not in the store`);
+    const ref = { digest: slug.digest, uidIndex };
+    if (await engine.hasSlug(ref)) return;
+    const tar = files.read(slug.digest);
+    try {
+      await engine.putSlug(ref, tar);
+    } finally {
+      tar.destroy();
+    }
+  };
+  return {
+    ensure(slugId, uidIndex) {
+      const key = `${slugId} ${uidIndex}`;
+      const running = underWay.get(key);
+      if (running) return running;
+      const started = put(slugId, uidIndex).finally(() => underWay.delete(key));
+      underWay.set(key, started);
+      return started;
+    },
+  };
+}
