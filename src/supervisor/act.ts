@@ -5,7 +5,7 @@ import { portOf } from "../model/environment.ts";
 import { AttemptBook } from "./attempts.ts";
 import { Launches, launch } from "./launch.ts";
 import { type Parts, type SupervisorStore, say, within } from "./parts.ts";
-import type { Action, Attempt, AttemptKind, Attempts, Line } from "./situation.ts";
+import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
 
 type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;
 type StoreAction = Of<"change" | "create" | "drop" | "clear-crashes" | "expire" | "fail" | "promote">;

@@ -6,7 +6,6 @@ import { Actor } from "./act.ts";
 import { type Desired, desiredOf } from "./desired.ts";
 import type { Parts, SupervisorStore } from "./parts.ts";
 import type { Situation } from "./situation.ts";
-import { losesClient } from "./transitions.ts";
 
 /** Looks come at the latest after this long while something is on its way, and while all is quiet. */
 const UNSETTLED_MS = 2_000;
@@ -20,7 +19,6 @@ export class AppLoop {
   readonly #parts: Parts;
   readonly #actor: Actor;
   readonly #nudge = new Nudge();
-  #isFirst = true;
 
   constructor(appId: string, parts: Parts) {
     this.appId = appId;
@@ -53,8 +51,6 @@ export class AppLoop {
   /** Acts until there is nothing to do. Gives how long to wait; undefined when the app is gone. */
   async #rounds(signal: AbortSignal): Promise<number | undefined> {
     const { plan, clock } = this.#parts;
-    if (this.#isFirst) await this.#hangUp();
-    this.#isFirst = false;
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       signal.throwIfAborted();
       const situation = await this.#look();
@@ -88,18 +84,6 @@ export class AppLoop {
       attempts: this.#actor.attempts,
       now: clock.now(),
     };
-  }
-
-  /** Clients of attached dynos were connected to a daemon that is no more. */
-  async #hangUp(): Promise<void> {
-    const { store, startedAt, clock } = this.#parts;
-    await store.transaction(async (store) => {
-      for (const record of await store.dynos.list(this.appId)) {
-        if (record.createdAt >= startedAt || record.oneOff?.awaiting !== false) continue;
-        const change = losesClient(record, clock.now());
-        if (change !== undefined) await store.dynos.update(record.id, change);
-      }
-    });
   }
 }
 

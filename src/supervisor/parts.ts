@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
-import type { Clock, Instant } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Limit } from "../lib/limit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
@@ -51,7 +51,6 @@ export interface Parts extends Required<SupervisorOptions> {
   readonly observer: Observer;
   /** Starts of all apps wait here: more than a few at once only compete for the processors (facts, 1). */
   readonly starts: Limit;
-  readonly startedAt: Instant;
 }
 
 export function say({ sink, clock }: Parts, appId: string, lines: readonly Line[]): void {

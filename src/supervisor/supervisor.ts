@@ -24,7 +24,6 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     ...options,
     observer: new Observer(options.engine),
     starts: new Limit(STARTS_AT_ONCE),
-    startedAt: options.clock.now(),
   });
 }
 

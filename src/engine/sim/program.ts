@@ -1,0 +1,34 @@
+/** What a simulated dyno does. Milliseconds count from the instant its command runs, `makeMs` from its start. */
+export interface Program {
+  readonly makeMs: number;
+  /** null: never listens. */
+  readonly listenMs: number | null;
+  /** null: runs until stopped. */
+  readonly exit: { readonly ms: number; readonly status: number } | null;
+  /** How long it takes to end after SIGTERM; null: it ignores that. */
+  readonly termMs: number | null;
+  /** Whether SIGHUP ends it. */
+  readonly hangsUp: boolean;
+}
+
+/** Reads a command such as `run make=10 listen=500 exit=3000/1 term=never hup=no`; what is not named has a default. */
+export function programOf(command: string): Program {
+  const words = new Map(
+    command.split(" ").map((word): [string, string] => {
+      const [name = "", value = ""] = word.split("=");
+      return [name, value];
+    }),
+  );
+  const ms = (name: string, byDefault: number) => {
+    const text = words.get(name);
+    return text === undefined ? byDefault : text === "never" ? null : Number(text);
+  };
+  const [exitMs, status] = (words.get("exit") ?? "").split("/");
+  return {
+    makeMs: ms("make", 30) ?? 0,
+    listenMs: ms("listen", 200),
+    exit: exitMs === undefined || exitMs === "" ? null : { ms: Number(exitMs), status: Number(status ?? 0) },
+    termMs: ms("term", 100),
+    hangsUp: words.get("hup") !== "no",
+  };
+}

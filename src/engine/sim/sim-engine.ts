@@ -1,0 +1,252 @@
+import { PassThrough, type Readable, type Writable } from "node:stream";
+import type { Clock, Instant } from "../../lib/clock.ts";
+import {
+  type ByteStream,
+  type DynoSignal,
+  type DynoSpec,
+  type Engine,
+  EngineError,
+  type EngineNotice,
+  type ObservedDyno,
+  type ObservedState,
+  type SlugRef,
+} from "../engine.ts";
+import { type Program, programOf } from "./program.ts";
+
+/** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
+export interface EngineFaults {
+  /** Thrown before the call has any effect. */
+  before(call: string): Error | undefined;
+  /** Thrown after it took effect. */
+  after(call: string): Error | undefined;
+  delayMs(call: string): number;
+  losesHint(): boolean;
+}
+
+export const NO_FAULTS: EngineFaults = {
+  before: () => undefined,
+  after: () => undefined,
+  delayMs: () => 0,
+  losesHint: () => false,
+};
+
+export interface SimEngineOptions {
+  readonly clock: Clock;
+  readonly faults?: EngineFaults;
+  /** Called for each start and signal that takes effect. */
+  readonly onStart?: (spec: DynoSpec) => void;
+  readonly onSignal?: (dyno: SimDyno, signal: DynoSignal) => void;
+}
+
+/** One dyno in memory; what it does stands in its command (`program.ts`). */
+export interface SimDyno {
+  readonly spec: DynoSpec;
+  readonly program: Program;
+  state: ObservedState;
+  /** Ends what it would still do. */
+  readonly life: AbortController;
+  isTerminated: boolean;
+}
+
+/** An engine in memory: dynos do what their commands say, calls fail on demand, and the host may die. */
+export class SimEngine implements Engine {
+  readonly #clock: Clock;
+  readonly #options: SimEngineOptions;
+  readonly #dynos = new Map<string, SimDyno>();
+  readonly #removed = new Set<string>();
+  readonly #watchers = new Set<(dynoId: string | undefined) => void>();
+  readonly #slugs = new Set<string>();
+  faults: EngineFaults;
+  /** Live dynos that the host has room for. */
+  capacity = Number.POSITIVE_INFINITY;
+  /** Programs behave: they come up and stay. */
+  isHealed = false;
+
+  constructor(options: SimEngineOptions) {
+    this.#clock = options.clock;
+    this.#options = options;
+    this.faults = options.faults ?? NO_FAULTS;
+  }
+
+  get dynos(): readonly SimDyno[] {
+    return [...this.#dynos.values()];
+  }
+
+  get live(): readonly SimDyno[] {
+    return this.dynos.filter(({ state }) => state.kind !== "ended");
+  }
+
+  /** Every dyno is lost at this instant; nobody saw how it ended. */
+  killHost(): void {
+    for (const dyno of this.live) this.#end(dyno, null);
+  }
+
+  /** The host comes back knowing nothing. */
+  wipeHost(): void {
+    this.killHost();
+    this.#dynos.clear();
+  }
+
+  /** The dyno's command ends. */
+  exit(id: string, status: number, outOfMemory = false): void {
+    const dyno = this.#dynos.get(id);
+    if (dyno !== undefined) this.#end(dyno, status, outOfMemory);
+  }
+
+  list(): Promise<readonly ObservedDyno[]> {
+    return this.#call("list", () =>
+      this.dynos.map(({ spec: { id, appId, kind, name, releaseId }, state }) => ({
+        id,
+        appId,
+        kind,
+        name,
+        releaseId,
+        state,
+      })),
+    );
+  }
+
+  start(spec: DynoSpec): Promise<void> {
+    return this.#call("start", () => {
+      if (this.#dynos.has(spec.id)) return;
+      if (this.#removed.has(spec.id)) throw new EngineError("gone", `dyno ${spec.id} was removed`);
+      if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
+      const program = programOf(spec.command);
+      const state = { kind: "creating", since: this.#clock.now() } as const;
+      const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false };
+      this.#dynos.set(spec.id, dyno);
+      this.#options.onStart?.(spec);
+      void this.#live(dyno);
+    });
+  }
+
+  signal(id: string, signal: DynoSignal): Promise<void> {
+    return this.#call(`signal ${signal}`, () => {
+      const dyno = this.#dynos.get(id);
+      if (dyno === undefined || dyno.state.kind === "ended") return;
+      this.#options.onSignal?.(dyno, signal);
+      if (signal === "KILL") this.#end(dyno, 137);
+      if (signal === "TERM" && dyno.state.kind === "running") void this.#terminate(dyno);
+      if (signal === "HUP" && dyno.program.hangsUp) this.#end(dyno, 129);
+    });
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#call("remove", () => {
+      const dyno = this.#dynos.get(id);
+      if (dyno === undefined) return;
+      if (dyno.state.kind !== "ended") this.#end(dyno, 137);
+      this.#dynos.delete(id);
+      this.#removed.add(id);
+    });
+  }
+
+  watch(listener: (dynoId: string | undefined) => void): Disposable {
+    this.#watchers.add(listener);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(listener) };
+  }
+
+  notices(_listener: (notice: EngineNotice) => void): Disposable {
+    return { [Symbol.dispose]: () => {} }; // nothing is refused here
+  }
+
+  resize(): Promise<void> {
+    return this.#call("resize", () => {});
+  }
+
+  input(id: string): Promise<Writable> {
+    return this.#call("input", () => {
+      if (this.#dynos.get(id)?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
+      return new PassThrough().resume();
+    });
+  }
+
+  io(id: string): Promise<ByteStream> {
+    return this.#call("io", () => {
+      if (this.#dynos.get(id)?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
+      const echo = new PassThrough();
+      return { readable: echo, writable: echo, close: () => void echo.destroy() };
+    });
+  }
+
+  hasSlug({ digest, uidIndex }: SlugRef): Promise<boolean> {
+    return this.#call("hasSlug", () => this.#slugs.has(`${digest} ${uidIndex}`));
+  }
+
+  async putSlug({ digest, uidIndex }: SlugRef, tar: Readable): Promise<void> {
+    for await (const _chunk of tar); // its content does not matter here
+    return this.#call("putSlug", () => void this.#slugs.add(`${digest} ${uidIndex}`));
+  }
+
+  removeSlug({ digest, uidIndex }: SlugRef): Promise<void> {
+    return this.#call("removeSlug", () => void this.#slugs.delete(`${digest} ${uidIndex}`));
+  }
+
+  removeApp(): Promise<void> {
+    return this.#call("removeApp", () => {});
+  }
+
+  trimLog(): Promise<void> {
+    return this.#call("trimLog", () => {});
+  }
+
+  async #call<T>(name: string, effect: () => T): Promise<T> {
+    const { faults } = this;
+    const delay = faults.delayMs(name);
+    if (delay > 0) await this.#clock.sleep(delay, new AbortController().signal);
+    const early = faults.before(name);
+    if (early !== undefined) throw early;
+    const result = effect();
+    const late = faults.after(name);
+    if (late !== undefined) throw late;
+    return result;
+  }
+
+  /** The dyno's life, as its command says. */
+  async #live(dyno: SimDyno): Promise<void> {
+    const { program, life } = dyno;
+    const { makeMs, listenMs, exit } = program;
+    try {
+      await this.#clock.sleep(makeMs, life.signal);
+      const since = this.#clock.now();
+      const address = dyno.spec.port === null ? null : "10.0.0.2";
+      this.#become(dyno, { kind: "running", since, listening: false, address });
+      await Promise.all([
+        this.#listen(dyno, since, this.isHealed ? 100 : listenMs),
+        this.isHealed || exit === null ? undefined : this.#exitAfter(dyno, exit.ms, exit.status),
+      ]);
+    } catch (error) {
+      if (!life.signal.aborted) throw error;
+    }
+  }
+
+  async #listen(dyno: SimDyno, since: Instant, listenMs: number | null): Promise<void> {
+    if (dyno.spec.port === null || listenMs === null) return;
+    await this.#clock.sleep(listenMs, dyno.life.signal);
+    this.#become(dyno, { kind: "running", since, listening: true, address: "10.0.0.2" });
+  }
+
+  async #exitAfter(dyno: SimDyno, ms: number, status: number): Promise<void> {
+    await this.#clock.sleep(ms, dyno.life.signal);
+    this.#end(dyno, status);
+  }
+
+  async #terminate(dyno: SimDyno): Promise<void> {
+    if (dyno.isTerminated || dyno.program.termMs === null) return;
+    dyno.isTerminated = true;
+    await this.#clock.sleep(dyno.program.termMs, dyno.life.signal).catch(() => {}); // ended before
+    this.#end(dyno, 143);
+  }
+
+  #end(dyno: SimDyno, status: number | null, outOfMemory = false): void {
+    if (dyno.state.kind === "ended") return;
+    dyno.life.abort();
+    this.#become(dyno, { kind: "ended", at: this.#clock.now(), status, outOfMemory });
+  }
+
+  #become(dyno: SimDyno, state: ObservedState): void {
+    dyno.state = state;
+    if (this.faults.losesHint()) return;
+    for (const watcher of this.#watchers) watcher(dyno.spec.id);
+  }
+}
