@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
@@ -61,8 +61,15 @@ async function change(
   all: Credentials,
   owner: { readonly uid?: number; readonly gid?: number },
 ): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path), owner);
   await writeFileAtomic(path, `${JSON.stringify(all, null, 2)}\n`, { mode: 0o600, ...owner });
+}
+
+/** Folders that root makes in somebody's home are that person's. */
+function makeFolder(folder: string, { uid, gid }: { readonly uid?: number; readonly gid?: number }): void {
+  const first = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (first === undefined || uid === undefined || gid === undefined) return;
+  for (let each = folder; each.length >= first.length; each = dirname(each)) chownSync(each, uid, gid);
 }
 
 function isCredential(value: unknown): value is Credential {

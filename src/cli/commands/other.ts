@@ -1,9 +1,8 @@
-import { accessSync, constants } from "node:fs";
-import { delimiter, isAbsolute, join } from "node:path";
 import { ended, start } from "../../lib/command.ts";
 import { officialEnvironment } from "../official.ts";
 import { note } from "../output.ts";
 import { choosePlatform } from "../platform.ts";
+import { programNamed } from "../programs.ts";
 
 /** A word that is no command of ours goes to the official CLI, pointed at this platform. */
 export async function runOfficial(args: readonly string[]): Promise<number> {
@@ -20,20 +19,4 @@ export async function runOfficial(args: readonly string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {}); // its own to handle
   const { code } = await ended(child, program);
   return code ?? 1;
-}
-
-/** Absolute path of a program that PATH names. */
-export function programNamed(name: string, path = process.env["PATH"] ?? ""): string | undefined {
-  return path
-    .split(delimiter)
-    .filter((folder) => isAbsolute(folder))
-    .map((folder) => join(folder, name))
-    .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false; // not there, or not to be run
-      }
-    });
 }

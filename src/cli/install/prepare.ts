@@ -1,0 +1,64 @@
+import { mkdir } from "node:fs/promises";
+import { join, relative } from "node:path";
+import type { Config } from "../../config.ts";
+import { ended, start } from "../../lib/command.ts";
+import { UsageError } from "../command.ts";
+import { note } from "../output.ts";
+import { programNamed } from "../programs.ts";
+import { currentProgram, isInstalledProgram, layoutOf, nodeOf, ownRoot } from "./layout.ts";
+import { installPackages, missingPackages, packagesFor } from "./packages.ts";
+import { type Facts, judge, look } from "./preflight.ts";
+import { processesOf } from "./processes.ts";
+import { installedProgram, installProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+import { givenSettings } from "./settings-file.ts";
+
+/** The half of `up` that runs from a checkout: looks at everything, installs, then hands over to the installed program. */
+export async function prepareUp(
+  config: Config,
+  { progress, quiet }: { readonly progress: Progress; readonly quiet: boolean },
+): Promise<number> {
+  const facts = await checkMachine(config);
+  await ensurePackages(facts, progress);
+  const layout = layoutOf(config.instance);
+  await mkdir(config.instance.home, { recursive: true, mode: 0o755 });
+  const options = { root: ownRoot, layout, fetchedToolchain: process.env["STATOR_FETCHED_TOOLCHAIN"] };
+  const program =
+    installedProgram(ownRoot, layout) ??
+    (await progress.step("Installing the program", (detail) => installProgram({ ...options, detail })));
+  const args = [join(program, "src", "cli", "main.ts"), "up", "--installed", ...(quiet ? ["--quiet"] : [])];
+  const own = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  const env = { ...Object.fromEntries(own), STATOR_HOME: config.instance.home };
+  const child = start(nodeOf(program) ?? process.execPath, args, { env, cwd: program, stdio: "inherit" });
+  return (await ended(child, "stator up")).code ?? 1;
+}
+
+/** Throws `UsageError` with everything that stands in the way. */
+export async function checkMachine(config: Config): Promise<Facts> {
+  const { instance } = config;
+  const layout = layoutOf(instance);
+  const own = new Set(processesOf(instance).map((each) => each.pid));
+  const facts = look(config, own);
+  const verdict = judge(facts, config, {
+    command: isInstalledProgram(layout) ? "stator up" : commandLine(),
+    sudo: process.env["SUDO_USER"] !== undefined || facts.uid !== 0,
+    given: givenSettings(process.env),
+    installed: currentProgram(layout) !== undefined,
+  });
+  for (const warning of verdict.warnings) note(warning);
+  if (verdict.problems.length > 0) throw new UsageError(`Nothing was installed:\n${verdict.problems.join("\n")}`, 1);
+  return facts;
+}
+
+export async function ensurePackages(facts: Facts, progress: Progress): Promise<void> {
+  const missing = [...(await missingPackages(packagesFor(facts.distribution)))];
+  if (nodeOf(ownRoot) === undefined && programNamed("npm") === undefined) missing.push("npm");
+  if (missing.length === 0) return;
+  await progress.step(`Installing ${missing.length} packages with apt`, (detail) => installPackages(missing, detail));
+}
+
+/** `./bin/up` as it can be typed where the person is. */
+function commandLine(): string {
+  const path = relative(process.cwd(), join(ownRoot, "bin", "up"));
+  return path.startsWith("..") ? join(ownRoot, "bin", "up") : `./${path}`;
+}
