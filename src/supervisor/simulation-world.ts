@@ -1,0 +1,206 @@
+import { createHash } from "node:crypto";
+import { SimEngine } from "../engine/sim/sim-engine.ts";
+import { silentLogger } from "../lib/logger.ts";
+import { type Random, seededRandom } from "../lib/random.ts";
+import { SimClock } from "../lib/sim-clock.ts";
+import type { App, RestartPolicyName } from "../model/app.ts";
+import { type DynoRecord, routedDynos } from "../model/dyno.ts";
+import type { Release } from "../model/release.ts";
+import { openStore } from "../store/sqlite.ts";
+import type { Store } from "../store/store.ts";
+import type { plan } from "./plan.ts";
+import { Life } from "./simulation-life.ts";
+import type { Supervision } from "./supervision.ts";
+import { startSupervisor } from "./supervisor.ts";
+
+export interface WorldOptions {
+  readonly seed?: number;
+  readonly plan?: typeof plan;
+}
+
+/** The supervisor with everything around it: a real store in memory, a simulated engine and clock, and stand-ins for the rest. */
+export class World implements AsyncDisposable {
+  readonly clock: SimClock;
+  readonly random: Random;
+  readonly store: Store;
+  readonly engine: SimEngine;
+  /** `web.1: Process exited with status 1`, in the order written. */
+  readonly lines: string[] = [];
+  /** Web dynos that get requests, by app, as of the last time the router was told. */
+  readonly routed = new Map<string, readonly string[]>();
+  /** What was promised and not kept. */
+  readonly broken: string[] = [];
+  /** Dynos that builds of this daemon work with. */
+  readonly builds = new Set<string>();
+  /** What goes wrong with the store, the router and the logs; see `Life`. */
+  storeFails: () => "before" | "after" | undefined = () => undefined;
+  routerFails: () => boolean = () => false;
+  logsTakeMs: () => number = () => 0;
+  supervisor: (Supervision & AsyncDisposable) | undefined;
+  life: Life | undefined;
+  readonly #plan: typeof plan | undefined;
+  #ownerId = "";
+
+  static async make({ seed = 1, plan }: WorldOptions = {}): Promise<World> {
+    const random = seededRandom(seed);
+    const clock = new SimClock();
+    const bytes = (count: number) => Buffer.from(Array.from({ length: count }, () => random.below(256)));
+    const store = await openStore({ path: ":memory:", key: [new Uint8Array(32)], clock, random: bytes });
+    const world = new World(clock, random, store, plan);
+    world.#ownerId = (await store.users.ensure("me@example.com")).id;
+    return world;
+  }
+
+  private constructor(clock: SimClock, random: Random, store: Store, chosen: typeof plan | undefined) {
+    this.clock = clock;
+    this.random = random;
+    this.store = store;
+    this.#plan = chosen;
+    this.engine = new SimEngine({
+      clock,
+      onSignal: ({ spec }, signal) => {
+        const isRouted = this.routed.get(spec.appId)?.includes(spec.id) === true;
+        if (signal === "TERM" && isRouted) this.broken.push(`${spec.name} got SIGTERM while requests went to it`);
+      },
+    });
+  }
+
+  /** Starts the daemon's part; `callsLeft`: it dies at that call of its. */
+  async start(callsLeft?: number): Promise<void> {
+    const life = new Life(callsLeft);
+    this.life = life;
+    const { clock, random } = this;
+    const supervisor = await startSupervisor({
+      store: life.store(this.store, () => this.storeFails()),
+      engine: life.wrap(this.engine),
+      clock: life.wrap(clock),
+      random,
+      logger: silentLogger,
+      domain: "localhost",
+      builds: { isLive: (id) => this.builds.has(id) },
+      routing: life.wrap({ settle: (appId: string) => this.#settle(appId) }),
+      slugs: life.wrap({ ensure: async () => {} }),
+      sink: life.wrap({ append: (_: string, line) => void this.lines.push(`${line.process}: ${line.text}`) }),
+      logs: life.wrap({
+        follow: () => {},
+        ended: (_: string, signal: AbortSignal) => clock.sleep(this.logsTakeMs(), signal),
+        forget: () => {},
+        output: async function* () {},
+      }),
+      ...(this.#plan !== undefined && { plan: this.#plan }),
+    });
+    this.supervisor = supervisor;
+  }
+
+  /** As `kill -9`: no call of the daemon's goes on, and nothing is tidied up. */
+  kill(): void {
+    this.life?.die();
+    this.supervisor = undefined;
+  }
+
+  async app(processTypes: Readonly<Record<string, string>> = {}, policy: RestartPolicyName = "steady"): Promise<App> {
+    const name = `app-${this.random.below(1e9)}`;
+    const app = await this.store.apps.create({
+      name,
+      ownerId: this.#ownerId,
+      stack: "debian-12",
+      domain: "localhost",
+    });
+    await this.store.apps.update(app.id, { restartPolicy: policy });
+    if (Object.keys(processTypes).length > 0) await this.deploy(app.id, processTypes);
+    return app;
+  }
+
+  /** A new release, pending. */
+  async deploy(appId: string, processTypes: Readonly<Record<string, string>>): Promise<Release> {
+    return this.store.transaction(async (store) => {
+      const slug = await store.slugs.create({
+        appId,
+        digest: createHash("sha256").update(JSON.stringify(processTypes)).digest("hex"),
+        sizeBytes: 1,
+        processTypes,
+        stack: "debian-12",
+        commit: null,
+        buildpackDescription: null,
+      });
+      const release = {
+        appId,
+        slugId: slug.id,
+        description: "Deploy",
+        userId: this.#ownerId,
+        status: "pending",
+      } as const;
+      return store.releases.create(release);
+    });
+  }
+
+  async scale(appId: string, type: string, quantity: number, size?: string): Promise<void> {
+    await this.store.formation.change(appId, [{ type, quantity, ...(size !== undefined && { size }) }]);
+  }
+
+  /** A one-off dyno's record, as the API makes it. */
+  async run(appId: string, command: string, oneOff: Partial<DynoRecord["oneOff"]> = {}): Promise<DynoRecord> {
+    const app = await this.store.apps.byId(appId);
+    const now = this.clock.now();
+    const record: DynoRecord = {
+      id: this.random.uuid(),
+      appId,
+      kind: "run",
+      name: `run.${1 + this.random.below(9999)}`,
+      type: "run",
+      releaseId: app?.currentReleaseId ?? "",
+      size: "Basic",
+      command,
+      state: "starting",
+      stateSince: now,
+      createdAt: now,
+      launchedAt: null,
+      stopping: null,
+      exit: null,
+      oneOff: {
+        attach: false,
+        awaiting: false,
+        terminal: null,
+        env: {},
+        timeToLive: null,
+        userEmail: "me@example.com",
+        ...oneOff,
+      },
+      port: null,
+    };
+    await this.store.dynos.create(record);
+    return record;
+  }
+
+  records(appId: string): Promise<readonly DynoRecord[]> {
+    return this.store.dynos.list(appId);
+  }
+
+  /** `web.1 up`, sorted, of every dyno that the engine runs and nobody is stopping. */
+  async standing(appId: string): Promise<readonly string[]> {
+    const records = new Map((await this.records(appId)).map((record) => [record.id, record]));
+    return this.engine.live
+      .filter(({ spec }) => spec.appId === appId)
+      .map(({ spec }) => records.get(spec.id))
+      .filter((record) => record?.stopping === null)
+      .map((record) => `${record?.name} ${record?.state}`)
+      .sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stopping = this.supervisor?.[Symbol.asyncDispose]();
+    await this.clock.advance(0);
+    await stopping;
+    await this.store[Symbol.asyncDispose]();
+  }
+
+  async #settle(appId: string): Promise<void> {
+    if (this.routerFails()) throw new Error("the router is away");
+    const app = await this.store.apps.byId(appId);
+    const dynos = routedDynos(await this.records(appId), app?.currentReleaseId ?? null);
+    this.routed.set(
+      appId,
+      dynos.map(({ id }) => id),
+    );
+  }
+}
