@@ -51,9 +51,13 @@ export async function saveCredential(
 }
 
 /** Forgets one platform; the file stays for the others. */
-export async function forgetCredential(url: string, path = credentialsPath()): Promise<void> {
+export async function forgetCredential(
+  url: string,
+  path = credentialsPath(),
+  owner: { readonly uid?: number; readonly gid?: number } = {},
+): Promise<void> {
   const { [url]: gone, ...others } = readCredentials(path);
-  if (gone !== undefined) await change(path, others, {});
+  if (gone !== undefined) await change(path, others, owner);
 }
 
 async function change(

@@ -22,7 +22,7 @@ import { makeCurrent } from "./program.ts";
 import type { Progress } from "./progress.ts";
 import { type Service, serviceOf } from "./service.ts";
 import { rememberSettings } from "./settings-file.ts";
-import { buildStacks } from "./stacks.ts";
+import { ensureStacks } from "./stacks.ts";
 import { summary } from "./summary.ts";
 
 export interface FinishOptions {
@@ -40,7 +40,7 @@ export async function finishUp(config: Config, { progress, checked }: FinishOpti
   const { instance } = config;
   await prepareInstance(config);
   const changed = await rememberSettings(instance.paths.settings, process.env);
-  await buildStacks(instance, progress);
+  await ensureStacks(instance, progress);
   const service = serviceOf(instance);
   await startService(config, service, changed, progress);
   const command = await linkOnPath(instance);
