@@ -39,7 +39,7 @@ export async function compile(
   const folders = makeFolders(compilation);
   try {
     await prepareTree(compilation, folders);
-    await say(`Building source:\n\n-----> Building on the ${go.stack} stack\n`);
+    await say(`Compressing source files... done.\nBuilding source:\n\n-----> Building on the ${go.stack} stack\n`);
     await say("-----> Determining which buildpack to use for this app\n");
     const found = await detect(compilation, folders);
     await say(`-----> ${found.name} app detected\n`);

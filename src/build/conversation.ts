@@ -46,6 +46,7 @@ export async function converse({ dyno, job, input, output, builder }: Conversati
         case "failed":
         case "slug":
         case "slugEnd":
+          if (judging === undefined) throw new ProtocolError(`${frame.kind} without a build`);
           await channel.give(frame);
           break;
         case "exit":

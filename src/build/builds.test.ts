@@ -1,0 +1,339 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { extract } from "tar-stream";
+import { FrameWriter } from "../../buildkit/frames.ts";
+import { Checkout, openWorld, type World } from "./stand-in.ts";
+
+const APP = {
+  Procfile: "web: python3 app.py\nworker: python3 worker.py\n",
+  "app.py": "print('hello')\n",
+  "lib/a.py": "a = 1\n",
+};
+/** Stands in for npm: says so, and hangs for longer than any test. */
+const HANGING_NPM = "process.stderr.write('npm hangs\\n'); setTimeout(() => {}, 600_000);";
+
+async function newestBuild(world: World) {
+  return (await world.store.builds.list(world.app.id))[0];
+}
+
+async function refs(world: World, checkout: Checkout): Promise<string> {
+  return (await checkout.git("ls-remote", world.url)).stdout;
+}
+
+async function eventually(what: string, probe: () => Promise<boolean>): Promise<void> {
+  const until = performance.now() + 20_000;
+  while (!(await probe())) {
+    assert.ok(performance.now() < until, `not within 20 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function hangingBuild(
+  world: World,
+): Promise<{ readonly checkout: Checkout; readonly push: ReturnType<Checkout["startGit"]> }> {
+  world.engine.npm = join(world.folder, "npm.cjs");
+  writeFileSync(world.engine.npm, HANGING_NPM);
+  const checkout = await Checkout.create(world, { "package.json": "{}" });
+  const push = checkout.startGit("push", world.url, "main");
+  await eventually("the build runs", async () => {
+    const build = await newestBuild(world);
+    const stream = build && (await world.builds.outputStream(build.id));
+    if (!stream) return false;
+    for await (const chunk of stream) if (String(chunk).includes("Installing binaries")) return true;
+    return false;
+  });
+  return { checkout, push };
+}
+
+test("spec 9.1: a push to main builds, releases, waits for the rollout, and moves the branch", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.equal(code, 0, stderr);
+  const remote = [...stderr.matchAll(/^remote: ?(.*?)\s*$/gm)].map((match) => match[1]);
+  assert.deepEqual(
+    remote.filter((line) => line !== "").map((line) => line?.replace(/Done: .*/, "Done:")),
+    [
+      "Compressing source files... done.",
+      "Building source:",
+      "-----> Building on the debian-12 stack",
+      "-----> Determining which buildpack to use for this app",
+      "-----> Procfile app detected",
+      "       Nothing to install: the stack runs what the Procfile says.",
+      "-----> Build succeeded!",
+      "-----> Discovering process types",
+      "       Procfile declares types     -> web, worker",
+      "-----> Compressing...",
+      "       Done:",
+      "-----> Launching...",
+      "       Released v3",
+      "       http://hello.localhost:8080/ deployed to Stator",
+      "Verifying deploy... done.",
+    ],
+  );
+  const head = (await checkout.git("rev-parse", "HEAD")).stdout.trim();
+  assert.match(await refs(world, checkout), new RegExp(`${head}\trefs/heads/main`));
+  const release = await world.store.releases.byVersion(world.app.id, 3);
+  assert.equal(release?.description, `Deploy ${head.slice(0, 8)}`);
+  const slug = await world.store.slugs.byId(release?.slugId ?? "");
+  assert.deepEqual(slug?.processTypes, { web: "python3 app.py", worker: "python3 worker.py" });
+  assert.equal(slug?.commit, head);
+  assert.deepEqual(await namesOf(world, slug?.digest ?? ""), ["./", "./Procfile", "./app.py", "./lib/", "./lib/a.py"]);
+  assert.deepEqual(
+    world.log.map((line) => `${line.source}[${line.process}]: ${line.text}`),
+    [
+      "app[api]: Build started by user me@example.com",
+      "app[api]: Build succeeded",
+      `app[api]: Deploy ${head.slice(0, 8)} by user me@example.com`,
+      "app[api]: Release v3 created by user me@example.com",
+    ],
+  );
+  await eventually("no build dyno is left", async () => (await world.engine.list()).length === 0);
+  assert.equal(world.builds.activeBuildDynos().size, 0);
+  assert.equal((await checkout.git("push", world.url, "main")).stderr.trim(), "Everything up-to-date");
+});
+
+async function namesOf(world: World, digest: string): Promise<readonly string[]> {
+  const tar = world.engine.slugs.get(`${digest} ${world.app.uidIndex}`);
+  const source = extract();
+  source.end(tar);
+  const names: string[] = [];
+  for await (const entry of source) {
+    names.push(entry.header.name);
+    assert.equal(entry.header.mtime.getTime(), 0);
+    assert.equal(entry.header.uid, 0);
+    entry.resume();
+  }
+  return names.map((name) => (name.endsWith("/") || !["./", "./lib"].includes(name) ? name : `${name}/`));
+}
+
+test("a build's output can be read while it runs and again afterwards", async () => {
+  await using world = await openWorld();
+  const waiting = Promise.withResolvers<{ status: "succeeded"; failure: null }>();
+  world.outcome = waiting.promise;
+  const checkout = await Checkout.create(world, APP);
+  const push = checkout.git("push", world.url, "main");
+  await eventually("a release", async () => (await world.store.releases.byVersion(world.app.id, 3)) !== undefined);
+  const build = await newestBuild(world);
+  assert.equal(build?.status, "succeeded");
+  const stream = await world.builds.outputStream(build.id);
+  assert.ok(stream);
+  const live = text(stream);
+  waiting.resolve({ status: "succeeded", failure: null });
+  assert.equal((await push).code, 0);
+  assert.match(await live, /^Compressing source files.*Verifying deploy\.\.\. done\.\n$/s);
+  const again = await world.builds.outputStream(build.id);
+  assert.equal(again && (await text(again)), await live);
+  assert.equal(await world.builds.outputStream("../../etc/passwd"), undefined);
+});
+
+test("the same files give the same slug, whoever built them and when", async () => {
+  await using world = await openWorld();
+  const first = await Checkout.create(world, APP);
+  assert.equal((await first.git("push", world.url, "main")).code, 0);
+  const second = await Checkout.create(world, APP);
+  await second.commit({});
+  assert.equal((await second.git("push", "--force", world.url, "main")).code, 0);
+  const [a, b] = await Promise.all([3, 4].map((version) => world.store.releases.byVersion(world.app.id, version)));
+  const [x, y] = await Promise.all([a, b].map((release) => world.store.slugs.byId(release?.slugId ?? "")));
+  assert.ok(x && y && x.id !== y.id);
+  assert.equal(x.digest, y.digest);
+});
+
+for (const [title, files, words] of [
+  ["neither a Procfile nor a known language", { "notes.txt": "x" }, /remote: {2}!.*no Procfile, and no language/],
+  ["a Procfile without a valid line", { Procfile: "# nothing\nweb:\n" }, /remote: {2}!.*Procfile has no valid line/],
+  [
+    "a package.json that is no JSON",
+    { "package.json": "{" },
+    /package\.json is not valid JSON[\s\S]*failed to compile Node\.js app/,
+  ],
+] as const) {
+  test(`a push with ${title} is refused, and the branch stays`, async () => {
+    await using world = await openWorld();
+    const checkout = await Checkout.create(world, files);
+    const { code, stderr } = await checkout.git("push", world.url, "main");
+    assert.notEqual(code, 0);
+    assert.match(stderr, words);
+    assert.match(stderr, /Push failed/);
+    assert.match(stderr, /\[remote rejected\] main -> main \(pre-receive hook declined\)/);
+    assert.equal(await refs(world, checkout), "");
+    assert.equal(await world.store.releases.byVersion(world.app.id, 3), undefined);
+    assert.equal((await newestBuild(world))?.status, "failed");
+    assert.match(world.log.at(-1)?.text ?? "", /^Build failed -- check your build output: http/);
+  });
+}
+
+test("a rollout that fails fails the push, with the reason and the end of the app's log", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  world.log.push({ at: 0, source: "app", process: "web.1", text: "giving up" });
+  world.outcome = Promise.resolve({ status: "failed", failure: "web.1 exited with status 7" });
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.notEqual(code, 0);
+  assert.match(stderr, /Verifying deploy\.\.\. failed\./);
+  assert.match(stderr, /Release v3 failed: web\.1 exited with status 7\./);
+  assert.match(stderr, /app\[web\.1\]: giving up/);
+  assert.equal(await refs(world, checkout), "");
+});
+
+test("other branches and tags are stored and not built; a clone gets what was deployed", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  await checkout.git("tag", "v1");
+  const other = await checkout.git("push", world.url, "main:refs/heads/topic;rm -rf", "v1");
+  assert.equal(other.code, 128, "git itself refuses such a name");
+  const stored = await checkout.git("push", world.url, "main:topic", "v1");
+  assert.equal(stored.code, 0, stored.stderr);
+  assert.match(stored.stderr, /Stored topic, not deployed: only pushes to main or master are/);
+  assert.equal(await world.store.releases.byVersion(world.app.id, 3), undefined);
+  assert.equal((await checkout.git("push", world.url, "main:master")).code, 0);
+  const cloned = await checkout.git("-c", "protocol.version=2", "clone", "-q", world.url, "copy");
+  assert.equal(cloned.code, 0, cloned.stderr);
+  assert.equal((await checkout.git("-C", "copy", "symbolic-ref", "HEAD")).stdout.trim(), "refs/heads/master");
+  assert.equal((await checkout.git("push", world.url, ":topic")).code, 0);
+  const deleted = await checkout.git("push", world.url, ":master");
+  assert.match(deleted.stderr, /master cannot be deleted: the app is deployed from it/);
+  assert.notEqual(deleted.code, 0);
+});
+
+test("main and another branch in one push: main is built, both move or none", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  world.outcome = Promise.resolve({ status: "failed", failure: "no" });
+  assert.notEqual((await checkout.git("push", world.url, "main", "main:topic")).code, 0);
+  assert.equal(await refs(world, checkout), "");
+  world.outcome = Promise.resolve({ status: "succeeded", failure: null });
+  assert.equal((await checkout.git("push", world.url, "main", "main:topic")).code, 0);
+  assert.match(await refs(world, checkout), /refs\/heads\/main\n.*refs\/heads\/topic/);
+  assert.equal((await world.store.builds.list(world.app.id)).length, 2);
+});
+
+test("spec 9.2: files that .slugignore names are gone before the build; submodules are told", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, {
+    ...APP,
+    ".slugignore": "*.md\n/docs\n!kept.md\n",
+    "README.md": "x",
+    "docs/a.txt": "x",
+  });
+  await checkout.git("update-index", "--add", "--cacheinfo", `160000,${"1".repeat(40)},vendor/lib`);
+  await checkout.git("commit", "-q", "-m", "submodule");
+  const { code, stderr } = await checkout.git("push", world.url, "HEAD:main");
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /Left out 2 files that \.slugignore names/);
+  assert.match(stderr, /Submodule vendor\/lib was not fetched/);
+  const release = await world.store.releases.byVersion(world.app.id, 3);
+  const slug = await world.store.slugs.byId(release?.slugId ?? "");
+  const names = await namesOf(world, slug?.digest ?? "");
+  assert.ok(names.includes("./app.py") && !names.some((name) => /README|docs/.test(name)), names.join(" "));
+});
+
+test("a second push of an app that is being built is told so", async () => {
+  await using world = await openWorld();
+  const waiting = Promise.withResolvers<{ status: "succeeded"; failure: null }>();
+  world.outcome = waiting.promise;
+  const checkout = await Checkout.create(world, APP);
+  const first = checkout.git("push", world.url, "main");
+  await eventually("a release", async () => (await world.store.releases.byVersion(world.app.id, 3)) !== undefined);
+  const second = await checkout.git("push", world.url, "main");
+  assert.notEqual(second.code, 0);
+  assert.match(second.stderr, /remote error: Another push to hello is being built/);
+  waiting.resolve({ status: "succeeded", failure: null });
+  assert.equal((await first).code, 0);
+});
+
+test("a pusher who leaves ends the build; nothing is left, and the next push works", async () => {
+  await using world = await openWorld();
+  const { checkout, push } = await hangingBuild(world);
+  process.kill(-(push.child.pid ?? 0), "SIGKILL");
+  await push.result;
+  await eventually("the build has failed", async () => (await newestBuild(world))?.status === "failed");
+  await eventually("no dyno is left", async () => (await world.engine.list()).length === 0);
+  assert.equal(world.builds.activeBuildDynos().size, 0);
+  await checkout.git("rm", "-q", "package.json");
+  await checkout.commit(APP);
+  const again = await checkout.git("push", world.url, "main");
+  assert.equal(again.code, 0, again.stderr);
+});
+
+test("a daemon that goes in the middle of a build leaves nothing half done, and the next push works", async () => {
+  await using world = await openWorld();
+  const { checkout, push } = await hangingBuild(world);
+  await world.restart();
+  assert.notEqual((await push.result).code, 0);
+  assert.equal((await newestBuild(world))?.status, "failed");
+  assert.deepEqual(await world.engine.list(), []);
+  assert.equal(await refs(world, checkout), "");
+  await checkout.git("rm", "-q", "package.json");
+  await checkout.commit(APP);
+  assert.equal((await checkout.git("push", world.url, "main")).code, 0);
+});
+
+test("what is not git's smart protocol is refused without a build dyno", async () => {
+  await using world = await openWorld();
+  const status = async (path: string, init?: RequestInit) => (await fetch(`${world.url}/${path}`, init)).status;
+  assert.equal(await status("info/refs"), 403);
+  assert.equal(await status("info/refs?service=git-evil"), 403);
+  assert.equal(await status("HEAD"), 404);
+  assert.equal(await status("objects/../../config"), 404);
+  assert.equal(await status("git-receive-pack", { method: "POST", body: "x" }), 415);
+  assert.equal(await status("git-upload-pack"), 405);
+  const headers = { "Content-Type": "application/x-git-receive-pack-request" };
+  assert.equal(await status("git-receive-pack", { method: "POST", body: "0000", headers }), 200);
+  assert.equal(world.engine.started, 0);
+});
+
+for (const [title, act] of [
+  ["garbage", (socket) => void socket.write(Buffer.alloc(100_000, "x"))],
+  ["a frame that is too long", (socket) => void socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 8]))],
+  [
+    "a slug before any build",
+    (socket) =>
+      void new FrameWriter(socket).sendBytes("slug", "tar").then(() => new FrameWriter(socket).send("slugEnd")),
+  ],
+  ["a build of what is no commit", (socket) => void new FrameWriter(socket).sendJson("build", { commit: "../../etc" })],
+  [
+    "two builds at once",
+    (socket) => void [1, 2].map((n) => new FrameWriter(socket).sendJson("build", { commit: String(n).repeat(40) })),
+  ],
+  [
+    "types nobody should have",
+    (socket) => void dishonest(socket, { procfile: "__proto__: x\n", release: "", buildpack: "x" }),
+  ],
+  [
+    "an endless text where a name should be",
+    (socket) => void dishonest(socket, { procfile: null, release: "", buildpack: "x".repeat(10_000) }),
+  ],
+  ["nothing, and goes", (socket) => void socket.end()],
+] as const satisfies readonly (readonly [string, (socket: import("node:net").Socket) => void])[]) {
+  test(`a build dyno that says ${title} makes no release`, async () => {
+    await using world = await openWorld();
+    world.engine.impostor = act as typeof world.engine.impostor;
+    const response = await fetch(`${world.url}/git-receive-pack`, {
+      method: "POST",
+      body: "0000 ",
+      headers: { "Content-Type": "application/x-git-receive-pack-request" },
+    }).then(
+      (answered) => answered.text(),
+      (error: unknown) => String(error),
+    );
+    assert.match(response, /could not run git|failed|^$/);
+    await eventually("the dyno is gone", async () => (await world.engine.list()).length === 0);
+    assert.equal(await world.store.releases.byVersion(world.app.id, 3), undefined);
+    const build = await newestBuild(world);
+    assert.ok(build === undefined || build.status === "failed");
+  });
+}
+
+async function dishonest(socket: import("node:net").Socket, compiled: unknown): Promise<void> {
+  const writer = new FrameWriter(socket);
+  await writer.sendJson("build", { commit: "a".repeat(40) });
+  await writer.sendJson("compiled", compiled);
+  await once(socket, "data");
+  socket.end();
+}

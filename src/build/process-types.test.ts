@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BadProcfile, defaultTypes, findTypes } from "./process-types.ts";
+
+test("spec 5.1: the Procfile's types override the buildpack's of the same name; the rest of those remain", () => {
+  const release = "default_process_types:\n  web: npm start\n  console: 'node --eval \"1\"'\n";
+  assert.deepEqual(findTypes("web: node x.js\n", release), {
+    types: { console: 'node --eval "1"', web: "node x.js" },
+    lines: ["Procfile declares types     -> web", "Default types for buildpack -> console"],
+  });
+  assert.deepEqual(findTypes(null, release).lines, [
+    "Procfile declares types     -> (none)",
+    "Default types for buildpack -> web, console",
+  ]);
+});
+
+test("an app without any type may be deployed; a Procfile that says nothing may not", () => {
+  assert.deepEqual(findTypes(null, "").types, {});
+  for (const text of ["", "\n\n", "# a comment\n", "web:node x\n", "web: \n"]) {
+    assert.throws(() => findTypes(text, "default_process_types:\n  web: x\n"), BadProcfile, JSON.stringify(text));
+  }
+});
+
+test("what a build says of its types is bounded", () => {
+  const many = Array.from({ length: 101 }, (_, index) => `t${index}: x`).join("\n");
+  assert.throws(() => findTypes(many, ""), /101 process types/);
+  assert.throws(() => findTypes(`web: ${"x".repeat(20_000)}`, ""), /longer than 16 kB/);
+});
+
+test("bin/release is read as the plain map that buildpacks print", () => {
+  assert.deepEqual(
+    defaultTypes('---\naddons: []\ndefault_process_types:\n  "web": "a \\"b\\""\n  __proto__: x\n- y\nother: z\n'),
+    {
+      web: 'a "b"',
+    },
+  );
+  assert.deepEqual(defaultTypes("default_process_types: {}\n"), {});
+  assert.deepEqual(defaultTypes(""), {});
+});
