@@ -1,0 +1,140 @@
+import {
+  backendName,
+  type Entry,
+  entriesOf,
+  type HaproxyLayout,
+  id,
+  MAP_NAMES,
+  type MapName,
+  mapPath,
+  type Server,
+  type Snapshot,
+  serverWords,
+} from "./haproxy-config.ts";
+
+/** What a HAProxy worker has now, as far as we know. */
+export interface Worker {
+  readonly pid: number;
+  readonly backends: ReadonlySet<string>;
+  /** `a17/<dynoId>` to its state. */
+  readonly servers: Map<string, WorkerServer>;
+  readonly maps: Readonly<Record<MapName, Map<string, string>>>;
+}
+export interface WorkerServer {
+  readonly address: string;
+  /** Gets requests; else it is in maintenance and waits to be deleted. */
+  readonly up: boolean;
+}
+
+/** One command of HAProxy's runtime interface, what it must answer, and what is so once it did. */
+export interface Command {
+  readonly text: string;
+  readonly expected: RegExp;
+  readonly apply: (worker: Worker) => void;
+}
+
+/** What a worker has that started with this snapshot. */
+export function freshWorker(pid: number, { apps, spare }: Snapshot): Worker {
+  const entries = apps.map(entriesOf);
+  const mapOf = (name: MapName) => new Map(entries.flatMap((each) => each[name]));
+  return {
+    pid,
+    backends: new Set([...apps.map((each) => each.backend), ...spare].map(backendName)),
+    servers: new Map(wantedServers({ apps, spare }).map(([name, { address, port }]) => [name, up(address, port)])),
+    maps: { hosts: mapOf("hosts"), states: mapOf("states"), backends: mapOf("backends") },
+  };
+}
+
+/** Whether the worker knows every backend that is needed; else only a reload helps. */
+export function needsReload(worker: Worker, { apps }: Snapshot): boolean {
+  return apps.some(({ backend }) => !worker.backends.has(backendName(backend)));
+}
+
+/**
+ * The commands that bring the worker from what it has to what is wanted, without a request that fails: new dynos first, then
+ * names and states, then old dynos out of the choice. Pure.
+ */
+export function commandsFor(layout: HaproxyLayout, worker: Worker, snapshot: Snapshot): readonly Command[] {
+  const wanted = new Map(wantedServers(snapshot));
+  return [
+    ...[...wanted].flatMap(([name, server]) => bringUp(name, server, worker.servers.get(name))),
+    ...MAP_NAMES.toReversed().flatMap((name) => mapCommands(layout, name, worker, snapshot)),
+    ...[...worker.servers].flatMap(([name, server]) => (wanted.has(name) || !server.up ? [] : [takeOut(name, server)])),
+  ];
+}
+
+/** Deletes servers that are out of the choice; HAProxy refuses while a connection to one is left, so this is tried again. */
+export function deletionsFor(worker: Worker): readonly Command[] {
+  return [...worker.servers].flatMap(([name, server]) =>
+    server.up
+      ? []
+      : [
+          {
+            text: `del server ${name}`,
+            expected: /^(Server deleted\.|No such server\.)?$/,
+            apply: ({ servers }: Worker) => void servers.delete(name),
+          },
+        ],
+  );
+}
+
+function bringUp(name: string, server: Server, now: WorkerServer | undefined): readonly Command[] {
+  const wanted = up(server.address, server.port);
+  if (now?.up && now.address === wanted.address) return [];
+  const enable: Command = {
+    text: `enable server ${name}`,
+    expected: /^$/,
+    apply: ({ servers }) => void servers.set(name, wanted),
+  };
+  if (now === undefined) {
+    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server)}`;
+    const apply = ({ servers }: Worker) => void servers.set(name, { ...wanted, up: false });
+    return [{ text, expected: /^New server registered\.$/, apply }, enable];
+  }
+  if (now.address === wanted.address) return [enable];
+  const text = `set server ${name} addr ${server.address} port ${server.port}`;
+  return [{ text, expected: /^(IP changed|port changed|nothing changed|no need)/i, apply: () => {} }, enable];
+}
+
+function takeOut(name: string, server: WorkerServer): Command {
+  return {
+    text: `set server ${name} state maint`,
+    expected: /^(No such server\.)?$/,
+    apply: ({ servers }) => void servers.set(name, { ...server, up: false }),
+  };
+}
+
+function mapCommands(layout: HaproxyLayout, name: MapName, { maps }: Worker, { apps }: Snapshot): readonly Command[] {
+  const path = mapPath(layout, name);
+  const now = maps[name];
+  const wanted = new Map(apps.flatMap((app): readonly Entry[] => entriesOf(app)[name]));
+  const changed = [...wanted].filter(([key, value]) => now.get(key) !== value);
+  const gone = [...now.keys()].filter((key) => !wanted.has(key));
+  return [
+    ...changed.map(
+      ([key, value]): Command => ({
+        // "add" never replaces, "set" never adds
+        text: `${now.has(key) ? "set" : "add"} map ${path} ${key} ${value}`,
+        expected: /^$/,
+        apply: ({ maps: after }) => void after[name].set(key, value),
+      }),
+    ),
+    ...gone.map(
+      (key): Command => ({
+        text: `del map ${path} ${key}`,
+        expected: /^$/,
+        apply: ({ maps: after }) => void after[name].delete(key),
+      }),
+    ),
+  ];
+}
+
+function wantedServers({ apps }: Snapshot): readonly (readonly [string, Server])[] {
+  return apps.flatMap(({ backend, servers }) =>
+    servers.map((server) => [`${backendName(backend)}/${id(server.dynoId)}`, server] as const),
+  );
+}
+
+function up(address: string, port: number): WorkerServer {
+  return { address: `${address}:${port}`, up: true };
+}

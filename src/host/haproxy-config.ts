@@ -1,0 +1,287 @@
+import { isIPv4 } from "node:net";
+import { join } from "node:path";
+import { DECIDED_CODES, errorCode } from "../router/error-codes.ts";
+import type { RouteState } from "../router/routes.ts";
+import { BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { HOST_PATTERN } from "./protocol.ts";
+
+/** What does not change while HAProxy runs. Every path is ours. */
+export interface HaproxyLayout {
+  /** Root's: configuration, maps, pages; HAProxy may only read it. */
+  readonly folder: string;
+  /** HAProxy's own: its sockets. */
+  readonly socketFolder: string;
+  /** Where the daemon takes request lines. */
+  readonly requestSocket: string;
+  readonly httpPort: number;
+  readonly httpsPort: number;
+  readonly ipv6: boolean;
+  /** Connections at once; HAProxy wants two descriptors for each. */
+  readonly connectionsMax: number;
+}
+
+/** A dyno as HAProxy's server. */
+export interface Server {
+  readonly dynoId: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** An app as HAProxy knows it. */
+export interface Wanted {
+  readonly appId: string;
+  readonly hosts: readonly string[];
+  readonly state: RouteState;
+  /** Number of its backend; never given to another app, since requests of the old one may still be in it. */
+  readonly backend: number;
+  readonly servers: readonly Server[];
+}
+
+export interface Snapshot {
+  readonly apps: readonly Wanted[];
+  /** Backends with numbers of their own for apps to come, so that a new app needs no reload. */
+  readonly spare: readonly number[];
+}
+
+export type MapName = "hosts" | "states" | "backends";
+export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends"];
+
+export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
+export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
+export const backendName = (number: number): string => `a${number}`;
+/** `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate. */
+const SERVER_OPTIONS = "pool-max-conn 512 pool-purge-delay 5s";
+
+/** The words of `add server` and of a `server` line. Throws for anything that is not an id and an address. */
+export function serverWords({ dynoId, address, port }: Server): string {
+  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} ${SERVER_OPTIONS}`;
+}
+
+/** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
+export function entriesOf({ appId, hosts, state, backend }: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+  return {
+    hosts: hosts.map((name): Entry => [host(name), id(appId)]),
+    states: [[id(appId), stateName(state)]],
+    backends: [[id(appId), backendName(whole(backend))]],
+  };
+}
+export type Entry = readonly [key: string, value: string];
+
+/** The text of each map file. */
+export function renderMaps({ apps }: Snapshot): Readonly<Record<MapName, string>> {
+  const all = apps.map(entriesOf);
+  const textOf = (name: MapName) =>
+    all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join("");
+  return { hosts: textOf("hosts"), states: textOf("states"), backends: textOf("backends") };
+}
+
+/** Pages of the rules (`<code>.html`) and of HAProxy's own errors (`<status>.http`), by file name. */
+export function renderPages(): Readonly<Record<string, string>> {
+  const pages = DECIDED_CODES.map((code): Entry => [`${code}.html`, errorPage(code)]);
+  const failure = rawAnswer(503, "Service Unavailable", errorPage("H99"));
+  return {
+    ...Object.fromEntries(pages),
+    "404.html": NO_SUCH_APP,
+    "400.html": BAD_REQUEST,
+    "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
+    ...Object.fromEntries(OWN_ERRORS.map((status): Entry => [`${status}.http`, failure])),
+  };
+}
+/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4). */
+const OWN_ERRORS = [500, 502, 503, 504];
+
+/**
+ * HAProxy's configuration. Pure; the only variable text in it are our own paths, numbers, uuids and IPv4 addresses. Host
+ * names stand in map files alone.
+ */
+export function renderConfig(layout: HaproxyLayout, { apps, spare }: Snapshot): string {
+  const backends = apps.map(({ backend, servers }) => renderBackend(backend, servers));
+  return [
+    renderGlobal(layout),
+    renderDefaults(layout),
+    renderFrontend(layout),
+    ...backends,
+    ...spare.map((number) => renderBackend(number, [])),
+    "",
+  ].join("\n");
+}
+
+function renderBackend(number: number, servers: readonly Server[]): string {
+  return [
+    `backend ${backendName(whole(number))} from app`,
+    ...servers.map((each) => `  server ${serverWords(each)}`),
+  ].join("\n");
+}
+
+function renderGlobal(layout: HaproxyLayout): string {
+  const { folder, socketFolder, requestSocket } = layout;
+  return `global
+  maxconn ${whole(layout.connectionsMax)}
+  hard-stop-after 24h
+  mworker-max-reloads 50
+  tune.http.logurilen 8192
+  tune.lua.maxmem 64
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
+  stats timeout 10m
+  setenv STATOR_STATES ${path(mapPath(layout, "states"))}
+  setenv STATOR_HELD_MAX ${Math.ceil(whole(layout.connectionsMax) / 2)}
+  lua-load ${path(folder)}/hold.lua
+
+# Request lines wait here while the daemon is dead: about 20,000 of them.
+ring requests
+  format raw
+  maxlen 16384
+  size 8388608
+  timeout connect 1s
+  timeout server 10s
+  server daemon unix@${path(requestSocket)} log-proto octet-count
+`;
+}
+
+function renderDefaults({ folder, socketFolder }: HaproxyLayout): string {
+  const files = [400, ...OWN_ERRORS].map((status) => `  errorfile ${status} ${path(folder)}/${status}.http`);
+  return `defaults base
+  mode http
+  timeout client 55s
+  timeout client-fin 10s
+  timeout http-request 30s
+  timeout http-keep-alive 60s
+  timeout connect 5s
+  timeout queue 75s
+  timeout server 30s
+  timeout tunnel 55s
+  option abortonclose
+  option redispatch 1
+  retries 3
+  retry-on conn-failure
+${files.join("\n")}
+
+# Common to the backends of all apps. A stream of events may pause for 55 s; HAProxy 2.6 has one limit for the first byte and
+# for pauses, so everything else gets Heroku's 30 s for the first byte.
+defaults app from base
+  balance random
+  http-reuse safe
+  default-server ${SERVER_OPTIONS}
+  http-request set-timeout server 55s if { req.hdr(accept) -m sub text/event-stream }
+  http-request set-header X-Request-Id %[var(txn.request_id)]
+  http-request set-header X-Request-Start %[date(0,ms)]
+  http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.hdr(x-forwarded-for) -m found }
+  http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }
+  http-request set-header X-Forwarded-Proto %[var(txn.proto)]
+  http-request set-header X-Forwarded-Port %[var(txn.port)]
+  http-request add-header Via "1.1 stator-router"
+  http-request del-header TE
+  http-request del-header Keep-Alive
+  http-request del-header Proxy
+  http-request del-header Proxy-Authorization
+  http-request del-header Proxy-Connection
+  http-response add-header Via "1.1 stator-router"
+
+# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos.
+defaults handover from base
+  timeout server 180s
+  timeout tunnel 180s
+backend next_http from handover
+  http-request set-log-level silent
+  server next unix@${path(socketFolder)}/next-http.sock send-proxy-v2
+backend next_https from handover
+  http-request set-log-level silent
+  server next unix@${path(socketFolder)}/next-https.sock send-proxy-v2
+`;
+}
+
+/** Fields of a request line, blank separated, users' text in base64; `request-line.ts` reads it. */
+const LOG_FORMAT = [
+  "stator1 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
+  "%[var(txn.request_id)] %[var(txn.proto)] %ci",
+  "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[capture.req.hdr(1),base64]",
+].join(" ");
+
+function renderFrontend(layout: HaproxyLayout): string {
+  const { folder, socketFolder, httpPort, httpsPort, ipv6 } = layout;
+  const tls = `ssl crt ${path(folder)}/router.pem alpn h2,http/1.1`;
+  const bind = (port: number, options: string) => [
+    `  bind 0.0.0.0:${portNumber(port)} ${options}`,
+    ...(ipv6 ? [`  bind :::${portNumber(port)} v6only ${options}`] : []),
+  ];
+  const map = (name: MapName) => `map_str(${path(mapPath(layout, name))})`;
+  const answers = DECIDED_CODES.map((name) => {
+    const { code, status } = errorCode(name);
+    const visible = status === 499 ? 503 : status; // nobody is there to see it
+    return `  http-request return status ${visible} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/${code}.html if { var(txn.code) -m str ${code} }`;
+  });
+  const stateCodes = Object.entries(CODE_OF_STATE).map(
+    ([state, code]) => `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} }`,
+  );
+  return `frontend public from base
+${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join("\n")}
+  bind unix@${path(socketFolder)}/next-http.sock accept-proxy mode 600 name next-http
+  bind unix@${path(socketFolder)}/next-https.sock accept-proxy mode 600 name next-https
+  log ring@requests len 16384 local0 info
+  capture request header Host len 300
+  capture request header X-Forwarded-For len 1024
+  log-format "${LOG_FORMAT}"
+  acl tls ssl_fc
+  acl tls so_name -m str next-https
+  http-request allow if { stopping }
+  http-request set-var(txn.proto) str(https) if tls
+  http-request set-var(txn.proto) str(http) unless tls
+  http-request set-var(txn.port) int(${portNumber(httpsPort)}) if tls
+  http-request set-var(txn.port) int(${portNumber(httpPort)}) unless tls
+  http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
+  http-request set-var(txn.request_id) uuid unless { var(txn.request_id) -m found }
+  http-request return status 400 content-type "text/html; charset=utf-8" file ${path(folder)}/400.html unless { req.fhdr_cnt(host) eq 1 }
+  http-request set-var(txn.host) req.fhdr(host),host_only,lower,rtrim(.)
+  http-request set-var(txn.app) var(txn.host),${map("hosts")}
+  http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
+  http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }
+  http-request set-var(txn.state) var(txn.app),${map("states")}
+  http-request set-var(txn.backend) var(txn.app),${map("backends")}
+${stateCodes.join("\n")}
+  http-request lua.hold if { var(txn.state) -m str serve } { var(txn.backend),nbsrv -m int eq 0 }
+${answers.join("\n")}
+  use_backend next_https if { stopping } tls
+  use_backend next_http if { stopping }
+  use_backend %[var(txn.backend)]
+`;
+}
+
+const CODE_OF_STATE: Readonly<Record<Exclude<RouteState, "serve">, (typeof DECIDED_CODES)[number]>> = {
+  crashed: "H10",
+  "no-web": "H14",
+  maintenance: "H80",
+  blank: "H81",
+};
+
+// Nothing passes into configuration, maps or commands but through these.
+
+export function id(text: string): string {
+  return checked(text, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "an id");
+}
+function host(text: string): string {
+  return checked(text, hostPattern, "a host name");
+}
+const hostPattern = new RegExp(HOST_PATTERN);
+function stateName(text: string): string {
+  return checked(text, /^(serve|crashed|no-web|blank|maintenance)$/, "a state");
+}
+function path(text: string): string {
+  return checked(text, /^\/[\w./@+-]+$/, "a path of ours");
+}
+function ipv4(text: string): string {
+  if (!isIPv4(text)) throw new Error(`not an address: ${JSON.stringify(text)}`);
+  return text;
+}
+function portNumber(port: number): number {
+  if (whole(port) < 1 || port > 65_535) throw new Error(`not a port: ${port}`);
+  return port;
+}
+function whole(number: number): number {
+  if (!Number.isSafeInteger(number) || number < 0) throw new Error(`not a whole number: ${number}`);
+  return number;
+}
+function checked(text: string, pattern: RegExp, what: string): string {
+  if (typeof text !== "string" || !pattern.test(text)) throw new Error(`not ${what}: ${JSON.stringify(text)}`);
+  return text;
+}

@@ -1,0 +1,335 @@
+import { open, readFile, rename, writeFile } from "node:fs/promises";
+import { isIPv4 } from "node:net";
+import { join } from "node:path";
+import { EngineError } from "../engine/engine.ts";
+import type { Clock } from "../lib/clock.ts";
+import { type ChildProcess, run, start } from "../lib/command.ts";
+import type { Logger } from "../lib/logger.ts";
+import { Nudge } from "../lib/nudge.ts";
+import type { AppRoute, RouteTarget } from "../router/routes.ts";
+import { commandsFor, deletionsFor, freshWorker, needsReload, type Worker } from "./haproxy-commands.ts";
+import {
+  configPath,
+  type HaproxyLayout,
+  MAP_NAMES,
+  mapPath,
+  renderConfig,
+  renderMaps,
+  renderPages,
+  type Server,
+  type Snapshot,
+} from "./haproxy-config.ts";
+import { HaproxySocket } from "./haproxy-socket.ts";
+import { KeptProcess, killMarked } from "./kept-process.ts";
+import { RouteTable } from "./route-table.ts";
+
+export interface HaproxyOptions {
+  readonly layout: HaproxyLayout;
+  /** HAProxy's own user. */
+  readonly user: { readonly uid: number; readonly gid: number };
+  /** Where the routes are remembered: on tmpfs before each change, on disk soon after. */
+  readonly tables: { readonly volatile: string; readonly durable: string };
+  readonly pidFile: string;
+  /** HAProxy's own words go here. */
+  readonly logFile: string;
+  /** Certificate chain and key for the https port, PEM. */
+  readonly certificate: () => Promise<string>;
+  /** Where a dyno listens; undefined when it has no address (any more). */
+  readonly addressOf: (dynoId: string) => { readonly address: string; readonly port: number } | undefined;
+  /** Whether the address belongs to this instance's dynos. */
+  readonly isDynoAddress: (address: string) => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const PROGRAM = "/usr/sbin/haproxy";
+/** Changes that need a reload are gathered for this long. */
+const GATHER_MS = 50;
+const READY_MS = 10_000;
+/** A change that cannot be made for so long fails; it stays wanted. */
+const PATIENCE_MS = 10_000;
+const DELETE_MS = 1_000;
+const DURABLE_MS = 5_000;
+
+/**
+ * The root side of the router (architecture, decision 6): renders what the routes say into HAProxy's configuration, keeps HAProxy
+ * running, and tells it changes over its runtime socket. HAProxy outlives us and is found again.
+ */
+export class Haproxy implements RouteTarget, AsyncDisposable {
+  readonly #options: HaproxyOptions;
+  readonly #table: RouteTable;
+  readonly #socket: HaproxySocket;
+  readonly #changed = new Nudge();
+  readonly #closed = new AbortController();
+  readonly #kept: KeptProcess;
+  readonly #loops: Promise<unknown>;
+  /** What the current worker has; undefined: to be asked. */
+  #worker: Worker | undefined;
+  /** A reload is due, whatever the commands say. */
+  #stale = false;
+  #up = false;
+  #unsaved = false;
+  /** Counts changes; a sync that began at a count has made all changes up to it. */
+  #wantedCount = 0;
+  #doneCount = 0;
+  readonly #waiters = new Set<() => void>();
+
+  private constructor(options: HaproxyOptions, table: RouteTable) {
+    this.#options = options;
+    this.#table = table;
+    this.#socket = new HaproxySocket(masterSocket(options.layout), options.clock);
+    this.#kept = new KeptProcess({
+      name: "haproxy",
+      pidFile: options.pidFile,
+      mark: this.#mark(),
+      start: () => this.#start(),
+      onUp: (how) => this.#onUp(how),
+      clock: options.clock,
+      logger: options.logger,
+    });
+    this.#loops = Promise.all([this.#follow(), this.#tidy()]);
+  }
+
+  /** The folders must be there. Returns at once; changes wait until HAProxy is up. */
+  static async open(options: HaproxyOptions): Promise<Haproxy> {
+    return new Haproxy(options, await RouteTable.load([options.tables.volatile, options.tables.durable]));
+  }
+
+  get pid(): number | undefined {
+    return this.#kept.pid;
+  }
+
+  async setRoute(route: AppRoute): Promise<void> {
+    if (!this.#table.set(route) && this.#wantedCount === this.#doneCount) return this.#sameAgain(route);
+    await this.#change();
+  }
+
+  async removeRoute(appId: string): Promise<void> {
+    this.#table.remove(appId);
+    await this.#change();
+  }
+
+  async listRoutes(): Promise<readonly string[]> {
+    return this.#table.apps();
+  }
+
+  /** Loads certificate and configuration anew; no connection is lost. */
+  async reload(): Promise<void> {
+    this.#stale = true;
+    await this.#change();
+  }
+
+  /** Ends our watch; HAProxy goes on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    this.#changed.ring();
+    await Promise.all([this.#kept[Symbol.asyncDispose](), this.#loops]);
+    if (this.#unsaved) await this.#table.save(this.#options.tables.durable);
+  }
+
+  /** The same route: only its dynos' addresses may differ from what HAProxy has. */
+  async #sameAgain({ appId }: AppRoute): Promise<void> {
+    const worker = this.#worker;
+    const app = this.#snapshot().apps.find((each) => each.appId === appId);
+    const asWanted = worker !== undefined && app !== undefined;
+    if (!asWanted || commandsFor(this.#options.layout, worker, this.#snapshot()).length > 0) await this.#change();
+  }
+
+  /** Resolves once HAProxy does what the table says now. */
+  async #change(): Promise<void> {
+    const { clock } = this.#options;
+    const count = ++this.#wantedCount;
+    this.#unsaved = true;
+    this.#changed.ring();
+    const done = new AbortController();
+    const check = (): void => {
+      if (this.#doneCount >= count) done.abort();
+    };
+    this.#waiters.add(check);
+    check();
+    await clock.sleep(PATIENCE_MS, done.signal).catch(() => {}); // done
+    this.#waiters.delete(check);
+    if (!done.signal.aborted) throw new EngineError("unavailable", "the router could not be told; it is tried again");
+  }
+
+  async #follow(): Promise<void> {
+    const { clock, logger } = this.#options;
+    const closed = this.#closed.signal;
+    let failures = 0;
+    while (!closed.aborted) {
+      if (this.#doneCount === this.#wantedCount || !this.#up) {
+        await this.#changed.wait(60_000, closed, clock);
+        continue;
+      }
+      try {
+        const count = await this.#sync(failures >= 3);
+        failures = 0;
+        this.#doneCount = count;
+        for (const check of this.#waiters) check();
+      } catch (error) {
+        if (this.#kept.pid === undefined) this.#up = false; // until `onUp`
+        if (closed.aborted || !this.#up) continue;
+        failures++;
+        this.#worker = undefined; // whatever we believed of it, look again
+        logger.warn("router.sync_failed", { error, failures });
+        await clock.sleep(Math.min(2_000, 50 * failures), closed).catch(() => {}); // closed
+      }
+    }
+  }
+
+  /** Brings HAProxy to what the table says; gives the count of changes that are in. */
+  async #sync(desperate: boolean): Promise<number> {
+    const { layout, clock, tables } = this.#options;
+    await this.#table.save(tables.volatile); // first, so that a successor of ours never takes back what is in
+    const worker = (this.#worker ??= await this.#look());
+    if (desperate || this.#stale || needsReload(worker, this.#snapshot())) {
+      await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
+      const count = this.#wantedCount;
+      this.#stale = false;
+      await this.#reload(worker.pid);
+      return count;
+    }
+    const count = this.#wantedCount;
+    await this.#socket.apply(worker, commandsFor(layout, worker, this.#snapshot()));
+    return count;
+  }
+
+  async #look(): Promise<Worker> {
+    const { current } = await this.#socket.workers();
+    return this.#socket.look(current, this.#options.layout);
+  }
+
+  /** Hitless: the new worker takes the sockets over, the old one gives it what it still holds. */
+  async #reload(before: number): Promise<void> {
+    const { logger, clock } = this.#options;
+    const pid = this.#kept.pid;
+    if (pid === undefined) throw new Error("HAProxy is down");
+    const since = clock.now();
+    const snapshot = await this.#writeFiles();
+    process.kill(pid, "SIGUSR2");
+    this.#worker = freshWorker(await this.#untilReady(before), snapshot);
+    logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
+  }
+
+  async #start(): Promise<ChildProcess> {
+    const { user, logFile } = this.#options;
+    this.#up = false;
+    killMarked(this.#mark()); // a worker without master would take half of the connections
+    this.#startedWith = await this.#writeFiles();
+    await using log = await open(logFile, "a", 0o640);
+    const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
+    return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
+  }
+  #startedWith: Snapshot = { apps: [], spare: [] };
+
+  async #onUp(how: "adopted" | "started"): Promise<void> {
+    const pid = await this.#untilReady(undefined);
+    this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
+    this.#up = true;
+    this.#wantedCount++; // what changed since the files were written, or since we died
+    this.#changed.ring();
+  }
+
+  /** The pid of the worker that came up; not `before`. */
+  async #untilReady(before: number | undefined): Promise<number> {
+    const { clock } = this.#options;
+    const until = clock.now() + READY_MS;
+    for (;;) {
+      const found = await this.#socket.workers().catch((error: unknown) => error);
+      if (isWorkers(found) && found.current !== before) return found.current;
+      if (clock.now() > until) throw new Error("HAProxy did not come up", { cause: found });
+      this.#closed.signal.throwIfAborted();
+      await clock.sleep(10, this.#closed.signal);
+    }
+  }
+
+  /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
+  async #writeFiles(): Promise<Snapshot> {
+    const { layout, user } = this.#options;
+    this.#table.refill();
+    await this.#table.save(this.#options.tables.volatile);
+    const snapshot = this.#snapshot();
+    const maps = renderMaps(snapshot);
+    const files: Readonly<Record<string, string>> = {
+      ...Object.fromEntries(Object.entries(renderPages()).map(([name, text]) => [join(layout.folder, name), text])),
+      ...Object.fromEntries(MAP_NAMES.map((name) => [mapPath(layout, name), maps[name]])),
+      [join(layout.folder, "router.pem")]: await this.#options.certificate(),
+      [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
+    };
+    for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
+    const next = `${configPath(layout)}.next`;
+    await this.#replace(next, renderConfig(layout, snapshot));
+    await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+    await rename(next, configPath(layout));
+    return snapshot;
+  }
+
+  /** On tmpfs, where a rename is all that is needed. Root's; HAProxy's group may read. */
+  async #replace(path: string, text: string): Promise<void> {
+    const beside = `${path}.tmp`;
+    await writeFile(beside, text, { mode: 0o640 });
+    await using file = await open(beside, "r+");
+    await file.chown(0, this.#options.user.gid);
+    await rename(beside, path);
+  }
+
+  #snapshot(): Snapshot {
+    return this.#table.snapshot((dynoId) => this.#serverOf(dynoId));
+  }
+
+  #serverOf(dynoId: string): Server | undefined {
+    const found = this.#options.addressOf(dynoId);
+    if (found === undefined || !isIPv4(found.address) || !this.#options.isDynoAddress(found.address)) return undefined;
+    return { dynoId, address: found.address, port: found.port };
+  }
+
+  #mark(): readonly string[] {
+    return [PROGRAM, "-W", "-f", configPath(this.#options.layout)];
+  }
+
+  /** Work that may wait: servers without connections are deleted, and the routes reach the disk. */
+  async #tidy(): Promise<void> {
+    const { clock, logger, tables } = this.#options;
+    const closed = this.#closed.signal;
+    for (let round = 1; !closed.aborted; round++) {
+      await clock.sleep(DELETE_MS, closed).catch(() => {}); // closed
+      try {
+        const worker = this.#worker;
+        const deletions = worker === undefined ? [] : deletionsFor(worker);
+        if (worker !== undefined && deletions.length > 0) await this.#socket.tryEach(worker, deletions);
+        if (!this.#unsaved || round % (DURABLE_MS / DELETE_MS) !== 0) continue;
+        this.#unsaved = false;
+        await this.#table.save(tables.durable);
+      } catch (error) {
+        if (!closed.aborted) logger.warn("router.tidy_failed", { error });
+      }
+    }
+  }
+}
+
+function masterSocket({ socketFolder }: HaproxyLayout): string {
+  return join(socketFolder, "master.sock");
+}
+
+function isWorkers(value: unknown): value is { readonly current: number } {
+  return typeof value === "object" && value !== null && "current" in value;
+}
+
+/** Arguments of `setpriv` that run a program as HAProxy's user, with nothing but the right to listen below port 1024. */
+function asRouter(
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  command: readonly string[],
+): readonly string[] {
+  const only = (name: string) => `--${name}=-all,+net_bind_service`;
+  return [
+    `--reuid=${uid}`,
+    `--regid=${gid}`,
+    "--clear-groups",
+    only("inh-caps"),
+    only("ambient-caps"),
+    only("bounding-set"),
+    "--no-new-privs",
+    "--",
+    ...command,
+  ];
+}

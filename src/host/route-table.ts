@@ -1,0 +1,100 @@
+import { readFile } from "node:fs/promises";
+import { writeFileAtomic } from "../lib/atomic-file.ts";
+import type { AppRoute } from "../router/routes.ts";
+import { entriesOf, id, type Server, type Snapshot } from "./haproxy-config.ts";
+
+/** Backends that are ready for apps to come: a new app needs no reload until they are used up. */
+export const SPARE = 32;
+
+interface Row extends AppRoute {
+  readonly backend: number;
+}
+interface Saved {
+  readonly next: number;
+  readonly spare: readonly number[];
+  readonly routes: readonly Row[];
+}
+
+/**
+ * What the router should do for every app, with the number of each app's backend. Remembered on the host's side, so that HAProxy
+ * comes back without the daemon. Numbers are never used twice.
+ */
+export class RouteTable {
+  readonly #rows = new Map<string, Row>();
+  #next = 0;
+  #spare: number[] = [];
+
+  /** What the first readable of these files remembers; nothing if there is none. */
+  static async load(paths: readonly string[]): Promise<RouteTable> {
+    for (const path of paths) {
+      try {
+        const table = new RouteTable();
+        table.#restore(JSON.parse(await readFile(path, "utf8")) as Saved); // root's own file; each row is checked below
+        return table;
+      } catch {
+        // never written, or cut off: the next one
+      }
+    }
+    return new RouteTable().refill();
+  }
+
+  /** Atomic. Not flushed to disk on tmpfs, which is where it is written before each change takes effect. */
+  async save(path: string): Promise<void> {
+    const saved: Saved = { next: this.#next, spare: this.#spare, routes: [...this.#rows.values()] };
+    await writeFileAtomic(path, JSON.stringify(saved), { mode: 0o600 });
+  }
+
+  /** Whether anything is different now. Throws for a route that could not be told to HAProxy. */
+  set({ appId, hosts, state, dynoIds }: AppRoute): boolean {
+    const before = this.#rows.get(appId);
+    const backend = before?.backend ?? this.#spare[0] ?? this.#next;
+    const row: Row = { appId, hosts, state, dynoIds, backend };
+    check(row);
+    if (before !== undefined && JSON.stringify(before) === JSON.stringify(row)) return false;
+    if (before === undefined && this.#spare.shift() === undefined) this.#next++;
+    this.#rows.set(appId, row);
+    return true;
+  }
+
+  remove(appId: string): boolean {
+    return this.#rows.delete(appId);
+  }
+
+  apps(): readonly string[] {
+    return [...this.#rows.keys()];
+  }
+
+  /** Makes spare backends again; of use before a reload. */
+  refill(): this {
+    while (this.#spare.length < SPARE) this.#spare.push(this.#next++);
+    return this;
+  }
+
+  /** With the dynos that have an address now. */
+  snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
+    const apps = [...this.#rows.values()].map(({ appId, hosts, state, backend, dynoIds }) => ({
+      appId,
+      hosts,
+      state,
+      backend,
+      servers: [...new Set(dynoIds)].map(serverOf).filter((server) => server !== undefined),
+    }));
+    return { apps, spare: this.#spare };
+  }
+
+  #restore({ next, spare, routes }: Saved): void {
+    for (const number of [next, ...spare]) if (!Number.isSafeInteger(number)) throw new Error("not a table of routes");
+    for (const row of routes) {
+      check(row);
+      this.#rows.set(row.appId, row);
+    }
+    this.#next = next;
+    this.#spare = [...spare];
+  }
+}
+
+/** Throws for anything that HAProxy could not be told safely. */
+function check(row: Row): void {
+  entriesOf({ ...row, servers: [] });
+  for (const dynoId of row.dynoIds) id(dynoId);
+}

@@ -1,0 +1,39 @@
+import type { App, Domain } from "../model/app.ts";
+import { type DynoRecord, isLive, routedDynos } from "../model/dyno.ts";
+import type { Formation } from "../model/formation.ts";
+import type { Release } from "../model/release.ts";
+import type { AppRoute, RouteState } from "./routes.ts";
+
+/** All that a route depends on. */
+export interface RouteSituation {
+  readonly app: Pick<App, "id" | "maintenance" | "currentReleaseId">;
+  readonly domains: readonly Pick<Domain, "hostname">[];
+  readonly formation: readonly Pick<Formation, "type" | "quantity">[];
+  readonly dynos: readonly DynoRecord[];
+  /** The release that runs. */
+  readonly current: Pick<Release, "slugId"> | undefined;
+}
+
+/** What the router should do for the app. Pure; equal situations give equal routes, in whatever order rows came. */
+export function routeOf(situation: RouteSituation): AppRoute {
+  const { app, domains, dynos } = situation;
+  const up = routedDynos(dynos, app.currentReleaseId);
+  return {
+    appId: app.id,
+    hosts: [...new Set(domains.map(({ hostname }) => hostname.toLowerCase()))].sort(),
+    state: stateOf(situation, up.length),
+    dynoIds: up.map(({ id }) => id).sort(),
+  };
+}
+
+/** What a request meets (spec 1.3): an up dyno beats everything but maintenance, a starting one makes it wait. */
+function stateOf({ app, formation, dynos, current }: RouteSituation, up: number): RouteState {
+  if (app.maintenance) return "maintenance";
+  if (up > 0) return "serve";
+  const web = formation.find(({ type }) => type === "web");
+  if (current === undefined || current.slugId === null) return "blank";
+  if (web === undefined || web.quantity === 0) return "no-web";
+  const wanted = dynos.filter((dyno) => dyno.kind === "formation" && dyno.type === "web" && dyno.stopping === null);
+  const crashed = wanted.length > 0 && wanted.every((dyno) => dyno.state === "crashed" || !isLive(dyno));
+  return crashed ? "crashed" : "serve";
+}

@@ -1,0 +1,114 @@
+import type { LogLine } from "../logs/line.ts";
+import { codeOfFlags, type ErrorCode, errorCodeNamed } from "./error-codes.ts";
+
+/** One request as HAProxy tells of it (`LOG_FORMAT` in host/haproxy-config.ts). */
+export interface RequestRecord {
+  /** HAProxy's worker, and its count of lines: a gap is a lost line. */
+  readonly worker: number;
+  readonly count: number;
+  /** Microseconds since the epoch. */
+  readonly atMicros: number;
+  /** null: the request was for no app. */
+  readonly appId: string | null;
+  /** null: no dyno was chosen. */
+  readonly dynoId: string | null;
+  readonly code: ErrorCode | undefined;
+  readonly status: number;
+  readonly bytes: number;
+  /** Milliseconds; null: it did not come to that. */
+  readonly connectMs: number | null;
+  readonly serviceMs: number | null;
+  readonly requestId: string;
+  readonly protocol: string;
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+  readonly forwardedFor: string;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
+export function parseRequest(line: string): RequestRecord | undefined {
+  const fields = line.trimEnd().split(" ");
+  if (fields.length !== 24 || fields[0] !== "stator1") return undefined;
+  const text = (index: number) => fields[index] ?? "-";
+  const number = (index: number) => Number(text(index));
+  const [status, flags] = [number(7), text(9)];
+  const [header, queued, connect, response, data, active] = [10, 11, 12, 13, 14, 15].map(number);
+  if (!Number.isSafeInteger(number(1)) || !Number.isSafeInteger(number(2)) || !Number.isSafeInteger(number(3)))
+    return undefined;
+  return {
+    worker: number(1),
+    count: number(2),
+    atMicros: number(3),
+    appId: idOrNull(text(4)),
+    dynoId: idOrNull(text(5)),
+    code: errorCodeNamed(text(6)) ?? codeOfFlags(flags),
+    status,
+    bytes: number(8) || 0,
+    connectMs: reached(connect),
+    serviceMs: reached(connect) === null ? null : service(response, data, active, [header, queued, connect]),
+    requestId: text(17),
+    protocol: text(18),
+    method: decoded(text(20)),
+    path: decoded(text(21)),
+    host: decoded(text(22)),
+    forwardedFor: [decoded(text(23)), text(19)].filter((each) => each !== "").join(", "),
+  };
+}
+
+/** The line in the app's log (spec 7.10, 6.4); `dyno` is its name. No text of a visitor can pose as another field. */
+export function formatRequest(record: RequestRecord, dyno: string | null): string {
+  const { code, connectMs, serviceMs } = record;
+  const ms = (value: number | null) => (value === null ? "" : `${value}ms`);
+  const answeredByDyno = dyno !== null && connectMs !== null;
+  return [
+    ...(code?.socket === undefined ? [] : [`sock=${code.socket}`]),
+    `at=${code?.at ?? "info"}`,
+    ...(code === undefined ? [] : [`code=${code.code} desc="${code.description}"`]),
+    `method=${plain(record.method, 127)} path="${quoted(record.path, 8192)}" host=${plain(hostOnly(record.host), 260)}`,
+    `request_id=${plain(record.requestId, 200)} fwd="${quoted(record.forwardedFor, 1000)}"`,
+    `dyno=${dyno ?? ""} connect=${ms(connectMs)} service=${ms(serviceMs)}`,
+    `status=${code?.status ?? record.status} bytes=${answeredByDyno || code === undefined ? record.bytes : ""} protocol=${plain(record.protocol, 10)}`,
+  ].join(" ");
+}
+
+export function requestLogLine(record: RequestRecord, dyno: string | null): LogLine {
+  return {
+    at: Math.floor(record.atMicros / 1000),
+    micros: record.atMicros % 1000,
+    source: "heroku",
+    process: "router",
+    text: formatRequest(record, dyno),
+  };
+}
+
+/** What remains of the whole time without waiting for the request, for a dyno, and for its connection. */
+function service(
+  response: number | undefined,
+  data: number | undefined,
+  active = 0,
+  others: readonly (number | undefined)[],
+): number {
+  if (response !== undefined && response >= 0 && data !== undefined && data >= 0) return response + data;
+  return Math.max(0, active - others.reduce<number>((sum, each = 0) => sum + Math.max(0, each), 0));
+}
+
+const reached = (ms: number | undefined): number | null => (ms === undefined || !(ms >= 0) ? null : ms);
+const idOrNull = (text: string): string | null => (UUID.test(text) ? text : null);
+const decoded = (text: string): string => (text === "-" ? "" : Buffer.from(text, "base64").toString("latin1"));
+const hostOnly = (host: string): string => host.replace(/:[^:]*$/, "");
+
+/** A visitor's text between quotation marks: no quotation mark, no control character, ASCII. */
+function quoted(text: string, max: number): string {
+  return text.slice(0, max).replace(/[^\x20-\x7e]|["\\]/g, (char) => {
+    const hex = char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0");
+    return `%${hex}`;
+  });
+}
+
+/** A visitor's text without quotation marks: no blank and no equals sign either. */
+function plain(text: string, max: number): string {
+  return text.slice(0, max).replace(/[^\w.:*+/[\]~!$&'^`|%#-]/g, "?");
+}
