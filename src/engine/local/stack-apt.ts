@@ -76,6 +76,6 @@ export function acquireOptions(dump: string): readonly string[] {
   const wanted = /^(Acquire::(http|https|Retries|Check-|ForceIPv|Allow|Max-)|Dir::Etc::netrc)/i;
   return dump
     .split("\n")
-    .filter((line) => wanted.test(line) && !/ "";$/.test(line))
+    .filter((line) => wanted.test(line) && !line.endsWith(' "";'))
     .map((line) => line.replace(/^(Dir::Etc::netrc\w*) "([^/].*)";$/, '$1 "/etc/apt/$2";'));
 }

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { lstat, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { after, before, test } from "node:test";
+import { mountsBelow } from "../../src/engine/local/loop.ts";
+import { buildStacks, isBuilt, STACK_NAMES, stackFiles } from "../../src/engine/local/stack.ts";
+import { mountStacks, type Stacks, unmountStacks } from "../../src/engine/local/stack-mount.ts";
+import { run } from "../../src/lib/command.ts";
+import { instanceOf } from "../../src/model/instance.ts";
+
+/** Stacks as the distribution really makes them: some 40 s of two processors, and 700 MB of disk while it runs. */
+const home = await mkdtemp("/var/tmp/stack-test-");
+const instance = instanceOf(home);
+const progress: string[] = [];
+let stacks: Stacks;
+
+before(async () => {
+  await buildStacks({ instance, onProgress: (line) => progress.push(line) });
+  stacks = await mountStacks(instance);
+});
+
+after(async () => {
+  await unmountStacks(instance);
+  await rm(home, { recursive: true, force: true });
+});
+
+const inRun = (...args: readonly string[]) =>
+  run("chroot", ["--userspec=1000:1000", stacks.mountOf("debian-12"), ...args], { env: USER_ENV });
+const USER_ENV = { LANG: "en_US.UTF-8" };
+
+test("what programs need at run time is there", async () => {
+  assert.match(
+    (await inRun("/usr/bin/python3", "-c", "import ssl, sqlite3, zoneinfo; print(zoneinfo.ZoneInfo('Europe/Paris'))"))
+      .stdout,
+    /Paris/,
+  );
+  assert.match((await inRun("/usr/bin/curl", "--version")).stdout, /https/);
+  assert.match((await inRun("/usr/bin/id")).stdout, /uid=1000\(dyno\) gid=1000\(dyno\)/);
+  assert.match((await inRun("/usr/bin/locale", "-a")).stdout, /en_US\.utf8/);
+  assert.match((await inRun("/usr/bin/locale", "charmap")).stdout, /UTF-8/);
+  assert.match((await inRun("/usr/bin/tini", "--version")).stdout, /tini/);
+  assert.match((await inRun("/usr/bin/getent", "ahostsv4", "hello.localhost")).stdout, /^127\.0\.0\.1/);
+  for (const library of ["libstdc++.so.6", "libatomic.so.1", "libssl.so.3", "libz.so.1"])
+    assert.match((await inRun("/sbin/ldconfig", "-p")).stdout, new RegExp(library.replaceAll(/[.+]/g, "\\$&")));
+  assert.ok((await stat(join(stacks.mountOf("debian-12"), "etc/ssl/certs/ca-certificates.crt"))).size > 100_000);
+});
+
+test("the run stack has no compiler, no git, no package lists and nothing of this machine", async () => {
+  const root = stacks.mountOf("debian-12");
+  for (const path of [
+    "usr/bin/gcc",
+    "usr/bin/git",
+    "usr/bin/make",
+    "var/lib/apt/lists",
+    "usr/share/man/man1",
+    "dev/null",
+  ])
+    assert.ok(!existsSync(join(root, path)), path);
+  for (const path of ["etc/hostname", "etc/machine-id", "etc/resolv.conf"])
+    assert.equal(await readFile(join(root, path), "utf8"), "", path);
+  assert.equal((await run("find", [root, "-xdev", "-perm", "/6000", "-type", "f"])).stdout, "");
+});
+
+test("the build stack has what builds need", async () => {
+  const root = stacks.mountOf("debian-12-build");
+  for (const program of ["git", "gcc", "g++", "make", "pkg-config", "xz", "zip", "unzip", "python3", "rsync"])
+    assert.ok((await stat(join(root, "usr/bin", program))).mode & 0o111, program);
+  assert.match((await run("chroot", [root, "/usr/bin/gcc", "--version"])).stdout, /Debian 12/);
+  assert.equal((await lstat(join(root, "etc/stator/ca.pem"))).size, 0);
+});
+
+test("images are read-only, mounted once, and not built again", async () => {
+  await assert.rejects(run("touch", [join(stacks.mountOf("debian-12"), "app/x")]), /Read-only/);
+  const mounts = await mountsBelow(instance.paths.host);
+  await mountStacks(instance);
+  assert.deepEqual(await mountsBelow(instance.paths.host), mounts);
+  assert.equal(mounts.length, STACK_NAMES.length);
+  const before = await stat(stackFiles(instance, "debian-12").image);
+  const lines = progress.length;
+  await buildStacks({ instance, onProgress: (line) => progress.push(line) });
+  assert.equal(progress.length, lines);
+  assert.equal((await stat(stackFiles(instance, "debian-12").image)).ino, before.ino);
+});
+
+test("a lost part is built again, and the same packages give the same bytes", async () => {
+  const files = stackFiles(instance, "debian-12");
+  const before = [await digest(files.tar), await digest(files.image)];
+  assert.equal((await stat(files.tar)).mode & 0o777, 0o644);
+  await rm(files.tar);
+  assert.ok(!(await isBuilt(instance, "debian-12")));
+  await buildStacks({ instance, onProgress: () => {} });
+  assert.deepEqual([await digest(files.tar), await digest(files.image)], before);
+});
+
+async function digest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
