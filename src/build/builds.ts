@@ -27,7 +27,7 @@ import { SlugFiles, slugImages } from "./slugs.ts";
 export interface BuildsOptions {
   readonly store: Store;
   readonly engine: Engine;
-  readonly supervision: Supervision;
+  readonly supervision: Pick<Supervision, "settled" | "nudge">;
   readonly logs: LogSink;
   /** For the last words of a build dyno that failed to start. */
   readonly dynoLogs?: DynoLogs;

@@ -22,7 +22,7 @@ const HISTORY_LINES = 20;
 
 export interface DeploymentParts {
   readonly store: Store;
-  readonly supervision: Supervision;
+  readonly supervision: Pick<Supervision, "settled" | "nudge">;
   readonly logs: LogSink;
   readonly outputs: BuildOutputs;
   readonly slugs: SlugFiles;

@@ -1,0 +1,110 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { startApi } from "./api/server.ts";
+import { type Builds, openBuilds } from "./build/builds.ts";
+import type { Config } from "./config.ts";
+import type { EngineNotice } from "./engine/engine.ts";
+import { HostClient } from "./host/client.ts";
+import { aborted } from "./lib/abort.ts";
+import { systemClock } from "./lib/clock.ts";
+import { jsonLogger } from "./lib/logger.ts";
+import { systemRandom } from "./lib/random.ts";
+import { openLogs } from "./logs/hub.ts";
+import type { LogSink } from "./logs/line.ts";
+import { startRouter } from "./router/router.ts";
+import { openKeyFile } from "./store/secrets.ts";
+import { openStore } from "./store/sqlite.ts";
+import type { Store } from "./store/store.ts";
+import type { Supervision } from "./supervisor/supervision.ts";
+import { startSupervisor } from "./supervisor/supervisor.ts";
+
+/** How many lines of an app's log a failed rollout shows. */
+const HISTORY_LINES = 200;
+
+/** The whole daemon, in the order its parts start; they stop in the opposite order. */
+export async function runDaemon(config: Config, until: AbortSignal): Promise<void> {
+  const { instance } = config;
+  const { data, logs: rawFolder } = instance.paths;
+  const clock = systemClock;
+  const random = systemRandom;
+  const logger = jsonLogger("daemon");
+  await mkdir(data, { recursive: true, mode: 0o700 });
+
+  await using parts = new AsyncDisposableStack();
+  const key = await openKeyFile(join(data, "secret.key"));
+  const store = parts.use(await openStore({ path: join(data, "stator.db"), key, clock }));
+  const engine = parts.use(new HostClient({ instance, clock, logger }));
+  const appIds = async () => (await store.apps.list()).map(({ id }) => id);
+  const logs = parts.use(await openLogs({ folder: join(data, "logs"), rawFolder, engine, clock, logger, appIds }));
+  const routing = parts.use(await startRouter({ store, target: engine, logs, instance, clock, logger }));
+
+  // The supervisor needs builds for the images of slugs, builds need the supervisor for rollouts: each is promised to the other.
+  const supervised = Promise.withResolvers<Supervision>();
+  const builds: Builds = parts.use(
+    await openBuilds({
+      store,
+      engine,
+      supervision: {
+        settled: async (...args) => (await supervised.promise).settled(...args),
+        nudge: (appId) => void supervised.promise.then((supervision) => supervision.nudge(appId)),
+      },
+      logs,
+      dynoLogs: logs,
+      config,
+      history: (appId) => logs.history(appId, { lines: HISTORY_LINES }),
+      clock,
+      random,
+      logger,
+    }),
+  );
+  const supervision = parts.use(
+    await startSupervisor({
+      store,
+      engine,
+      logs,
+      sink: logs,
+      routing,
+      slugs: builds,
+      builds: { isLive: (dynoId) => builds.activeBuildDynos().has(dynoId) },
+      clock,
+      random,
+      logger,
+      domain: config.domain,
+    }),
+  );
+  supervised.resolve(supervision);
+  parts.use(
+    engine.notices(
+      (notice) =>
+        void tellRefused(notice, store, logs).catch((error: unknown) => logger.warn("notice.failed", { error })),
+    ),
+  );
+
+  parts.use(
+    await startApi({
+      config,
+      store,
+      supervision,
+      logs,
+      builds,
+      engine,
+      output: (dynoId, signal) => logs.output(dynoId, signal),
+      clock,
+      random,
+      logger,
+    }),
+  );
+  logger.info("daemon.ready", { apiPort: config.apiPort, tlsPort: config.tlsPort });
+  await aborted(until);
+  logger.info("daemon.stopping");
+}
+
+/** The app's owner reads in the app's own log what was refused and how it would be allowed. */
+async function tellRefused(notice: EngineNotice, store: Store, logs: LogSink): Promise<void> {
+  const dyno = await store.dynos.byId(notice.dynoId);
+  const app = dyno && (await store.apps.byId(dyno.appId));
+  if (!dyno || !app) return;
+  const what = `Connection to ${notice.destination} (${notice.protocol}) refused by the network rules.`;
+  const how = `To allow it, on the platform's machine: sudo stator network:allow ${notice.destination} -a ${app.name}`;
+  logs.append(app.id, { at: systemClock.now(), source: "heroku", process: dyno.name, text: `${what} ${how}` });
+}
