@@ -1,0 +1,34 @@
+import type { Config } from "../config.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Random } from "../lib/random.ts";
+import type { Runs } from "../run/one-off.ts";
+import type { Store } from "../store/store.ts";
+import type { Supervision } from "../supervisor/supervision.ts";
+import type { Background } from "./background.ts";
+import type { BuildRoutes } from "./builds-interface.ts";
+import type { AppLogs } from "./logs-interface.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import type { Signer } from "./signer.ts";
+
+/** What every resource may use. */
+export interface ApiContext {
+  readonly config: Config;
+  readonly version: string;
+  readonly store: Store;
+  readonly supervision: Supervision;
+  readonly logs: AppLogs;
+  readonly engine: Pick<Engine, "removeApp">;
+  readonly runs: Runs;
+  readonly builds: BuildRoutes;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signer: Signer;
+  readonly rateLimit: RateLimit;
+  /** Aborted when the API stops: streams end then. */
+  readonly until: AbortSignal;
+  readonly background: Background;
+  readonly tlsPort: () => number;
+}

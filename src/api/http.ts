@@ -1,0 +1,174 @@
+import { createHash, randomUUID } from "node:crypto";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import type { Logger } from "../lib/logger.ts";
+import { PlatformError } from "../model/errors.ts";
+import type { Store } from "../store/store.ts";
+import { authorise } from "./auth.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import { ruleOf, setCaller } from "./route.ts";
+
+export interface HttpOptions {
+  readonly store: Pick<Store, "tokens" | "users" | "apps">;
+  readonly rateLimit: RateLimit;
+  readonly logger: Logger;
+  /** Tests: an answer that is not what its schema says becomes an error. */
+  readonly checkResponses: boolean;
+  /** Throws `PlatformError` for a request that must not be answered here at all. */
+  readonly admit: (request: FastifyRequest) => void;
+  /** Which requests with `Connection: Upgrade` the server's `upgrade` event takes; the rest are answered as if without. */
+  readonly takesUpgrade: (protocol: string | undefined) => boolean;
+}
+
+export const BODY_BYTES_MAX = 1024 * 1024;
+
+/** A server that keeps the Platform API's transport rules (platform-api 1) for whatever routes are added to it. */
+export function createHttp(options: HttpOptions): FastifyInstance {
+  const server = Fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    forceCloseConnections: true,
+    requestTimeout: 0, // streams and pushes take as long as they take; headers have their own limit
+    maxParamLength: 2048,
+    http: { headersTimeout: 30_000, shouldUpgradeCallback: (request) => options.takesUpgrade(request.headers.upgrade) },
+    genReqId: () => randomUUID(),
+    routerOptions: { ignoreTrailingSlash: true },
+  });
+  parseJsonAlways(server);
+  server.setValidatorCompiler(({ schema }) => validator(schema as TSchema)); // every schema of ours is TypeBox's
+  server.setSerializerCompiler(({ schema, url }) => serializer(schema as unknown as TSchema, url, options));
+  server.addHook("onRoute", (route) => {
+    if (ruleOf(route.config ?? {}) === undefined) throw new Error(`${String(route.method)} ${route.url} has no rule`);
+  });
+  server.addHook("onRequest", (request, reply) => enter(request, reply, options));
+  server.addHook("onSend", (request, reply, payload) => finish(request, reply, payload));
+  server.setNotFoundHandler(() => {
+    throw new PlatformError(
+      "not_found",
+      "The requested API endpoint was not found. Are you using the right HTTP verb (i.e. `GET` vs. `POST`), and did you specify your intended version with the `Accept` header?",
+    );
+  });
+  server.setErrorHandler((error, request, reply) => answerError(error, request, reply, options.logger));
+  return server;
+}
+
+/** Clients send JSON under many names, and with DELETE too; a body that is empty is none. */
+function parseJsonAlways(server: FastifyInstance): void {
+  const parse = server.getDefaultJsonParser("error", "error");
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser(["application/json", "*"], { parseAs: "string" }, (request, body, done) => {
+    if (body === "") done(null, undefined);
+    else void parse(request, body as string, done); // a string by `parseAs`; it answers through `done`
+  });
+}
+
+function validator(schema: TSchema) {
+  const compiled = Compile(schema);
+  return (value: unknown) => {
+    const body = value ?? {};
+    if (compiled.Check(body)) return { value: body };
+    const [first] = compiled.Errors(body);
+    const where = (first?.instancePath ?? "").split("/").filter(Boolean).join(".");
+    const what = `${where === "" ? "the body" : where} ${first?.message ?? "cannot be used"}`;
+    return { error: new PlatformError("invalid_params", `Invalid parameters: ${what}.`) };
+  };
+}
+
+function serializer(schema: TSchema, url: string, { checkResponses }: HttpOptions) {
+  if (!checkResponses) return (value: unknown) => JSON.stringify(value);
+  const compiled = Compile(schema);
+  return (value: unknown) => {
+    const [wrong] = compiled.Check(value) ? [] : compiled.Errors(value);
+    if (wrong !== undefined) {
+      throw new Error(
+        `${url} answered ${JSON.stringify(value)}: ${wrong.instancePath} ${wrong.message} ${JSON.stringify(wrong.params)}`,
+      );
+    }
+    return JSON.stringify(value);
+  };
+}
+
+/** Before the body is read: is it our version, may they, and not too often. */
+async function enter(request: FastifyRequest, reply: FastifyReply, options: HttpOptions): Promise<void> {
+  const { rateLimit, store } = options;
+  reply.header("Request-Id", request.id).header("RateLimit-Remaining", rateLimit.perHour);
+  options.admit(request);
+  refuseOtherVersions(request.headers.accept);
+  const rule = ruleOf(request.routeOptions.config);
+  if (rule === undefined) return; // no such route: the 404 follows
+  const caller = await authorise(rule, request, store);
+  if (caller === undefined) return;
+  setCaller(request, caller);
+  const isFree = rule.kind === "account" && rule.isFree === true;
+  const isAllowed = isFree || rateLimit.take(caller.user.id);
+  reply.header("RateLimit-Remaining", rateLimit.remaining(caller.user.id));
+  if (isAllowed) return;
+  throw new PlatformError(
+    "rate_limit",
+    `Your account reached the API rate limit of ${rateLimit.perHour} calls an hour. Please wait a few minutes before making new requests.`,
+  );
+}
+
+/** `version=3` and all its variants are one API (platform-api 1.3). */
+function refuseOtherVersions(accept: string | undefined): void {
+  const [, version] = /application\/vnd\.heroku\+json\s*;\s*version=([^\s;,]+)/.exec(accept ?? "") ?? [];
+  if (version === undefined || /^3(\.|$)/.test(version)) return;
+  throw new PlatformError("not_acceptable", `There is no version ${version} of this API; ask for version=3.`);
+}
+
+const gzipped = promisify(gzip);
+const GZIP_FROM_BYTES = 1400;
+
+/** ETag and compression of what is JSON; streams pass as they are. */
+async function finish(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  if (typeof payload !== "string" || payload === "") return payload;
+  const isRead = request.method === "GET" || request.method === "HEAD";
+  const etag = `"${createHash("sha256").update(payload).digest("hex").slice(0, 32)}"`;
+  reply
+    .header("ETag", etag)
+    .header("Vary", "Accept, Accept-Encoding, Authorization")
+    .header("Cache-Control", "no-cache");
+  if (isRead && reply.statusCode < 300 && matches(request.headers["if-none-match"], etag)) {
+    reply.code(304).removeHeader("content-length").removeHeader("content-type");
+    return "";
+  }
+  if (payload.length < GZIP_FROM_BYTES || !/\bgzip\b/.test(String(request.headers["accept-encoding"]))) return payload;
+  const smaller = await gzipped(payload);
+  reply.header("Content-Encoding", "gzip").header("Content-Length", smaller.length);
+  return smaller;
+}
+
+function matches(header: string | undefined, etag: string): boolean {
+  return (header ?? "").split(",").some((each) => each.trim().replace(/^W\//, "") === etag || each.trim() === "*");
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {
+  const said = sayable(error);
+  if (said.id === "internal_server_error") {
+    logger.error("api.failed", {
+      requestId: request.id,
+      method: request.method,
+      route: request.routeOptions.url,
+      error,
+    });
+  }
+  if (said.id === "unauthorized") reply.header("WWW-Authenticate", 'Basic realm="Stator"');
+  const { id, message, resource } = said;
+  return reply.code(said.status).send({ id, message, ...(resource !== undefined && { resource }) });
+}
+
+/** What the client is told. What is neither theirs to mend nor known to us is told by its request's id alone. */
+function sayable(error: unknown): PlatformError {
+  if (error instanceof PlatformError) return error;
+  const { statusCode = 500, message } = error as Partial<FastifyError>; // Fastify's own errors carry a status
+  if (statusCode === 413) {
+    return new PlatformError("payload_too_large", `The body is larger than ${BODY_BYTES_MAX} bytes.`);
+  }
+  if (statusCode >= 400 && statusCode < 500) return new PlatformError("bad_request", `Bad request: ${message ?? ""}`);
+  return new PlatformError(
+    "internal_server_error",
+    "Something went wrong here, and was logged with this request's Request-Id. Please try again.",
+  );
+}

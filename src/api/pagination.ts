@@ -1,0 +1,109 @@
+import { PlatformError } from "../model/errors.ts";
+
+/** One page of a list, with the headers that tell where it lies (platform-api 1.5). */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly status: 200 | 206;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+type Value = string | number;
+
+interface Range {
+  readonly field: string;
+  readonly start: Bound | undefined;
+  readonly end: Bound | undefined;
+  readonly max: number;
+  readonly order: "asc" | "desc";
+  /** The options as they were given, to be repeated in Next-Range. */
+  readonly options: string;
+}
+
+interface Bound {
+  readonly text: string;
+  readonly isExclusive: boolean;
+}
+
+const MAX_DEFAULT = 200;
+const MAX_LIMIT = 1000;
+
+/**
+ * The part of `all` that `header` asks for. `fields` may be ordered by, the first is the default; their values must be unique
+ * in the list. Throws `requested_range_not_satisfiable`.
+ */
+export function paginate<T>(all: readonly T[], header: string | undefined, fields: readonly string[]): Page<T> {
+  const range = parseRange(header ?? "", fields);
+  const value = (item: T) => (item as Record<string, Value>)[range.field] ?? ""; // the response schema says that it has it
+  const sign = range.order === "asc" ? 1 : -1;
+  const sorted = all.toSorted((one, other) => sign * compare(value(one), value(other)));
+  const inside = sorted.filter((item) => isInside(value(item), range, sign));
+  const items = inside.slice(0, range.max);
+  const [first, last] = [items[0], items.at(-1)];
+  const accepted = { "Accept-Ranges": fields.join(", ") };
+  if (first === undefined || last === undefined) return { items, status: 200, headers: accepted };
+  const headers = { ...accepted, "Content-Range": `${range.field} ${value(first)}..${value(last)}${range.options}` };
+  if (items.length === inside.length) return { items, status: 200, headers };
+  const order = range.order === "desc" ? ", order=desc" : "";
+  const next = `${range.field} ]${value(last)}..; max=${range.max}${order}`;
+  return { items, status: 206, headers: { ...headers, "Next-Range": next } };
+}
+
+const RANGE = /^\s*([a-z_]+)?\s*(\]?)([^\s;]*?)\.\.([^\s;[]*)(\[?)\s*(?:;\s*(.*))?$/;
+
+function parseRange(text: string, fields: readonly string[]): Range {
+  const [byDefault = "id"] = fields;
+  if (text.trim() === "") {
+    return { field: byDefault, start: undefined, end: undefined, max: MAX_DEFAULT, order: "asc", options: "" };
+  }
+  const match = RANGE.exec(text);
+  if (match === null) throw refused(text, fields);
+  const [, field = byDefault, startMark = "", start = "", end = "", endMark = "", given = ""] = match;
+  if (!fields.includes(field)) throw refused(text, fields);
+  const options = new Map(
+    given
+      .split(/[,;]/)
+      .filter((pair) => pair.trim() !== "")
+      .map(pairOf),
+  );
+  const max = Number(options.get("max") ?? MAX_DEFAULT);
+  const order = options.get("order") ?? "asc";
+  if (!Number.isSafeInteger(max) || max < 1 || max > MAX_LIMIT) throw refused(text, fields);
+  if (order !== "asc" && order !== "desc") throw refused(text, fields);
+  return {
+    field,
+    start: start === "" ? undefined : { text: start, isExclusive: startMark !== "" },
+    end: end === "" ? undefined : { text: end, isExclusive: endMark !== "" },
+    max,
+    order,
+    options: given.trim() === "" ? "" : `; ${given.trim()}`,
+  };
+}
+
+function pairOf(pair: string): [string, string] {
+  const [key = "", value = ""] = pair.split("=");
+  return [key.trim(), value.trim()];
+}
+
+function isInside(value: Value, { start, end }: Range, sign: number): boolean {
+  const from = start === undefined ? 1 : sign * compare(value, like(start.text, value));
+  const to = end === undefined ? -1 : sign * compare(value, like(end.text, value));
+  return (
+    (from > 0 || (from === 0 && start?.isExclusive !== true)) && (to < 0 || (to === 0 && end?.isExclusive !== true))
+  );
+}
+
+function like(text: string, value: Value): Value {
+  return typeof value === "number" ? Number(text) : text;
+}
+
+/** By code units, as ids and names are compared nowhere by language. A bound that is no number lies outside every list. */
+function compare(one: Value, other: Value): number {
+  return one < other ? -1 : one > other ? 1 : one === other ? 0 : Number.NaN;
+}
+
+function refused(text: string, fields: readonly string[]): PlatformError {
+  return new PlatformError(
+    "requested_range_not_satisfiable",
+    `Invalid \`Range\` header ${JSON.stringify(text)}. Please use format like \`${fields[0] ?? "id"} ..; max=${MAX_DEFAULT}\`, with max at most ${MAX_LIMIT}, ordered by one of: ${fields.join(", ")}.`,
+  );
+}

@@ -1,0 +1,188 @@
+import Type, { type Static } from "typebox";
+import type { App, User } from "../../model/app.ts";
+import { PlatformError } from "../../model/errors.ts";
+import { announce } from "../actions.ts";
+import { appNames } from "../app-names.ts";
+import type { ApiContext } from "../context.ts";
+import type { Call, Routes } from "../route.ts";
+import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
+import { self } from "./accounts.ts";
+import { GENERATION, REGION, regionNamed } from "./platform.ts";
+import { STACK, stackNamed } from "./stacks.ts";
+
+const AppSchema = exactly({
+  acm: Type.Boolean(),
+  archived_at: nullable(DateTime),
+  build_stack: Named,
+  buildpack_provided_description: nullable(Type.String()),
+  create_status: Type.Literal("complete"),
+  created_at: DateTime,
+  generation: Type.Union([Named, Type.String()]),
+  git_url: Type.String(),
+  id: Uuid,
+  internal_routing: nullable(Type.Boolean()),
+  maintenance: Type.Boolean(),
+  name: Type.String(),
+  organization: Type.Null(),
+  owner: Person,
+  process_tier: Type.String(),
+  region: Named,
+  released_at: nullable(DateTime),
+  repo_migrated: Type.Boolean(),
+  repo_size: nullable(Type.Integer()),
+  slug_size: nullable(Type.Integer()),
+  space: Type.Null(),
+  stack: Named,
+  team: Type.Null(),
+  updated_at: DateTime,
+  web_url: nullable(Type.String()),
+});
+
+const orderBy = ["name", "id"] as const;
+const Reference = Type.Union([
+  Type.String(),
+  Type.Object({ id: Type.Optional(Type.String()), name: Type.Optional(Type.String()) }),
+]);
+
+const CreateBody = Type.Object({
+  name: Type.Optional(nullable(Type.String())),
+  region: Type.Optional(nullable(Reference)),
+  stack: Type.Optional(nullable(Reference)),
+  team: Type.Optional(nullable(Type.String())),
+  space: Type.Optional(nullable(Type.String())),
+});
+
+const ChangeBody = Type.Object({
+  name: Type.Optional(Type.String()),
+  maintenance: Type.Optional(Type.Boolean()),
+  build_stack: Type.Optional(Reference),
+});
+
+export function appRoutes(routes: Routes, context: ApiContext): void {
+  const { store, supervision } = context;
+  const json = (app: App, call: Call) => appJson(app, call, context);
+  const own = async (user: User, call: Call) => {
+    const apps = (await store.apps.list()).filter((app) => app.ownerId === user.id);
+    return Promise.all(apps.map((app) => json(app, call)));
+  };
+
+  routes.account({ path: "GET /apps", response: Type.Array(AppSchema), orderBy }, (call) => own(call.user, call));
+  routes.account({ path: "GET /users/:account/apps", response: Type.Array(AppSchema), orderBy }, (call) =>
+    own(self(call), call),
+  );
+  routes.account(
+    {
+      path: "POST /filters/apps",
+      power: "read-protected",
+      body: Type.Object({ in: Type.Optional(Type.Object({ id: Type.Optional(Type.Array(Type.String())) })) }),
+      response: Type.Array(AppSchema),
+      orderBy,
+    },
+    async (call) => {
+      const wanted = call.body.in?.id;
+      const apps = await own(call.user, call);
+      return wanted === undefined ? apps : apps.filter((app) => wanted.includes(app.id));
+    },
+  );
+  routes.account({ path: "POST /apps", body: CreateBody, response: AppSchema, status: 201 }, async (call) => {
+    const app = await create(call.body, call.user, context);
+    return json(app, call);
+  });
+  routes.app({ path: "GET /apps/:app", response: AppSchema }, (call) => json(call.app, call));
+  routes.app({ path: "PATCH /apps/:app", body: ChangeBody, response: AppSchema }, async (call) => {
+    const { name, maintenance, build_stack } = call.body;
+    if (build_stack !== undefined) stackNamed(nameIn(build_stack));
+    const app = await store.apps.update(call.app.id, {
+      ...(name !== undefined && { name }),
+      ...(maintenance !== undefined && { maintenance }),
+    });
+    supervision.nudge(app.id);
+    return json(app, call);
+  });
+  routes.app({ path: "DELETE /apps/:app", response: AppSchema }, async (call) => {
+    const answer = await json(call.app, call);
+    await store.apps.remove(call.app.id);
+    supervision.nudge(call.app.id);
+    context.background.add("api.app_not_freed", freeApp(call.app, context));
+    return answer;
+  });
+
+  async function create(body: Static<typeof CreateBody>, user: User, { config, random }: ApiContext): Promise<App> {
+    for (const key of ["team", "space"] as const) {
+      if (typeof body[key] === "string") throw new PlatformError("invalid_params", `There are no ${key}s here.`);
+    }
+    if (body.region) regionNamed(nameIn(body.region));
+    const stack = body.stack ? stackNamed(nameIn(body.stack)) : STACK;
+    const app = { ownerId: user.id, stack, domain: config.domain };
+    for (const name of body.name ? [body.name] : appNames(random)) {
+      if (!body.name && (await store.apps.find(name))) continue;
+      const made = await store.apps.create({ ...app, name });
+      for (const release of (await store.releases.list(made.id)).toReversed()) announce(context, release, made, user);
+      return made;
+    }
+    throw new PlatformError("service_unavailable", "No free name was found; please name the app.");
+  }
+}
+
+const FREE_TRIES = 120;
+const FREE_EVERY_MS = 5000;
+
+/** What is kept for a destroyed app goes once its dynos are gone; a host process that restarts meanwhile is waited for. */
+async function freeApp(app: App, { engine, supervision, logs, clock, until }: ApiContext): Promise<void> {
+  await supervision.vanished(app.id, until).catch((error: unknown) => {
+    if (!until.aborted) throw error;
+  });
+  if (until.aborted) return;
+  await logs.removeApp(app.id);
+  for (let tries = 1; !until.aborted; tries++) {
+    try {
+      return await engine.removeApp(app.id, app.uidIndex);
+    } catch (error) {
+      if (tries === FREE_TRIES) throw error;
+    }
+    await clock.sleep(FREE_EVERY_MS, until).catch(() => {}); // the loop sees the signal
+  }
+}
+
+function nameIn(reference: Static<typeof Reference>): string {
+  return typeof reference === "string" ? reference : (reference.name ?? reference.id ?? "");
+}
+
+async function appJson(app: App, call: Call, { store, config }: ApiContext) {
+  const owner = await store.users.byId(app.ownerId);
+  if (owner === undefined) throw new Error(`app ${app.id} has no owner`);
+  const release = app.currentReleaseId === null ? undefined : await store.releases.byId(app.currentReleaseId);
+  const slug = release?.slugId ? await store.slugs.byId(release.slugId) : undefined;
+  const stack = constantRef("stack", app.stack);
+  return {
+    acm: false,
+    archived_at: null,
+    build_stack: stack,
+    buildpack_provided_description: slug?.buildpackDescription ?? null,
+    create_status: "complete" as const,
+    created_at: dateTime(app.createdAt),
+    generation: call.isSdk ? GENERATION.name : GENERATION,
+    git_url: new URL(`/${app.name}.git`, call.origin).href,
+    id: app.id,
+    internal_routing: null,
+    maintenance: app.maintenance,
+    name: app.name,
+    organization: null,
+    owner: { id: owner.id, email: owner.email },
+    process_tier: "basic",
+    region: REGION,
+    released_at: app.releasedAt === null ? null : dateTime(app.releasedAt),
+    repo_migrated: true,
+    repo_size: null,
+    slug_size: slug?.sizeBytes ?? null,
+    space: null,
+    stack,
+    team: null,
+    updated_at: dateTime(app.updatedAt),
+    web_url: webUrl(app, config),
+  };
+}
+
+function webUrl(app: App, { domain, httpPort }: ApiContext["config"]): string {
+  return `http://${app.name}.${domain}${httpPort === 80 ? "" : `:${httpPort}`}/`;
+}

@@ -1,0 +1,138 @@
+import Type from "typebox";
+import type { App } from "../../model/app.ts";
+import { type DynoRecord, shownDynos } from "../../model/dyno.ts";
+import { PlatformError } from "../../model/errors.ts";
+import type { Which } from "../../supervisor/supervision.ts";
+import { sayAction } from "../actions.ts";
+import type { ApiContext } from "../context.ts";
+import type { AppCall, Routes } from "../route.ts";
+import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
+import { sizeNameOf } from "./dyno-sizes.ts";
+
+const DynoSchema = exactly({
+  app: Named,
+  attach_url: nullable(Type.String()),
+  command: Type.String(),
+  created_at: DateTime,
+  /** Ours: how it ended; null: it has not, or nobody saw it. */
+  exit_status: nullable(Type.Integer()),
+  id: Uuid,
+  name: Type.String(),
+  /** Ours: of a crashed one, when it is started again. */
+  next_start_at: nullable(DateTime),
+  release: exactly({ id: Uuid, version: Type.Integer() }),
+  size: Type.String(),
+  state: Type.String(),
+  type: Type.String(),
+  updated_at: DateTime,
+});
+
+const CreateBody = Type.Object({
+  command: Type.String({ maxLength: 100_000 }),
+  attach: Type.Optional(nullable(Type.Boolean())),
+  env: Type.Optional(nullable(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()])))),
+  force_no_tty: Type.Optional(nullable(Type.Boolean())),
+  size: Type.Optional(nullable(Type.Union([Type.String(), Type.Object({ name: Type.String() })]))),
+  type: Type.Optional(nullable(Type.String())),
+  time_to_live: Type.Optional(nullable(Type.Integer())),
+});
+
+export function dynoRoutes(routes: Routes, context: ApiContext): void {
+  const { store, supervision, runs, tlsPort, until } = context;
+
+  routes.app(
+    { path: "GET /apps/:app/dynos", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
+    async ({ app }) => {
+      const facts = await factsOf(app);
+      return shownDynos(await store.dynos.list(app.id)).map((dyno) => dynoJson(dyno, app, facts, null));
+    },
+  );
+  routes.app({ path: "GET /apps/:app/dynos/:dyno", response: DynoSchema }, async (call) =>
+    dynoJson(await dynoNamed(call), call.app, await factsOf(call.app), null),
+  );
+  // Its command can print config vars: as much power as reading them.
+  routes.app(
+    { path: "POST /apps/:app/dynos", power: "write", body: CreateBody, response: DynoSchema, status: 201 },
+    async (call) => {
+      const { app, user, body } = call;
+      const { dyno, secret } = await runs.create(
+        {
+          app,
+          userEmail: user.email,
+          command: body.command,
+          attach: body.attach ?? false,
+          noTerminal: body.force_no_tty ?? false,
+          env: body.env ?? {},
+          size: sizeNameOf(body.size) ?? null,
+          type: body.type ?? null,
+          timeToLive: body.time_to_live ?? null,
+        },
+        until,
+      );
+      sayAction(context, app, user, `Starting process with command \`${dyno.command}\``);
+      const attachUrl = secret === null ? null : `rendezvous://${call.origin.hostname}:${tlsPort()}/${secret}`;
+      return dynoJson(dyno, app, await factsOf(app), attachUrl);
+    },
+  );
+  routes.app({ path: "POST /apps/:app/dynos/:dyno", power: "write", response: Empty }, () => {
+    throw new PlatformError(
+      "invalid_params",
+      "A command cannot be run inside a running dyno here; use run, which starts one of its own.",
+    );
+  });
+
+  const act = (what: "restart" | "stop", which: (call: AppCall) => Which | Promise<Which>) => async (call: AppCall) => {
+    await supervision[what](call.app.id, await which(call));
+    return {};
+  };
+  const all = (): Which => ({ kind: "all" });
+  const type = ({ params }: AppCall): Which => ({ kind: "type", type: params["type"] ?? "" });
+  const dyno = async (call: AppCall): Promise<Which> => ({ kind: "dyno", name: (await dynoNamed(call)).name });
+  const accepted = { response: Empty, status: 202 } as const;
+  routes.app({ path: "DELETE /apps/:app/dynos", ...accepted }, act("restart", all));
+  routes.app({ path: "DELETE /apps/:app/dynos/:dyno", ...accepted }, act("restart", dyno));
+  routes.app({ path: "DELETE /apps/:app/formations/:type", ...accepted }, act("restart", type));
+  routes.app({ path: "POST /apps/:app/dynos/:dyno/actions/stop", ...accepted }, act("stop", dyno));
+  routes.app({ path: "POST /apps/:app/formations/:type/actions/stop", ...accepted }, act("stop", type));
+
+  /** By name, the one that is shown; by id, and one-off ones by name too, also one that has ended. */
+  async function dynoNamed({ app, params }: AppCall): Promise<DynoRecord> {
+    const wanted = params["dyno"] ?? "";
+    const records = await store.dynos.list(app.id);
+    const found =
+      shownDynos(records).find((each) => each.name === wanted) ??
+      records.findLast((each) => each.id === wanted || (each.kind !== "formation" && each.name === wanted));
+    if (found && found.kind !== "build") return found;
+    throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}).`, { resource: "dyno" });
+  }
+
+  async function factsOf(app: App): Promise<Facts> {
+    const [releases, nextStarts] = await Promise.all([store.releases.list(app.id), supervision.nextStarts(app.id)]);
+    return { versions: new Map(releases.map(({ id, version }) => [id, version])), nextStarts };
+  }
+}
+
+interface Facts {
+  /** Release id to version. */
+  readonly versions: ReadonlyMap<string, number>;
+  readonly nextStarts: Readonly<Record<string, number>>;
+}
+
+function dynoJson(dyno: DynoRecord, app: App, { versions, nextStarts }: Facts, attachUrl: string | null) {
+  const nextStart = dyno.state === "crashed" ? nextStarts[dyno.name] : undefined;
+  return {
+    app: { id: app.id, name: app.name },
+    attach_url: attachUrl,
+    command: dyno.command,
+    created_at: dateTime(dyno.createdAt),
+    exit_status: dyno.exit?.status ?? null,
+    id: dyno.id,
+    name: dyno.name,
+    next_start_at: nextStart === undefined ? null : dateTime(nextStart),
+    release: { id: dyno.releaseId, version: versions.get(dyno.releaseId) ?? 0 },
+    size: dyno.size,
+    state: dyno.state,
+    type: dyno.type,
+    updated_at: dateTime(dyno.stateSince),
+  };
+}

@@ -1,0 +1,34 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { Rule } from "../auth.ts";
+import type { ApiContext } from "../context.ts";
+import { callerOf } from "../route.ts";
+
+/** Pushing is as much power as running a command: what is pushed reads the config vars. */
+const RULE: Rule = { kind: "app", power: (request) => (isPush(request) ? "write" : "read-protected") };
+
+/** Git's smart HTTP at `/<app>.git/`: known here is who may, all else is the builds' (platform-api 3.5). */
+export async function gitRoutes(server: FastifyInstance, { builds }: ApiContext): Promise<void> {
+  await server.register(async (git) => {
+    git.removeAllContentTypeParsers();
+    git.addContentTypeParser("*", (_request, _body, done) => done(null)); // packs are read as they come, by builds
+    git.route({
+      method: ["GET", "POST"],
+      url: "/:app.git/*",
+      exposeHeadRoute: false,
+      config: { rule: RULE },
+      handler: async (request, reply) => {
+        const { app, user } = callerOf(request);
+        if (app === undefined) throw new Error("git has no app");
+        const { pathname } = new URL(request.url, "http://git");
+        const rest = pathname.slice(pathname.indexOf(".git/") + ".git/".length);
+        reply.hijack();
+        for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value ?? "");
+        await builds.handleGit(request.raw, reply.raw, { app, user, rest });
+      },
+    });
+  });
+}
+
+function isPush(request: FastifyRequest): boolean {
+  return request.url.includes("git-receive-pack");
+}

@@ -1,0 +1,180 @@
+import Type from "typebox";
+import type { App } from "../../model/app.ts";
+import { PlatformError } from "../../model/errors.ts";
+import type { Release, Slug } from "../../model/release.ts";
+import { addRelease, announce } from "../actions.ts";
+import type { ApiContext } from "../context.ts";
+import type { AppCall, Routes } from "../route.ts";
+import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
+import { sendStream } from "../stream.ts";
+
+const ReleaseSchema = exactly({
+  addon_plan_names: Type.Array(Type.String()),
+  app: Named,
+  artifacts: Type.Array(exactly({ type: Type.String(), id: Uuid })),
+  created_at: DateTime,
+  current: Type.Boolean(),
+  description: Type.String(),
+  eligible_for_rollback: Type.Boolean(),
+  /** Ours: why it failed. */
+  failure: nullable(Type.String()),
+  id: Uuid,
+  oci_image: Type.Null(),
+  output_stream_url: nullable(Type.String()),
+  slug: nullable(exactly({ id: Uuid })),
+  status: Type.Union([
+    Type.Literal("failed"),
+    Type.Literal("pending"),
+    Type.Literal("succeeded"),
+    Type.Literal("expired"),
+  ]),
+  updated_at: DateTime,
+  user: Person,
+  version: Type.Integer(),
+});
+
+const SlugSchema = exactly({
+  blob: exactly({ method: Type.String(), url: Type.String() }),
+  buildpack_provided_description: nullable(Type.String()),
+  checksum: nullable(Type.String()),
+  commit: nullable(Type.String()),
+  commit_description: nullable(Type.String()),
+  created_at: DateTime,
+  deleted_at: nullable(DateTime),
+  id: Uuid,
+  process_types: Type.Record(Type.String(), Type.String()),
+  size: nullable(Type.Integer()),
+  stack: Named,
+  updated_at: DateTime,
+});
+
+const CreateBody = Type.Object({
+  release: Type.Optional(Type.String()),
+  slug: Type.Optional(Type.String()),
+  description: Type.Optional(nullable(Type.String({ maxLength: 500 }))),
+});
+
+export function releaseRoutes(routes: Routes, context: ApiContext): void {
+  const { store, builds } = context;
+  routes.app(
+    { path: "GET /apps/:app/releases", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
+    async ({ app }) => {
+      const emails = new Map<string, Promise<string>>();
+      const releases = await store.releases.list(app.id);
+      return Promise.all(releases.map((each) => releaseJson(each, app, context, emails)));
+    },
+  );
+  routes.app({ path: "GET /apps/:app/releases/:release", response: ReleaseSchema }, async (call) =>
+    releaseJson(await releaseNamed(call, context), call.app, context),
+  );
+  routes.app(
+    { path: "POST /apps/:app/releases", power: "write", body: CreateBody, response: ReleaseSchema, status: 201 },
+    async (call) => {
+      const release = await (call.body.release === undefined ? releaseSlug(call) : rollBack(call, call.body.release));
+      announce(context, release, call.app, call.user);
+      return releaseJson(release, call.app, context);
+    },
+  );
+  routes.app({ path: "GET /apps/:app/releases/:release/stator/image", response: Type.Unknown() }, async (call) => {
+    const image = await builds.exportImage(call.app, await releaseNamed(call, context));
+    return sendStream(call.reply, { type: "application/x-tar", body: image });
+  });
+  routes.app({ path: "GET /apps/:app/slugs/:slug", response: SlugSchema }, async (call) =>
+    slugJson(await slugNamed(call.params["slug"] ?? "", call.app)),
+  );
+
+  async function releaseSlug({ app, user, body }: AppCall<{ slug?: string; description?: string | null }>) {
+    if (body.slug === undefined) {
+      throw new PlatformError("invalid_params", "Name a release to roll back to, or a slug to release.");
+    }
+    const slug = await slugNamed(body.slug, app);
+    const commit = slug.commit === null ? "" : ` ${slug.commit.slice(0, 8)}`;
+    return addRelease(store, { app, user, description: body.description ?? `Deploy${commit}`, slugId: slug.id });
+  }
+
+  /** A new release with the old slug and the old config vars (spec 9.6). */
+  function rollBack({ app, user }: AppCall, wanted: string): Promise<Release> {
+    return store.transaction(async (inside) => {
+      const target = await findRelease(inside.releases, app, wanted);
+      if (!isEligible(target)) {
+        throw new PlatformError(
+          "invalid_params",
+          `Cannot roll back to v${target.version}: it has no code, or it failed.`,
+        );
+      }
+      await inside.config.replace(app.id, await inside.releases.config(target.id));
+      const description = `Rollback to v${target.version}`;
+      return addRelease(inside, { app, user, description, slugId: target.slugId });
+    });
+  }
+
+  async function slugNamed(id: string, app: App): Promise<Slug> {
+    const slug = await store.slugs.byId(id);
+    if (slug?.appId === app.id) return slug;
+    throw new PlatformError("not_found", "Couldn't find that slug.", { resource: "slug" });
+  }
+}
+
+/** The release of the path: by number, `v12` or id. */
+export function releaseNamed({ app, params }: AppCall, { store }: ApiContext): Promise<Release> {
+  return findRelease(store.releases, app, params["release"] ?? "");
+}
+
+async function findRelease(releases: ApiContext["store"]["releases"], app: App, named: string): Promise<Release> {
+  const [, version] = /^v?(\d{1,9})$/.exec(named) ?? [];
+  const release =
+    version === undefined ? await releases.byId(named) : await releases.byVersion(app.id, Number(version));
+  if (release?.appId === app.id) return release;
+  throw new PlatformError("not_found", `Couldn't find that release (${named}).`, { resource: "release" });
+}
+
+function isEligible(release: Release): boolean {
+  return release.status === "succeeded" && release.slugId !== null;
+}
+
+/** `emails` remembers who is who over a list. */
+async function releaseJson(
+  release: Release,
+  app: App,
+  { store }: ApiContext,
+  emails: Map<string, Promise<string>> = new Map(),
+) {
+  const email = emails.get(release.userId) ?? store.users.byId(release.userId).then((user) => user?.email ?? "");
+  emails.set(release.userId, email);
+  return {
+    addon_plan_names: [],
+    app: { id: app.id, name: app.name },
+    artifacts: release.slugId === null ? [] : [{ type: "slug", id: release.slugId }],
+    created_at: dateTime(release.createdAt),
+    current: app.currentReleaseId === release.id,
+    description: release.description,
+    eligible_for_rollback: isEligible(release),
+    failure: release.failure,
+    id: release.id,
+    oci_image: null,
+    output_stream_url: null,
+    slug: release.slugId === null ? null : { id: release.slugId },
+    status: release.status,
+    updated_at: dateTime(release.updatedAt),
+    user: { id: release.userId, email: await email },
+    version: release.version,
+  };
+}
+
+function slugJson(slug: Slug) {
+  return {
+    // The code leaves as an OCI image (the release's `stator/image`), not as a bare tar: there is no URL to fetch.
+    blob: { method: "GET", url: "" },
+    buildpack_provided_description: slug.buildpackDescription,
+    checksum: `SHA256:${slug.digest}`,
+    commit: slug.commit,
+    commit_description: null,
+    created_at: dateTime(slug.createdAt),
+    deleted_at: null,
+    id: slug.id,
+    process_types: { ...slug.processTypes },
+    size: slug.sizeBytes,
+    stack: constantRef("stack", slug.stack),
+    updated_at: dateTime(slug.createdAt),
+  };
+}

@@ -1,0 +1,156 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTPMethods } from "fastify";
+import type { Static, TArray, TSchema, TUnknown } from "typebox";
+import type { App, User } from "../model/app.ts";
+import type { Token } from "../store/store.ts";
+import { type Caller, type Power, type Rule } from "./auth.ts";
+import { paginate } from "./pagination.ts";
+import { Anything } from "./schema.ts";
+
+/** What a handler is given. */
+export interface Call<Body = unknown> {
+  readonly body: Body;
+  /** From the path, decoded. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string | undefined>>;
+  /** Scheme and host by which the client reached us: what it can reach again. */
+  readonly origin: URL;
+  /** The variant `3.sdk` of the API was asked for. */
+  readonly isSdk: boolean;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+}
+
+export interface AccountCall<Body = unknown> extends Call<Body> {
+  readonly user: User;
+  readonly token: Token;
+}
+
+export interface AppCall<Body = unknown> extends AccountCall<Body> {
+  readonly app: App;
+}
+
+interface Shape<R extends TSchema, B extends TSchema> {
+  /** `GET /apps/:app` */
+  readonly path: `${"GET" | "POST" | "PATCH" | "PUT" | "DELETE"} /${string}`;
+  readonly body?: B;
+  readonly response: R;
+  /** Default 200. */
+  readonly status?: number;
+  /** A list: what it may be ordered by, the first by default (platform-api 1.5). */
+  readonly orderBy?: R extends TArray<infer Item extends TSchema> ? readonly (keyof Static<Item> & string)[] : never;
+}
+
+interface Powered<R extends TSchema, B extends TSchema> extends Shape<R, B> {
+  /** What the token must allow; absent: reading for GET, writing for the rest, config vars excluded. */
+  readonly power?: Power;
+  /** Not counted against the rate limit. */
+  readonly isFree?: boolean;
+}
+
+type Answer<T> = Promise<T> | T;
+
+/** Adds routes to the server, each with its rule and its schemas. */
+export class Routes {
+  readonly #server: FastifyInstance;
+
+  constructor(server: FastifyInstance) {
+    this.#server = server;
+  }
+
+  open<R extends TSchema, B extends TSchema = TUnknown>(
+    shape: Shape<R, B>,
+    handle: (call: Call<Static<B>>) => Answer<Static<R>>,
+  ): void {
+    this.#add(shape, { kind: "open" }, (call) => handle(call));
+  }
+
+  account<R extends TSchema, B extends TSchema = TUnknown>(
+    shape: Powered<R, B>,
+    handle: (call: AccountCall<Static<B>>) => Answer<Static<R>>,
+  ): void {
+    const rule: Rule = { kind: "account", power: powerOf(shape), isFree: shape.isFree ?? false };
+    this.#add(shape, rule, (call, caller) => handle({ ...call, user: caller().user, token: caller().token }));
+  }
+
+  app<R extends TSchema, B extends TSchema = TUnknown>(
+    shape: Powered<R, B>,
+    handle: (call: AppCall<Static<B>>) => Answer<Static<R>>,
+  ): void {
+    this.#add(shape, { kind: "app", power: powerOf(shape) }, (call, caller) => {
+      const { user, token, app } = caller();
+      if (app === undefined) throw new Error(`${shape.path} has no :app`);
+      return handle({ ...call, user, token, app });
+    });
+  }
+
+  #add<R extends TSchema, B extends TSchema>(
+    shape: Shape<R, B>,
+    rule: Rule,
+    handle: (call: Call<Static<B>>, caller: () => Caller) => Answer<Static<R>>,
+  ): void {
+    const space = shape.path.indexOf(" ");
+    const schema: FastifySchema = {
+      ...(hasBody(shape) && { body: shape.body ?? Anything }),
+      response: { "2xx": shape.response },
+    };
+    this.#server.route({
+      method: shape.path.slice(0, space) as HTTPMethods, // by the type of `path`
+      url: shape.path.slice(space + 1),
+      config: { rule },
+      schema,
+      handler: async (request, reply) => {
+        const value = await handle(callOf<Static<B>>(request, reply), () => callerOf(request));
+        if (reply.sent) return reply; // a stream, which wrote its own head
+        reply.code(shape.status ?? 200);
+        if (shape.orderBy === undefined || !Array.isArray(value)) return reply.send(value);
+        const page = paginate<unknown>(value, request.headers.range, shape.orderBy);
+        return reply.code(page.status).headers(page.headers).send(page.items);
+      },
+    });
+  }
+}
+
+function powerOf(shape: { readonly path: string; readonly power?: Power }): Power {
+  return shape.power ?? (shape.path.startsWith("GET ") ? "read-protected" : "write-protected");
+}
+
+function hasBody(shape: { readonly path: string }): boolean {
+  return !shape.path.startsWith("GET ");
+}
+
+function callOf<Body>(request: FastifyRequest, reply: FastifyReply): Call<Body> {
+  return {
+    body: request.body as Body, // it passed the route's schema
+    params: request.params as Readonly<Record<string, string>>,
+    query: request.query as Readonly<Record<string, string | undefined>>,
+    origin: originOf(request),
+    isSdk: /version=3\.sdk\b/.test(request.headers.accept ?? ""),
+    request,
+    reply,
+  };
+}
+
+const HOST = /^[\w.-]{1,253}(:\d{1,5})?$|^\[[\da-fA-F:.]{2,45}\](:\d{1,5})?$/;
+
+function originOf(request: FastifyRequest): URL {
+  const host = HOST.test(request.headers.host ?? "") ? request.headers.host : `127.0.0.1:${request.socket.localPort}`;
+  return new URL(`${request.protocol}://${host}`);
+}
+
+const callers = new WeakMap<FastifyRequest, Caller>();
+
+/** Remembers who makes the request, once the rule has let them in. */
+export function setCaller(request: FastifyRequest, caller: Caller): void {
+  callers.set(request, caller);
+}
+
+export function callerOf(request: FastifyRequest): Caller {
+  const caller = callers.get(request);
+  if (caller === undefined) throw new Error("nobody was let in to this route");
+  return caller;
+}
+
+/** The rule that the route was added with; undefined: none, and the server must not start. */
+export function ruleOf(config: object): Rule | undefined {
+  return (config as { readonly rule?: Rule }).rule;
+}

@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { PlatformError } from "../model/errors.ts";
+import { frameClient } from "../run/attach-frames.ts";
+import { type RunOptions, startRuns } from "../run/one-off.ts";
+import { rendezvousClient } from "../run/rendezvous.ts";
+import { listenAdmin } from "./admin.ts";
+import { Background } from "./background.ts";
+import type { ApiContext } from "./context.ts";
+import { createHttp } from "./http.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { accountRoutes } from "./resources/accounts.ts";
+import { appRoutes } from "./resources/apps.ts";
+import { authorizationRoutes } from "./resources/authorizations.ts";
+import { buildRoutes } from "./resources/builds.ts";
+import { collaboratorRoutes } from "./resources/collaborators.ts";
+import { configVarRoutes } from "./resources/config-vars.ts";
+import { domainRoutes } from "./resources/domains.ts";
+import { dynoSizeRoutes } from "./resources/dyno-sizes.ts";
+import { dynoRoutes } from "./resources/dynos.ts";
+import { featureRoutes } from "./resources/features.ts";
+import { formationRoutes } from "./resources/formation.ts";
+import { gitRoutes } from "./resources/git.ts";
+import { logSessionRoutes } from "./resources/log-sessions.ts";
+import { missingRoutes } from "./resources/missing.ts";
+import { platformRoutes } from "./resources/platform.ts";
+import { releaseRoutes } from "./resources/releases.ts";
+import { stackRoutes } from "./resources/stacks.ts";
+import { Routes } from "./route.ts";
+import { openSigner } from "./signer.ts";
+import { listenTls } from "./tls-listener.ts";
+
+export interface ApiOptions
+  extends Pick<ApiContext, "config" | "store" | "supervision" | "logs" | "builds" | "clock" | "random" | "logger"> {
+  readonly engine: RunOptions["engine"] & ApiContext["engine"];
+  /** `DynoLogs.output`. */
+  readonly output: RunOptions["output"];
+  /** Calls an account may make in an hour; default 4,500 (spec 13). */
+  readonly callsPerHour?: number;
+  /** Tests: an answer that is not what its schema says becomes an error. */
+  readonly checkResponses?: boolean;
+}
+
+export interface Api extends AsyncDisposable {
+  /** The ports it listens on. */
+  readonly port: number;
+  readonly tlsPort: number;
+}
+
+const ATTACH = "stator-attach";
+const CALLS_PER_HOUR = 4500;
+
+/**
+ * The Platform API on its three listeners: plain HTTP on the loopback, TLS (which carries rendezvous too) on every address,
+ * and the admin socket. Git, log streams and attached dynos come the same ways.
+ */
+export async function startApi(options: ApiOptions): Promise<Api> {
+  await using parts = new AsyncDisposableStack();
+  const { config, clock, logger, checkResponses = false } = options;
+  const closing = new AbortController();
+  const runs = parts.use(await startRuns(options));
+  const background = parts.use(new Background(logger));
+  const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
+  const signer = await openSigner(config.instance.paths.data);
+  const context: ApiContext = {
+    ...options,
+    version: ownVersion(),
+    runs,
+    rateLimit,
+    signer,
+    until: closing.signal,
+    background,
+    tlsPort: () => tlsPort,
+  };
+  let tlsPort = config.tlsPort;
+
+  const takesUpgrade = (protocol: string | undefined) => protocol?.toLowerCase() === ATTACH;
+  const admit = (request: FastifyRequest) => refuseRebinding(request.raw, config.domain);
+  const server = createHttp({ ...context, checkResponses, admit, takesUpgrade });
+  await addRoutes(server, context);
+  parts.defer(() => server.close());
+  server.server.on("upgrade", (request, socket) => attach(request, socket, context));
+  await server.listen({ host: "127.0.0.1", port: config.apiPort });
+  const tls = await listenTls({
+    home: config.instance.home,
+    host: "0.0.0.0",
+    port: config.tlsPort,
+    clock,
+    logger,
+    http: (socket) => server.server.emit("connection", socket),
+    rendezvous: (secret, socket) => void rendezvous(secret, socket, context),
+  });
+  parts.use(tls);
+  tlsPort = tls.port; // another one where the config says 0, as tests do
+  parts.use(await listenAdmin(context, checkResponses));
+  parts.defer(async () => closing.abort()); // first of all: streams end
+  const port = (server.server.address() as AddressInfo).port; // it listens on a port
+  const all = parts.move();
+  return { port, tlsPort, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+/** Every resource; the path table of the API. */
+export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
+  const routes = new Routes(server);
+  accountRoutes(routes, context);
+  authorizationRoutes(routes, context);
+  appRoutes(routes, context);
+  collaboratorRoutes(routes, context);
+  featureRoutes(routes);
+  configVarRoutes(routes, context);
+  releaseRoutes(routes, context);
+  buildRoutes(routes, context);
+  formationRoutes(routes, context);
+  dynoRoutes(routes, context);
+  dynoSizeRoutes(routes);
+  domainRoutes(routes, context);
+  logSessionRoutes(routes, context);
+  stackRoutes(routes);
+  platformRoutes(routes, context);
+  missingRoutes(routes);
+  await gitRoutes(server, context);
+}
+
+/**
+ * The plain listener answers to the names of this machine only. A page that somebody's browser has open may point its own
+ * name at 127.0.0.1 (DNS rebinding) and would then be talking to us from the same origin; its Host gives it away.
+ */
+function refuseRebinding({ socket, headers }: IncomingMessage, domain: string): void {
+  if (socket instanceof TLSSocket) return; // such a page has no certificate for its name from our CA
+  const name = (headers.host ?? "").toLowerCase().replace(/:\d+$/, "");
+  const isOurs = ["127.0.0.1", "localhost", "[::1]", domain].includes(name) || name.endsWith(`.${domain}`);
+  if (isOurs) return;
+  throw new PlatformError(
+    "forbidden",
+    `This port answers to 127.0.0.1 and localhost, not to ${name === "" ? "requests without a Host" : name}. From other machines use the TLS port.`,
+  );
+}
+
+/** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
+function attach(request: IncomingMessage, socket: Duplex, { config, runs, clock }: ApiContext): void {
+  socket.on("error", () => socket.destroy());
+  const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
+  try {
+    refuseRebinding(request, config.domain);
+    const dynoId = secret === undefined ? undefined : runs.redeem(secret);
+    if (dynoId === undefined) {
+      throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
+    }
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${ATTACH}\r\n\r\n`);
+    void runs.join(dynoId, frameClient(socket, clock));
+  } catch (error) {
+    const { status, id, message } =
+      error instanceof PlatformError
+        ? error
+        : new PlatformError("internal_server_error", "The dyno could not be joined.");
+    const body = JSON.stringify({ id, message });
+    socket.end(
+      `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  }
+}
+
+async function rendezvous(secret: string, socket: TLSSocket, { runs, clock }: ApiContext): Promise<void> {
+  const dynoId = runs.redeem(secret);
+  if (dynoId === undefined) {
+    socket.destroy();
+    return;
+  }
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, 60_000);
+  await runs.join(dynoId, await rendezvousClient(socket, clock));
+}
+
+function ownVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly version: string }).version; // our own file
+}

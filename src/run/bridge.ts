@@ -1,0 +1,242 @@
+import type { Writable } from "node:stream";
+import { addAbortListener } from "../lib/abort.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import type { Store } from "../store/store.ts";
+import type { RunOptions } from "./one-off.ts";
+
+/** The far end of an attached dyno, by whichever protocol it came. */
+export interface AttachedClient {
+  /** What comes from it, in order, until it has gone. Without a terminal an end of input is told as `end`. */
+  events(hasTerminal: boolean): AsyncIterable<ClientEvent>;
+  /** Resolves once more may be written; rejects once it has gone. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** The dyno has ended, and all its output was written: tells the status where the protocol can, and closes. */
+  finish(status: number | null): Promise<void>;
+  close(): void;
+  /** Aborted once the connection is no more. */
+  readonly gone: AbortSignal;
+}
+
+export type ClientEvent =
+  | { readonly kind: "input"; readonly data: Uint8Array }
+  | { readonly kind: "resize"; readonly rows: number; readonly columns: number }
+  | { readonly kind: "end" };
+
+/** Without a byte in either direction for this long the connection is closed (spec 3.9). */
+const IDLE_MS = 3_600_000;
+/** Output that has not come this long after the dyno's end does not exist. */
+const LATE_OUTPUT_MS = 10_000;
+const INPUT_RETRY_MS = 100;
+const END_OF_TRANSMISSION = Uint8Array.of(4);
+
+interface Join extends RunOptions {
+  readonly dynoId: string;
+  readonly client: AttachedClient;
+  readonly until: AbortSignal;
+}
+
+/**
+ * Lets the dyno start, and carries its output to the client and the client's input to it, until the dyno has ended and all is
+ * given, or the client has gone; then the dyno is noted as disconnected (SIGHUP and the rest are the supervisor's).
+ */
+export async function bridge(join: Join): Promise<void> {
+  const { client, until, logger, dynoId } = join;
+  const over = new AbortController();
+  const end = () => over.abort();
+  using _gone = addAbortListener(client.gone, end);
+  using _until = addAbortListener(until, end);
+  const side: Promise<void>[] = [];
+  try {
+    const dyno = await admit(join);
+    if (dyno === undefined) return;
+    const life = new Life(join.clock);
+    side.push(life.endWhenIdle(over), carryInput(join, dyno, life, over.signal));
+    if (await carryOutput(join, life, over.signal)) {
+      await client.finish(await join.supervision.exited(dynoId, over.signal));
+    }
+  } catch (error) {
+    if (!over.signal.aborted) logger.error("run.attach_failed", { dynoId, error });
+  } finally {
+    const isLost = !until.aborted; // the daemon's own end is noted at its next start
+    over.abort();
+    client.close();
+    await Promise.all(side);
+    if (isLost) await disconnect(join);
+  }
+}
+
+/** The client is there: the dyno may start. undefined: it has ended meanwhile. */
+async function admit({ store, supervision, dynoId }: Join): Promise<DynoRecord | undefined> {
+  const dyno = await store.transaction(async (inside) => {
+    const waiting = await inside.dynos.byId(dynoId);
+    if (waiting === undefined || waiting.oneOff === null || waiting.exit !== null) return undefined;
+    await inside.dynos.update(dynoId, { oneOff: { ...waiting.oneOff, awaiting: false } });
+    return waiting;
+  });
+  if (dyno) supervision.nudge(dyno.appId);
+  return dyno;
+}
+
+/** Does nothing if the dyno has ended, which is the usual way. */
+async function disconnect({ supervision, logger, dynoId }: Join): Promise<void> {
+  try {
+    await supervision.disconnect(dynoId);
+  } catch (error) {
+    logger.error("run.disconnect_failed", { dynoId, error });
+  }
+}
+
+/** When bytes last went either way, and whether output is being waited for. */
+class Life {
+  readonly #clock: Clock;
+  #lastAt: number;
+  waitsForOutput = true;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastAt = clock.now();
+  }
+
+  mark(): void {
+    this.#lastAt = this.#clock.now();
+  }
+
+  async endWhenIdle(over: AbortController): Promise<void> {
+    for (;;) {
+      const leftMs = this.#lastAt + IDLE_MS - this.#clock.now();
+      if (leftMs <= 0) return over.abort();
+      if (!(await slept(this.#clock, leftMs, over.signal))) return;
+    }
+  }
+
+  /** Aborts `late` once the dyno's last output should have come long ago. */
+  async endWhenLate(exited: Promise<unknown>, late: AbortController): Promise<void> {
+    await exited.catch(() => {}); // aborted with the rest
+    do {
+      this.mark();
+      const before = this.#lastAt;
+      if (!(await slept(this.#clock, LATE_OUTPUT_MS, late.signal))) return;
+      if (this.waitsForOutput && this.#lastAt === before) late.abort();
+    } while (!late.signal.aborted);
+  }
+}
+
+/** Whether the time passed before the signal. */
+async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
+  return clock.sleep(ms, signal).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** True once all was written; false if the client went first. */
+async function carryOutput(
+  { output, supervision, dynoId, client }: Join,
+  life: Life,
+  over: AbortSignal,
+): Promise<boolean> {
+  const late = new AbortController();
+  using _over = addAbortListener(over, () => late.abort());
+  const watch = life.endWhenLate(supervision.exited(dynoId, late.signal), late);
+  try {
+    for await (const chunk of output(dynoId, late.signal)) {
+      life.waitsForOutput = false;
+      life.mark();
+      await client.write(chunk);
+      life.mark();
+      life.waitsForOutput = true;
+    }
+  } catch (error) {
+    if (!late.signal.aborted) throw error;
+  }
+  late.abort();
+  await watch;
+  return !over.aborted;
+}
+
+async function carryInput(join: Join, dyno: DynoRecord, life: Life, over: AbortSignal): Promise<void> {
+  const { client, engine, logger, dynoId } = join;
+  const hasTerminal = dyno.oneOff?.terminal !== null;
+  let input: Writable | undefined;
+  try {
+    input = await openInput(join, dyno, over);
+    input?.on("error", () => {}); // the dyno closed its standard input, or has ended: what follows goes nowhere
+    for await (const event of client.events(hasTerminal)) {
+      if (over.aborted) continue; // read on until it closes
+      life.mark();
+      if (event.kind === "resize")
+        await engine.resize(dynoId, event.rows, event.columns).catch(() => {}); // it has ended
+      else if (event.kind === "input") await written(input, event.data, over);
+      else if (hasTerminal) await written(input, END_OF_TRANSMISSION, over);
+      else input?.end();
+    }
+  } catch (error) {
+    if (!over.aborted) logger.warn("run.input_ended", { dynoId, error });
+  } finally {
+    input?.destroy();
+  }
+}
+
+/** Standard input of the dyno, once it runs; undefined if it ended before. */
+async function openInput({ store, engine, clock, dynoId }: Join, dyno: DynoRecord, over: AbortSignal) {
+  using changes = new Changes(store, dyno.appId);
+  for (;;) {
+    const changed = changes.next(over);
+    const now = await store.dynos.byId(dynoId);
+    if (now === undefined || now.exit !== null || over.aborted) return undefined;
+    if (now.state === "starting") {
+      await changed;
+      continue;
+    }
+    try {
+      return await engine.input(dynoId);
+    } catch {
+      if (!(await slept(clock, INPUT_RETRY_MS, over))) return undefined; // it ends, or the host process restarts
+    }
+  }
+}
+
+/** Changes of one app in the store, one after the other, none missed between two waits. */
+class Changes implements Disposable {
+  readonly #subscription: Disposable;
+  #wake: () => void = () => {};
+
+  constructor(store: Store, appId: string) {
+    this.#subscription = store.onChange((changed) => {
+      if (changed === appId) this.#wake();
+    });
+  }
+
+  /** Resolves at the next change after this call, or on abort. */
+  next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const listener = addAbortListener(signal, resolve);
+      this.#wake = () => {
+        listener[Symbol.dispose]();
+        resolve();
+      };
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#subscription[Symbol.dispose]();
+    this.#wake();
+  }
+}
+
+/** Resolves once more may be written, or nothing will be read any more. */
+function written(input: Writable | undefined, data: Uint8Array, over: AbortSignal): Promise<void> {
+  if (input === undefined || !input.writable || over.aborted) return Promise.resolve();
+  if (input.write(data)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const listener = addAbortListener(over, done);
+    const events = ["drain", "close", "error"] as const;
+    for (const event of events) input.once(event, done);
+    function done(): void {
+      listener[Symbol.dispose]();
+      for (const event of events) input?.off(event, done);
+      resolve();
+    }
+  });
+}

@@ -1,0 +1,38 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { Clock, Instant } from "../lib/clock.ts";
+
+/** After 30 s without a client the dyno is given up (R13); a client that comes later finds nothing. */
+const LIFE_MS = 60_000;
+const BYTES = 32;
+
+/** What an attach secret looks like; no HTTP request begins so. */
+export const ATTACH_SECRET = /^[A-Za-z0-9_-]{43}$/;
+
+/** Secrets that join one client with one dyno, once. Looked up by their hash, so that time tells nothing of them. */
+export class Secrets {
+  readonly #clock: Clock;
+  readonly #dynos = new Map<string, { readonly dynoId: string; readonly until: Instant }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  issue(dynoId: string): string {
+    const now = this.#clock.now();
+    for (const [hash, { until }] of this.#dynos) if (until < now) this.#dynos.delete(hash);
+    const secret = randomBytes(BYTES).toString("base64url");
+    this.#dynos.set(hashOf(secret), { dynoId, until: now + LIFE_MS });
+    return secret;
+  }
+
+  redeem(secret: string): string | undefined {
+    const hash = hashOf(secret);
+    const found = this.#dynos.get(hash);
+    this.#dynos.delete(hash);
+    return found !== undefined && found.until >= this.#clock.now() ? found.dynoId : undefined;
+  }
+}
+
+function hashOf(secret: string): string {
+  return createHash("sha256").update(secret).digest("hex");
+}
