@@ -1,0 +1,226 @@
+import { BASE_ENVIRONMENT, bootArguments, DYNO_UID } from "../../model/boot.ts";
+import type { DynoSize } from "../../model/size.ts";
+import type { DynoSpec } from "../engine.ts";
+import type { CgroupKind } from "./cgroup.ts";
+import type { DynoNetwork } from "./network.ts";
+import type { SeccompProfile } from "./seccomp.ts";
+
+/** What a dyno's container is made of; everything on the host that it refers to is there already. */
+export interface BundleParts {
+  readonly spec: DynoSpec;
+  readonly size: DynoSize;
+  /** The app's range of user ids begins here. */
+  readonly uidStart: number;
+  readonly network: DynoNetwork;
+  readonly cgroupPath: string;
+  readonly folders: BundleFolders;
+  readonly limits: HostLimits;
+  readonly seccomp: SeccompProfile;
+}
+
+export interface BundleFolders {
+  /** The mounted stack. */
+  readonly stack: string;
+  /** The mounted slug, or an empty folder. */
+  readonly slug: string;
+  /** The dyno's own part of the limited store. */
+  readonly disk: DiskFolders;
+  readonly hosts: string;
+  readonly resolvConf: string;
+  /** Build dynos only. */
+  readonly build: BuildFolders | null;
+}
+
+export interface DiskFolders {
+  readonly upper: string;
+  readonly work: string;
+  readonly tmp: string;
+  readonly varTmp: string;
+}
+
+export interface BuildFolders {
+  readonly repo: string;
+  readonly cache: string;
+  /** Holds `io.sock`. */
+  readonly io: string;
+  readonly toolchain: string;
+  readonly buildkit: string;
+  /** The machine's extra CA; null: it uses none. */
+  readonly ca: string | null;
+}
+
+/** What this host cannot give more of. */
+export interface HostLimits {
+  readonly cgroup: CgroupKind;
+  /** Whether memory and swap together can be limited. */
+  readonly swapLimit: boolean;
+  /** Highest number of open files that we may allow a process. */
+  readonly openFilesMax: number;
+  readonly processesMax: number;
+}
+
+const IDS = 65_536;
+const MEBIBYTE = 1024 * 1024;
+const CPU_PERIOD_US = 100_000;
+/** Spec 11. */
+const OPEN_FILES = 10_000;
+/** When the machine itself runs out, dynos go before anything of the host's. */
+const OOM_SCORE = 500;
+
+/** The OCI configuration of a dyno (architecture, decisions 2, 3 and 5). Pure. */
+export function bundleOf(parts: BundleParts): unknown {
+  const { spec, size, uidStart, network, cgroupPath, folders, limits, seccomp } = parts;
+  const mapping = [{ containerID: 0, hostID: uidStart, size: IDS }];
+  return {
+    ociVersion: "1.0.2",
+    root: { path: folders.stack, readonly: true },
+    hostname: spec.id,
+    process: {
+      terminal: spec.terminal !== null,
+      ...(spec.terminal && { consoleSize: { height: spec.terminal.rows, width: spec.terminal.columns } }),
+      user: { uid: DYNO_UID, gid: DYNO_UID },
+      args: bootArguments(spec.command),
+      env: environmentOf(spec.env),
+      cwd: "/app",
+      capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+      noNewPrivileges: true,
+      oomScoreAdj: OOM_SCORE,
+      rlimits: [
+        limit("RLIMIT_NOFILE", Math.min(OPEN_FILES, limits.openFilesMax)),
+        limit("RLIMIT_NPROC", Math.min(size.pidsMax, limits.processesMax)), // buildpacks tell the size by `ulimit -u`
+        limit("RLIMIT_CORE", 0),
+      ],
+    },
+    mounts: mountsOf(folders),
+    linux: {
+      namespaces: [
+        { type: "user" },
+        { type: "mount" },
+        { type: "pid" },
+        { type: "ipc" },
+        { type: "uts" },
+        { type: "cgroup" },
+        { type: "network", path: network.netnsPath },
+      ],
+      uidMappings: mapping,
+      gidMappings: mapping,
+      cgroupsPath: cgroupPath,
+      resources: resourcesOf(size, limits),
+      seccomp,
+      maskedPaths: MASKED,
+      readonlyPaths: READ_ONLY,
+    },
+  };
+}
+
+/** What `/etc/hosts` says inside. */
+export function hostsOf(id: string, network: DynoNetwork): string {
+  return `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n${network.address}\t${id}\n`;
+}
+
+/** What `/etc/resolv.conf` says inside. */
+export function resolvConfOf(network: DynoNetwork): string {
+  return `nameserver ${network.gateway}\n`;
+}
+
+function environmentOf(env: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries({ ...BASE_ENVIRONMENT, ...env }).map(([name, value]) => `${name}=${value}`);
+}
+
+function limit(type: string, value: number): { readonly type: string; readonly soft: number; readonly hard: number } {
+  return { type, soft: value, hard: value };
+}
+
+function resourcesOf(size: DynoSize, limits: HostLimits): unknown {
+  const memory = size.memoryMb * MEBIBYTE;
+  return {
+    devices: [{ allow: false, access: "rwm" }],
+    memory: { limit: memory, ...(limits.swapLimit && { swap: memory }) }, // the sum of both: no swap
+    cpu: {
+      shares: size.cpuShares,
+      ...(size.cpuPercentMax > 0 && { period: CPU_PERIOD_US, quota: (size.cpuPercentMax * CPU_PERIOD_US) / 100 }),
+    },
+    pids: { limit: size.pidsMax },
+  };
+}
+
+interface Mount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+function mountsOf({ slug, disk, hosts, resolvConf, build }: BundleFolders): readonly Mount[] {
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    tmpfs("/dev", "mode=755", "size=64k", "strictatime"),
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    tmpfs("/dev/shm", "mode=1777", "size=64m", "noexec", "nodev"), // counted to the dyno's memory
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+    tmpfs("/sys", "mode=755", "size=16k", "noexec", "nodev"), // sysfs cannot be mounted: the network namespace is the host's
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
+    },
+    {
+      destination: "/app",
+      type: "overlay",
+      source: "overlay",
+      options: [
+        `lowerdir=${slug}`,
+        `upperdir=${disk.upper}`,
+        `workdir=${disk.work}`,
+        "userxattr", // without it, removing a folder of the slug gives EIO
+        "nosuid",
+        "nodev",
+      ],
+    },
+    bind("/tmp", disk.tmp),
+    bind("/var/tmp", disk.varTmp),
+    bind("/etc/hosts", hosts, "ro"),
+    bind("/etc/resolv.conf", resolvConf, "ro"),
+    ...(build ? buildMountsOf(build) : []),
+  ];
+}
+
+function buildMountsOf(build: BuildFolders): readonly Mount[] {
+  return [
+    bind("/repo", build.repo),
+    bind("/cache", build.cache),
+    bind("/run/stator", build.io, "ro"),
+    bind("/opt/stator/toolchain", build.toolchain, "ro"),
+    bind("/opt/stator/buildkit", build.buildkit, "ro"),
+    ...(build.ca === null ? [] : [bind("/etc/stator/ca.pem", build.ca, "ro")]),
+  ];
+}
+
+function tmpfs(destination: string, ...options: readonly string[]): Mount {
+  return { destination, type: "tmpfs", source: "tmpfs", options: ["nosuid", ...options] };
+}
+
+function bind(destination: string, source: string, ...options: readonly string[]): Mount {
+  return { destination, type: "bind", source, options: ["rbind", "rprivate", "nosuid", "nodev", ...options] };
+}
+
+const MASKED = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/scsi",
+  "/proc/sched_debug",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+];
+
+const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];

@@ -1,0 +1,215 @@
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+
+/**
+ * Control groups of an instance: `/<parent>/<instance>/<dynoId>` for dynos and `/<parent>/<instance>/conmon` for those that
+ * watch over them, so that both outlive the host process's own group. Version 2, version 1, and the hybrid of both.
+ */
+export type CgroupKind = "v1" | "v2";
+
+export interface Cgroups {
+  readonly kind: CgroupKind;
+  /** A version 2 hierarchy beside those of version 1; crun must not see it. */
+  readonly hybridMount: string | null;
+  /** Whether memory and swap together can be limited. */
+  readonly swapLimit: boolean;
+  /** The instance's group, as seen from each hierarchy's root: `/stator-012abc`. */
+  readonly path: string;
+  /** That group's folder in each hierarchy. */
+  readonly folders: readonly string[];
+}
+
+const ROOT = "/sys/fs/cgroup";
+const WATCHERS = "conmon";
+/** Controllers that a dyno's limits need. */
+const NEEDED = ["cpu", "memory", "pids"];
+
+/** Finds the hierarchies and where this instance's groups are, without touching anything. */
+export async function findCgroups(name: string, parent: string): Promise<Cgroups> {
+  const mounts = parseMounts(await readFile("/proc/self/mounts", "utf8"));
+  const path = join("/", parent, name);
+  const unified = mounts.find((mount) => mount.type === "cgroup2");
+  const v1 = mounts.filter((mount) => mount.type === "cgroup");
+  if (unified?.at === ROOT) {
+    const folder = join(ROOT, path);
+    return { kind: "v2", hybridMount: null, swapLimit: true, path, folders: [folder] };
+  }
+  const memory = v1.find((mount) => mount.options.includes("memory"));
+  if (memory === undefined)
+    throw new Error("no control groups: neither version 2 at /sys/fs/cgroup nor memory of version 1");
+  const swapLimit = (await readdir(memory.at)).includes("memory.memsw.usage_in_bytes");
+  const folders = v1.map((mount) => join(mount.at, path));
+  return { kind: "v1", hybridMount: unified?.at ?? null, swapLimit, path, folders };
+}
+
+/** Makes the instance's groups and the watchers' group in it; all of them together use no more than this memory. */
+export async function prepareCgroups(cgroups: Cgroups, memoryMb: number): Promise<void> {
+  for (const folder of cgroups.folders) {
+    if (cgroups.kind === "v2") await delegate(folder);
+    await mkdir(join(folder, WATCHERS), { recursive: true });
+    if (folder.startsWith(join(ROOT, "cpuset"))) await inheritCpus(folder);
+    const limit = join(folder, cgroups.kind === "v2" ? "memory.max" : "memory.limit_in_bytes");
+    if (existsSync(limit)) await writeFile(limit, String(memoryMb * 1024 ** 2)).catch(ignoreBusy);
+  }
+}
+
+/** Version 1 refuses a limit that is exceeded already; that of the last start stands. */
+function ignoreBusy(error: unknown): void {
+  if (codeOf(error) !== "EBUSY") throw error;
+}
+
+/** Moves a process out of our own group, so that nobody who ends that group ends the process too. */
+export async function adoptWatcher(cgroups: Cgroups, pid: number): Promise<void> {
+  await Promise.all(cgroups.folders.map((folder) => writeFile(join(folder, WATCHERS, "cgroup.procs"), String(pid))));
+}
+
+export function cgroupPathOf(cgroups: Cgroups, dynoId: string): string {
+  return join(cgroups.path, dynoId);
+}
+
+/** Whether the kernel ever killed a process of the dyno for its memory. False once the group is gone. */
+export async function ranOutOfMemory(cgroups: Cgroups, dynoId: string): Promise<boolean> {
+  const files = cgroups.folders.map((folder) =>
+    join(folder, dynoId, cgroups.kind === "v2" ? "memory.events" : "memory.oom_control"),
+  );
+  const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => ""))); // other controllers
+  return texts.some((text) => /^oom_kill [1-9]/m.test(text));
+}
+
+/** Processes in a group of this instance, in all hierarchies. */
+export async function processesOf(cgroups: Cgroups, name: string): Promise<ReadonlySet<number>> {
+  const lists = await Promise.all(
+    cgroups.folders.map(async (folder) => {
+      const text = await readFile(join(folder, name, "cgroup.procs"), "utf8").catch(() => ""); // not there: nobody in it
+      return text.split("\n").filter(Boolean).map(Number);
+    }),
+  );
+  return new Set(lists.flat());
+}
+
+/** Names of the groups of this instance: ids of dynos, and the watchers'. */
+export async function groupsOf(cgroups: Cgroups): Promise<readonly string[]> {
+  const lists = await Promise.all(
+    cgroups.folders.map(async (folder) => {
+      const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+      return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    }),
+  );
+  return [...new Set(lists.flat())];
+}
+
+/** Kills everything in a group and removes it; repeatable. */
+export async function killGroup(cgroups: Cgroups, name: string, clock: Clock): Promise<void> {
+  const never = new AbortController().signal;
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    for (const pid of await processesOf(cgroups, name)) killQuietly(pid, "SIGKILL");
+    if (await removeGroup(cgroups, name)) return;
+    await clock.sleep(10, never);
+  }
+  throw new Error(`control group ${join(cgroups.path, name)} cannot be removed: its processes do not end`);
+}
+
+const KILL_ROUNDS = 1000;
+
+/** Removes the instance's own groups, once nothing is in them. */
+export async function removeInstanceGroups(cgroups: Cgroups, clock: Clock): Promise<void> {
+  for (const name of await groupsOf(cgroups)) await killGroup(cgroups, name, clock);
+  for (const folder of cgroups.folders) await rmdir(folder).catch(ignoreMissing);
+}
+
+/** Signals a process that may have ended already. */
+export function killQuietly(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (codeOf(error) !== "ESRCH") throw error;
+  }
+}
+
+async function removeGroup(cgroups: Cgroups, name: string): Promise<boolean> {
+  const gone = await Promise.all(cgroups.folders.map((folder) => removeTree(join(folder, name))));
+  return gone.every(Boolean);
+}
+
+/** Groups may have groups inside, made by software in the dyno or by the runtime. */
+async function removeTree(folder: string): Promise<boolean> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) if (entry.isDirectory()) await removeTree(join(folder, entry.name));
+  try {
+    await rmdir(folder);
+    return true;
+  } catch (error) {
+    return codeOf(error) === "ENOENT"; // EBUSY: something is still in it
+  }
+}
+
+/** Version 2: every group on the way gives its controllers down. */
+async function delegate(folder: string): Promise<void> {
+  const parts = folder.slice(ROOT.length).split("/").filter(Boolean);
+  let at = ROOT;
+  for (const part of parts) {
+    await enableControllers(at);
+    at = join(at, part);
+    await mkdir(at, { recursive: true });
+  }
+  await enableControllers(at);
+}
+
+async function enableControllers(folder: string): Promise<void> {
+  const control = join(folder, "cgroup.subtree_control");
+  const enabled = (await readFile(control, "utf8")).split(/\s+/);
+  const missing = NEEDED.filter((each) => !enabled.includes(each));
+  if (missing.length === 0) return;
+  const wanted = missing.map((each) => `+${each}`).join(" ");
+  try {
+    await writeFile(control, wanted);
+  } catch (error) {
+    if (codeOf(error) !== "EBUSY") throw error;
+    await moveToLeaf(folder); // a container's root group holds its processes, and may not while it gives controllers down
+    await writeFile(control, wanted);
+  }
+}
+
+async function moveToLeaf(folder: string): Promise<void> {
+  const leaf = join(folder, "init");
+  await mkdir(leaf, { recursive: true });
+  const processes = (await readFile(join(folder, "cgroup.procs"), "utf8")).split("\n").filter(Boolean);
+  for (const pid of processes) await writeFile(join(leaf, "cgroup.procs"), pid).catch(() => {}); // it may have ended; kernel threads stay
+}
+
+/** Version 1: a new cpuset is empty, and an empty one takes no process. */
+async function inheritCpus(folder: string): Promise<void> {
+  const chain = [folder, join(folder, WATCHERS)];
+  for (const each of chain) {
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      const own = (await readFile(join(each, file), "utf8")).trim();
+      if (own === "") await writeFile(join(each, file), (await readFile(join(each, "..", file), "utf8")).trim());
+    }
+  }
+}
+
+interface MountLine {
+  readonly at: string;
+  readonly type: string;
+  readonly options: readonly string[];
+}
+
+function parseMounts(text: string): readonly MountLine[] {
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => {
+      const [, at = "", type = "", options = ""] = line.split(" ");
+      return { at, type, options: options.split(",") };
+    });
+}
+
+function ignoreMissing(error: unknown): void {
+  if (codeOf(error) !== "ENOENT") throw error;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}

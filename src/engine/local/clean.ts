@@ -1,0 +1,60 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import type { Instance } from "../../model/instance.ts";
+import { type Cgroups, findCgroups, groupsOf, killQuietly, processesOf, removeInstanceGroups } from "./cgroup.ts";
+import { UUID } from "./dyno-folder.ts";
+import { detachLoops, mountsBelow, unmount } from "./loop.ts";
+import { closeRuntimeNamespace } from "./runtime.ts";
+
+const LOOK_MS = 50;
+
+/**
+ * Ends every dyno of an instance, the polite way first: SIGTERM to all processes, SIGKILL to those that are left after
+ * `graceMs`. Needs no host process, and expects none. Afterwards nothing is known of them, as after a reboot. Repeatable.
+ */
+export async function stopAll(
+  instance: Instance,
+  graceMs: number,
+  options: { readonly cgroupParent?: string; readonly clock?: Clock } = {},
+): Promise<void> {
+  const clock = options.clock ?? systemClock;
+  const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
+  const dynos = (await groupsOf(cgroups)).filter((name) => UUID.test(name));
+  for (const id of dynos) for (const pid of await processesOf(cgroups, id)) killQuietly(pid, "SIGTERM");
+  await untilEmpty(cgroups, dynos, clock, clock.now() + graceMs);
+  await forgetDynos(instance, cgroups, clock);
+}
+
+/**
+ * Takes away everything that the engine put on the host, by the instance's names alone: dynos, groups, mounts, loop devices
+ * and the run folder. The files below its home stay. Repeatable.
+ */
+export async function cleanInstance(
+  instance: Instance,
+  options: { readonly cgroupParent?: string; readonly clock?: Clock } = {},
+): Promise<void> {
+  const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
+  await forgetDynos(instance, cgroups, options.clock ?? systemClock);
+  const { host, run } = instance.paths;
+  const mounts = [...(await mountsBelow(host)), ...(await mountsBelow(run))];
+  for (const at of mounts.toReversed()) await unmount(at); // what was mounted last goes first
+  await detachLoops(host);
+  await rm(run, { recursive: true, force: true });
+}
+
+async function forgetDynos(instance: Instance, cgroups: Cgroups, clock: Clock): Promise<void> {
+  await removeInstanceGroups(cgroups, clock); // conmon too, which is in a group of ours
+  await closeRuntimeNamespace(instance.paths.run);
+  await unmount(instance.paths.bundles);
+  await rm(join(instance.paths.run, "bundles"), { recursive: true, force: true });
+}
+
+async function untilEmpty(cgroups: Cgroups, names: readonly string[], clock: Clock, deadline: number): Promise<void> {
+  const never = new AbortController().signal;
+  while (clock.now() < deadline) {
+    const left = await Promise.all(names.map((name) => processesOf(cgroups, name)));
+    if (left.every((processes) => processes.size === 0)) return;
+    await clock.sleep(LOOK_MS, never);
+  }
+}

@@ -1,0 +1,153 @@
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Instant } from "../../lib/clock.ts";
+import type { DynoSpec, ObservedState } from "../engine.ts";
+
+/**
+ * What is known of a dyno, on tmpfs, so that the next host process finds it and a reboot forgets it:
+ *
+ *     <bundles>/<dynoId>/labels.json   from the first moment: what it is, without its environment
+ *                        config.json   the OCI bundle, with it (0600)
+ *                        started.json  once its command runs
+ *                        listening     once its port accepted a connection
+ *                        ended.json    once it has ended
+ *     <bundles>/exits/<dynoId>         exit status, written by conmon
+ */
+export interface Labels extends Omit<DynoSpec, "env"> {
+  readonly createdAt: Instant;
+}
+
+/** A process that cannot be mistaken for a later one with the same id. */
+export interface ProcessRef {
+  readonly pid: number;
+  /** Clock ticks since the machine started. */
+  readonly startedAt: string;
+}
+
+export interface StartedFacts {
+  readonly at: Instant;
+  readonly conmon: ProcessRef;
+}
+
+/** Taken before the container is made: the network that has to be given back. */
+export interface NetworkFacts {
+  readonly index: number;
+}
+
+export type EndedFacts = Extract<ObservedState, { kind: "ended" }>;
+
+/** UUIDs, as the database makes them; the only names of dynos and apps that come near the file system. */
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+export const EXITS = "exits";
+
+export class DynoFolder {
+  readonly path: string;
+  readonly #exit: string;
+
+  constructor(bundles: string, id: string) {
+    this.path = join(bundles, id);
+    this.#exit = join(bundles, EXITS, id);
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  async create(labels: Labels): Promise<void> {
+    await mkdir(this.path, { mode: 0o700 });
+    await this.#write("labels.json", labels);
+  }
+
+  labels(): Promise<Labels | undefined> {
+    return this.#read<Labels>("labels.json");
+  }
+
+  network(): Promise<NetworkFacts | undefined> {
+    return this.#read<NetworkFacts>("network.json");
+  }
+
+  setNetwork(facts: NetworkFacts): Promise<void> {
+    return this.#write("network.json", facts);
+  }
+
+  started(): Promise<StartedFacts | undefined> {
+    return this.#read<StartedFacts>("started.json");
+  }
+
+  setStarted(facts: StartedFacts): Promise<void> {
+    return this.#write("started.json", facts);
+  }
+
+  /** As conmon itself wrote it; one that is gone if it is gone. */
+  async conmon(): Promise<ProcessRef> {
+    const pid = Number(await readFile(this.file("conmon.pid"), "utf8").catch(() => "0")); // it never came so far
+    return (await processRef(pid)) ?? { pid: 0, startedAt: "" };
+  }
+
+  ended(): Promise<EndedFacts | undefined> {
+    return this.#read<EndedFacts>("ended.json");
+  }
+
+  setEnded(facts: EndedFacts): Promise<void> {
+    return this.#write("ended.json", facts);
+  }
+
+  async listening(): Promise<boolean> {
+    return (await this.#read("listening")) !== undefined;
+  }
+
+  setListening(): Promise<void> {
+    return this.#write("listening", true);
+  }
+
+  /** The status that conmon wrote; undefined while the dyno lives, or conmon does not. */
+  async exitStatus(): Promise<number | undefined> {
+    const text = await readFile(this.#exit, "utf8").catch(ignoreMissing);
+    return text === undefined || !/^\d{1,3}$/.test(text.trim()) ? undefined : Number(text);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#exit, { force: true });
+    await rm(this.path, { recursive: true, force: true });
+  }
+
+  async #write(name: string, value: unknown): Promise<void> {
+    const beside = this.file(`.${name}.tmp`); // one writer at a time for each dyno
+    await writeFile(beside, JSON.stringify(value), { mode: 0o600 });
+    await rename(beside, this.file(name));
+  }
+
+  /** Only the host process can write here: what is there is what was written. */
+  async #read<T>(name: string): Promise<T | undefined> {
+    const text = await readFile(this.file(name), "utf8").catch(ignoreMissing);
+    return text === undefined ? undefined : (JSON.parse(text) as T);
+  }
+}
+
+/** Ids of all dynos that have a folder. */
+export async function dynoFolders(bundles: string): Promise<readonly string[]> {
+  return (await readdir(bundles)).filter((name) => UUID.test(name));
+}
+
+/** The reference to a process; undefined if it is gone or only waits for its parent to notice that it ended. */
+export async function processRef(pid: number): Promise<ProcessRef | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(ignoreGone);
+  const fields = text?.slice(text.lastIndexOf(")") + 2).split(" "); // its name may hold anything
+  const [state, startedAt] = [fields?.[0], fields?.[19]];
+  return state === undefined || startedAt === undefined || state === "Z" || state === "X"
+    ? undefined
+    : { pid, startedAt };
+}
+
+export async function isAlive(process: ProcessRef): Promise<boolean> {
+  return (await processRef(process.pid))?.startedAt === process.startedAt;
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+}
+
+function ignoreGone(error: unknown): undefined {
+  if (!(error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH"))) throw error;
+}

@@ -1,0 +1,28 @@
+import { readFile } from "node:fs/promises";
+import { totalmem } from "node:os";
+
+/** What this process may give to others, from what it was given. */
+export interface OwnLimits {
+  readonly openFilesMax: number;
+  readonly processesMax: number;
+  /** Of the machine, or of the container that we run in. */
+  readonly memoryMb: number;
+}
+
+export async function ownLimits(): Promise<OwnLimits> {
+  const text = await readFile("/proc/self/limits", "utf8");
+  const constrained = process.constrainedMemory();
+  const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return {
+    openFilesMax: hardLimit(text, "Max open files"),
+    processesMax: hardLimit(text, "Max processes"),
+    memoryMb: Math.floor(bytes / 1024 ** 2),
+  };
+}
+
+/** `Max open files            20000                20000                files` */
+function hardLimit(text: string, name: string): number {
+  const line = text.split("\n").find((each) => each.startsWith(name));
+  const hard = line?.slice(name.length).trim().split(/\s+/)[1];
+  return hard === undefined || hard === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(hard);
+}

@@ -1,0 +1,222 @@
+import { existsSync } from "node:fs";
+import { chmod, mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { run } from "../../lib/command.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { Nudge } from "../../lib/nudge.ts";
+import type { InstancePaths } from "../../model/instance.ts";
+import { isMounted, mountImage } from "./loop.ts";
+
+/**
+ * Where dynos write: one sparse file with btrfs in a loop device, and in it a volume with a limit of its own for each dyno
+ * and for each app's repository and cache (docs/decisions/0014). Where the kernel has no btrfs: plain folders without limits.
+ */
+export interface LimitedStore extends AsyncDisposable {
+  /** Whether limits hold. */
+  readonly limited: boolean;
+  /** Makes a volume. Its folder belongs to root and is open to whoever knows its name. */
+  create(name: string, sizeMb: number): Promise<string>;
+  /** Gives the volume, which is made if it is not there. */
+  ensure(name: string, sizeMb: number): Promise<string>;
+  /** Deletes a volume and all in it; repeatable. */
+  remove(name: string): Promise<void>;
+  /** Names of all volumes. */
+  list(): Promise<readonly string[]>;
+}
+
+export interface StoreOptions {
+  readonly paths: InstancePaths;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Volumes of this size are kept ready, since making one takes two programs. */
+const READY_MB = 2048;
+const READY_COUNT = 4;
+const READY = /^ready-/;
+const IMAGE_BYTES_MAX = 1024 ** 4;
+const IMAGE_BYTES_MIN = 1024 ** 3;
+/** Of the space that is free when the image is made; it is sparse, and takes what is in it. */
+const SHARE_OF_FREE = 0.9;
+/** The kernel needs this long to forget a deleted volume, whose quota group can go then. */
+const SWEEP_AFTER_MS = 40_000;
+
+export const imageOf = (paths: InstancePaths): string => join(paths.host, "store.img");
+export const storeOf = (paths: InstancePaths): string => join(paths.host, "store");
+
+export async function openLimitedStore(options: StoreOptions): Promise<LimitedStore> {
+  const { paths, logger } = options;
+  const root = storeOf(paths);
+  await mkdir(root, { recursive: true });
+  if (!(await isMounted(root))) {
+    try {
+      await mountStore(imageOf(paths), root);
+    } catch (error) {
+      if (await holdsData(imageOf(paths)))
+        throw new Error(`${imageOf(paths)} holds data and cannot be mounted`, { cause: error });
+      await rm(imageOf(paths), { force: true });
+      logger.warn("store.unlimited", {
+        message: "Disks of dynos are not limited: btrfs cannot be mounted from a loop device here.",
+        error,
+      });
+      await chmod(root, 0o711);
+      return new PlainStore(root);
+    }
+  }
+  await chmod(root, 0o711);
+  return BtrfsStore.open(root, options);
+}
+
+async function mountStore(image: string, root: string): Promise<void> {
+  if (!existsSync(image)) await makeImage(image);
+  // Space that dynos free goes back to the host.
+  await mountImage({ image, at: root, type: "btrfs", options: ["noatime", "discard=async"], readOnly: false });
+  await run("btrfs", ["quota", "enable", root]);
+}
+
+/** Made beside and renamed, so that an image that is there is whole. */
+async function makeImage(image: string): Promise<void> {
+  const { bavail, bsize } = await statfs(join(image, ".."));
+  const size = Math.min(
+    IMAGE_BYTES_MAX,
+    Math.max(IMAGE_BYTES_MIN, Math.floor((bavail * bsize * SHARE_OF_FREE) / 1024 ** 2) * 1024 ** 2),
+  );
+  const beside = `${image}.new`;
+  await rm(beside, { force: true });
+  await using file = await open(beside, "wx", 0o600);
+  await file.truncate(size);
+  await run("mkfs.btrfs", ["--quiet", beside], { timeoutMs: 120_000 });
+  await file.sync();
+  await rename(beside, image);
+}
+
+async function holdsData(image: string): Promise<boolean> {
+  if (!existsSync(image)) return false;
+  if (!(await readFile("/proc/filesystems", "utf8")).includes("\tbtrfs\n")) return false; // made for the attempt, a moment ago
+  await using file = await open(image, "r");
+  const { blocks } = await file.stat();
+  return blocks * 512 > 64 * 1024 ** 2; // an empty one takes a few MB
+}
+
+class BtrfsStore implements LimitedStore {
+  readonly limited = true;
+  readonly #root: string;
+  readonly #options: StoreOptions;
+  readonly #ready: string[] = [];
+  readonly #stop = new AbortController();
+  readonly #deleted = new Nudge();
+  readonly #taken = new Nudge();
+  readonly #background: Promise<unknown>;
+  #counter = 0;
+
+  static async open(root: string, options: StoreOptions): Promise<BtrfsStore> {
+    const store = new BtrfsStore(root, options);
+    for (const name of await store.list()) if (READY.test(name)) await store.remove(name);
+    return store;
+  }
+
+  private constructor(root: string, options: StoreOptions) {
+    this.#root = root;
+    this.#options = options;
+    this.#background = Promise.all([this.#refill(), this.#sweep()]);
+  }
+
+  async create(name: string, sizeMb: number): Promise<string> {
+    const path = join(this.#root, name);
+    const ready = sizeMb === READY_MB ? this.#ready.shift() : undefined;
+    this.#taken.ring();
+    if (ready !== undefined) await rename(ready, path);
+    else await this.#make(path, sizeMb);
+    return path;
+  }
+
+  async ensure(name: string, sizeMb: number): Promise<string> {
+    const path = join(this.#root, name);
+    if (!existsSync(path)) await this.#make(path, sizeMb);
+    return path;
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = join(this.#root, name);
+    if (!existsSync(path)) return;
+    await run("btrfs", ["subvolume", "delete", path]);
+    this.#deleted.ring();
+  }
+
+  list(): Promise<readonly string[]> {
+    return readdir(this.#root);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#background;
+  }
+
+  /** Under another name first, so that a volume without its limit is never taken for a whole one. */
+  async #make(path: string, sizeMb: number): Promise<void> {
+    const beside = join(this.#root, `new-${process.pid}-${this.#counter++}`);
+    await run("btrfs", ["subvolume", "create", beside]);
+    await run("btrfs", ["qgroup", "limit", `${sizeMb}M`, beside]);
+    await chmod(beside, 0o711);
+    await rename(beside, path);
+  }
+
+  async #refill(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        while (this.#ready.length < READY_COUNT && !signal.aborted) {
+          const path = join(this.#root, `ready-${process.pid}-${this.#counter++}`);
+          await this.#make(path, READY_MB);
+          this.#ready.push(path);
+        }
+      } catch (error) {
+        this.#options.logger.error("store.refill_failed", { error });
+      }
+      await this.#taken.wait(60_000, signal);
+    }
+  }
+
+  /** Quota groups outlive their volumes, and each makes every write a little slower. */
+  async #sweep(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#deleted.wait(3_600_000, signal);
+      await this.#options.clock.sleep(SWEEP_AFTER_MS, signal).catch(() => {}); // aborted: the loop sees it
+      // It fails for those that the kernel still works on; the next one takes them.
+      if (!signal.aborted) await run("btrfs", ["qgroup", "clear-stale", this.#root]).catch(() => {});
+    }
+  }
+}
+
+class PlainStore implements LimitedStore {
+  readonly limited = false;
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async create(name: string): Promise<string> {
+    const path = join(this.#root, name);
+    await mkdir(path, { mode: 0o711 });
+    return path;
+  }
+
+  async ensure(name: string): Promise<string> {
+    const path = join(this.#root, name);
+    await mkdir(path, { mode: 0o711, recursive: true });
+    return path;
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(join(this.#root, name), { recursive: true, force: true });
+  }
+
+  list(): Promise<readonly string[]> {
+    return readdir(this.#root);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { CommandError, run } from "../../lib/command.ts";
+import type { Logger } from "../../lib/logger.ts";
+import type { Instance } from "../../model/instance.ts";
+import type { StackName } from "../engine.ts";
+import { findCgroups, prepareCgroups } from "./cgroup.ts";
+import { DynoFolder } from "./dyno-folder.ts";
+import { ownLimits } from "./host-limits.ts";
+import { openLimitedStore } from "./limited-store.ts";
+import { LocalEngine } from "./local-engine.ts";
+import { LogFiles } from "./log-files.ts";
+import { isMounted } from "./loop.ts";
+import type { NetworkPool } from "./network.ts";
+import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
+import { tryRuntime } from "./runtime-trial.ts";
+import { seccompProfile } from "./seccomp.ts";
+import { SlugImages, slugMountsOf } from "./slug-images.ts";
+import { Tombstones } from "./tombstones.ts";
+import { uidStartOf, type Workshop } from "./workshop.ts";
+
+export interface LocalEngineOptions {
+  readonly instance: Instance;
+  readonly network: NetworkPool;
+  readonly stacks: { mountOf(name: StackName): string };
+  /** Where the program is installed; root's, and readable by all. */
+  readonly programFolder: string;
+  /** First of the instance's block of user ids. */
+  readonly uidBase: number;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** The control group below which ours go, if systemd delegated one; "": the root. */
+  readonly cgroupParent?: string;
+}
+
+/**
+ * Sum of memory quotas over the memory there is. Quotas are ceilings that most dynos stay far below; all dynos together are
+ * kept below the machine's memory by their common group, so that the host never suffers.
+ */
+const OVERCOMMIT = 4;
+const HOST_MEMORY_MB = 512;
+const BUNDLES_BYTES = 256 * 1024 * 1024;
+const RUNTIMES: readonly RuntimeName[] = ["crun", "runc"];
+
+/** Opens the engine: prepares the host where that is needed, and adopts the dynos of an earlier host process. */
+export async function openLocalEngine(options: LocalEngineOptions): Promise<LocalEngine> {
+  const { instance, logger, clock } = options;
+  const { paths } = instance;
+  await makeFolders(instance);
+  const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
+  const limits = await ownLimits();
+  await prepareCgroups(cgroups, Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB));
+  const store = await openLimitedStore({ paths, logger, clock });
+  if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
+  const namespace = await openRuntimeNamespace(paths.run, cgroups);
+  const slugs = await SlugImages.open({
+    instance,
+    store,
+    maker: await userNamed(instance.users.maker),
+    uidStartOf: (index) => uidStartOf(options.uidBase, index),
+  });
+  const base: Omit<Workshop, "runtime"> = {
+    ...options,
+    cgroups,
+    store,
+    slugs,
+    logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment")),
+    limits: { cgroup: cgroups.kind, swapLimit: cgroups.swapLimit, ...limits },
+    seccomp: seccompProfile(process.arch),
+  };
+  const runtime = await chooseRuntime(base, namespace);
+  const engine = await LocalEngine.open({
+    shop: { ...base, runtime },
+    bundles: paths.bundles,
+    tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
+    capacityMb: limits.memoryMb * OVERCOMMIT,
+  });
+  logger.info("engine.opened", {
+    runtime: runtime.name,
+    cgroups: cgroups.kind,
+    disksLimited: store.limited,
+    dynos: (await engine.list()).length,
+  });
+  return engine;
+}
+
+async function makeFolders({ paths }: Instance): Promise<void> {
+  await mkdir(paths.host, { recursive: true });
+  await chmod(paths.host, 0o711); // the root of a dyno's user namespace walks through it
+  for (const each of [join(paths.host, "mnt"), join(paths.host, "empty")]) {
+    await mkdir(each, { recursive: true });
+    await chmod(each, 0o755);
+  }
+  await mkdir(paths.logs, { recursive: true });
+  await mkdir(paths.run, { recursive: true });
+  await mkdir(paths.bundles, { recursive: true, mode: 0o700 });
+  // Always one of our own: what is in it is as old as the mounts and the processes that it tells of.
+  if (!(await isMounted(paths.bundles))) {
+    const size = `size=${BUNDLES_BYTES},mode=0700,nosuid,nodev,noexec`;
+    await run("mount", ["-t", "tmpfs", "-o", size, "tmpfs", paths.bundles]);
+  }
+}
+
+/** What is mounted below later is seen in the runtime's namespace too. */
+async function shareMounts(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  if (await isMounted(folder)) return;
+  await run("mount", ["--bind", folder, folder]);
+  await run("mount", ["--make-shared", folder]);
+}
+
+/** The first runtime that makes a whole dyno here; tried once, until the machine restarts. */
+async function chooseRuntime(base: Omit<Workshop, "runtime">, namespace: string | null): Promise<Runtime> {
+  const { bundles } = base.instance.paths;
+  const remembered = join(bundles, "runtime");
+  const chosen = await readFile(remembered, "utf8").catch(() => undefined); // the first time
+  const failures: string[] = [];
+  for (const name of RUNTIMES) {
+    const runtime = new Runtime({ name, bundles, namespace });
+    await runtime.prepare();
+    if (chosen === name) return runtime;
+    if (chosen !== undefined) continue;
+    try {
+      await tryRuntime({ ...base, runtime }, randomUUID());
+      await writeFile(remembered, name);
+      return runtime;
+    } catch (error) {
+      base.logger.warn("engine.runtime_failed", { runtime: name, error });
+      failures.push(
+        error instanceof CommandError ? `${name}: ${error.stderr || error.message}` : `${name}: ${String(error)}`,
+      );
+    }
+  }
+  throw new Error(`No container runtime works on this machine. ${failures.join(" ")}`);
+}
+
+async function userNamed(name: string): Promise<{ readonly uid: number; readonly gid: number }> {
+  const line = (await readFile("/etc/passwd", "utf8")).split("\n").find((each) => each.startsWith(`${name}:`));
+  const [, , uid, gid] = line?.split(":") ?? [];
+  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${name}`);
+  return { uid: Number(uid), gid: Number(gid) };
+}

@@ -1,0 +1,50 @@
+import { DEFAULT_SIZE, sizeNamed } from "../../model/size.ts";
+import type { DynoSpec } from "../engine.ts";
+import { DynoFolder } from "./dyno-folder.ts";
+import { make, takeApart, type Workshop } from "./workshop.ts";
+
+const TRIAL_MS_MAX = 20_000;
+
+/**
+ * Runs one dyno with everything that dynos have, which writes to its disks; throws unless it could. (A kernel that does not
+ * like the overlay mounts it read-only and says so nowhere.)
+ */
+export async function tryRuntime(shop: Workshop, id: string): Promise<void> {
+  const size = sizeNamed(DEFAULT_SIZE);
+  if (size === undefined) throw new Error(`${DEFAULT_SIZE} is not a size`);
+  const folder = new DynoFolder(shop.instance.paths.bundles, id);
+  const spec: DynoSpec = { ...TRIAL, id, appId: id };
+  const { env: _env, ...labels } = spec;
+  try {
+    await folder.create({ ...labels, createdAt: shop.clock.now() });
+    await make(shop, folder, spec, size);
+    const deadline = shop.clock.now() + TRIAL_MS_MAX;
+    const never = new AbortController().signal;
+    while ((await folder.exitStatus()) === undefined) {
+      if (shop.clock.now() > deadline) throw new Error("the trial did not end in time");
+      await shop.clock.sleep(5, never);
+    }
+    const status = await folder.exitStatus();
+    if (status !== 0) throw new Error(`the trial ended with status ${status}: /app or /tmp cannot be written`);
+  } finally {
+    await takeApart(shop, folder, id);
+    await shop.logs.remove(id);
+    await folder.remove();
+  }
+}
+
+const TRIAL: Omit<DynoSpec, "id" | "appId"> = {
+  uidIndex: 0,
+  kind: "run",
+  name: "trial.1",
+  releaseId: null,
+  stack: "debian-12",
+  slugDigest: null,
+  command: "touch /app/trial /tmp/trial /dev/shm/trial",
+  env: {},
+  size: DEFAULT_SIZE,
+  port: null,
+  terminal: null,
+  stdin: false,
+  io: false,
+};

@@ -1,0 +1,248 @@
+import { createHash } from "node:crypto";
+import { chown, copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { syncFolder } from "../../lib/atomic-file.ts";
+import { ended, run, start } from "../../lib/command.ts";
+import { DYNO_UID } from "../../model/boot.ts";
+import type { Instance } from "../../model/instance.ts";
+import { EngineError, type SlugRef } from "../engine.ts";
+import type { LimitedStore } from "./limited-store.ts";
+import { isMounted, mountImage, unmount } from "./loop.ts";
+
+export const SLUG_BYTES_MAX = 1024 ** 3;
+
+/** Unpacked tree, and the image of it. */
+const WORK_MB = 3072;
+const MAKE_TIMEOUT_MS = 10 * 60_000;
+/** EROFS images are the same for the same tree; nothing looks at this. */
+const IMAGE_UUID = "5747a7e5-1095-4d0a-9d1c-5106a1a9e5e1";
+const DIGEST = /^[0-9a-f]{64}$/;
+
+export interface SlugOptions {
+  readonly instance: Instance;
+  readonly store: LimitedStore;
+  /** Ids of the helper's user. */
+  readonly maker: { readonly uid: number; readonly gid: number };
+  readonly uidStartOf: (uidIndex: number) => number;
+}
+
+export const slugMountsOf = (instance: Instance): string => join(instance.paths.host, "mnt", "slugs");
+
+/** Images of slugs: one for each tree and range of user ids, mounted once, shared by all dynos of it. */
+export class SlugImages {
+  readonly #options: SlugOptions;
+  readonly #images: string;
+  readonly #mounts: string;
+  /** Mounts under way or done. */
+  readonly #mounted = new Map<string, Promise<void>>();
+  #counter = 0;
+
+  static async open(options: SlugOptions): Promise<SlugImages> {
+    const images = new SlugImages(options);
+    await mkdir(images.#images, { recursive: true, mode: 0o700 });
+    await mkdir(images.#mounts, { recursive: true, mode: 0o711 });
+    for (const name of await readdir(images.#images))
+      if (!name.endsWith(".erofs")) await rm(join(images.#images, name), { force: true }); // half made
+    for (const name of await options.store.list()) if (name.startsWith("make-")) await options.store.remove(name);
+    return images;
+  }
+
+  private constructor(options: SlugOptions) {
+    this.#options = options;
+    this.#images = join(options.instance.paths.host, "slugs");
+    this.#mounts = slugMountsOf(options.instance);
+  }
+
+  async has(slug: SlugRef): Promise<boolean> {
+    return (await readdir(this.#images)).includes(`${nameOf(slug)}.erofs`);
+  }
+
+  /** Where the slug is mounted; it is mounted first if it is not (the machine may have rebooted). Throws `not_found`. */
+  async mountOf(slug: SlugRef): Promise<string> {
+    const name = nameOf(slug);
+    const at = join(this.#mounts, name);
+    let mounting = this.#mounted.get(name);
+    if (mounting === undefined) {
+      mounting = this.#mount(slug, at);
+      this.#mounted.set(name, mounting);
+      mounting.catch(() => this.#mounted.delete(name)); // the next one tries again
+    }
+    await mounting;
+    return at;
+  }
+
+  async #mount(slug: SlugRef, at: string): Promise<void> {
+    if (!(await this.has(slug))) throw new EngineError("not_found", `There is no image of the slug ${slug.digest}.`);
+    await mkdir(at, { recursive: true });
+    if (await isMounted(at)) return;
+    const image = join(this.#images, `${nameOf(slug)}.erofs`);
+    await mountImage({ image, at, type: "erofs", options: ["nodev", "nosuid"], readOnly: true });
+  }
+
+  /** Unmounts and deletes the image, unless it is used. */
+  async removeUnless(slug: SlugRef, isUsed: () => boolean): Promise<void> {
+    const name = nameOf(slug);
+    await this.#mounted.get(name)?.catch(() => {}); // its caller was told
+    if (isUsed()) return;
+    const removed = this.#remove(name);
+    // Whoever wants it meanwhile waits for us, and then finds that it is gone.
+    const gone = removed.then(() => {
+      throw new EngineError("not_found", `There is no image of the slug ${slug.digest}.`);
+    });
+    gone.catch(() => {});
+    this.#mounted.set(name, gone);
+    try {
+      await removed;
+    } finally {
+      this.#mounted.delete(name);
+    }
+  }
+
+  async #remove(name: string): Promise<void> {
+    const at = join(this.#mounts, name);
+    await unmount(at);
+    await rm(at, { recursive: true, force: true });
+    await rm(join(this.#images, `${name}.erofs`), { force: true });
+  }
+
+  /** Every slug of an app's users. */
+  async listOf(uidIndex: number): Promise<readonly SlugRef[]> {
+    return (await readdir(this.#images))
+      .map((file) => /^([0-9a-f]{64})-(\d+)\.erofs$/.exec(file))
+      .filter((match) => match !== null && Number(match[2]) === uidIndex)
+      .map((match) => ({ digest: match?.[1] ?? "", uidIndex }));
+  }
+
+  /**
+   * Makes the image from an uncompressed tar. Everything that reads the tar runs as the helper's user, in a folder with a
+   * limit, without network, and is gone afterwards. Throws `invalid` for a tar that is not the slug's, is too big or cannot
+   * be unpacked without harm; then nothing is left of it.
+   */
+  async put(slug: SlugRef, tar: Readable): Promise<void> {
+    const volume = `make-${process.pid}-${this.#counter++}`;
+    const folder = await this.#options.store.create(volume, WORK_MB);
+    try {
+      const { uid, gid } = this.#options.maker;
+      const work = join(folder, "work");
+      for (const each of [work, join(work, "tree")]) {
+        await mkdir(each, { mode: 0o700 });
+        await chown(each, uid, gid);
+      }
+      await this.#unpack(work, slug, tar);
+      await this.#install(work, slug);
+    } finally {
+      tar.destroy();
+      await this.#options.store.remove(volume);
+    }
+  }
+
+  async #unpack(work: string, slug: SlugRef, tar: Readable): Promise<void> {
+    const tree = join(work, "tree");
+    const args = [
+      "--extract",
+      "--file=-",
+      `--directory=${tree}`,
+      "--no-same-owner",
+      "--same-permissions",
+      "--delay-directory-restore",
+    ];
+    const [program, helperArgs] = this.#asMaker(["tar", ...args]);
+    const child = start(program, helperArgs, { stdio: ["pipe", "ignore", "pipe"] });
+    const messages: Buffer[] = [];
+    child.stderr?.on("data", (chunk: Buffer) => {
+      if (messages.length < 16) messages.push(chunk);
+    });
+    const done = ended(child, "tar");
+    done.catch(() => {}); // awaited below
+    const hash = createHash("sha256");
+    try {
+      if (child.stdin === null) throw new Error("tar has no standard input");
+      await pipeline(tar, counted(hash), child.stdin).catch((error: unknown) => {
+        if (!isBrokenPipe(error)) throw error; // tar gave up: its status says why
+      });
+    } catch (error) {
+      child.kill("SIGKILL");
+      await done;
+      throw error;
+    }
+    const { code } = await done;
+    if (code !== 0) {
+      const why = Buffer.concat(messages).toString("utf8").trim().slice(0, 500);
+      throw new EngineError("invalid", `The slug cannot be unpacked: ${why || `tar ended with status ${code}`}`);
+    }
+    const digest = hash.digest("hex");
+    if (digest !== slug.digest)
+      throw new EngineError("invalid", `The slug has the digest ${digest}, not ${slug.digest} as was said.`);
+    await run(...this.#asMaker(["chmod", "-R", "u+rX", tree])); // what its owner may not read cannot get into the image
+  }
+
+  async #install(work: string, slug: SlugRef): Promise<void> {
+    const made = join(work, "image.erofs");
+    const owner = String(this.#options.uidStartOf(slug.uidIndex) + DYNO_UID);
+    const args = [
+      "-T0",
+      "-x-1",
+      "-U",
+      IMAGE_UUID,
+      `--force-uid=${owner}`,
+      `--force-gid=${owner}`,
+      "--quiet",
+      made,
+      join(work, "tree"),
+    ];
+    await run(...this.#asMaker(["mkfs.erofs", ...args]), { timeoutMs: MAKE_TIMEOUT_MS }).catch((error: unknown) => {
+      throw new EngineError("invalid", "No image can be made of the slug: it is too large unpacked.", error);
+    });
+    const image = join(this.#images, `${nameOf(slug)}.erofs`);
+    const beside = `${image}.${process.pid}.${this.#counter++}.new`;
+    await copyFile(made, beside); // nobody else holds this one open
+    {
+      await using file = await open(beside, "r");
+      await file.chmod(0o600);
+      await file.sync();
+    }
+    await rename(beside, image);
+    await syncFolder(this.#images);
+  }
+
+  /**
+   * The helper's user: no capabilities, no network, limits, and namespaces in which nothing outlives the program that was
+   * asked for.
+   */
+  #asMaker(command: readonly string[]): [program: string, args: readonly string[]] {
+    const { uid, gid } = this.#options.maker;
+    const namespaces = ["--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child"];
+    const limits = ["--nproc=64", "--core=0", "--cpu=600", `--fsize=${SLUG_BYTES_MAX * 2}`, `--as=${4 * 1024 ** 3}`];
+    const user = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs"];
+    const powers = ["--inh-caps=-all", "--bounding-set=-all"];
+    const args = [...namespaces, "--", "prlimit", ...limits, "--", "setpriv", ...user, ...powers, "--", ...command];
+    return ["unshare", args];
+  }
+}
+
+function nameOf({ digest, uidIndex }: SlugRef): string {
+  if (!DIGEST.test(digest) || !Number.isSafeInteger(uidIndex) || uidIndex < 0)
+    throw new EngineError("invalid", `${digest}-${uidIndex} is not a slug.`);
+  return `${digest}-${uidIndex}`;
+}
+
+function counted(hash: ReturnType<typeof createHash>): Transform {
+  let bytes = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, callback) {
+      bytes += chunk.length;
+      hash.update(chunk);
+      if (bytes > SLUG_BYTES_MAX)
+        callback(new EngineError("invalid", `The slug is too large: more than ${SLUG_BYTES_MAX / 1024 ** 2} MB.`));
+      else callback(null, chunk);
+    },
+  });
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return (
+    error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE")
+  );
+}

@@ -1,0 +1,198 @@
+import { existsSync } from "node:fs";
+import { chmod, chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { DYNO_UID } from "../../model/boot.ts";
+import type { Instance } from "../../model/instance.ts";
+import type { DynoSize } from "../../model/size.ts";
+import type { DynoSpec, StackName } from "../engine.ts";
+import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
+import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
+import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
+import { IoSocket } from "./io-socket.ts";
+import type { LimitedStore } from "./limited-store.ts";
+import type { LogFiles } from "./log-files.ts";
+import type { DynoNetwork, NetworkPool } from "./network.ts";
+import type { Runtime } from "./runtime.ts";
+import type { SeccompProfile } from "./seccomp.ts";
+import type { SlugImages } from "./slug-images.ts";
+
+/** All that dynos are made with. */
+export interface Workshop {
+  readonly instance: Instance;
+  readonly programFolder: string;
+  readonly uidBase: number;
+  readonly network: NetworkPool;
+  readonly stacks: { mountOf(name: StackName): string };
+  readonly cgroups: Cgroups;
+  readonly runtime: Runtime;
+  readonly store: LimitedStore;
+  readonly slugs: SlugImages;
+  readonly logs: LogFiles;
+  readonly limits: HostLimits;
+  readonly seccomp: SeccompProfile;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A dyno whose command runs. */
+export interface Made {
+  readonly network: DynoNetwork;
+  readonly conmon: ProcessRef;
+  readonly io: IoSocket | null;
+}
+
+const IDS = 65_536;
+/** What an app keeps from one build to the next, each. */
+const REPOSITORY_MB = 4096;
+const CACHE_MB = 4096;
+
+export const dynoVolumeOf = (id: string): string => `dyno-${id}`;
+export const appVolumesOf = (appId: string): { readonly repo: string; readonly cache: string } => ({
+  repo: `repo-${appId}`,
+  cache: `cache-${appId}`,
+});
+
+export const uidStartOf = (uidBase: number, uidIndex: number): number => uidBase + uidIndex * IDS;
+
+/** Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. */
+export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<Made> {
+  const { runtime, logs } = shop;
+  const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
+  const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null, void]>([
+    takeNetwork(shop, folder, spec),
+    makeDisk(shop, spec.id, size, uidStart),
+    slugFolder(shop, spec),
+    spec.io ? makeBuildFolders(shop, folder, spec.appId, uidStart) : Promise.resolve(null),
+    logs.create(spec.id),
+  ]);
+  const io = build && (await IoSocket.listen(build.io, uidStart + DYNO_UID));
+  try {
+    const folders = {
+      stack: shop.stacks.mountOf(spec.stack),
+      slug,
+      disk,
+      hosts: folder.file("hosts"),
+      resolvConf: folder.file("resolv.conf"),
+      build,
+    };
+    const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);
+    const bundle = bundleOf({
+      spec,
+      size,
+      uidStart,
+      network,
+      cgroupPath,
+      folders,
+      limits: shop.limits,
+      seccomp: shop.seccomp,
+    });
+    await Promise.all([
+      writeFile(folders.hosts, hostsOf(spec.id, network)),
+      writeFile(folders.resolvConf, resolvConfOf(network)),
+      writeFile(folder.file("config.json"), JSON.stringify(bundle), { mode: 0o600 }),
+    ]);
+    const conmon = await runtime.create({
+      id: spec.id,
+      bundle: folder.path,
+      log: logs.pathOf(spec.id),
+      terminal: spec.terminal !== null,
+      stdin: spec.stdin,
+    });
+    await adoptWatcher(shop.cgroups, conmon.pid);
+    await runtime.start(spec.id);
+    await folder.setStarted({ at: shop.clock.now(), conmon });
+    return { network, conmon, io };
+  } catch (error) {
+    io?.close();
+    throw error;
+  }
+}
+
+/** Kills what lives of a dyno and frees all that it holds but its log and what is known of it. Repeatable. */
+export async function takeApart(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
+  await shop.runtime.delete(id).catch((error: unknown) => {
+    shop.logger.warn("dyno.delete_failed", { dynoId: id, error }); // its group is killed next, which is what counts
+  });
+  await killGroup(shop.cgroups, id, shop.clock);
+  await killConmon(folder, id);
+  const network = await folder.network();
+  await Promise.all([
+    network && shop.network.release(network.index),
+    shop.store.remove(dynoVolumeOf(id)),
+    rm(folder.file("config.json"), { force: true }), // it holds config vars
+  ]);
+}
+
+/** Like `Promise.all`, but waits for all of them even if one fails, so that whoever cleans up finds everything. */
+async function settled<T extends readonly unknown[]>(promises: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  const list: readonly Promise<unknown>[] = promises;
+  await Promise.allSettled(list);
+  return (await Promise.all(list)) as unknown as T; // the same tuple, awaited
+}
+
+async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec): Promise<DynoNetwork> {
+  const network = await shop.network.take(spec.kind);
+  await folder.setNetwork({ index: network.index });
+  return network;
+}
+
+/** Upper and work folder of the overlay, and temporary folders, all in the dyno's own volume. */
+async function makeDisk(shop: Workshop, id: string, size: DynoSize, uidStart: number): Promise<DiskFolders> {
+  const volume = await shop.store.create(dynoVolumeOf(id), size.diskMb);
+  const folders = {
+    upper: join(volume, "upper"),
+    work: join(volume, "work"),
+    tmp: join(volume, "tmp"),
+    varTmp: join(volume, "var-tmp"),
+  };
+  const dyno = uidStart + DYNO_UID;
+  await Promise.all([
+    makeFolder(folders.upper, dyno, 0o755),
+    makeFolder(folders.work, uidStart, 0o755), // anybody else's, and the kernel mounts /app read-only (facts 2)
+    makeFolder(folders.tmp, uidStart, 0o1777),
+    makeFolder(folders.varTmp, uidStart, 0o1777),
+  ]);
+  return folders;
+}
+
+async function makeFolder(path: string, owner: number, mode: number): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await chown(path, owner, owner);
+  await chmod(path, mode);
+}
+
+async function slugFolder(shop: Workshop, spec: DynoSpec): Promise<string> {
+  if (spec.slugDigest === null) return join(shop.instance.paths.host, "empty");
+  return shop.slugs.mountOf({ digest: spec.slugDigest, uidIndex: spec.uidIndex });
+}
+
+async function makeBuildFolders(
+  shop: Workshop,
+  folder: DynoFolder,
+  appId: string,
+  uidStart: number,
+): Promise<BuildFolders> {
+  const volumes = appVolumesOf(appId);
+  const repo = await shop.store.ensure(volumes.repo, REPOSITORY_MB);
+  const cache = await shop.store.ensure(volumes.cache, CACHE_MB);
+  for (const each of [repo, cache]) await makeFolder(each, uidStart + DYNO_UID, 0o700);
+  const ca = join(shop.instance.home, "build-ca.pem");
+  return {
+    repo,
+    cache,
+    io: folder.file("io"),
+    toolchain: join(shop.programFolder, "toolchain"),
+    buildkit: join(shop.programFolder, "buildkit"),
+    ca: existsSync(ca) ? ca : null,
+  };
+}
+
+/** conmon goes by itself once its container is gone; this is for one that hangs. */
+async function killConmon(folder: DynoFolder, id: string): Promise<void> {
+  const pid = Number(await readFile(folder.file("conmon.pid"), "utf8").catch(() => "0")); // it never came so far
+  if (pid <= 1) return;
+  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""); // gone
+  if (command.includes("conmon") && command.includes(id)) killQuietly(pid, "SIGKILL");
+}
