@@ -48,7 +48,7 @@ export class Runtime {
   /** Makes the container, whose command waits for `start`. Resolves with its conmon. */
   async create(options: CreateOptions): Promise<ProcessRef> {
     const pidFile = join(options.bundle, "conmon.pid");
-    const conmon: Readonly<Record<string, string>> = {
+    const flags: Readonly<Record<string, string>> = {
       "api-version": "1",
       cid: options.id,
       cuuid: options.id,
@@ -63,7 +63,7 @@ export class Runtime {
       "log-level": "error",
     };
     const args = [
-      ...Object.entries(conmon).flatMap(([name, value]) => [`--${name}`, value]),
+      ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
       ...["--root", this.#root].flatMap((each) => ["--runtime-arg", each]),
       "--full-attach", // the socket in the bundle; its path fits
       "--no-sync-log",
