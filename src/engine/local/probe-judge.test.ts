@@ -41,7 +41,7 @@ test("a good host is good in everything, and every finding is a sentence of its 
     [],
   );
   assert.equal(new Set(findings.map((each) => each.id)).size, findings.length);
-  for (const { detail } of findings) assert.match(detail, /^[A-Z0-9].*[.)]$/);
+  for (const { detail } of findings) assert.match(detail, /^\S.*[.)]$/);
 });
 
 const cases: readonly (readonly [
