@@ -43,6 +43,6 @@ export async function runLoud(program: string, args: readonly string[], options:
   const [end] = await Promise.all([ended(child, program), read(child.stdout), read(child.stderr)]);
   if (end.code !== 0) {
     const what = end.code === null ? `killed by ${end.signal}` : `status ${end.code}`;
-    throw new CommandError(`${program} ${args[0] ?? ""}`.trim(), what, end.code, `\n${tail.join("\n")}`);
+    throw new CommandError([program, ...args].join(" "), what, end.code, `\n${tail.join("\n")}`);
   }
 }

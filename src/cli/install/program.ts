@@ -1,10 +1,25 @@
 import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync } from "node:fs";
-import { chmod, chown, cp, link, lstat, mkdir, mkdtemp, readdir, rename, rm, symlink } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  cp,
+  link,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { run } from "../../lib/command.ts";
 import { clientEnvironment, runLoud } from "./client-programs.ts";
 import { currentProgram, type Layout, nodeOf } from "./layout.ts";
+import { withoutDevelopment } from "./production.ts";
 
 /** What of a checkout is the program; tests and development are not. */
 const PARTS = ["bin", "buildkit", "examples", "src", "toolchain"];
@@ -59,6 +74,7 @@ export async function installProgram({ root, layout, fetchedToolchain, detail }:
   if (existsSync(target)) return target;
   const fresh = await mkdtemp(join(layout.programs, ".new-"));
   await copyFiles(root, fresh, files);
+  await keepProductionOnly(fresh);
   const before = currentProgram(layout);
   detail("Node and npm for builds");
   await fillToolchain(join(fresh, "toolchain"), before && join(before, "toolchain"), fetchedToolchain);
@@ -97,6 +113,13 @@ async function copyFiles(root: string, target: string, files: readonly string[])
     await chown(copy, 0, 0);
     await chmod(copy, executable ? 0o755 : 0o644);
   }
+}
+
+async function keepProductionOnly(program: string): Promise<void> {
+  const [manifest, lock] = [join(program, "package.json"), join(program, "package-lock.json")];
+  const kept = withoutDevelopment({ manifest: await readFile(manifest, "utf8"), lock: await readFile(lock, "utf8") });
+  await writeFile(manifest, kept.manifest);
+  await writeFile(lock, kept.lock);
 }
 
 /** The toolchain's `node_modules`: the one just fetched, that of the program before, or from the registry. */

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DynoJson, ReleaseJson } from "../api.ts";
+import { appsOfRemotes } from "../app-name.ts";
+import { Input, UsageError } from "../command.ts";
+import { commandOf, envOf } from "../one-off.ts";
+import { inWords, whichOf } from "../which-dynos.ts";
+import { parseVars } from "./config-set.ts";
+import { coloured, queryOf } from "./logs.ts";
+import { format as formatPs } from "./ps.ts";
+import { formatFormation, parseUpdate } from "./ps-scale.ts";
+import { format as formatReleases } from "./releases.ts";
+import { versionOf } from "./releases-rollback.ts";
+
+const now = new Date(2023, 2, 2, 15, 56, 13);
+const at = (secondsAgo: number) => new Date(now.getTime() - secondsAgo * 1000).toISOString();
+
+function dyno(name: string, facts: Partial<DynoJson> = {}): DynoJson {
+  return {
+    id: name,
+    name,
+    type: name.split(".")[0] ?? "",
+    command: "npm start",
+    size: "Basic",
+    state: "up",
+    updated_at: at(360),
+    attach_url: null,
+    release: { version: 3 },
+    ...facts,
+  };
+}
+
+test("spec 16: ps shows one-offs first, then a group for each type and command, in the order of their numbers", () => {
+  const lines = formatPs(
+    [dyno("web.10"), dyno("web.2"), dyno("worker.1", { command: "work" }), dyno("run.7", { command: "bash" })],
+    now,
+  );
+  const time = /\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d [+-]\d{4}/g;
+  assert.deepEqual(
+    lines.map((line) => line.replaceAll(time, "T")),
+    [
+      "=== run: one-off processes (1)",
+      "",
+      "run.7 (Basic): up T (~ 6m ago): bash",
+      "",
+      "=== web (Basic): npm start (2)",
+      "",
+      "web.2: up T (~ 6m ago)",
+      "web.10: up T (~ 6m ago)",
+      "",
+      "=== worker (Basic): work (1)",
+      "",
+      "worker.1: up T (~ 6m ago)",
+      "",
+    ],
+  );
+});
+
+test("spec 10.1: the words of ps:scale", () => {
+  assert.deepEqual(parseUpdate("web=2"), { type: "web", quantity: "2" });
+  assert.deepEqual(parseUpdate("web+2"), { type: "web", quantity: "+2" });
+  assert.deepEqual(parseUpdate("my-job_2-1"), { type: "my-job_2", quantity: "-1" });
+  assert.deepEqual(parseUpdate("web=2:Standard-2X"), { type: "web", quantity: "2", size: "Standard-2X" });
+  for (const text of ["web", "web=", "=2", "web=two", "web=1:", "we b=1"])
+    assert.throws(() => parseUpdate(text), UsageError, text);
+  const formation = [
+    { type: "worker", quantity: 1, size: "Standard-1X" },
+    { type: "web", quantity: 3, size: "Standard-2X" },
+  ];
+  assert.equal(formatFormation(formation, "x"), "web=3:Standard-2X worker=1:Standard-1X");
+  assert.throws(() => formatFormation([], "x"), /No process types on ⬢ x/);
+});
+
+test("spec 9.6: releases, with the current one in the header and a word about those that are not well", () => {
+  const release = (version: number, facts: Partial<ReleaseJson>): ReleaseJson => ({
+    id: String(version),
+    version,
+    description: "Deploy 1234abcd",
+    status: "succeeded",
+    current: false,
+    created_at: at(3700),
+    slug: { id: "s" },
+    user: { email: "me@example.com" },
+    ...facts,
+  });
+  const lines = formatReleases(
+    [release(10, { status: "failed" }), release(9, { current: true, description: "Rollback to v7" })],
+    "app",
+    now,
+  );
+  assert.equal(lines[0], "=== app Releases - Current: v9");
+  assert.match(
+    lines[2] ?? "",
+    /^v10 {2}Deploy 1234abcd release command failed {2}me@example\.com {2}\d{4}.*\(~ 1h ago\)$/,
+  );
+  assert.match(lines[3] ?? "", /^v9\s+Rollback to v7\s+me@example\.com/);
+  assert.deepEqual([versionOf("v12"), versionOf("12")], [12, 12]);
+  assert.throws(() => versionOf("../x"), UsageError);
+});
+
+test("a command's words become one command line: one as it is, several each a word, variables left to the dyno", () => {
+  assert.equal(commandOf(["echo $((6*7)); exit 3"]), "echo $((6*7)); exit 3");
+  assert.equal(commandOf(["echo", "from the", "one-off"]), 'echo "from the" one-off');
+  assert.equal(commandOf(["echo", "$HOME", 'a"b', ""]), 'echo $HOME "a\\"b" ""');
+  assert.throws(() => commandOf([]), UsageError);
+  assert.deepEqual(envOf("A=1;B=x=y;"), { A: "1", B: "x=y" });
+  assert.throws(() => envOf("A"), UsageError);
+});
+
+test("config:set takes values with =, and refuses words without", () => {
+  assert.deepEqual(parseVars(["A=1", "URL=http://x/?a=b", "EMPTY="]), { A: "1", URL: "http://x/?a=b", EMPTY: "" });
+  for (const words of [[], ["A"], ["=x"]]) assert.throws(() => parseVars(words), UsageError);
+});
+
+test("which dynos: by flag or by word, never two, never a path", () => {
+  const which = (words: readonly string[], flags: Record<string, string> = {}) =>
+    whichOf(new Input(words, new Map(Object.entries(flags))));
+  assert.equal(inWords(which([])), "all dynos");
+  assert.equal(inWords(which(["web.1"])), "dyno web.1");
+  assert.equal(inWords(which(["web"])), "all web dynos");
+  assert.equal(inWords(which([], { "dyno-name": "run.12" })), "dyno run.12");
+  assert.throws(() => which(["web"], { "process-type": "web" }), UsageError);
+  assert.throws(() => which(["../../apps"]), UsageError);
+});
+
+test("logs: what is asked, and colours only on the head of a line", () => {
+  const query = (flags: Record<string, string | true>) => queryOf(new Input([], new Map(Object.entries(flags))));
+  assert.deepEqual(query({}), { lines: 100, tail: false });
+  assert.deepEqual(query({ tail: true, num: "5", source: "app", "dyno-name": "web.1" }), {
+    lines: 5,
+    tail: true,
+    source: "app",
+    dyno: "web.1",
+  });
+  assert.throws(() => query({ source: "nowhere" }), UsageError);
+  assert.match(
+    coloured("2026-01-01T00:00:00.000000+00:00 app[web.1]: x [y]: z").replaceAll("\u001b", "ESC"),
+    /^ESC\[\d+m2026\S+ app\[web\.1\]:ESC\[0m x \[y\]: z$/,
+  );
+});
+
+test("apps of git remotes: of this platform only, each once, of one remote if it is named", () => {
+  const origins = new Set(["http://127.0.0.1:5480", "https://127.0.0.1:5443"]);
+  const remotes = [
+    { name: "origin", url: "git@example.org:me/hello.git" },
+    { name: "heroku", url: "http://127.0.0.1:5480/hello.git" },
+    { name: "secure", url: "https://127.0.0.1:5443/hello.git" },
+    { name: "staging", url: "http://127.0.0.1:5480/hello-staging.git" },
+    { name: "other", url: "http://127.0.0.1:9999/foreign.git" },
+    { name: "deep", url: "http://127.0.0.1:5480/a/b.git" },
+  ];
+  assert.deepEqual(
+    appsOfRemotes(remotes, origins).map((each) => each.app),
+    ["hello", "hello-staging"],
+  );
+  assert.deepEqual(appsOfRemotes(remotes, origins, "staging"), [{ remote: "staging", app: "hello-staging" }]);
+  assert.deepEqual(appsOfRemotes(remotes, origins, "other"), []);
+});
