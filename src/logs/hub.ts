@@ -137,18 +137,20 @@ class Hub implements LogHub {
     this.#removed.add(appId);
     const own = [...this.#followers].filter(([, entry]) => entry.appId === appId);
     for (const [dynoId] of own) this.#followers.delete(dynoId);
-    await Promise.all(own.map(([, { follower }]) => follower[Symbol.asyncDispose]()));
     const log = this.#apps.get(appId) ?? this.#newApp(appId);
     this.#apps.delete(appId);
-    await log.remove();
+    const closed = own.map(([, { follower }]) => follower[Symbol.asyncDispose]());
+    await log.remove(); // followers may be waiting for it, and what they still bring is thrown away
+    await Promise.all(closed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#watcher?.close();
     await this.#sweeping;
-    await Promise.all([...this.#followers.values()].map(({ follower }) => follower[Symbol.asyncDispose]()));
-    await Promise.all([...this.#apps.values()].map((log) => log[Symbol.asyncDispose]()));
+    const closed = [...this.#followers.values()].map(({ follower }) => follower[Symbol.asyncDispose]());
+    await Promise.all([...this.#apps.values()].map((log) => log[Symbol.asyncDispose]())); // followers may wait for them
+    await Promise.all(closed);
   }
 
   #app(appId: string): AppLog | undefined {

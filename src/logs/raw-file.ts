@@ -42,10 +42,7 @@ export class RawFile implements AsyncDisposable {
     for (;;) {
       const file = this.#file ?? (await this.#open());
       if (!file) return { kind: isEnded() ? "end" : "idle" };
-      if ("kind" in file) {
-        await this.#moveTo({ segment: file.segment, offset: 0 });
-        return file;
-      }
+      if ("kind" in file) return this.#skip(file);
       const bytes = await this.#readAt(file.handle, buffer);
       if (bytes.includes(NEWLINE) || bytes.length === buffer.length) return this.#given(bytes, buffer);
       const state = await this.#look(file, isEnded());
@@ -54,7 +51,9 @@ export class RawFile implements AsyncDisposable {
       if (again.length > 0)
         return { kind: "bytes", bytes: again, place: this.#place, isLast: !again.includes(NEWLINE) };
       if (state === "last") return { kind: "end" };
-      if (state === "gone") return (await this.#dropped(this.#place.segment)) ?? { kind: "end" };
+      if (state === "removed") return { kind: "end" };
+      const dropped = state === "gone" ? await this.#dropped(this.#place.segment) : undefined;
+      if (dropped) return this.#skip(dropped);
       await this.#moveTo({ segment: this.#place.segment + 1, offset: 0 });
     }
   }
@@ -63,6 +62,11 @@ export class RawFile implements AsyncDisposable {
     const file = this.#file;
     this.#file = undefined;
     await file?.handle.close();
+  }
+
+  async #skip(dropped: Dropped): Promise<Dropped> {
+    await this.#moveTo({ segment: dropped.segment, offset: 0 });
+    return dropped;
   }
 
   #given(bytes: Buffer, buffer: Buffer): RawRead {
@@ -103,12 +107,12 @@ export class RawFile implements AsyncDisposable {
     return this.#file;
   }
 
-  /** What the end of our file means: more will come, the next segment follows, the dyno's last word, or it was taken away. */
-  async #look(file: OpenFile, isEnded: boolean): Promise<"growing" | "next" | "last" | "gone"> {
+  /** What the end of our file means: more will come, the next segment follows, the dyno's last word, or it was deleted. */
+  async #look(file: OpenFile, isEnded: boolean): Promise<"growing" | "next" | "last" | "gone" | "removed"> {
     const live = await unlessMissing(stat(this.#path(this.#name), { bigint: true }));
     if (live?.ino === file.inode) return isEnded ? "last" : "growing";
     const { nlink } = await file.handle.stat();
-    if (nlink === 0) return "gone";
+    if (nlink === 0) return live ? "gone" : "removed";
     await this.#renumber(file.inode);
     const isFollowed =
       (live !== undefined && live.size > 0n) || (await exists(this.#path(`${this.#name}.${this.#place.segment + 1}`)));
