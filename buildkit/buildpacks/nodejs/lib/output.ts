@@ -34,8 +34,8 @@ export async function runShown(program: string, args: readonly string[], options
   });
   let atStart = true;
   for await (const chunk of child.stdout.setEncoding("utf8")) {
-    const text = String(chunk);
-    stdout.write((atStart ? "       " : "") + text.replace(/\n(?!$)/g, "\n       "));
+    const text: string = (atStart ? "\n" : "") + String(chunk);
+    stdout.write(text.replace(/\n(?=[^\n])/g, "\n       ").slice(atStart ? 1 : 0));
     atStart = text.endsWith("\n");
   }
   if (!atStart) stdout.write("\n");
