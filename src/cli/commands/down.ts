@@ -1,9 +1,13 @@
 import { loadConfig } from "../../config.ts";
+import { stopAll } from "../../engine/local/clean.ts";
 import { type Input, UsageError } from "../command.ts";
-import { endDynos } from "../install/end-dynos.ts";
 import { processesOf } from "../install/processes.ts";
 import { Progress } from "../install/progress.ts";
 import { endProcesses, serviceOf } from "../install/service.ts";
+import { cgroupParentOf } from "../install/units.ts";
+
+/** As for every stop of a dyno (spec 3.3). */
+const GRACE_MS = 30_000;
 
 /** Stops the platform; what should run is remembered, so that `up` brings all back. */
 export async function run(input: Input): Promise<number> {
@@ -16,10 +20,9 @@ export async function run(input: Input): Promise<number> {
     return 0;
   }
   await progress.step("Stopping the router", () => endProcesses(instance, ["router", "router-worker"]));
-  await progress.step("Stopping all dynos", async () => {
-    await endDynos(instance);
-    await endProcesses(instance, ["conmon"]);
-  });
+  await progress.step("Stopping all dynos", () =>
+    stopAll(instance, GRACE_MS, { cgroupParent: cgroupParentOf(instance) }),
+  );
   const left = processesOf(instance);
   if (left.length > 0)
     throw new UsageError(`Still there: ${left.map((each) => `${each.role} ${each.pid}`).join(", ")}`, 1);

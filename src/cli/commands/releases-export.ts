@@ -19,7 +19,9 @@ export async function run(input: Input): Promise<number> {
       `The image is not for a terminal: type stator releases:export v${version} -a ${app} > ${app}.tar`,
     );
   await action(`Exporting v${version} of ⬢ ${app}`, async () => {
-    const image = await client.open("GET", `/apps/${app}/releases/${version}/image`, { headers: { Accept: "*/*" } });
+    const image = await client.open("GET", `/apps/${app}/releases/${version}/stator/image`, {
+      headers: { Accept: "*/*" },
+    });
     if (file === undefined) await pipeline(image, process.stdout, { end: false });
     else await writeWhole(file, (partial) => pipeline(image, createWriteStream(partial)));
   });

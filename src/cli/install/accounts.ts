@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { writeFileAtomic } from "../../lib/atomic-file.ts";
 import { run } from "../../lib/command.ts";
 import type { Instance } from "../../model/instance.ts";
 
@@ -34,7 +35,19 @@ export async function createAccount(name: string): Promise<void> {
 export async function removeAccounts(instance: Instance): Promise<void> {
   for (const name of Object.values(instance.users)) {
     if (accountNamed(name) !== undefined) await run("userdel", ["--", name]);
+    for (const table of ["/etc/subuid", "/etc/subgid"]) await removeLinesOf(name, table);
   }
+}
+
+/** Some versions of `userdel` leave them. */
+async function removeLinesOf(name: string, table: string): Promise<void> {
+  if (!existsSync(table)) return;
+  const before = readFileSync(table, "utf8");
+  const after = before
+    .split("\n")
+    .filter((line) => !line.startsWith(`${name}:`))
+    .join("\n");
+  if (after !== before) await writeFileAtomic(table, after, { mode: 0o644 });
 }
 
 /** The person behind `sudo`, else who runs this. */

@@ -16,7 +16,7 @@ import { leaveRootGroup, makeLoopDevices } from "./container.ts";
 import { ensureHello, HELLO, pushHello, requestHello, untilUp } from "./hello.ts";
 import { layoutOf, ownRoot } from "./layout.ts";
 import { linkOnPath } from "./link.ts";
-import { checkMachine, ensurePackages } from "./prepare.ts";
+import { checkHost, checkMachine, ensurePackages } from "./prepare.ts";
 import { processesOf } from "./processes.ts";
 import { makeCurrent } from "./program.ts";
 import type { Progress } from "./progress.ts";
@@ -74,6 +74,7 @@ async function startService(config: Config, service: Service, changed: boolean, 
   await makeCurrent(layoutOf(instance), ownRoot);
   const answers = await answersApi(config);
   if (answers && !stale && !changed) return service.start(ownRoot, { restart: false });
+  await checkHost(instance);
   await progress.step(running.length > 0 ? "Restarting the platform" : "Starting the platform", async () => {
     await service.start(ownRoot, { restart: stale || changed });
     await untilApi(config);

@@ -1,7 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { Config } from "../../config.ts";
+import { probeHost } from "../../engine/local/probe.ts";
+import type { Finding } from "../../engine/local/probe-judge.ts";
 import { ended, start } from "../../lib/command.ts";
+import type { Instance } from "../../model/instance.ts";
 import { UsageError } from "../command.ts";
 import { note } from "../output.ts";
 import { programNamed } from "../programs.ts";
@@ -46,8 +49,28 @@ export async function checkMachine(config: Config): Promise<Facts> {
     installed: currentProgram(layout) !== undefined,
   });
   for (const warning of verdict.warnings) note(warning);
-  if (verdict.problems.length > 0) throw new UsageError(`Nothing was installed:\n${verdict.problems.join("\n")}`, 1);
+  const kernel = (await missingIn(instance)).filter((each) => WITHOUT_PACKAGES.has(each.id));
+  const problems = [...verdict.problems, ...kernel.map(sentence)];
+  if (problems.length > 0) throw new UsageError(`Nothing was installed:\n${problems.join("\n")}`, 1);
   return facts;
+}
+
+/** What can be told before any package is there. */
+const WITHOUT_PACKAGES: ReadonlySet<string> = new Set(["kernel", "cgroup", "user-namespaces", "erofs", "overlay"]);
+
+/** With every package installed: throws `UsageError` if dynos cannot run here. */
+export async function checkHost(instance: Instance): Promise<void> {
+  const missing = await missingIn(instance);
+  if (missing.length > 0)
+    throw new UsageError(`Dynos cannot run on this machine:\n${missing.map(sentence).join("\n")}`, 1);
+}
+
+async function missingIn(instance: Instance): Promise<readonly Finding[]> {
+  return (await probeHost(instance)).filter((each) => each.verdict === "missing");
+}
+
+function sentence({ title, detail }: Finding): string {
+  return `${title}: ${detail}`;
 }
 
 export async function ensurePackages(facts: Facts, progress: Progress): Promise<void> {

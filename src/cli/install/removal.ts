@@ -2,16 +2,17 @@ import { existsSync, globSync, readdirSync, readFileSync, realpathSync } from "n
 import { rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { cleanInstance, stopAll } from "../../engine/local/clean.ts";
 import { removeNetwork } from "../../engine/local/network.ts";
 import { run } from "../../lib/command.ts";
 import { DEFAULT_HOME, type Instance } from "../../model/instance.ts";
 import { credentialsPath, forgetCredential, readCredentials } from "../credentials.ts";
 import { accountNamed, person, removeAccounts } from "./accounts.ts";
-import { endDynos } from "./end-dynos.ts";
 import { layoutOf } from "./layout.ts";
 import { unlinkFromPath } from "./link.ts";
 import type { Progress } from "./progress.ts";
 import { endProcesses, serviceOf } from "./service.ts";
+import { cgroupParentOf } from "./units.ts";
 
 /**
  * Takes an instance away, by its id and its home alone, so that it works whatever half of it is there. Each step may be
@@ -22,18 +23,20 @@ export async function removeInstance(instance: Instance, progress: Progress): Pr
   const step = (title: string, work: () => Promise<void>) =>
     progress.step(title, work).catch((error: unknown) => void failures.push(error));
   const service = serviceOf(instance);
+  const cgroupParent = cgroupParentOf(instance);
   await step("Stopping the platform", async () => {
     await service.stop();
     await endProcesses(instance, ["router", "router-worker"]);
   });
   await step("Stopping all dynos", async () => {
-    await endDynos(instance);
+    await stopAll(instance, GRACE_MS, { cgroupParent });
     await endProcesses(instance, ["conmon"]);
     await endUsersProcesses(instance);
     await service.forget();
   });
   await step("Removing network, mounts and control groups", async () => {
     await removeNetwork(instance);
+    await cleanInstance(instance, { cgroupParent });
     await unmountAll(instance);
     await detachLoops(instance);
     await removeGroups(instance);
@@ -44,6 +47,9 @@ export async function removeInstance(instance: Instance, progress: Progress): Pr
   });
   if (failures.length > 0) throw failures[0];
 }
+
+/** They are going for ever, and the person waits. */
+const GRACE_MS = 10_000;
 
 /** Whatever else runs as one of the instance's users. */
 async function endUsersProcesses(instance: Instance): Promise<void> {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Instance } from "../../model/instance.ts";
 
@@ -86,6 +87,12 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
 export function scopePath(instance: Instance): string {
   const name = `stator-${instance.id}`;
   return `/stator.slice/${name}.slice/${name}-dynos.scope`;
+}
+
+/** The group below which the instance's own goes: systemd's scope where there is one, else "", the root. */
+export function cgroupParentOf(instance: Instance): string {
+  const scope = scopePath(instance);
+  return existsSync(join("/sys/fs/cgroup", scope)) ? scope : "";
 }
 
 const always = { Type: "simple", Restart: "always", RestartSec: "200ms" };
