@@ -49,12 +49,24 @@ export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends"];
 export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
 export const backendName = (number: number): string => `a${number}`;
-/** `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate. */
-const SERVER_OPTIONS = "pool-max-conn 512 pool-purge-delay 5s";
+/**
+ * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate. `weight`: each
+ * is 16 places on the ring of which chance picks one, and 16 alone spread requests unevenly.
+ */
+const SERVER_OPTIONS = "weight 8 pool-max-conn 512 pool-purge-delay 5s";
 
-/** The words of `add server` and of a `server` line. Throws for anything that is not an id and an address. */
-export function serverWords({ dynoId, address, port }: Server): string {
-  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} ${SERVER_OPTIONS}`;
+/**
+ * The words of `add server` and of a `server` line. Throws for anything that is not an id and an address. Without a number of
+ * their own all servers added at run time share their places on the ring, and HAProxy 2.6 picks but two of them.
+ */
+export function serverWords(server: Server): string {
+  const { dynoId, address, port } = server;
+  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS}`;
+}
+
+/** Unique within a backend, or one of the two must be left out. */
+export function serverNumber({ dynoId }: Server): number {
+  return 1 + (Number.parseInt(id(dynoId).slice(0, 8), 16) % 0x7fff_fff0);
 }
 
 /** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
@@ -162,7 +174,6 @@ ${files.join("\n")}
 defaults app from base
   balance random
   http-reuse safe
-  default-server ${SERVER_OPTIONS}
   http-request set-timeout server 55s if { req.hdr(accept) -m sub text/event-stream }
   http-request set-header X-Request-Id %[var(txn.request_id)]
   http-request set-header X-Request-Start %[date(0,ms)]

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { AppRoute } from "../router/routes.ts";
-import { entriesOf, id, type Server, type Snapshot } from "./haproxy-config.ts";
+import { entriesOf, id, type Server, type Snapshot, serverNumber } from "./haproxy-config.ts";
 
 /** Backends that are ready for apps to come: a new app needs no reload until they are used up. */
 export const SPARE = 32;
@@ -77,7 +77,7 @@ export class RouteTable {
       hosts,
       state,
       backend,
-      servers: [...new Set(dynoIds)].map(serverOf).filter((server) => server !== undefined),
+      servers: withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined)),
     }));
     return { apps, spare: this.#spare };
   }
@@ -91,6 +91,11 @@ export class RouteTable {
     this.#next = next;
     this.#spare = [...spare];
   }
+}
+
+/** HAProxy refuses two servers of one number in a backend; one in two thousand million pairs of dynos has such. */
+function withoutTwins(servers: readonly Server[]): readonly Server[] {
+  return [...new Map(servers.map((server) => [serverNumber(server), server])).values()];
 }
 
 /** Throws for anything that HAProxy could not be told safely. */

@@ -1,5 +1,5 @@
 import type { App, Domain } from "../model/app.ts";
-import { type DynoRecord, isLive, routedDynos } from "../model/dyno.ts";
+import { type DynoRecord, routedDynos } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Release } from "../model/release.ts";
 import type { AppRoute, RouteState } from "./routes.ts";
@@ -34,6 +34,6 @@ function stateOf({ app, formation, dynos, current }: RouteSituation, up: number)
   if (current === undefined || current.slugId === null) return "blank";
   if (web === undefined || web.quantity === 0) return "no-web";
   const wanted = dynos.filter((dyno) => dyno.kind === "formation" && dyno.type === "web" && dyno.stopping === null);
-  const crashed = wanted.length > 0 && wanted.every((dyno) => dyno.state === "crashed" || !isLive(dyno));
+  const crashed = wanted.length > 0 && wanted.every((dyno) => dyno.state === "crashed");
   return crashed ? "crashed" : "serve";
 }

@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import {
+  createServer as createHttpServer,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type Server,
+} from "node:http";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { selfSigned } from "../../src/host/certificates.ts";
+import { Haproxy } from "../../src/host/haproxy.ts";
+import type { HaproxyLayout } from "../../src/host/haproxy-config.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { jsonLogger } from "../../src/lib/logger.ts";
+import { formatLine } from "../../src/logs/line.ts";
+import { RequestLog } from "../../src/router/request-log.ts";
+import type { AppRoute, RouteState } from "../../src/router/routes.ts";
+
+/** A user that nobody is: HAProxy's, in these tests. */
+const ROUTER_UID = 64_321;
+
+/** A real HAProxy on free ports with dynos that are Node servers on 127.x.y.z; everything else is the real host side. */
+export class RouterRig {
+  readonly folder = mkdtempSync("/var/tmp/stator-router-");
+  readonly dynos = new Map<string, { readonly address: string; readonly port: number }>();
+  readonly lines = new Map<string, string[]>();
+  readonly names = new Map<string, string>();
+  readonly #servers: Server[] = [];
+  layout: HaproxyLayout;
+  haproxy: Haproxy | undefined;
+  requests: RequestLog | undefined;
+
+  private constructor(ports: readonly [number, number]) {
+    chmodSync(this.folder, 0o755);
+    const folder = join(this.folder, "router");
+    const socketFolder = join(this.folder, "own");
+    const daemonRun = join(this.folder, "daemon");
+    for (const each of [folder, socketFolder, daemonRun]) mkdirSync(each, { mode: 0o755 });
+    chownSync(socketFolder, ROUTER_UID, ROUTER_UID);
+    this.layout = {
+      folder,
+      socketFolder,
+      requestSocket: join(daemonRun, "requests.sock"),
+      httpPort: ports[0],
+      httpsPort: ports[1],
+      ipv6: false,
+      connectionsMax: 2000,
+    };
+  }
+
+  static async open(): Promise<RouterRig> {
+    const rig = new RouterRig([await freePort(), await freePort()]);
+    await rig.startHost();
+    await rig.startDaemon();
+    await rig.haproxy?.reload(); // resolves once it is up
+    return rig;
+  }
+
+  /** The host process's part. */
+  async startHost(): Promise<void> {
+    this.haproxy = await Haproxy.open({
+      layout: this.layout,
+      user: { uid: ROUTER_UID, gid: ROUTER_UID },
+      tables: { volatile: join(this.folder, "routes.json"), durable: join(this.folder, "routes-disk.json") },
+      pidFile: join(this.folder, "haproxy.pid"),
+      logFile: join(this.folder, "haproxy.log"),
+      certificate: () => selfSigned(["localhost", "*.localhost"], Date.now()),
+      addressOf: (dynoId) => this.dynos.get(dynoId),
+      isDynoAddress: (address) => address.startsWith("127."),
+      clock: systemClock,
+      logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+    });
+  }
+
+  /** The daemon's part. */
+  async startDaemon(): Promise<void> {
+    this.requests = await RequestLog.open({
+      instance: { paths: { daemonRun: join(this.folder, "daemon") } },
+      logs: {
+        append: (appId, line) => {
+          const lines = this.lines.get(appId) ?? [];
+          lines.push(formatLine(line));
+          this.lines.set(appId, lines);
+        },
+      },
+      nameOf: async (_appId, dynoId) => this.names.get(dynoId),
+      clock: systemClock,
+      logger: jsonLogger("requests", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+    });
+  }
+
+  get pid(): number {
+    const pid = this.haproxy?.pid;
+    assert.ok(pid, "HAProxy runs");
+    return pid;
+  }
+
+  /** A dyno that answers by itself, or by `answer`. */
+  async dyno(name: string, answer?: Parameters<typeof createHttpServer>[1]): Promise<string> {
+    const id = randomUUID();
+    const server = createHttpServer(
+      { keepAliveTimeout: 60_000 },
+      answer ??
+        ((request, response) => {
+          let bytes = 0;
+          request.on("data", (chunk: Buffer) => (bytes += chunk.length));
+          request.on("end", () => response.end(JSON.stringify({ name, id, bytes, headers: request.headers })));
+        }),
+    );
+    const address = `127.77.${this.dynos.size >> 8}.${(this.dynos.size & 255) + 1}`;
+    server.listen(0, address);
+    await once(server, "listening");
+    this.#servers.push(server);
+    this.dynos.set(id, { address, port: (server.address() as AddressInfo).port }); // a TCP server has one
+    this.names.set(id, name);
+    return id;
+  }
+
+  /** A dyno id with an address of its own choice. */
+  dynoAt(name: string, address: string, port: number): string {
+    const id = randomUUID();
+    this.dynos.set(id, { address, port });
+    this.names.set(id, name);
+    return id;
+  }
+
+  app(state: RouteState = "serve"): App {
+    return new App(this, state);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pid = this.haproxy?.pid;
+    await this.haproxy?.[Symbol.asyncDispose]();
+    if (pid !== undefined) process.kill(pid, "SIGTERM");
+    await this.requests?.[Symbol.asyncDispose]();
+    for (const server of this.#servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+    for (let i = 0; i < 100 && pid !== undefined && isThere(pid); i++) await pause(20);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export class App {
+  readonly id = randomUUID();
+  readonly host = `app-${this.id.slice(0, 8)}.localhost`;
+  readonly #rig: RouterRig;
+  route: AppRoute;
+
+  constructor(rig: RouterRig, state: RouteState) {
+    this.#rig = rig;
+    this.route = { appId: this.id, hosts: [this.host], state, dynoIds: [] };
+  }
+
+  async set(change: Partial<AppRoute>): Promise<void> {
+    this.route = { ...this.route, ...change };
+    assert.ok(this.#rig.haproxy);
+    await this.#rig.haproxy.setRoute(this.route);
+  }
+
+  ask(options: Asked = {}): Promise<Answer> {
+    return ask(this.#rig.layout.httpPort, { ...options, headers: { Host: this.host, ...options.headers } });
+  }
+
+  get log(): readonly string[] {
+    return this.#rig.lines.get(this.id) ?? [];
+  }
+
+  /** The first line of its log that matches, once it is there. */
+  async line(pattern: RegExp, timeoutMs = 5_000): Promise<string> {
+    const until = performance.now() + timeoutMs;
+    for (;;) {
+      const found = this.log.find((line) => pattern.test(line));
+      if (found !== undefined) return found;
+      assert.ok(performance.now() < until, `${pattern} is not in the log:\n${this.log.join("\n")}`);
+      await pause(10);
+    }
+  }
+}
+
+export interface Asked {
+  readonly path?: string;
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly signal?: AbortSignal;
+}
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+export function ask(port: number, { path = "/", method, headers, body, signal }: Asked): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      host: "127.0.0.1",
+      port,
+      path,
+      method: method ?? (body === undefined ? "GET" : "POST"),
+      agent: false,
+      ...(headers && { headers }),
+      ...(signal && { signal }),
+    });
+    request.on("error", reject);
+    request.on("response", (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+    });
+    request.end(body);
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo; // a TCP server has one
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,389 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { after, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
+import { type Answer, type App, RouterRig } from "./router-rig.ts";
+
+/** The router alone: real HAProxy, real host side of it, dynos that are Node servers. Needs root. */
+let rig: RouterRig;
+before(async () => {
+  rig = await RouterRig.open();
+});
+after(() => rig[Symbol.asyncDispose]());
+
+interface Seen {
+  readonly name: string;
+  readonly bytes: number;
+  readonly headers: Record<string, string>;
+}
+const seen = ({ text }: Answer) => JSON.parse(text) as Seen;
+
+/** Asks without pause until `work` is done; gives what was not 200, and how many were asked. */
+async function loadWhile(
+  app: App,
+  work: () => Promise<void>,
+): Promise<{ readonly failures: string[]; readonly asked: number }> {
+  const failures: string[] = [];
+  let asked = 0;
+  let done = false;
+  const clients = Array.from({ length: 8 }, async () => {
+    while (!done) {
+      asked++;
+      const answer = await app.ask({ body: "x".repeat(2000) }).catch((error: unknown) => String(error));
+      if (typeof answer === "string") failures.push(answer);
+      else if (answer.status !== 200) failures.push(String(answer.status));
+    }
+  });
+  await work();
+  done = true;
+  await Promise.all(clients);
+  return { failures, asked };
+}
+
+test("spec 7.1: requests spread over the up web dynos by chance", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1"), await rig.dyno("web.2"), await rig.dyno("web.3")] });
+  const counts = new Map<string, number>();
+  for (let i = 0; i < 150; i++) {
+    const { name } = seen(await app.ask());
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  assert.equal(counts.size, 3, "without numbers of their own HAProxy picks but two of them");
+  for (const [name, count] of counts) assert.ok(count > 20 && count < 85, `${name}: ${count} of 150`);
+});
+
+test("a new app needs no reload; dynos come and go under load without one and without a failed request", async () => {
+  const master = await workersOf();
+  const app = rig.app();
+  const first = await rig.dyno("web.1");
+  await app.set({ dynoIds: [first] });
+  const { failures, asked } = await loadWhile(app, async () => {
+    let current = [first];
+    for (let round = 0; round < 15; round++) {
+      current = [...current.slice(-1), await rig.dyno(`web.${round}`)];
+      await app.set({ dynoIds: current });
+      await pause(30);
+    }
+  });
+  assert.deepEqual(failures, []);
+  assert.ok(asked > 200, `${asked} asked`);
+  assert.deepEqual(await workersOf(), master, "no reload");
+});
+
+test("spec 7.4: headers towards the dyno", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  const id = "a-valid-id-of-20-chars+/=_";
+  const { headers } = seen(
+    await app.ask({
+      headers: {
+        "X-Request-Id": id,
+        "X-Forwarded-For": "1.2.3.4, 5.6.7.8",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Port": "1",
+        "Proxy-Authorization": "x",
+        TE: "trailers",
+        Host: `${app.host.toUpperCase()}.:9999`,
+      },
+    }),
+  );
+  assert.equal(headers["x-request-id"], id);
+  assert.equal(headers["x-forwarded-for"], "1.2.3.4, 5.6.7.8, 127.0.0.1");
+  assert.equal(headers["x-forwarded-proto"], "http");
+  assert.equal(headers["x-forwarded-port"], String(rig.layout.httpPort));
+  assert.match(headers["x-request-start"] ?? "", /^\d{13}$/);
+  assert.match(headers["via"] ?? "", /^1\.1 stator-router$/);
+  assert.equal(headers["proxy-authorization"], undefined);
+  assert.equal(headers["te"], undefined);
+  const made = seen(await app.ask({ headers: { "X-Request-Id": "short" } })).headers;
+  assert.match(made["x-request-id"] ?? "", /^[0-9a-f-]{36}$/);
+  assert.equal(made["x-forwarded-for"], "127.0.0.1");
+  await app.line(new RegExp(`request_id=${made["x-request-id"]} `));
+});
+
+test("spec 7.10: the line of a request", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.7")] });
+  await app.ask({
+    path: '/x?y="1"&z=\u00ff'.replace("\u00ff", "%C3"),
+    headers: { "X-Forwarded-For": '9.9.9.9" code=H99' },
+  });
+  const line = await app.line(/method=GET/);
+  assert.match(
+    line,
+    /^\d{4}-\d\d-\d\dT[\d:.]+\+00:00 heroku\[router\]: at=info method=GET path="\/x\?y=%221%22&z=%C3" host=app-\w+\.localhost request_id=[\w-]{36} fwd="9\.9\.9\.9%22 code=H99, 127\.0\.0\.1" dyno=web\.7 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http$/,
+  );
+});
+
+test("each state has its page and its line (spec 6.4)", async () => {
+  const app = rig.app();
+  for (const [state, code, status, text] of [
+    ["crashed", "H10", 503, /Application error/],
+    ["no-web", "H14", 503, /Application error/],
+    ["maintenance", "H80", 503, /maintenance/],
+    ["blank", "H81", 502, /not been deployed/],
+  ] as const) {
+    await app.set({ state });
+    const answer = await app.ask({ path: `/${code}`, body: "y".repeat(50_000) });
+    assert.equal(answer.status, status);
+    assert.match(answer.text, text);
+    const line = await app.line(new RegExp(`/${code}"`));
+    assert.match(
+      line,
+      new RegExp(
+        `at=(error|info) code=${code} desc="[^"]+" method=POST .* dyno= connect= service= status=${status} bytes= `,
+      ),
+    );
+  }
+  const unknown = rig.app();
+  const answer = await unknown.ask();
+  assert.equal(answer.status, 404);
+  assert.match(answer.text, /No such app/);
+});
+
+test("maintenance holds although dynos are up, and ends", async () => {
+  const app = rig.app();
+  const dynoIds = [await rig.dyno("web.1")];
+  await app.set({ dynoIds });
+  await app.set({ state: "maintenance" });
+  assert.equal((await app.ask()).status, 503);
+  await app.set({ state: "serve" });
+  assert.equal((await app.ask()).status, 200);
+});
+
+test("a request waits, with its body of 300 kB, for the first dyno (spec 3.2)", async () => {
+  const app = rig.app();
+  await app.set({});
+  const bodies = Array.from({ length: 40 }, () => app.ask({ body: randomBytes(300_000) }));
+  await pause(300);
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  for (const answer of await Promise.all(bodies)) assert.equal(seen(answer).bytes, 300_000);
+});
+
+test("held requests survive the host side and the daemon, and HAProxy is adopted, not started again", async () => {
+  const app = rig.app();
+  await app.set({});
+  const pid = rig.pid;
+  const bodies = Array.from({ length: 20 }, () => app.ask({ body: randomBytes(300_000) }));
+  await pause(200);
+  await rig.haproxy?.[Symbol.asyncDispose](); // what a kill -9 leaves is the same: files, and HAProxy
+  await rig.requests?.[Symbol.asyncDispose]();
+  await pause(300);
+  await rig.startHost();
+  await rig.startDaemon();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  for (const answer of await Promise.all(bodies)) assert.equal(seen(answer).bytes, 300_000);
+  assert.equal(rig.pid, pid);
+  await app.line(/bytes=\d+/);
+  while (app.log.length < 20) await pause(10);
+  assert.equal(new Set(app.log).size, 20, "each request has one line, also those while the daemon was away");
+});
+
+test("a held request is answered at once when the app turns out crashed (H10)", async () => {
+  const app = rig.app();
+  await app.set({});
+  const held = app.ask();
+  await pause(150);
+  await app.set({ state: "crashed" });
+  assert.equal((await held).status, 503);
+  await app.line(/code=H10/);
+});
+
+test("reload under load, with held requests: none fails, held ones go to the new worker", async () => {
+  const [busy, waiting] = [rig.app(), rig.app()];
+  await busy.set({ dynoIds: [await rig.dyno("web.1"), await rig.dyno("web.2")] });
+  await waiting.set({});
+  const held = Array.from({ length: 20 }, () => waiting.ask({ body: randomBytes(300_000) }));
+  await pause(200);
+  const before = await workersOf();
+  const { failures, asked } = await loadWhile(busy, async () => {
+    for (let i = 0; i < 3; i++) {
+      await rig.haproxy?.reload();
+      await pause(100);
+    }
+    await waiting.set({ dynoIds: [await rig.dyno("web.1")] });
+    for (const answer of await Promise.all(held)) assert.equal(seen(answer).bytes, 300_000);
+  });
+  assert.deepEqual(failures, []);
+  assert.ok(asked > 100);
+  assert.notDeepEqual(await workersOf(), before);
+  await waiting.line(/status=200/);
+  while (waiting.log.length < 20) await pause(10);
+  await pause(200);
+  assert.equal(waiting.log.length, 20, "one line each, although two workers had them");
+});
+
+test("more new apps than spare backends: a reload, and every one is served", async () => {
+  const dyno = await rig.dyno("web.1");
+  const apps = Array.from({ length: 40 }, () => rig.app());
+  await Promise.all(apps.map((app) => app.set({ dynoIds: [dyno] })));
+  for (const app of apps) assert.equal((await app.ask()).status, 200);
+});
+
+test("kill -9 of HAProxy's master, and of its worker: answered again within a second, without the daemon", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  for (const victim of ["master", "worker"] as const) {
+    const pid = victim === "master" ? rig.pid : (await workersOf())[0];
+    assert.ok(pid);
+    const begun = performance.now();
+    process.kill(pid, "SIGKILL");
+    let answered = 0;
+    while (answered < 20) {
+      const ok = await app.ask().then(
+        (answer) => answer.status === 200,
+        () => false,
+      );
+      answered = ok ? answered + 1 : 0;
+      if (!ok) await pause(10);
+    }
+    const took = performance.now() - begun;
+    assert.ok(took < 1000, `${victim}: ${Math.round(took)} ms`);
+  }
+});
+
+test("a dyno that refuses is passed over; when all refuse: H21", async () => {
+  const app = rig.app();
+  const refusing = rig.dynoAt("web.2", "127.66.0.1", 9);
+  await app.set({ dynoIds: [await rig.dyno("web.1"), refusing] });
+  for (let i = 0; i < 30; i++) assert.equal((await app.ask()).status, 200);
+  await app.set({ dynoIds: [refusing] });
+  assert.equal((await app.ask({ path: "/refused" })).status, 503);
+  assert.match(await app.line(/refused/), /at=error code=H21 desc="Backend connection refused"/);
+});
+
+test("spec 6.4: closed without an answer H13, half an answer H18, garbage H17, a client that leaves H27", async () => {
+  const app = rig.app();
+  const broken = createServer((socket) => {
+    socket.on("error", () => {}); // they all break
+    socket.once("data", (data) => {
+      const path = data.toString().split(" ")[1] ?? "";
+      if (path === "/none") socket.end();
+      if (path === "/half") socket.end("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+      if (path === "/garbage") socket.end("220 mail.example ESMTP\r\n\r\n");
+    });
+  });
+  broken.listen(0, "127.66.0.2");
+  await once(broken, "listening");
+  const { port } = broken.address() as { port: number }; // a TCP server has one
+  await app.set({ dynoIds: [rig.dynoAt("web.1", "127.66.0.2", port)] });
+  assert.equal((await app.ask({ path: "/none" })).status, 503);
+  await assert.rejects(app.ask({ path: "/half" }));
+  assert.equal((await app.ask({ path: "/garbage" })).status, 503);
+  const leaving = new AbortController();
+  setTimeout(() => leaving.abort(), 100);
+  await assert.rejects(app.ask({ path: "/never", signal: leaving.signal }));
+  assert.match(await app.line(/"\/none"/), /code=H13 .* dyno=web\.1 connect=\d+ms service=\d+ms status=503/);
+  assert.match(await app.line(/"\/half"/), /sock=backend at=error code=H18/);
+  assert.match(await app.line(/"\/garbage"/), /code=H17/);
+  assert.match(await app.line(/"\/never"/), /sock=client at=warning code=H27 .* status=499/);
+  broken.close();
+});
+
+test("a client that leaves while it is held: H27, and its place is free again", async () => {
+  const app = rig.app();
+  await app.set({});
+  const leaving = new AbortController();
+  const held = assert.rejects(app.ask({ signal: leaving.signal }));
+  await pause(100);
+  leaving.abort();
+  await held;
+  assert.match(await app.line(/code=/), /sock=client at=warning code=H27 desc="Client Request Interrupted"/);
+});
+
+test("wildcards, several hosts, and hosts that move to another app", async () => {
+  const [one, two] = [rig.app(), rig.app()];
+  const mark = one.id.slice(0, 8);
+  const dyno = await rig.dyno("web.1");
+  await one.set({ dynoIds: [dyno], hosts: [one.host, `*.${mark}.example`, `_x.${mark}.example`] });
+  await two.set({ dynoIds: [await rig.dyno("web.2")] });
+  const nameAt = async (host: string) => (await one.ask({ headers: { Host: host } })).status;
+  assert.equal(await nameAt(`anything.${mark}.example`), 200);
+  assert.equal(await nameAt(`_x.${mark}.example:8080`), 200);
+  assert.equal(await nameAt(`${mark}.example`), 404);
+  assert.equal(await nameAt(`*.${mark}.example`), 200);
+  await one.set({ hosts: [] });
+  await two.set({ hosts: [one.host] });
+  assert.equal(seen(await one.ask()).name, "web.2");
+  await rig.haproxy?.removeRoute(two.id);
+  assert.equal((await one.ask()).status, 404);
+});
+
+test("WebSocket and TLS: both directions, on the installation's certificate", async () => {
+  const app = rig.app();
+  const server = createServer((socket) => {
+    socket.on("error", () => {}); // the client just leaves
+    socket.once("data", (head) => {
+      const proto = /x-forwarded-proto: (\w+)/.exec(head.toString())?.[1];
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n${proto} `,
+      );
+      socket.pipe(socket);
+    });
+  });
+  server.listen(0, "127.66.0.3");
+  await once(server, "listening");
+  await app.set({ dynoIds: [rig.dynoAt("web.1", "127.66.0.3", (server.address() as { port: number }).port)] });
+  const plain = connect(rig.layout.httpPort, "127.0.0.1");
+  const tls = connectTls({
+    port: rig.layout.httpsPort,
+    host: "127.0.0.1",
+    rejectUnauthorized: false,
+    servername: app.host,
+  });
+  for (const [socket, expected] of [
+    [plain, "http ping"],
+    [tls, "https ping"],
+  ] as const) {
+    socket.write(
+      `GET / HTTP/1.1\r\nHost: ${app.host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+    );
+    let text = "";
+    socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (/https? $/.test(text)) socket.write("ping");
+    });
+    while (!text.endsWith(expected)) await pause(10);
+    socket.end();
+  }
+  await app.line(/status=101 .*protocol=https/);
+  server.close();
+});
+
+test("bad requests and hostile bytes harm nothing", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  const raw = async (text: string): Promise<string> => {
+    const socket = connect(rig.layout.httpPort, "127.0.0.1");
+    socket.on("error", () => {}); // closed on us
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+    socket.end(Buffer.from(text, "latin1"));
+    await Promise.race([once(socket, "close"), pause(3000)]);
+    return answer;
+  };
+  for (const text of [
+    "GET / HTTP/1.1\r\n\r\n",
+    `GET / HTTP/1.1\r\nHost: ${app.host}\r\nHost: other\r\n\r\n`,
+    `GET / HTTP/1.1\r\nHost: ${app.host}\r\nContent-Length: 1, 2\r\n\r\n`,
+    `GET / HTTP/1.1\r\nHost: ${app.host}\r\nX: ${"x".repeat(20_000)}\r\n\r\n`,
+    "\x16\x03\x01\x00",
+  ])
+    assert.match(await raw(text), /^(HTTP\/1\.[01] 400 |$)/, JSON.stringify(text.slice(0, 80)));
+  await raw(
+    `GET /\x80"%0a HTTP/1.1\r\nHost: ${app.host}:1 evil="1\r\nX-Forwarded-For: \xff"\r\nConnection: close\r\n\r\n`,
+  );
+  assert.equal((await app.ask({ path: "/after" })).status, 200);
+  await app.line(/after/);
+  for (const line of app.log) assert.match(line, /method=\S+ path="[^"]*" host=\S+ request_id=\S+ fwd="[^"]*" dyno=/);
+});
+
+async function workersOf(): Promise<readonly number[]> {
+  const { HaproxySocket } = await import("../../src/host/haproxy-socket.ts");
+  const { systemClock } = await import("../../src/lib/clock.ts");
+  const { current } = await new HaproxySocket(`${rig.layout.socketFolder}/master.sock`, systemClock).workers();
+  return [current];
+}
