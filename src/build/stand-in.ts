@@ -9,7 +9,7 @@ import { buffer } from "node:stream/consumers";
 import type { ByteStream, DynoSpec, Engine, ObservedDyno, SlugRef } from "../engine/engine.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { type ChildProcess, ended, start } from "../lib/command.ts";
-import { silentLogger } from "../lib/logger.ts";
+import { jsonLogger, silentLogger } from "../lib/logger.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { LogLine } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
@@ -160,7 +160,13 @@ export interface World extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-export async function openWorld(clock: Clock = systemClock): Promise<World> {
+export interface WorldOptions {
+  readonly clock?: Clock;
+  /** Used instead of the stand-in. */
+  readonly realEngine?: Engine;
+}
+
+export async function openWorld({ clock = systemClock, realEngine }: WorldOptions = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "stator-b-"));
   const engine = new StandInEngine(folder);
   const store = await openStore({ path: ":memory:", key: [new Uint8Array(32)], clock });
@@ -178,14 +184,14 @@ export async function openWorld(clock: Clock = systemClock): Promise<World> {
   const open = (): Promise<Builds> =>
     openBuilds({
       store,
-      engine,
+      engine: realEngine ?? engine,
       supervision: supervisionOf(() => world.outcome),
       logs: { append: (_appId, line) => void log.push(line) },
       config,
       history: async () => log,
       clock,
       random: systemRandom,
-      logger: silentLogger,
+      logger: realEngine ? jsonLogger("builds") : silentLogger,
     });
   const server = createHttpServer((request, response) => {
     const rest = (request.url ?? "").replace(/^\/hello\.git\//, "");
