@@ -14,7 +14,7 @@ export async function run(input: Input): Promise<number> {
   const url = given === undefined ? current.url : originOf(given);
   const caFile = input.text("ca");
   const ca = caFile === undefined ? readCredentials()[url]?.ca : readFileSync(caFile, "utf8");
-  const token = input.text("token") ?? process.env["STATOR_TOKEN"] ?? (await askSecretly(`Token for ${url}: `));
+  const token = input.text("token") ?? (process.env["STATOR_TOKEN"] || (await askSecretly(`Token for ${url}: `)));
   if (token === "")
     throw new UsageError("No token given. On the platform's machine, `sudo stator token --new` makes one.", 1);
   const account = await new Client({ url, token, ca, local: false }).get<AccountJson>("/account");
