@@ -116,6 +116,13 @@ export class LocalEngine implements Engine, AsyncDisposable {
     return state?.kind === "running" ? state.address : null;
   }
 
+  /** The same with the port that the dyno was given; undefined unless it runs and has one. */
+  endpointOf(dynoId: string): { readonly address: string; readonly port: number } | undefined {
+    const address = this.addressOf(dynoId);
+    const port = this.#dynos.get(dynoId)?.labels.port ?? null;
+    return address === null || port === null ? undefined : { address, port };
+  }
+
   async start(spec: DynoSpec): Promise<void> {
     const size = checkSpec(spec);
     await this.#serial.run(spec.id, async () => {
