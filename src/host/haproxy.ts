@@ -68,7 +68,9 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   /** A reload is due, whatever the commands say. */
   #stale = false;
   #up = false;
+  /** Not on disk yet; not even on tmpfs. */
   #unsaved = false;
+  #dirty = false;
   /** Counts changes; a sync that began at a count has made all changes up to it. */
   #wantedCount = 0;
   #doneCount = 0;
@@ -113,6 +115,12 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     return this.#table.apps();
   }
 
+  /** A dyno's address may have come or gone: what HAProxy has is looked over soon. */
+  refresh(): void {
+    this.#wantedCount++;
+    this.#changed.ring();
+  }
+
   /** Loads certificate and configuration anew; no connection is lost. */
   async reload(): Promise<void> {
     this.#stale = true;
@@ -139,7 +147,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   async #change(): Promise<void> {
     const { clock } = this.#options;
     const count = ++this.#wantedCount;
-    this.#unsaved = true;
+    this.#unsaved = this.#dirty = true;
     this.#changed.ring();
     const done = new AbortController();
     const check = (): void => {
@@ -180,7 +188,10 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   /** Brings HAProxy to what the table says; gives the count of changes that are in. */
   async #sync(desperate: boolean): Promise<number> {
     const { layout, clock, tables } = this.#options;
-    await this.#table.save(tables.volatile); // first, so that a successor of ours never takes back what is in
+    if (this.#dirty) {
+      this.#dirty = false;
+      await this.#table.save(tables.volatile); // first, so that a successor of ours never takes back what is in
+    }
     const worker = (this.#worker ??= await this.#look());
     if (desperate || this.#stale || needsReload(worker, this.#snapshot())) {
       await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed

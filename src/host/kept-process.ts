@@ -126,14 +126,20 @@ export function isAlive({ pid, startedAt }: Identity): boolean {
   return startTime(pid) === startedAt;
 }
 
+/** undefined for a process that is gone. */
+export function identityOf(pid: number): Identity | undefined {
+  const startedAt = startTime(pid);
+  return startedAt === undefined ? undefined : { pid, startedAt };
+}
+
 async function identified(child: ChildProcess): Promise<Identity> {
   if (child.pid === undefined) {
     const error = await new Promise<unknown>((resolve) => child.once("error", resolve));
     throw new Error("could not be started", { cause: error });
   }
-  const startedAt = startTime(child.pid);
-  if (startedAt === undefined) throw new Error(`ended at once, status ${child.exitCode}`);
-  return { pid: child.pid, startedAt };
+  const identity = identityOf(child.pid);
+  if (identity === undefined) throw new Error(`ended at once, status ${child.exitCode}`);
+  return identity;
 }
 
 /** Undefined for one that is gone, or dead and not yet reaped. */

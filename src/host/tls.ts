@@ -1,0 +1,94 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../config.ts";
+import { writeFileAtomic } from "../lib/atomic-file.ts";
+import type { KeyPair } from "./certificates.ts";
+import type { HostFolders } from "./folders.ts";
+import type { SystemUser } from "./users.ts";
+
+/** A certificate is made anew when it ends within this. */
+const RENEW_MS = 30 * 86_400_000;
+
+/**
+ * The installation's own authority and the certificates of the API and the router: made at the first start, renewed before they
+ * end or when a name is missing. Gives whether the router's is new.
+ */
+export async function ensureCertificates(
+  config: Config,
+  folders: HostFolders,
+  daemon: SystemUser,
+  now: number,
+): Promise<{ readonly routerChanged: boolean }> {
+  const { instance, domain } = config;
+  const names = namesOf(domain, instance.interfacePrefix);
+  const authority = await ensureAuthority(config, folders, now);
+  const api = { certificate: join(folders.tls, "api.pem"), key: join(folders.tls, "api.key") };
+  const toDaemon = { uid: 0, gid: daemon.gid };
+  if (!(await isGood(api.certificate, names, authority, now)) || (await readOr(api.key)) === "") {
+    const { makeServerCertificate } = await import("./certificates.ts");
+    const made = await makeServerCertificate(authority, names, now);
+    await writeFileAtomic(api.key, made.key, { mode: 0o640, ...toDaemon });
+    await writeFileAtomic(api.certificate, `${made.certificate}\n${authority.certificate}\n`, { mode: 0o644 });
+  }
+  const router = routerCertificatePath(config);
+  if (await isGood(router, names, authority, now)) return { routerChanged: false };
+  const { makeServerCertificate } = await import("./certificates.ts");
+  const made = await makeServerCertificate(authority, names, now);
+  await writeFileAtomic(router, `${made.certificate}\n${authority.certificate}\n${made.key}`, { mode: 0o600 });
+  return { routerChanged: true };
+}
+
+/** Certificate chain and key in one file, as HAProxy wants it. */
+export const routerCertificatePath = ({ instance }: Config): string => join(instance.paths.host, "router.pem");
+
+async function ensureAuthority({ instance }: Config, folders: HostFolders, now: number): Promise<KeyPair> {
+  const paths = { certificate: join(folders.authority, "ca.pem"), key: join(folders.authority, "ca.key") };
+  let pair: KeyPair = { certificate: await readOr(paths.certificate), key: await readOr(paths.key) };
+  if (pair.certificate === "" || pair.key === "") {
+    const { makeAuthority } = await import("./certificates.ts");
+    pair = await makeAuthority(`Stator ${instance.id} ${hostname()}`, now);
+    await writeFileAtomic(paths.key, pair.key, { mode: 0o600 });
+    await writeFileAtomic(paths.certificate, pair.certificate, { mode: 0o644 });
+  }
+  if ((await readOr(instance.paths.caCertificate)) !== pair.certificate)
+    await writeFileAtomic(instance.paths.caCertificate, pair.certificate, { mode: 0o644 });
+  return pair;
+}
+
+/** Everything this machine is called, as far as it knows. */
+function namesOf(domain: string, ownInterfaces: string): readonly string[] {
+  const addresses = Object.entries(networkInterfaces())
+    .filter(([name]) => !name.startsWith(ownInterfaces))
+    .flatMap(([, all]) => all ?? [])
+    .filter(({ internal, scopeid }) => !internal && (scopeid ?? 0) === 0)
+    .map(({ address }) => address);
+  const dns = ["localhost", domain, `*.${domain}`, hostname().toLowerCase()].filter((name) =>
+    /^[\w*][\w.-]*$/.test(name),
+  );
+  return [...new Set(["127.0.0.1", "::1", ...dns, ...addresses])];
+}
+
+/** Whether the certificate is the authority's, has every name, and lasts. */
+async function isGood(path: string, names: readonly string[], authority: KeyPair, now: number): Promise<boolean> {
+  try {
+    const certificate = new X509Certificate(await readOr(path));
+    const issuer = new X509Certificate(authority.certificate);
+    const has = (name: string) =>
+      /^[\d.]+$|:/.test(name)
+        ? certificate.checkIP(name) !== undefined
+        : (certificate.subjectAltName ?? "").split(", ").includes(`DNS:${name}`);
+    return (
+      certificate.verify(issuer.publicKey) &&
+      Date.parse(certificate.validTo) - now > RENEW_MS &&
+      names.every((name) => has(name))
+    );
+  } catch {
+    return false; // missing, or no certificate
+  }
+}
+
+async function readOr(path: string): Promise<string> {
+  return readFile(path, "utf8").catch(() => ""); // not made yet
+}
