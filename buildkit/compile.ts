@@ -109,6 +109,7 @@ async function runCompile(compilation: Compilation, folders: Folders, buildpack:
   const stop = () => killGroup(child);
   signal.addEventListener("abort", stop, { once: true });
   const ended = statusOf(child);
+  const killsBefore = memoryKills();
   const words = new Words();
   if (child.stdout) {
     for await (const chunk of child.stdout) {
@@ -121,17 +122,16 @@ async function runCompile(compilation: Compilation, folders: Folders, buildpack:
   signal.throwIfAborted();
   if (status === 0) return;
   if (words.sayDiskFull) throw Object.assign(new Error("the build filled its disk"), { code: "ENOSPC" });
-  throw new BuildFailed(
-    ...memoryHint(status),
-    `Push rejected, failed to compile ${buildpack.name} app.`,
-    "Push failed",
-  );
+  const hint = memoryKills() > killsBefore ? ["The build used all of its memory, and a program of it was killed."] : [];
+  throw new BuildFailed(...hint, `Push rejected, failed to compile ${buildpack.name} app.`, "Push failed");
 }
 
-function memoryHint(status: number): readonly string[] {
-  return status === 137
-    ? ["A program of the build was killed (status 137): it may have used all of the build's memory."]
-    : [];
+/** How many programs of this dyno the kernel has killed for its memory so far. */
+function memoryKills(): number {
+  for (const file of ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"]) {
+    if (existsSync(file)) return Number(/^oom_kill (\d+)$/m.exec(readFileSync(file, "utf8"))?.[1] ?? 0);
+  }
+  return 0;
 }
 
 /** Watches what a build prints for words that explain its end. */

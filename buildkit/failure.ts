@@ -18,8 +18,8 @@ export function saysDiskFull(what: unknown): boolean {
 
 export function diskFull(diskMb: number): BuildFailed {
   return new BuildFailed(
-    `The build filled its disk (${diskMb} MB for sources, build cache and result together).`,
-    "Make it write less, or keep large files out of the repository. The build cache was emptied.",
+    `The build filled its disk (${diskMb} MB) or its cache.`,
+    "Make it write less, or keep large files out of the repository. The cache was emptied.",
     "Push failed",
   );
 }

@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { extract } from "tar-stream";
 import { FrameWriter } from "../../buildkit/frames.ts";
-import { Checkout, openWorld, type World } from "./stand-in.ts";
+import { Checkout, openWorld, type World } from "../../test/support/build-world.ts";
+import { SimClock } from "../lib/sim-clock.ts";
 
 const APP = {
   Procfile: "web: python3 app.py\nworker: python3 worker.py\n",
@@ -272,6 +273,19 @@ test("a daemon that goes in the middle of a build leaves nothing half done, and 
   await checkout.git("rm", "-q", "package.json");
   await checkout.commit(APP);
   assert.equal((await checkout.git("push", world.url, "main")).code, 0);
+});
+
+test("spec 9.2: a build that takes longer than 15 minutes is ended, and says so", async () => {
+  const clock = new SimClock();
+  await using world = await openWorld({ clock });
+  const { checkout, push } = await hangingBuild(world);
+  await clock.advance(15 * 60_000);
+  const { code, stderr } = await push.result;
+  assert.notEqual(code, 0);
+  assert.match(stderr, /The build took longer than 15 minutes/);
+  assert.match(stderr, /pre-receive hook declined/);
+  assert.equal((await newestBuild(world))?.status, "failed");
+  assert.equal(await refs(world, checkout), "");
 });
 
 test("what is not git's smart protocol is refused without a build dyno", async () => {

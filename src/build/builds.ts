@@ -192,6 +192,8 @@ class GitRequests {
         output,
         builder: deployment,
       });
+      // Who reads the end of the answer may push again at once, while the dyno is still being taken apart.
+      if (isBuilding) this.#pushing.delete(app.id);
       response.end();
     } catch (error) {
       if (response.destroyed) return; // who asked is gone

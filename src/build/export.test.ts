@@ -6,9 +6,9 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { extract, type Header, pack } from "tar-stream";
+import { Checkout, openWorld, type World } from "../../test/support/build-world.ts";
 import type { Release } from "../model/release.ts";
 import { reroot } from "./export.ts";
-import { Checkout, openWorld, type World } from "./stand-in.ts";
 
 interface Entry {
   readonly header: Header;

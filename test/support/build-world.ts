@@ -6,21 +6,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import type { ByteStream, DynoSpec, Engine, ObservedDyno, SlugRef } from "../engine/engine.ts";
-import { type Clock, systemClock } from "../lib/clock.ts";
-import { type ChildProcess, ended, start } from "../lib/command.ts";
-import { jsonLogger, silentLogger } from "../lib/logger.ts";
-import { systemRandom } from "../lib/random.ts";
-import type { LogLine } from "../logs/line.ts";
-import type { App, User } from "../model/app.ts";
-import { instanceOf } from "../model/instance.ts";
-import type { ReleaseStatus } from "../model/release.ts";
-import { openStore } from "../store/sqlite.ts";
-import type { Store } from "../store/store.ts";
-import type { Supervision } from "../supervisor/supervision.ts";
-import { type Builds, openBuilds } from "./builds.ts";
+import { type Builds, openBuilds } from "../../src/build/builds.ts";
+import type { ByteStream, DynoSpec, Engine, ObservedDyno, SlugRef } from "../../src/engine/engine.ts";
+import { type Clock, systemClock } from "../../src/lib/clock.ts";
+import { type ChildProcess, ended, start } from "../../src/lib/command.ts";
+import { jsonLogger, silentLogger } from "../../src/lib/logger.ts";
+import { systemRandom } from "../../src/lib/random.ts";
+import type { LogLine } from "../../src/logs/line.ts";
+import type { App, User } from "../../src/model/app.ts";
+import { instanceOf } from "../../src/model/instance.ts";
+import type { ReleaseStatus } from "../../src/model/release.ts";
+import { openStore } from "../../src/store/sqlite.ts";
+import type { Store } from "../../src/store/store.ts";
+import type { Supervision } from "../../src/supervisor/supervision.ts";
 
-/** For the tests of this folder: an engine whose build dynos are the real driver, with the host's own node and git. */
+/** For the tests of `src/build`: an engine whose build dynos are the real driver, with the host's own node and git. */
 export class StandInEngine implements Engine {
   readonly #root: string;
   readonly #dynos = new Map<string, Dyno>();
