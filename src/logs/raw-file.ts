@@ -42,7 +42,10 @@ export class RawFile implements AsyncDisposable {
     for (;;) {
       const file = this.#file ?? (await this.#open());
       if (!file) return { kind: isEnded() ? "end" : "idle" };
-      if ("kind" in file) return this.#skip(file);
+      if ("kind" in file) {
+        await this.#moveTo({ segment: file.segment, offset: 0 });
+        return file;
+      }
       const bytes = await this.#readAt(file.handle, buffer);
       if (bytes.includes(NEWLINE) || bytes.length === buffer.length) return this.#given(bytes, buffer);
       const state = await this.#look(file, isEnded());
@@ -52,8 +55,6 @@ export class RawFile implements AsyncDisposable {
         return { kind: "bytes", bytes: again, place: this.#place, isLast: !again.includes(NEWLINE) };
       if (state === "last") return { kind: "end" };
       if (state === "removed") return { kind: "end" };
-      const dropped = state === "gone" ? await this.#dropped(this.#place.segment) : undefined;
-      if (dropped) return this.#skip(dropped);
       await this.#moveTo({ segment: this.#place.segment + 1, offset: 0 });
     }
   }
@@ -62,11 +63,6 @@ export class RawFile implements AsyncDisposable {
     const file = this.#file;
     this.#file = undefined;
     await file?.handle.close();
-  }
-
-  async #skip(dropped: Dropped): Promise<Dropped> {
-    await this.#moveTo({ segment: dropped.segment, offset: 0 });
-    return dropped;
   }
 
   #given(bytes: Buffer, buffer: Buffer): RawRead {
@@ -108,11 +104,11 @@ export class RawFile implements AsyncDisposable {
   }
 
   /** What the end of our file means: more will come, the next segment follows, the dyno's last word, or it was deleted. */
-  async #look(file: OpenFile, isEnded: boolean): Promise<"growing" | "next" | "last" | "gone" | "removed"> {
+  async #look(file: OpenFile, isEnded: boolean): Promise<"growing" | "next" | "last" | "removed"> {
     const live = await unlessMissing(stat(this.#path(this.#name), { bigint: true }));
     if (live?.ino === file.inode) return isEnded ? "last" : "growing";
     const { nlink } = await file.handle.stat();
-    if (nlink === 0) return live ? "gone" : "removed";
+    if (nlink === 0) return live || (await this.#segments()).length > 0 ? "next" : "removed";
     await this.#renumber(file.inode);
     const isFollowed =
       (live !== undefined && live.size > 0n) || (await exists(this.#path(`${this.#name}.${this.#place.segment + 1}`)));

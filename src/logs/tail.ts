@@ -23,7 +23,7 @@ export class Tail {
   offer(line: StoredLine): void {
     if (this.#isClosed || !matches(this.#filter, line)) return;
     const isFull = this.#lines.length >= TAIL_LINES_MAX || this.#text >= TAIL_TEXT_MAX;
-    if (isFull || this.#dropped) {
+    if (isFull) {
       this.#dropped ??= { count: 0, since: this.#clock.now(), lastId: line.id };
       this.#dropped.count++;
       this.#dropped.lastId = line.id;
