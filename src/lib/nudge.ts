@@ -10,6 +10,11 @@ export class Nudge {
     this.#wake?.();
   }
 
+  /** Forgets a ring: what it was about is looked at from now on. */
+  clear(): void {
+    this.#rung = false;
+  }
+
   /** Resolves at the next ring, after `ms`, or on abort; never rejects. */
   async wait(ms: number, signal: AbortSignal, clock: Clock = systemClock): Promise<void> {
     if (!this.#rung && !signal.aborted) {

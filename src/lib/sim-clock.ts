@@ -16,6 +16,11 @@ export class SimClock implements Clock {
     return this.#elapsed + this.#offset;
   }
 
+  /** Time that has passed, jumps of the wall clock left out. */
+  get elapsed(): number {
+    return this.#elapsed;
+  }
+
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);

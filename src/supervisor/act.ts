@@ -178,7 +178,11 @@ export class Actor {
 
   async #settle(): Promise<void> {
     const { routing, clock } = this.#parts;
-    await within(clock, SETTLE_MS, "router", routing.settle(this.#appId));
+    try {
+      await within(clock, SETTLE_MS, "router", routing.settle(this.#appId));
+    } catch (cause) {
+      throw new EngineError("unavailable", "the router was not told", cause);
+    }
   }
 
   #follow(record: DynoRecord): void {

@@ -53,6 +53,7 @@ export class AppLoop {
     const { plan, clock } = this.#parts;
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       signal.throwIfAborted();
+      this.#nudge.clear();
       const situation = await this.#look();
       const { actions, lookAgainAt, unsettled } = plan(situation);
       if (actions.length === 0) {
@@ -64,7 +65,7 @@ export class AppLoop {
       await this.#actor.act(actions, signal);
     }
     this.#parts.logger.error("app.never-content", { appId: this.appId });
-    return UNSETTLED_MS;
+    throw new Error("the plan asks for more after every action"); // pauses, whoever rings
   }
 
   async #look(): Promise<Situation> {

@@ -13,6 +13,8 @@ import { Life } from "./simulation-life.ts";
 import type { Supervision } from "./supervision.ts";
 import { startSupervisor } from "./supervisor.ts";
 
+const ROUTER_PATIENCE_MS = 20_000;
+
 export interface WorldOptions {
   readonly seed?: number;
   readonly plan?: typeof plan;
@@ -39,6 +41,8 @@ export class World implements AsyncDisposable {
   supervisor: (Supervision & AsyncDisposable) | undefined;
   life: Life | undefined;
   readonly #plan: typeof plan | undefined;
+  /** Until the router has been away, no dyno is stopped that it sends requests to. */
+  #routerAwayAt = Number.NEGATIVE_INFINITY;
   #ownerId = "";
 
   static async make({ seed = 1, plan }: WorldOptions = {}): Promise<World> {
@@ -60,9 +64,15 @@ export class World implements AsyncDisposable {
       clock,
       onSignal: ({ spec }, signal) => {
         const isRouted = this.routed.get(spec.appId)?.includes(spec.id) === true;
-        if (signal === "TERM" && isRouted) this.broken.push(`${spec.name} got SIGTERM while requests went to it`);
+        if (signal === "TERM" && isRouted && this.elapsed > this.#routerAwayAt + ROUTER_PATIENCE_MS)
+          this.broken.push(`${spec.name} got SIGTERM while requests went to it`);
       },
     });
+  }
+
+  /** Time that has passed, whatever the wall clock was set to. */
+  get elapsed(): number {
+    return this.clock.elapsed;
   }
 
   /** Starts the daemon's part; `callsLeft`: it dies at that call of its. */
@@ -75,7 +85,7 @@ export class World implements AsyncDisposable {
       engine: life.wrap(this.engine),
       clock: life.wrap(clock),
       random,
-      logger: silentLogger,
+      logger: { ...silentLogger, error: (event) => void this.broken.push(event) },
       domain: "localhost",
       builds: { isLive: (id) => this.builds.has(id) },
       routing: life.wrap({ settle: (appId: string) => this.#settle(appId) }),
@@ -195,7 +205,10 @@ export class World implements AsyncDisposable {
   }
 
   async #settle(appId: string): Promise<void> {
-    if (this.routerFails()) throw new Error("the router is away");
+    if (this.routerFails()) {
+      this.#routerAwayAt = this.elapsed;
+      throw new Error("the router is away");
+    }
     const app = await this.store.apps.byId(appId);
     const dynos = routedDynos(await this.records(appId), app?.currentReleaseId ?? null);
     this.routed.set(

@@ -111,15 +111,16 @@ function tendStopping(
   look: Look,
 ): readonly Action[] {
   if (stopping.killed) return repeatedKill(record, look);
-  const termAt = look.attempts.get(attemptKey("TERM", record.id))?.doneAt ?? null;
+  const term = look.attempts.get(attemptKey("TERM", record.id));
+  const termAt = term?.doneAt ?? null;
   if (termAt !== null) return look.deadlines.passed(termAt, GRACE_MS) ? [graceEnded(record, stopping)] : [];
   if (!may("TERM", record.id, look)) return [];
-  const settle = waitsForPort(record) && !look.deadlines.passed(stopping.since, SETTLE_MS);
+  const settle = waitsForPort(record) && (term?.failures ?? 0) < SETTLE_TRIES;
   return [{ kind: "signal", dynoId: record.id, signal: "TERM", settle }];
 }
 
-/** A router that cannot be reached holds up a stop for this long. */
-const SETTLE_MS = 10_000;
+/** A router that cannot be reached holds up a stop for no longer than it takes to try this often, some 8 s. */
+const SETTLE_TRIES = 5;
 const AGAIN_MS = 2000;
 
 function repeatedKill(record: DynoRecord, look: Look): readonly Action[] {
