@@ -35,6 +35,8 @@ export interface StoreOptions {
 const READY_MB = 2048;
 const READY_COUNT = 4;
 const READY = /^ready-/;
+/** So that it does not slow down the start that took one. */
+const REFILL_AFTER_MS = 150;
 const IMAGE_BYTES_MAX = 1024 ** 4;
 const IMAGE_BYTES_MIN = 1024 ** 3;
 /** Of the space that is free when the image is made; it is sparse, and takes what is in it. */
@@ -175,6 +177,7 @@ class BtrfsStore implements LimitedStore {
         this.#options.logger.error("store.refill_failed", { error });
       }
       await this.#taken.wait(60_000, signal);
+      await this.#options.clock.sleep(REFILL_AFTER_MS, signal).catch(() => {}); // aborted: the loop sees it
     }
   }
 

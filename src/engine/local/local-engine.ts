@@ -273,6 +273,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       io?.close();
     }
     while (this.#background.size > 0) await Promise.all(this.#background);
+    await this.#shop.store[Symbol.asyncDispose]();
   }
 
   async #adopt({ folder, labels, state, network, started }: Adopted): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { CommandError, run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -15,7 +15,7 @@ import { LogFiles } from "./log-files.ts";
 import { isMounted } from "./loop.ts";
 import type { NetworkPool } from "./network.ts";
 import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
-import { tryRuntime } from "./runtime-trial.ts";
+import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -33,6 +33,8 @@ export interface LocalEngineOptions {
   readonly clock: Clock;
   /** The control group below which ours go, if systemd delegated one; "": the root. */
   readonly cgroupParent?: string;
+  /** Which runtimes may be used, best first. */
+  readonly runtimes?: readonly RuntimeName[];
 }
 
 /**
@@ -70,7 +72,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     limits: { cgroup: cgroups.kind, swapLimit: cgroups.swapLimit, ...limits },
     seccomp: seccompProfile(process.arch),
   };
-  const runtime = await chooseRuntime(base, namespace);
+  const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
   const engine = await LocalEngine.open({
     shop: { ...base, runtime },
     bundles: paths.bundles,
@@ -86,8 +88,11 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   return engine;
 }
 
-async function makeFolders({ paths }: Instance): Promise<void> {
+async function makeFolders({ home, paths }: Instance): Promise<void> {
   await mkdir(paths.host, { recursive: true });
+  for (let at = home; at !== "/"; at = dirname(at))
+    if (((await stat(at)).mode & 0o001) === 0)
+      throw new Error(`${at} is closed to other users, and dynos must pass: chmod o+x ${at}`);
   await chmod(paths.host, 0o711); // the root of a dyno's user namespace walks through it
   for (const each of [join(paths.host, "mnt"), join(paths.host, "empty")]) {
     await mkdir(each, { recursive: true });
@@ -98,8 +103,9 @@ async function makeFolders({ paths }: Instance): Promise<void> {
   await mkdir(paths.bundles, { recursive: true, mode: 0o700 });
   // Always one of our own: what is in it is as old as the mounts and the processes that it tells of.
   if (!(await isMounted(paths.bundles))) {
-    const size = `size=${BUNDLES_BYTES},mode=0700,nosuid,nodev,noexec`;
-    await run("mount", ["-t", "tmpfs", "-o", size, "tmpfs", paths.bundles]);
+    // Not noexec: runc could then not bind files of it into dynos, since it does not repeat that flag.
+    const options = `size=${BUNDLES_BYTES},mode=0700,nosuid,nodev`;
+    await run("mount", ["-t", "tmpfs", "-o", options, "tmpfs", paths.bundles]);
   }
 }
 
@@ -112,18 +118,22 @@ async function shareMounts(folder: string): Promise<void> {
 }
 
 /** The first runtime that makes a whole dyno here; tried once, until the machine restarts. */
-async function chooseRuntime(base: Omit<Workshop, "runtime">, namespace: string | null): Promise<Runtime> {
+async function chooseRuntime(
+  base: Omit<Workshop, "runtime">,
+  namespace: string | null,
+  names: readonly RuntimeName[],
+): Promise<Runtime> {
   const { bundles } = base.instance.paths;
   const remembered = join(bundles, "runtime");
   const chosen = await readFile(remembered, "utf8").catch(() => undefined); // the first time
   const failures: string[] = [];
-  for (const name of RUNTIMES) {
+  for (const name of names) {
     const runtime = new Runtime({ name, bundles, namespace });
     await runtime.prepare();
     if (chosen === name) return runtime;
     if (chosen !== undefined) continue;
     try {
-      await tryRuntime({ ...base, runtime }, randomUUID());
+      await tryDyno({ ...base, runtime }, randomUUID());
       await writeFile(remembered, name);
       return runtime;
     } catch (error) {

@@ -9,7 +9,7 @@ const TRIAL_MS_MAX = 20_000;
  * Runs one dyno with everything that dynos have, which writes to its disks; throws unless it could. (A kernel that does not
  * like the overlay mounts it read-only and says so nowhere.)
  */
-export async function tryRuntime(shop: Workshop, id: string): Promise<void> {
+export async function tryDyno(shop: Workshop, id: string): Promise<void> {
   const size = sizeNamed(DEFAULT_SIZE);
   if (size === undefined) throw new Error(`${DEFAULT_SIZE} is not a size`);
   const folder = new DynoFolder(shop.instance.paths.bundles, id);

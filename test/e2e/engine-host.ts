@@ -1,0 +1,91 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { loadConfig } from "../../src/config.ts";
+import type { StackName } from "../../src/engine/engine.ts";
+import { cleanInstance } from "../../src/engine/local/clean.ts";
+import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
+import { isMounted, mountImage, unmount } from "../../src/engine/local/loop.ts";
+import { openNetwork, removeNetwork } from "../../src/engine/local/network.ts";
+import { type LocalEngineOptions, openLocalEngine } from "../../src/engine/local/open.ts";
+import { stackFiles } from "../../src/engine/local/stack.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { run } from "../../src/lib/command.ts";
+import { jsonLogger } from "../../src/lib/logger.ts";
+import { type Instance, instanceOf } from "../../src/model/instance.ts";
+
+const checkout = join(import.meta.dirname, "..", "..");
+const UID_BASE = 3_700_000_000;
+
+/** An instance of the test's own, with nothing in it but the engine and the network; the stacks are the installed one's. */
+export class EngineHost implements AsyncDisposable {
+  readonly instance: Instance;
+  readonly uidBase = UID_BASE;
+  readonly #base: string;
+
+  static async open(): Promise<EngineHost> {
+    const base = mkdtempSync("/var/tmp/stator-engine-");
+    chmodSync(base, 0o755); // dynos pass through it
+    const host = new EngineHost(base);
+    for (const name of [host.instance.users.maker, host.instance.users.router])
+      await run("useradd", ["--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", name]);
+    const installed = loadConfig().instance;
+    for (const name of ["debian-12", "debian-12-build"] as const) {
+      mkdirSync(host.#stack(name), { recursive: true });
+      const image = stackFiles(installed, name).image;
+      if (!(await isMounted(host.#stack(name))))
+        await mountImage({ image, at: host.#stack(name), type: "erofs", options: ["nodev"], readOnly: true });
+    }
+    return host;
+  }
+
+  private constructor(base: string) {
+    this.#base = base;
+    this.instance = instanceOf(join(base, "home"));
+  }
+
+  /** What the host process does when it starts; may be done again after `close` or without it, as after a kill. */
+  async openEngine(change: Partial<LocalEngineOptions> = {}): Promise<LocalEngine & { close(): Promise<void> }> {
+    const { instance } = this;
+    const text = process.env["ENGINE_LOG"] === undefined ? () => {} : undefined;
+    const logger = jsonLogger("engine-test", text);
+    const network = await openNetwork({
+      instance,
+      config: { httpPort: 18_080, httpsPort: 18_443, domain: "example.test" },
+      buildAllow: async () => [],
+      routerUid: Number((await run("id", ["-u", instance.users.router])).stdout),
+      probeUid: 0,
+      logger,
+      clock: systemClock,
+      poolSize: 4,
+    });
+    const engine = await openLocalEngine({
+      instance,
+      network,
+      stacks: { mountOf: (name) => this.#stack(name) },
+      programFolder: checkout,
+      uidBase: UID_BASE,
+      logger,
+      clock: systemClock,
+      ...change,
+    });
+    return Object.assign(engine, {
+      close: async () => {
+        await engine[Symbol.asyncDispose]();
+        await network[Symbol.asyncDispose]();
+      },
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await cleanInstance(this.instance);
+    await removeNetwork(this.instance);
+    for (const name of ["debian-12", "debian-12-build"] as const) await unmount(this.#stack(name));
+    for (const name of [this.instance.users.maker, this.instance.users.router])
+      await run("userdel", [name]).catch(() => {}); // not made yet
+    rmSync(this.#base, { recursive: true, force: true });
+  }
+
+  #stack(name: StackName): string {
+    return join(this.#base, "stacks", name);
+  }
+}

@@ -1,0 +1,442 @@
+import assert from "node:assert/strict";
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { after, before, test } from "node:test";
+import tar from "tar-stream";
+import { engineContract, isEngineError, specOf, until, untilEnded } from "../../src/engine/contract.ts";
+import type { DynoSpec } from "../../src/engine/engine.ts";
+import { cleanInstance, stopAll } from "../../src/engine/local/clean.ts";
+import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
+import { run } from "../../src/lib/command.ts";
+import { EngineHost } from "./engine-host.ts";
+
+/** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
+type OpenEngine = Awaited<ReturnType<EngineHost["openEngine"]>>;
+let host: EngineHost;
+let engine: OpenEngine;
+
+before(async () => {
+  host = await EngineHost.open();
+  engine = await host.openEngine();
+});
+after(async () => {
+  await engine.close();
+  await host[Symbol.asyncDispose]();
+});
+
+const SERVER = `exec perl -MSocket -e '
+  socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
+  bind(S, sockaddr_in(5000, INADDR_ANY)); listen(S, 9); while (accept(C, S)) { syswrite(C, "hi"); close C }'`;
+
+/** The same engine for all tests of the contract: opening one takes half a second. */
+engineContract("local", async () => ({
+  engine,
+  commands: {
+    stay: "exec sleep 1000",
+    stubborn: "trap '' TERM; while :; do sleep 1000; done",
+    serve: SERVER,
+    exit: (status) => `exit ${status}`,
+  },
+  [Symbol.asyncDispose]: removeAll,
+}));
+
+async function removeAll(): Promise<void> {
+  await Promise.all((await engine.list()).map(({ id }) => engine.remove(id)));
+}
+
+/** Runs a command to its end and gives what it wrote; the dyno is removed. */
+async function output(command: string, change: Partial<DynoSpec> = {}): Promise<string> {
+  const spec = specOf({ command, kind: "run", name: "run.1", ...change });
+  await engine.start(spec);
+  await untilEnded(engine, spec.id);
+  const text = textOf(spec.id);
+  await engine.remove(spec.id);
+  return text;
+}
+
+/** What a dyno wrote, without conmon's heads. */
+function textOf(id: string): string {
+  const log = readFileSync(join(host.instance.paths.logs, `${id}.log`), "utf8");
+  return log.replace(/^\S+ (?:stdout|stderr) F (.*\n)/gm, "$1").replace(/^\S+ (?:stdout|stderr) P (.*)\n/gm, "$1");
+}
+
+test("a dyno has walls: user, capabilities, system calls, processes, devices, root file system, namespaces", async () => {
+  const text = await output(`
+    id; hostname; pwd; umask
+    grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status
+    echo processes $(ls /proc | grep -c '^[0-9]')
+    touch /etc/x 2>&1; touch /usr/x 2>&1; unshare --user true 2>&1; mount -t tmpfs x /tmp 2>&1
+    echo files $(ulimit -n) procs $(ulimit -u)
+    cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null
+    ls /sys /dev; cat /proc/sys/kernel/hostname; echo 1 2>&1 > /proc/sys/kernel/hostname
+    cat /proc/kcore | head -c 1 | wc -c`);
+  assert.match(text, /uid=1000\(dyno\) gid=1000\(dyno\) groups=1000\(dyno\)/);
+  assert.match(text, /CapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2/);
+  assert.match(text, /^\/app$/m);
+  assert.match(text, /touch: cannot touch '\/etc\/x': Read-only file system/);
+  assert.match(text, /unshare: unshare failed: Operation not permitted/);
+  assert.match(text, /^536870912$/m, "the memory limit can be read inside, as buildpacks do");
+  assert.match(text, /files 10000 procs 256/);
+  const processes = Number(/processes (\d+)/.exec(text)?.[1]);
+  assert.ok(processes > 0 && processes < 8, `it sees only its own processes, not ${processes}`);
+});
+
+test("what a dyno writes is its own, vanishes with it, and removes as it should", async () => {
+  const slug = await putSlug([
+    { name: "./dir/file", text: "from the slug\n" },
+    { name: "./run.sh", text: "echo ran\n", mode: 0o755 },
+  ]);
+  const first = await output(
+    "cat dir/file; rm -r dir && echo removed; echo new > new; ls; touch /tmp/mine /var/tmp/mine",
+    slug,
+  );
+  assert.equal(first, "from the slug\nremoved\nnew\nrun.sh\n");
+  assert.equal(
+    await output("ls /app /app/dir /tmp /var/tmp; sh run.sh", slug),
+    "/app:\ndir\nrun.sh\n\n/app/dir:\nfile\n\n/tmp:\n\n/var/tmp:\nran\n",
+  );
+});
+
+test("the environment and the command arrive as they are, whatever is in them", async () => {
+  const value = `a b\n'"$(touch /tmp/pwned)\`id\` \\ \u00e9`;
+  const text = await output(`printf '%s|' "$ODD" "$HOME" "$PATH"; ls /tmp`, { env: { ODD: value } });
+  assert.equal(text.replace(/\n$/, ""), `${value}|/app|/usr/local/bin:/usr/bin:/bin|`);
+});
+
+test("limits bite: memory, processes, disk", async () => {
+  const spec = specOf({ command: `exec perl -e '$x = "x" x (700 << 20); sleep 60'` });
+  await engine.start(spec);
+  const ended = await untilEnded(engine, spec.id);
+  assert.deepEqual([ended.status, ended.outOfMemory], [137, true]);
+  await engine.remove(spec.id);
+  const forks = await output(
+    "for i in $(seq 400); do sleep 5 & done 2>&1 | grep -m1 -o 'Resource temporarily unavailable'; kill -9 -1",
+  );
+  assert.match(forks, /Resource temporarily unavailable/);
+  const disk = await output(
+    "head -c 2200M /dev/zero > /tmp/big 2>&1; stat -c %s /tmp/big; rm /tmp/big && echo ok > /app/after && cat /app/after",
+  );
+  assert.match(disk, /(Disk quota exceeded|No space left on device)[\s\S]*ok\n$/);
+  assert.ok(Number(/^\d+$/m.exec(disk)?.[0]) < 2048 * 1024 ** 2);
+  const subvolume = await output(
+    `perl -e 'opendir(D, "/tmp"); my $arg = pack("q Z4088", 0, "escape"); my $ok = ioctl(D, 0x5000940e, $arg); print $ok ? "made" : "refused: $!"'`,
+  );
+  assert.match(subvolume, /^refused/, "a volume of its own would be outside its quota");
+});
+
+test("input: a megabyte through a program's standard input loses no byte, and its end is seen", async () => {
+  const bytes = Buffer.from(createHash("sha512").update("seed").digest("hex").repeat(8192));
+  const spec = specOf({ command: "cat | sha256sum; cat; echo done", kind: "run", name: "run.1", stdin: true });
+  await engine.start(spec);
+  await pipeline(Readable.from([bytes]), await engine.input(spec.id));
+  await untilEnded(engine, spec.id);
+  assert.equal(textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
+  const echo = specOf({ command: "cat", kind: "run", name: "run.2", stdin: true });
+  await engine.start(echo);
+  const lines = Buffer.from(`${"x".repeat(99)}\n`.repeat(10_000));
+  await pipeline(Readable.from([lines]), await engine.input(echo.id));
+  await untilEnded(engine, echo.id);
+  assert.equal(textOf(echo.id).length, lines.length);
+  await removeAll();
+});
+
+test("a terminal has the size that was asked for, and another one later", async () => {
+  const spec = specOf({
+    command: "stty size; read x; stty size; exit 4",
+    terminal: { rows: 33, columns: 77 },
+    stdin: true,
+  });
+  await engine.start(spec);
+  await eventuallyText(spec.id, /33 77/);
+  await engine.resize(spec.id, 50, 132);
+  const input = await engine.input(spec.id);
+  input.write("\n");
+  assert.equal((await untilEnded(engine, spec.id)).status, 4);
+  assert.match(textOf(spec.id), /50 132/);
+  input.destroy();
+  await removeAll();
+});
+
+test("a build dyno has the app's repository and cache, the build kit, and a stream to us", async () => {
+  const app = { appId: randomUUID(), uidIndex: 9 };
+  const build = { ...app, kind: "build", size: "Build", stack: "debian-12-build", io: true } as const;
+  const spec = specOf({
+    ...build,
+    name: "build.1",
+    command: `touch /repo/a /cache/b; ls /opt/stator/buildkit | head -1; ls -ld /opt/stator/toolchain; exec perl -MSocket -e '
+      socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/stator/io.sock")) or die "$!";
+      $n = 0; while (($r = sysread(S, $b, 65536)) > 0) { $n += $r } syswrite(S, "got $n"); shutdown(S, 1)'`,
+  });
+  await engine.start(spec);
+  const stream = await engine.io(spec.id, AbortSignal.timeout(10_000));
+  stream.writable.end(Buffer.alloc(3_000_000, 1));
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream.readable) chunks.push(chunk as Buffer);
+  assert.equal(Buffer.concat(chunks).toString(), "got 3000000");
+  assert.equal((await untilEnded(engine, spec.id)).status, 0);
+  const second = specOf({ ...build, name: "build.2", command: "ls /repo /cache" });
+  await engine.start(second);
+  await untilEnded(engine, second.id);
+  assert.equal(textOf(second.id), "/cache:\nb\n\n/repo:\na\n", "they last from build to build");
+  await assert.rejects(engine.io(second.id, AbortSignal.timeout(1000)), isEngineError("not_found"));
+  await removeAll();
+  await engine.removeApp(app.appId, app.uidIndex);
+  const volumes = readdirSync(join(host.instance.paths.host, "store"));
+  assert.deepEqual(
+    volumes.filter((name) => name.includes(app.appId)),
+    [],
+  );
+});
+
+test("no capacity: the message says what was asked and what is free, and nothing is started", async () => {
+  const spec = specOf({ command: "true", size: "Performance-2XL" });
+  await assert.rejects(
+    engine.start(spec),
+    (error) => isEngineError("no_capacity")(error) && /129024 MB.*are free/.test(String(error)),
+  );
+  assert.deepEqual(await engine.list(), []);
+});
+
+test("a killed host process: dynos live on and are adopted, with what happened meanwhile", async () => {
+  const [stays, ends, lost] = [
+    specOf({ command: SERVER, port: 5000 }),
+    specOf({ command: "sleep 2; exit 9", name: "worker.1" }),
+    specOf({ command: "exec sleep 1000", name: "worker.2" }),
+  ];
+  for (const spec of [stays, ends, lost]) await engine.start(spec);
+  const address = engine.addressOf(stays.id);
+  await until(engine, stays.id, (state) => state.kind === "running" && state.listening);
+  await engine.close(); // nothing of it reaches the dynos: as good as a kill
+  process.kill(Number(readFileSync(join(host.instance.paths.bundles, lost.id, "conmon.pid"), "utf8")), "SIGKILL");
+  await new Promise((resolve) => setTimeout(resolve, 2500)); // the second one ends while nobody looks
+  engine = await host.openEngine();
+  const states = new Map((await engine.list()).map(({ id, state }) => [id, state]));
+  const first = states.get(stays.id);
+  assert.ok(first?.kind === "running" && first.listening && first.address === address);
+  assert.equal(engine.addressOf(stays.id), address);
+  assert.equal((await untilEnded(engine, ends.id)).status, 9);
+  assert.equal((await untilEnded(engine, lost.id)).status, null);
+  await assert.doesNotReject(engine.start(stays), "a repeated start does nothing");
+  await engine.remove(lost.id);
+  await engine.close();
+  engine = await host.openEngine();
+  await assert.rejects(engine.start(lost), isEngineError("gone"), "removed ids are remembered");
+  assert.equal((await engine.list()).length, 2);
+  await removeAll();
+});
+
+test("a half-made dyno is taken apart by the next host process, and may be started again", async () => {
+  const spec = specOf({ command: "exec sleep 1000" });
+  await engine.start(spec);
+  const { bundles } = host.instance.paths;
+  await engine.close();
+  await run("rm", [join(bundles, spec.id, "labels.json")]); // as if killed in the middle of making or removing it
+  engine = await host.openEngine();
+  assert.deepEqual(await engine.list(), []);
+  assert.equal(existsSync(join(bundles, spec.id)), false);
+  assert.deepEqual(leftOf(spec.id), []);
+  await engine.start(spec);
+  assert.equal((await engine.list()).length, 1);
+  await removeAll();
+});
+
+test("logs: a flood is cut into segments, trimmed on demand, bounded, and what is lost is counted", async () => {
+  const count = 1_500_000; // some 150 MB raw
+  const spec = specOf({ command: `seq -f 'line %.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' ${count}; sleep 3` });
+  await engine.start(spec);
+  await untilEnded(engine, spec.id);
+  const { logs } = host.instance.paths;
+  const files = readdirSync(logs).filter((name) => name.startsWith(spec.id) && !name.endsWith(".dropped"));
+  const numbers = files.map((name) => Number(name.split(".log.")[1] ?? Number.POSITIVE_INFINITY)).sort((a, b) => a - b);
+  const dropped = JSON.parse(readFileSync(join(logs, `${spec.id}.log.dropped`), "utf8")) as {
+    segment: number;
+    lines: number;
+  };
+  assert.equal(numbers[0], dropped.segment + 1);
+  const kept = numbers.map((each) =>
+    readFileSync(join(logs, Number.isFinite(each) ? `${spec.id}.log.${each}` : `${spec.id}.log`), "utf8"),
+  );
+  const lines = kept
+    .join("")
+    .split("\n")
+    .filter((line) => / F /.test(line.slice(0, 45))).length;
+  assert.equal(lines + dropped.lines, count, "every line is there or counted");
+  const second = numbers[1] ?? assert.fail("more than one segment");
+  await engine.trimLog(spec.id, second);
+  assert.equal(existsSync(join(logs, `${spec.id}.log.${second - 1}`)), false);
+  assert.equal(existsSync(join(logs, `${spec.id}.log.${second}`)), true);
+  await engine.remove(spec.id);
+  assert.deepEqual(
+    readdirSync(logs).filter((name) => name.startsWith(spec.id)),
+    [],
+  );
+});
+
+test("hostile tars of slugs do no harm, and leave nothing", async () => {
+  const outside = join(host.instance.home, "..", "outside");
+  writeFileSync(outside, "untouched");
+  const escape = `../../../../../../../../..${outside}`;
+  const tars: Record<string, Entry[]> = {
+    "a name with ..": [{ name: escape, text: "pwned" }],
+    "an absolute name": [{ name: outside, text: "pwned" }],
+    "through a symlink": [
+      { name: "./link", link: join(outside, "..") },
+      { name: "./link/outside", text: "pwned" },
+    ],
+    "a device": [{ name: "./null", device: true }],
+    "a hard link to a file of the host": [{ name: "./hard", hardlink: outside }],
+  };
+  for (const [what, entries] of Object.entries(tars)) {
+    await putSlug(entries).catch((error: unknown) =>
+      assert.ok(isEngineError("invalid")(error), `${what}: ${String(error)}`),
+    );
+    assert.equal(readFileSync(outside, "utf8"), "untouched", what);
+  }
+  const tree = await putSlug([{ name: "./passwd", link: "/etc/shadow" }]);
+  assert.doesNotMatch(
+    await output("cat passwd 2>&1", tree),
+    /root:[*!$]/,
+    "a link leads where it leads inside the dyno",
+  );
+  const ref = { digest: "1".repeat(64), uidIndex: 1 };
+  await assert.rejects(engine.putSlug(ref, Readable.from([Buffer.alloc(10_240)])), isEngineError("invalid"));
+  await assert.rejects(
+    engine.putSlug(ref, zeros(1024 ** 3 + 65_536)),
+    isEngineError("invalid"),
+    "more than a gigabyte",
+  );
+  assert.equal(await engine.hasSlug(ref), false);
+  assert.deepEqual(
+    readdirSync(join(host.instance.paths.host, "store")).filter((name) => name.startsWith("make-")),
+    [],
+  );
+});
+
+test("a slug is there until it is removed, but not while a dyno uses it, and is mounted again after a reboot", async () => {
+  const slug = await putSlug([{ name: "./f", text: "x" }]);
+  const ref = { digest: slug.slugDigest, uidIndex: slug.uidIndex };
+  const spec = specOf({ command: "exec sleep 1000", ...slug });
+  await engine.start(spec);
+  await engine.removeSlug(ref);
+  assert.equal(await engine.hasSlug(ref), true);
+  await engine.remove(spec.id);
+  await engine.close();
+  for (const at of await mountsBelow(join(host.instance.paths.host, "mnt"))) await run("umount", [at]);
+  engine = await host.openEngine();
+  assert.equal(await output("cat f", slug), "x");
+  await engine.removeSlug(ref);
+  assert.equal(await engine.hasSlug(ref), false);
+  await assert.rejects(engine.start(specOf({ command: "true", ...slug })), isEngineError("not_found"));
+});
+
+test("dynos are made by runc where crun cannot", async () => {
+  await engine.close();
+  await run("rm", [join(host.instance.paths.bundles, "runtime")]);
+  engine = await host.openEngine({ runtimes: ["runc"] });
+  try {
+    assert.equal(await output("id -u; touch /app/x && echo ok"), "1000\nok\n");
+    const spec = specOf({ command: "trap 'exit 5' TERM; sleep 1000 & wait" });
+    await engine.start(spec);
+    await until(engine, spec.id, (state) => state.kind === "running" && Date.now() - state.since > 300);
+    await engine.signal(spec.id, "TERM");
+    assert.equal((await untilEnded(engine, spec.id)).status, 5);
+    await removeAll();
+  } finally {
+    await engine.close();
+    await run("rm", [join(host.instance.paths.bundles, "runtime")]);
+    engine = await host.openEngine();
+  }
+});
+
+test("after a reboot nothing is listed and nothing is left of the dynos that were", async () => {
+  const spec = specOf({ command: "exec sleep 1000" });
+  await engine.start(spec);
+  await engine.close();
+  const { bundles, host: folder } = host.instance.paths;
+  await stopAll(host.instance, 5000); // the processes and what is known of them are gone, the disk stays
+  assert.equal(await isMounted(bundles), false);
+  assert.deepEqual(
+    leftOf(spec.id).filter((path) => !path.startsWith(folder)),
+    [],
+  );
+  engine = await host.openEngine();
+  assert.deepEqual(await engine.list(), []);
+  assert.deepEqual(leftOf(spec.id), []);
+});
+
+test("stopAll lets the obedient go in peace, kills the rest, and cleanInstance leaves nothing on the host", async () => {
+  const obedient = specOf({ command: "trap 'echo bye; exit 0' TERM; sleep 1000 & wait" });
+  const stubborn = specOf({ command: "trap '' TERM; while :; do sleep 1000; done" });
+  for (const spec of [obedient, stubborn]) await engine.start(spec);
+  for (const { id } of [obedient, stubborn])
+    await until(engine, id, (state) => state.kind === "running" && Date.now() - state.since > 300);
+  await engine.close();
+  await stopAll(host.instance, 1000);
+  assert.equal(textOf(obedient.id), "bye\n");
+  await cleanInstance(host.instance);
+  await cleanInstance(host.instance);
+  assert.deepEqual(await mountsBelow(host.instance.paths.run), []);
+  assert.deepEqual(await mountsBelow(host.instance.paths.host), []);
+  assert.deepEqual([...leftOf(obedient.id), ...leftOf(host.instance.cgroup)], []);
+  assert.equal((await run("losetup", ["-a"])).stdout.includes(host.instance.home), false);
+  engine = await host.openEngine();
+});
+
+/** Groups and volumes on this host with this name. */
+function leftOf(name: string): readonly string[] {
+  const below = (folder: string) => (existsSync(folder) ? readdirSync(folder).map((each) => join(folder, each)) : []);
+  const roots = ["/sys/fs/cgroup", ...below("/sys/fs/cgroup")];
+  const groups = roots
+    .flatMap((root) => [join(root, name), join(root, host.instance.cgroup, name)])
+    .filter((path) => existsSync(path));
+  return [...groups, ...below(join(host.instance.paths.host, "store")).filter((path) => path.includes(name))];
+}
+
+async function eventuallyText(id: string, pattern: RegExp): Promise<void> {
+  for (const deadline = performance.now() + 10_000; performance.now() < deadline; ) {
+    if (pattern.test(textOf(id))) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.match(textOf(id), pattern);
+}
+
+interface Entry {
+  readonly name: string;
+  readonly text?: string;
+  readonly mode?: number;
+  readonly link?: string;
+  readonly hardlink?: string;
+  readonly device?: boolean;
+}
+
+/** Packs the entries, puts the slug, and gives what a dyno needs to use it. */
+async function putSlug(entries: readonly Entry[]): Promise<{ readonly slugDigest: string; readonly uidIndex: number }> {
+  const pack = tar.pack();
+  for (const { name, text, mode, link, hardlink, device } of entries) {
+    if (link !== undefined) pack.entry({ name, type: "symlink", linkname: link });
+    else if (hardlink !== undefined) pack.entry({ name, type: "link", linkname: hardlink });
+    else if (device === true) pack.entry({ name, type: "character-device" });
+    else pack.entry({ name, mode: mode ?? 0o644 }, text ?? "");
+  }
+  pack.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of pack) chunks.push(chunk as Buffer);
+  const bytes = Buffer.concat(chunks);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  await engine.putSlug({ digest, uidIndex: 1 }, Readable.from([bytes]));
+  return { slugDigest: digest, uidIndex: 1 };
+}
+
+function zeros(size: number): Readable {
+  const chunk = Buffer.alloc(1024 * 1024);
+  let left = size;
+  return new Readable({
+    read() {
+      this.push(left > 0 ? chunk.subarray(0, Math.min(left, chunk.length)) : null);
+      left -= chunk.length;
+    },
+  });
+}
