@@ -1,3 +1,5 @@
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 import { ConfigError, loadConfig } from "./config.ts";
 import { guardAgainstShells } from "./lib/guard.ts";
 
@@ -7,6 +9,8 @@ async function main(role: string | undefined): Promise<void> {
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
   const config = loadConfig();
+  const { data, host } = config.instance.paths;
+  enableCompileCache(join(role === "daemon" ? data : host, "compile-cache")); // each in a folder that only its user writes
   switch (role) {
     case "daemon": {
       const { runDaemon } = await import("./daemon.ts");

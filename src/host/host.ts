@@ -1,177 +1,35 @@
-import { existsSync } from "node:fs";
-import { chmod, chown, mkdir, readFile, rename, rm } from "node:fs/promises";
-import type { Server } from "node:http";
-import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { indexOf } from "../engine/local/address.ts";
-import { ownLimits } from "../engine/local/host-limits.ts";
-import { openNetwork } from "../engine/local/network.ts";
-import { rememberedRange } from "../engine/local/network-range.ts";
-import { openLocalEngine } from "../engine/local/open.ts";
-import { mountStacks } from "../engine/local/stack-mount.ts";
 import { aborted } from "../lib/abort.ts";
-import { type Clock, systemClock } from "../lib/clock.ts";
-import { jsonLogger, type Logger } from "../lib/logger.ts";
-import { allowedForBuilds } from "./build-allow.ts";
-import { type HostFolders, prepareFolders } from "./folders.ts";
-import { Haproxy } from "./haproxy.ts";
+import { systemClock } from "../lib/clock.ts";
+import { jsonLogger } from "../lib/logger.ts";
+import { prepareFolders } from "./folders.ts";
 import { enterRole, keepProcess } from "./own-processes.ts";
-import { createHostServer } from "./server.ts";
-import { ensureCertificates, routerCertificatePath } from "./tls.ts";
-import { claimUids } from "./uids.ts";
-import { type SystemUser, userNamed } from "./users.ts";
+import { openParts } from "./parts.ts";
+import { ensureCertificates } from "./tls.ts";
+import { userNamed } from "./users.ts";
 
 export interface HostOptions {
-  /** Where there is no systemd: keep the daemon and the keeper running. */
+  /** Where there is no systemd: keep the keeper running, which keeps us and the daemon. */
   readonly supervise: boolean;
   /** The control group below which ours go, if systemd delegated one. */
   readonly cgroupParent?: string;
 }
 
-/** Network namespaces kept ready. */
-const POOL_SIZE = 8;
-const CERTIFICATES_MS = 6 * 3_600_000;
-/** Descriptors of HAProxy that are not connections. */
-const DESCRIPTORS_BESIDE = 200;
-const CONNECTIONS_MAX = 100_000;
-
 /**
- * The whole root process, in the order its parts start; they stop in the opposite order. What it started (dynos, HAProxy, the
- * daemon) lives on when it ends, and is found again.
+ * The whole root process, in the order its parts start; they stop in the opposite order. What it started (dynos,
+ * HAProxy) lives on when it ends, and is found again.
  */
 export async function runHost(config: Config, until: AbortSignal, options: HostOptions): Promise<void> {
   const { instance } = config;
   const [clock, logger] = [systemClock, jsonLogger("host")];
   if (!(await enterRole("host", config))) return logger.warn("host.not_needed");
-  const daemon = await userNamed(instance.users.daemon);
-  const router = await userNamed(instance.users.router);
-  const folders = await prepareFolders(instance, daemon, router);
-  await ensureCertificates(config, folders, daemon, clock.now());
+  const users = { daemon: await userNamed(instance.users.daemon), router: await userNamed(instance.users.router) };
+  const folders = await prepareFolders(instance, users.daemon, users.router);
+  await ensureCertificates(config, folders, users.daemon, clock.now());
 
   await using parts = new AsyncDisposableStack();
-  if (options.supervise) {
-    parts.use(keepProcess("keeper", { config, clock, logger }));
-    parts.use(keepProcess("daemon", { config, clock, logger }));
-  }
-  const network = parts.use(
-    await openNetwork({
-      instance,
-      config,
-      buildAllow: () => allowedForBuilds(instance),
-      routerUid: router.uid,
-      probeUid: 0,
-      logger,
-      clock,
-      poolSize: POOL_SIZE,
-    }),
-  );
-  const engine = parts.use(
-    await openLocalEngine({
-      instance,
-      network,
-      stacks: await mountStacks(instance),
-      programFolder: join(import.meta.dirname, "..", ".."),
-      uidBase: await claimUids(instance.users.daemon),
-      logger,
-      clock,
-      ...(options.cgroupParent !== undefined && { cgroupParent: options.cgroupParent }),
-    }),
-  );
-  const haproxy = parts.use(
-    await openRouter(config, folders, router, (dynoId) => engine.endpointOf(dynoId), { clock, logger }),
-  );
-  parts.use(engine.watch(() => haproxy.refresh()));
-  parts.use(await listen(createHostServer({ engine, router: haproxy, instance, clock, logger }), config, daemon));
-  parts.use(renewCertificates(config, folders, daemon, haproxy, { clock, logger }));
+  if (options.supervise) parts.use(keepProcess("keeper", { config, clock, logger }));
+  parts.use(await openParts({ config, users, folders, cgroupParent: options.cgroupParent, clock, logger }));
   logger.info("host.ready", { instance: instance.id });
   await aborted(until);
-}
-
-interface Tools {
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
-async function openRouter(
-  config: Config,
-  folders: HostFolders,
-  user: SystemUser,
-  addressOf: (dynoId: string) => { readonly address: string; readonly port: number } | undefined,
-  { clock, logger }: Tools,
-): Promise<Haproxy> {
-  const { paths } = config.instance;
-  const range = await rememberedRange(config.instance);
-  const { openFilesMax } = await ownLimits();
-  const connectionsMax = Math.min(CONNECTIONS_MAX, Math.floor((openFilesMax - DESCRIPTORS_BESIDE) / 2));
-  return Haproxy.open({
-    layout: {
-      folder: folders.router,
-      socketFolder: folders.routerSockets,
-      requestSocket: join(paths.daemonRun, "requests.sock"),
-      httpPort: config.httpPort,
-      httpsPort: config.httpsPort,
-      ipv6: existsSync("/proc/net/if_inet6"),
-      connectionsMax,
-    },
-    user,
-    tables: { volatile: join(paths.run, "routes.json"), durable: join(paths.host, "routes.json") },
-    pidFile: join(paths.run, "haproxy.pid"),
-    logFile: join(paths.processLogs, "router.log"),
-    certificate: () => readFile(routerCertificatePath(config), "utf8"),
-    addressOf,
-    isDynoAddress: (address) => range !== undefined && indexOf(range, address) !== undefined,
-    clock,
-    logger,
-  });
-}
-
-/** Listens where only root and the daemon's group can connect: not for an instant more openly. */
-async function listen(server: Server, { instance }: Config, daemon: SystemUser): Promise<AsyncDisposable> {
-  const { run, hostSocket } = instance.paths;
-  const closed = join(run, "host-socket");
-  await mkdir(closed, { recursive: true, mode: 0o700 });
-  const beside = join(closed, "next.sock");
-  await rm(beside, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(beside, resolve);
-  });
-  await chown(beside, 0, daemon.gid);
-  await chmod(beside, 0o660);
-  await rename(beside, hostSocket);
-  return {
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
-}
-
-/** Looks a few times a day whether a certificate ends soon. */
-function renewCertificates(
-  config: Config,
-  folders: HostFolders,
-  daemon: SystemUser,
-  haproxy: Haproxy,
-  { clock, logger }: Tools,
-): AsyncDisposable {
-  const closed = new AbortController();
-  const work = (async () => {
-    while (!closed.signal.aborted) {
-      await clock.sleep(CERTIFICATES_MS, closed.signal).catch(() => {}); // closed
-      try {
-        const { routerChanged } = await ensureCertificates(config, folders, daemon, clock.now());
-        if (routerChanged) await haproxy.reload();
-      } catch (error) {
-        logger.error("certificates.not_renewed", { error });
-      }
-    }
-  })();
-  return {
-    async [Symbol.asyncDispose]() {
-      closed.abort();
-      await work;
-    },
-  };
 }

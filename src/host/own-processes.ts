@@ -7,7 +7,7 @@ import { type ChildProcess, start } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
 import { identityOf, KeptProcess, remembered } from "./kept-process.ts";
 
-/** The processes that keep each other alive where there is no systemd: the keeper and the host, and the host the daemon. */
+/** The processes that keep each other alive where there is no systemd: the keeper the host and the daemon, the host the keeper. */
 export type Role = "daemon" | "host" | "keeper";
 
 interface KeepOptions {
