@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { plan } from "./plan.ts";
+import { simulate } from "./simulation.ts";
+import { SCENARIOS } from "./simulation-scenarios.ts";
+import { World } from "./simulation-world.ts";
+import type { Action, Plan, Situation } from "./situation.ts";
+import { stop } from "./transitions.ts";
+
+type Planner = typeof plan;
+const SEEDS = 10;
+
+/** A plan that leaves out some actions. */
+const without =
+  (isLeftOut: (action: Action) => boolean): Planner =>
+  (situation) => {
+    const made = plan(situation);
+    return { ...made, actions: made.actions.filter((action) => !isLeftOut(action)) };
+  };
+
+/** A plan that sees the situation wrongly. */
+const seeing =
+  (wrongly: (situation: Situation) => Situation): Planner =>
+  (situation) =>
+    plan(wrongly(situation));
+
+const changing =
+  (change: (made: Plan, situation: Situation) => Plan): Planner =>
+  (situation) =>
+    change(plan(situation), situation);
+
+const withDesired = (situation: Situation, change: Partial<NonNullable<Situation["desired"]>>): Situation =>
+  situation.desired === null ? situation : { ...situation, desired: { ...situation.desired, ...change } };
+
+const isChange = (action: Action) => (action.kind === "change" ? action.change : undefined);
+
+const FAULTS: Readonly<Record<string, Planner>> = {
+  "starts every dyno twice": changing((made) => ({
+    ...made,
+    actions: made.actions.flatMap((action): readonly Action[] =>
+      action.kind === "create" ? [action, action] : [action],
+    ),
+  })),
+  "scales the lowest numbers away": seeing((situation) => {
+    const current = situation.desired?.current ?? null;
+    if (current === null || current.dynos.length !== 2) return situation;
+    const dynos = current.dynos.map((dyno, index) => ({ ...dyno, name: `${dyno.type}.${index + 3}` }));
+    return withDesired(situation, { current: { ...current, dynos } });
+  }),
+  "knows no back-off": seeing((situation) => ({ ...situation, crashes: [] })),
+  "never forgets crashes when a name is not wanted any more": without((action) => action.kind === "clear-crashes"),
+  "counts a lost dyno as crashed": seeing((situation) => ({
+    ...situation,
+    observed: situation.observed.map((dyno) =>
+      dyno.state.kind === "ended" && dyno.state.status === null
+        ? { ...dyno, state: { ...dyno.state, status: 1 } }
+        : dyno,
+    ),
+  })),
+  "has no boot timeout": without((action) => isChange(action)?.stopping?.reason === "boot-timeout"),
+  "never ends the grace": without((action) => isChange(action)?.stopping?.killed === true),
+  "gives no grace": changing((made) => ({
+    ...made,
+    actions: made.actions.map((action) =>
+      action.kind === "signal" && action.signal === "TERM" ? { ...action, signal: "KILL" } : action,
+    ),
+  })),
+  "stops dynos before the router knows": changing((made) => ({
+    ...made,
+    actions: made.actions.map((action) => (action.kind === "signal" ? { ...action, settle: false } : action)),
+  })),
+  "makes a release current before it is up": changing((made, { desired }) =>
+    desired?.candidate == null
+      ? made
+      : {
+          ...made,
+          actions: [
+            ...made.actions,
+            {
+              kind: "promote",
+              releaseId: desired.candidate.id,
+              after: desired.current?.id ?? null,
+              types: desired.candidate.types,
+            },
+          ],
+        },
+  ),
+  "stops the old dynos before the new ones are up": changing((made, { desired, records, now }) => {
+    const old = records.filter(
+      ({ releaseId, stopping, exit }) =>
+        desired?.candidate != null && releaseId === desired.current?.id && stopping === null && exit === null,
+    );
+    return { ...made, actions: [...made.actions, ...old.map((record) => stop(record, "replaced", now))] };
+  }),
+  "does not notice that a release has failed": without((action) => action.kind === "fail"),
+  "leaves the dynos of other releases running": without((action) => {
+    const reason = isChange(action)?.stopping?.reason;
+    return reason === "failed-release" || reason === "replaced";
+  }),
+  "never expires a release": without((action) => action.kind === "expire"),
+  "takes no notice of sizes": seeing((situation) => {
+    const current = situation.desired?.current ?? null;
+    if (current === null) return situation;
+    const sizeOf = new Map(situation.records.map(({ name, size }) => [name, size]));
+    const dynos = current.dynos.map((dyno) => ({ ...dyno, size: sizeOf.get(dyno.name) ?? dyno.size }));
+    return withDesired(situation, { current: { ...current, dynos } });
+  }),
+  "never frees ended dynos": without((action) => action.kind === "forget"),
+  "lets orphans live": seeing((situation) => ({
+    ...situation,
+    observed: situation.observed.filter(({ id }) => situation.records.some((record) => record.id === id)),
+  })),
+  "starts attached dynos before their client comes": seeing((situation) => ({
+    ...situation,
+    records: situation.records.map((record) =>
+      record.oneOff === null ? record : { ...record, oneOff: { ...record.oneOff, awaiting: false } },
+    ),
+  })),
+  "forgets its deadlines": changing((made) => ({ ...made, lookAgainAt: null })),
+  "keeps ended one-off dynos for ever": without(
+    (action) => action.kind === "drop" && action.record.kind !== "formation",
+  ),
+  "lets one-off dynos live past their time": without((action) => isChange(action)?.stopping?.reason === "time-to-live"),
+};
+
+/** The scenario that must not put up with each. */
+const CAUGHT_BY: Readonly<Record<string, string>> = {
+  "starts every dyno twice": "spec 1.3: the lines of a start",
+  "scales the lowest numbers away": "spec 1.2, 2.3",
+  "knows no back-off": "spec 3.4: any exit",
+  "never forgets crashes when a name is not wanted any more": "spec 3.4: scaling to 0",
+  "counts a lost dyno as crashed": "spec 3.4: a lost dyno",
+  "has no boot timeout": "spec 3.2: R10",
+  "never ends the grace": "spec 3.3: SIGTERM, 30 s",
+  "gives no grace": "spec 3.3: on restart",
+  "stops dynos before the router knows": "spec 3.3: no dyno gets SIGTERM",
+  "makes a release current before it is up": "rollout: the old release serves",
+  "stops the old dynos before the new ones are up": "rollout: the old release serves",
+  "does not notice that a release has failed": "rollout: a release whose dyno ends",
+  "leaves the dynos of other releases running": "rollout: the old release serves",
+  "never expires a release": "spec 5.3: a newer",
+  "takes no notice of sizes": "spec 2.3: a changed size",
+  "never frees ended dynos": "spec 3.9: a one-off dyno runs once",
+  "lets orphans live": "what the engine runs",
+  "starts attached dynos before their client comes": "spec 3.9: an attached one-off waits",
+  "forgets its deadlines": "spec 3.4: any exit",
+  "keeps ended one-off dynos for ever": "spec 3.9: one-offs are not started twice",
+  "lets one-off dynos live past their time": "spec 3.9: a one-off dyno lives for its time",
+};
+
+for (const [fault, planner] of Object.entries(FAULTS)) {
+  test(`planted fault: a supervisor that ${fault} is caught`, async () => {
+    const name = CAUGHT_BY[fault] ?? assert.fail("which scenario catches it?");
+    const scenario = SCENARIOS.find((each) => each.name.startsWith(name)) ?? assert.fail(`no scenario ${name}`);
+    await using world = await World.make({ plan: planner });
+    const isCaught = await scenario.play(world).then(
+      () => world.broken.length > 0,
+      (error: unknown) => {
+        if (!(error instanceof assert.AssertionError)) throw error;
+        return true;
+      },
+    );
+    assert.ok(isCaught);
+  });
+}
+
+test("planted faults are caught by storms too, within a few seeds", async () => {
+  for (const fault of ["starts every dyno twice", "makes a release current before it is up", "lets orphans live"]) {
+    let isCaught = false;
+    for (let seed = 1; seed <= SEEDS && !isCaught; seed++) {
+      isCaught = (await simulate(seed, FAULTS[fault])).length > 0;
+    }
+    assert.ok(isCaught, fault);
+  }
+});

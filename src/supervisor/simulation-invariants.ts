@@ -1,0 +1,193 @@
+import type { Instant } from "../lib/clock.ts";
+import type { App } from "../model/app.ts";
+import { type DynoRecord, isLive, ordinalOf } from "../model/dyno.ts";
+import type { Formation } from "../model/formation.ts";
+import type { Release } from "../model/release.ts";
+import type { World } from "./simulation-world.ts";
+
+/** What people asked of an app, in the order of time: what the supervisor may do follows from it. */
+export interface Asked {
+  readonly at: Instant;
+  readonly kind: "restart" | "stop";
+}
+
+/** What was asked a moment ago may still be on its way to be done. */
+const LATE_MS = 90_000;
+
+/** Looks at one app after each step of the simulation and notes what must never be. */
+export class Invariants {
+  readonly #world: World;
+  readonly #app: App;
+  readonly asked: Asked[] = [];
+  /** Releases whose programs do not come up. */
+  readonly bad = new Set<string>();
+  /** Without room for all, or with a clock that jumps, more is allowed. */
+  isCalm = true;
+  readonly #quantities: { readonly at: number; readonly of: ReadonlyMap<string, number> }[] = [];
+  readonly #before = new Map<string, DynoRecord>();
+  #steps = 0;
+  #current: string | null = null;
+
+  constructor(world: World, app: App) {
+    this.#world = world;
+    this.#app = app;
+  }
+
+  async check(): Promise<void> {
+    const { store, engine } = this.#world;
+    this.#steps++;
+    const app = await store.apps.byId(this.#app.id);
+    if (app === undefined) return;
+    const records = await store.dynos.list(app.id);
+    const formation = await store.formation.list(app.id);
+    const byId = new Map(records.map((record) => [record.id, record]));
+    const live = engine.live.filter(({ spec }) => spec.appId === app.id && spec.kind !== "build");
+    this.#note(formation);
+    const standing = live
+      .map(({ spec }) => byId.get(spec.id))
+      .filter((record) => record !== undefined && isLive(record));
+    this.#oneForEachName(standing.filter((record) => record !== undefined));
+    for (const { spec } of live) {
+      const record = byId.get(spec.id);
+      if (record === undefined) this.#broken(`${spec.name} runs and no record knows it`);
+      else if (record.launchedAt === null) this.#broken(`${spec.name} runs and was never noted as launched`);
+    }
+    for (const record of records) await this.#transition(this.#before.get(record.id), record, app);
+    this.#before.clear();
+    for (const record of records) this.#before.set(record.id, record);
+    const current = app.currentReleaseId;
+    if (current !== this.#current && current !== null && this.bad.has(current) && this.#least("web") > 0) {
+      this.#broken("a release that does not come up became current");
+    }
+    this.#current = current;
+  }
+
+  /** Never two live dynos of one name and release, unless one is being stopped; never more names than asked for. */
+  #oneForEachName(standing: readonly DynoRecord[]): void {
+    const seen = new Set<string>();
+    const releases = new Set<string>();
+    for (const record of standing.filter(({ kind }) => kind === "formation")) {
+      const key = `${record.name} of ${record.releaseId}`;
+      if (seen.has(key)) this.#broken(`two live dynos of ${key}`);
+      seen.add(key);
+      releases.add(record.releaseId);
+      if (ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
+    }
+    if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
+  }
+
+  async #transition(before: DynoRecord | undefined, after: DynoRecord, app: App): Promise<void> {
+    if (before !== undefined && before.exit !== null && after.exit === null)
+      this.#broken(`${after.name} came back to life`);
+    if (after.kind !== "formation" || after.stopping === null || before?.stopping !== null || before === undefined)
+      return;
+    await this.#mayStop(after, after.stopping.reason, app);
+  }
+
+  /** A dyno is stopped for a reason that holds. */
+  async #mayStop(record: DynoRecord, reason: string, app: App): Promise<void> {
+    const release = await this.#world.store.releases.byId(record.releaseId);
+    const isServing = record.releaseId === app.currentReleaseId;
+    switch (reason) {
+      case "restart": {
+        const wasAsked = this.asked.some((each) => each.kind === "restart") || (await this.#wasResized(record));
+        if (!wasAsked) this.#broken(`${record.name} was restarted and nobody asked`);
+        return;
+      }
+      case "stop":
+        if (!this.asked.some((each) => each.kind === "stop"))
+          this.#broken(`${record.name} was stopped and nobody asked`);
+        return;
+      case "scale":
+        if (ordinalOf(record.name) <= this.#least(record.type))
+          this.#broken(`${record.name} was scaled away but wanted`);
+        return;
+      case "replaced":
+        if (isServing && this.isCalm)
+          this.#broken(`${record.name} of the current release was replaced before its time`);
+        return;
+      case "failed-release":
+        if (release?.status !== "failed") this.#broken(`${record.name} was stopped for a failure that was not`);
+        return;
+      case "boot-timeout":
+        if (record.type !== "web" && this.isCalm) this.#broken(`${record.name} has no port to wait for`);
+        return;
+      default:
+        this.#broken(`${record.name} was stopped: ${reason}`);
+    }
+  }
+
+  async #wasResized(record: DynoRecord): Promise<boolean> {
+    const formation = await this.#world.store.formation.list(this.#app.id);
+    return this.resized.has(record.type) || formation.find(({ type }) => type === record.type)?.size !== record.size;
+  }
+
+  readonly resized = new Set<string>();
+
+  #note(formation: readonly Formation[]): void {
+    const of = new Map(formation.map(({ type, quantity }) => [type, quantity]));
+    const latest = this.#quantities.at(-1);
+    if (
+      latest !== undefined &&
+      [...of].every(([type, many]) => latest.of.get(type) === many) &&
+      of.size === latest.of.size
+    )
+      return;
+    this.#quantities.push({ at: this.#world.elapsed, of });
+  }
+
+  /** All that held within the last moments, the value before them included. */
+  #recent(type: string): readonly number[] {
+    const since = this.#world.elapsed - LATE_MS;
+    const first = this.#quantities.findLastIndex(({ at }) => at <= since);
+    const recent = this.#quantities.slice(Math.max(0, first)).map(({ of }) => of.get(type) ?? 0);
+    return type === "web" && this.#quantities[0]?.of.size === 0 ? [...recent, 1] : recent;
+  }
+
+  #most(type: string): number {
+    return Math.max(0, ...this.#recent(type));
+  }
+
+  #least(type: string): number {
+    return Math.min(...this.#recent(type));
+  }
+
+  #broken(what: string): void {
+    this.#world.broken.push(`step ${this.#steps}: ${what}`);
+  }
+}
+
+/** What must be once nothing goes wrong any more. Gives what is not. */
+export async function notConverged(world: World, app: App, releases: readonly Release[]): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  const now = await world.store.apps.byId(app.id);
+  const current = now?.currentReleaseId ?? null;
+  for (const { id, version } of releases) {
+    if ((await world.store.releases.byId(id))?.status === "pending") wrong.push(`v${version} is still pending`);
+  }
+  const records = await world.records(app.id);
+  const slugId = current === null ? null : ((await world.store.releases.byId(current))?.slugId ?? null);
+  const types = slugId === null ? {} : ((await world.store.slugs.byId(slugId))?.processTypes ?? {});
+  const formation = await world.store.formation.list(app.id);
+  const wanted = formation
+    .filter(({ type }) => Object.hasOwn(types, type))
+    .flatMap(({ type, quantity, size }) =>
+      Array.from({ length: quantity }, (_, index) => `${type}.${index + 1} ${size} ${current}`),
+    );
+  const running = world.engine.live
+    .filter(({ spec }) => spec.appId === app.id && spec.kind === "formation")
+    .map(({ spec }) => `${spec.name} ${spec.size} ${spec.releaseId}`);
+  if (wanted.sort().join() !== running.sort().join())
+    wrong.push(`runs: ${running.join(", ")}; wanted: ${wanted.join(", ")}`);
+  for (const record of records) {
+    const isEnded = record.exit !== null;
+    if (record.kind === "formation" ? record.state !== "up" || isEnded : isEnded !== (record.state === "complete")) {
+      wrong.push(`the record of ${record.name} says ${record.state}`);
+    }
+  }
+  const known = new Set(records.filter(({ exit }) => exit === null).map(({ id }) => id));
+  for (const { spec, state } of world.engine.dynos.filter((each) => each.spec.appId === app.id)) {
+    if (!known.has(spec.id)) wrong.push(`the engine still has ${spec.name} (${state.kind})`);
+  }
+  return wrong;
+}

@@ -1,0 +1,204 @@
+import { parseArgs } from "node:util";
+import { EngineError } from "../engine/engine.ts";
+import { NO_FAULTS } from "../engine/sim/sim-engine.ts";
+import type { App } from "../model/app.ts";
+import type { Release } from "../model/release.ts";
+import type { plan } from "./plan.ts";
+import { Invariants, notConverged } from "./simulation-invariants.ts";
+import { World } from "./simulation-world.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const STORM_STEPS = 25;
+
+/**
+ * Plays one seed: a storm of crashes, lost hints, failing calls, deaths of daemon and host, jumps of the clock, scaling,
+ * deploys, restarts and one-offs; then calm weather. Gives every promise that was not kept; the same for the same seed.
+ */
+export async function simulate(seed: number, chosen?: typeof plan): Promise<readonly string[]> {
+  await using world = await World.make({ seed, ...(chosen !== undefined && { plan: chosen }) });
+  const storm = new Storm(world, await world.app());
+  await storm.blow();
+  await storm.calmDown();
+  return world.broken;
+}
+
+class Storm {
+  readonly #world: World;
+  readonly #app: App;
+  readonly #invariants: Invariants;
+  readonly #releases: Release[] = [];
+  readonly #restarted: string[] = [];
+  /** Some seeds have weather of only one kind, so that its invariants can be strict. */
+  readonly #withFaults: boolean;
+  readonly #withDeaths: boolean;
+  readonly #withJumps: boolean;
+  readonly #withoutRoom: boolean;
+
+  constructor(world: World, app: App) {
+    this.#world = world;
+    this.#app = app;
+    this.#invariants = new Invariants(world, app);
+    this.#withFaults = this.#chance(60);
+    this.#withDeaths = this.#chance(60);
+    this.#withJumps = this.#chance(15);
+    this.#withoutRoom = this.#chance(20);
+    this.#invariants.isCalm = !this.#withJumps && !this.#withoutRoom;
+  }
+
+  async blow(): Promise<void> {
+    await this.#deploy();
+    if (this.#withFaults) this.#goWrong();
+    await this.#startDaemon();
+    await this.#pass(15 * SECOND);
+    for (let step = 0; step < STORM_STEPS; step++) {
+      await this.#happen();
+      await this.#pass(this.#below(this.#chance(20) ? 90 * SECOND : 8 * SECOND));
+      if (this.#world.life?.isDead !== false && this.#chance(70)) await this.#startDaemon();
+    }
+  }
+
+  async calmDown(): Promise<void> {
+    const { engine } = this.#world;
+    this.#invariants.bad.clear(); // they behave from now on
+    engine.faults = NO_FAULTS;
+    engine.isHealed = true;
+    engine.capacity = Number.POSITIVE_INFINITY;
+    this.#world.storeFails = () => undefined;
+    this.#world.routerFails = () => false;
+    this.#world.logsTakeMs = () => 0;
+    this.#world.kill(); // a life that has calls left may yet end
+    await this.#world.start();
+    await this.#pass(20 * MINUTE);
+    this.#world.broken.push(...(await notConverged(this.#world, this.#app, this.#releases)));
+    const live = new Set(engine.live.map(({ spec }) => spec.id));
+    for (const id of this.#restarted.filter((each) => live.has(each))) {
+      this.#world.broken.push(`a restart was acknowledged and ${id} still runs`);
+    }
+  }
+
+  async #happen(): Promise<void> {
+    switch (this.#below(12)) {
+      case 0:
+      case 1:
+        return this.#scale();
+      case 2:
+      case 3:
+        return this.#deploy();
+      case 4:
+        return this.#restart();
+      case 5:
+      case 6:
+        return this.#crash();
+      case 7:
+        if (this.#withDeaths) this.#world.kill();
+        return;
+      case 8:
+        if (this.#withDeaths && this.#chance(30)) this.#world.engine.killHost();
+        return;
+      case 9:
+        if (this.#withJumps) this.#world.clock.jump((this.#chance(50) ? -1 : 1) * this.#below(10 * MINUTE));
+        return;
+      case 10:
+        await this.#world.run(this.#app.id, this.#chance(50) ? "run" : "run exit=500/3");
+        return;
+      default:
+        if (this.#withoutRoom) this.#world.engine.capacity = this.#below(8);
+    }
+  }
+
+  async #startDaemon(): Promise<void> {
+    this.#world.kill();
+    await this.#world.start(this.#withDeaths && this.#chance(50) ? 1 + this.#below(400) : undefined);
+  }
+
+  async #scale(): Promise<void> {
+    const formation = await this.#world.store.formation.list(this.#app.id);
+    const row = formation[this.#below(formation.length)];
+    if (row === undefined) return;
+    const size = this.#chance(15) ? ["Basic", "Standard-2X"][this.#below(2)] : undefined;
+    if (size !== undefined) this.#invariants.resized.add(row.type);
+    await this.#world.scale(this.#app.id, row.type, this.#below(4), size);
+  }
+
+  async #deploy(): Promise<void> {
+    const isBad = this.#releases.length > 0 && this.#chance(30);
+    const web = isBad ? "run listen=never exit=700/1" : `run listen=${this.#below(3000)} term=${this.#below(40_000)}`;
+    const others = this.#chance(60) ? { worker: `run term=${this.#chance(20) ? "never" : this.#below(5000)}` } : {};
+    const release = await this.#world.deploy(this.#app.id, { web, ...others });
+    this.#releases.push(release);
+    if (isBad) this.#invariants.bad.add(release.id);
+  }
+
+  async #restart(): Promise<void> {
+    const kind = this.#chance(80) ? "restart" : "stop";
+    this.#invariants.asked.push({ at: this.#world.clock.now(), kind });
+    const standing = this.#world.engine.live.filter(({ spec }) => spec.kind === "formation").map(({ spec }) => spec.id);
+    const { supervisor, life } = this.#world;
+    const asking = supervisor?.[kind](this.#app.id, { kind: "all" });
+    let isDone = false;
+    void asking?.then(
+      () => (isDone = true),
+      () => {}, // the store failed: nothing was promised
+    );
+    await this.#pass(0);
+    if (isDone && life?.isDead === false) this.#restarted.push(...standing);
+  }
+
+  async #crash(): Promise<void> {
+    const { live } = this.#world.engine;
+    const dyno = live[this.#below(live.length)];
+    if (dyno !== undefined) this.#world.engine.exit(dyno.spec.id, this.#below(3));
+  }
+
+  /** From now on calls fail, before or after their effect, and take their time. */
+  #goWrong(): void {
+    const percent = 5 + this.#below(25);
+    const fault = (call: string) =>
+      this.#chance(percent) ? new EngineError("unavailable", `${call} failed as planned`) : undefined;
+    this.#world.engine.faults = {
+      before: fault,
+      after: fault,
+      delayMs: () => (this.#chance(20) ? this.#below(2000) : 0),
+      losesHint: () => this.#chance(30),
+    };
+    this.#world.storeFails = () => (this.#chance(10) ? (this.#chance(50) ? "before" : "after") : undefined);
+    this.#world.routerFails = () => this.#chance(20);
+    this.#world.logsTakeMs = () => (this.#chance(20) ? this.#below(8000) : 0);
+  }
+
+  #pass(ms: number): Promise<void> {
+    return this.#world.clock.advance(ms, () => this.#invariants.check());
+  }
+
+  #chance(percent: number): boolean {
+    return this.#world.random.below(100) < percent;
+  }
+
+  #below(limit: number): number {
+    return this.#world.random.below(Math.max(1, limit));
+  }
+}
+
+/** `npm run test:sim -- --seeds 10000`, `npm run test:sim -- --seed 17`. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { seeds: { type: "string" }, seed: { type: "string" } } });
+  const one = values.seed === undefined ? undefined : Number(values.seed);
+  const [first, count] = one === undefined ? [1, Number(values.seeds ?? 1000)] : [one, 1];
+  let bad = 0;
+  for (let seed = first; seed < first + count; seed++) {
+    const broken = await simulate(seed);
+    if (broken.length === 0) continue;
+    bad++;
+    process.stdout.write(
+      `seed ${seed}:\n${broken
+        .slice(0, 10)
+        .map((each) => `  ${each}\n`)
+        .join("")}`,
+    );
+  }
+  process.stdout.write(`${count} seeds, ${bad} with broken promises\n`);
+  process.exitCode = bad === 0 ? 0 : 1;
+}
+
+if (import.meta.main) await main();
