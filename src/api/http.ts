@@ -31,10 +31,9 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     bodyLimit: BODY_BYTES_MAX,
     forceCloseConnections: true,
     requestTimeout: 0, // streams and pushes take as long as they take; headers have their own limit
-    maxParamLength: 2048,
     http: { headersTimeout: 30_000, shouldUpgradeCallback: (request) => options.takesUpgrade(request.headers.upgrade) },
     genReqId: () => randomUUID(),
-    routerOptions: { ignoreTrailingSlash: true },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 4096 },
   });
   parseJsonAlways(server);
   server.setValidatorCompiler(({ schema }) => validator(schema as TSchema)); // every schema of ours is TypeBox's
@@ -59,8 +58,15 @@ function parseJsonAlways(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
   server.removeAllContentTypeParsers();
   server.addContentTypeParser(["application/json", "*"], { parseAs: "string" }, (request, body, done) => {
-    if (body === "") done(null, undefined);
-    else void parse(request, body as string, done); // a string by `parseAs`; it answers through `done`
+    if (body === "") return done(null, undefined);
+    // It answers through the callback; a string by `parseAs`.
+    void parse(request, body as string, (error, value) => {
+      const said = new PlatformError(
+        "bad_request",
+        "The body of the request is not JSON, or has a key that no object may have.",
+      );
+      done(error === null ? null : said, value);
+    });
   });
 }
 

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { PlatformError } from "../model/errors.ts";
+import { type Page, paginate } from "./pagination.ts";
+
+const FIELDS = ["version", "id"];
+const releases = (count: number) =>
+  Array.from({ length: count }, (_, index) => ({ version: index + 1, id: `id-${String(index + 1).padStart(4, "0")}` }));
+const versions = (page: { readonly items: readonly { readonly version: number }[] }) =>
+  page.items.map(({ version }) => version);
+
+test("platform-api 1.5: without a Range the first 200, in ascending order of the default field", () => {
+  const page = paginate(releases(201).toReversed(), undefined, FIELDS);
+  assert.equal(page.status, 206);
+  assert.deepEqual([page.items.length, page.items[0]?.version, page.items.at(-1)?.version], [200, 1, 200]);
+  assert.equal(page.headers["Next-Range"], "version ]200..; max=200");
+  assert.equal(page.headers["Accept-Ranges"], "version, id");
+});
+
+test("platform-api 1.5: the last page has no Next-Range and is 200, also when it is just full", () => {
+  for (const [count, max] of [
+    [3, 3],
+    [3, 10],
+    [0, 5],
+  ]) {
+    const page = paginate(releases(count ?? 0), `version ..; max=${max}`, FIELDS);
+    assert.equal(page.status, 200);
+    assert.equal(page.headers["Next-Range"], undefined);
+  }
+});
+
+test("platform-api 1.5: every form seen on the wire is understood", () => {
+  const all = releases(20);
+  assert.deepEqual(versions(paginate(all, "version ..; max=2, order=desc", FIELDS)), [20, 19]);
+  assert.deepEqual(versions(paginate(all, "version ..; order=desc,max=1", FIELDS)), [20]);
+  assert.equal(paginate(all, "version ..; order=desc", FIELDS).items[0]?.version, 20);
+  assert.deepEqual(versions(paginate(all, "..; max=1", FIELDS)), [1]);
+  assert.deepEqual(versions(paginate(all, "id ]id-0018..; max=1000;", FIELDS)), [19, 20]);
+  assert.deepEqual(versions(paginate(all, "version 3..5", FIELDS)), [3, 4, 5]);
+  assert.deepEqual(versions(paginate(all, "version ]3..5[", FIELDS)), [4]);
+  assert.equal(paginate(all, "", FIELDS).items.length, 20);
+});
+
+test("platform-api 1.5: a bad range is refused", () => {
+  for (const range of [
+    "version",
+    "nope ..",
+    "version ..; max=0",
+    "version ..; max=1001",
+    "version ..; max=x",
+    "id ..; order=up",
+  ]) {
+    assert.throws(
+      () => paginate(releases(3), range, FIELDS),
+      (error: unknown) => error instanceof PlatformError && error.id === "requested_range_not_satisfiable",
+      range,
+    );
+  }
+});
+
+test("following Next-Range gives each item once, in order, and ends", () => {
+  const cases = fc.record({
+    count: fc.nat(60),
+    max: fc.integer({ min: 1, max: 20 }),
+    order: fc.constantFrom("asc", "desc"),
+    field: fc.constantFrom(...FIELDS),
+  });
+  fc.assert(
+    fc.property(cases, ({ count, max, order, field }) => {
+      const all = releases(count);
+      const seen: number[] = [];
+      let range: string | undefined = `${field} ..; max=${max}, order=${order}`;
+      for (let pages = 0; range !== undefined; pages++) {
+        assert.ok(pages <= count, "it ends");
+        const page: Page<(typeof all)[number]> = paginate(all, range, FIELDS);
+        seen.push(...versions(page));
+        range = page.headers["Next-Range"];
+        assert.equal(page.status, range === undefined ? 200 : 206);
+      }
+      const inOrder = all.map(({ version }) => version);
+      assert.deepEqual(seen, order === "asc" ? inOrder : inOrder.toReversed());
+    }),
+  );
+});

@@ -1,0 +1,338 @@
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { type Answer, openWorld, type World } from "../../../test/support/api-world.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+
+/** Every answer here is also checked against its schema: the world has `checkResponses` on. */
+let world: World;
+before(async () => {
+  world = await openWorld();
+});
+after(() => world[Symbol.asyncDispose]());
+afterEach(() => {
+  world.supervision.isHolding = false;
+});
+
+let number = 0;
+const newName = () => `app-${++number}`;
+const get = (path: string, range?: string) =>
+  world.call("GET", path, range === undefined ? {} : { headers: { Range: range } });
+const post = (path: string, body?: unknown) => world.call("POST", path, { body });
+const patch = (path: string, body: unknown) => world.call("PATCH", path, { body });
+const logOf = async (name: string) => world.logs.textOf((await world.store.apps.find(name))?.id ?? "");
+const refused = (answer: Answer, pattern: RegExp) => {
+  assert.equal(answer.status, 422, answer.text);
+  assert.equal(answer.json.id, "invalid_params");
+  assert.match(answer.json.message, pattern);
+};
+
+test("apps: created with what clients need, listed, renamed with their domain, destroyed with all that was kept", async () => {
+  const name = newName();
+  const made = await post("/apps", { name, region: "us", kernel: "ignored" });
+  assert.equal(made.status, 201);
+  const { json } = made;
+  assert.deepEqual([json.name, json.create_status, json.acm, json.region.name], [name, "complete", false, "us"]);
+  assert.deepEqual(
+    [json.stack.name, json.build_stack.name, json.owner.email],
+    ["debian-12", "debian-12", "owner@example.com"],
+  );
+  assert.equal(json.web_url, `http://${name}.localhost:8080/`);
+  assert.equal(json.git_url, `${world.url}/${name}.git`);
+  assert.deepEqual(await logOf(name), [
+    "app[api]: Initial release by user owner@example.com",
+    "app[api]: Release v1 created by user owner@example.com",
+    "app[api]: Enable Logplex by user owner@example.com",
+    "app[api]: Release v2 created by user owner@example.com",
+  ]);
+  assert.equal((await get(`/apps/${json.id}`)).json.name, name);
+  assert.ok((await get("/users/~/apps")).json.some((app: { name: string }) => app.name === name));
+  assert.deepEqual((await post("/filters/apps", { in: { id: [json.id] } })).json.length, 1);
+
+  const renamed = await patch(`/apps/${name}`, { name: `${name}-b` });
+  assert.equal(renamed.json.name, `${name}-b`);
+  assert.deepEqual((await get(`/apps/${name}-b/domains`)).json[0].hostname, `${name}-b.localhost`);
+  assert.equal((await get(`/apps/${name}`)).status, 404);
+
+  assert.equal((await world.call("DELETE", `/apps/${name}-b`)).json.name, `${name}-b`);
+  assert.equal((await get(`/apps/${name}-b`)).status, 404);
+  await eventually(() => world.supervision.asked.includes(`removeApp ${json.id}`));
+});
+
+test("apps: names are found, and bad ones, taken ones, other stacks and other regions refused", async () => {
+  const made = await post("/apps", {});
+  assert.match(made.json.name, /^[a-z]+-[a-z]+-\d{5}$/);
+  refused(await post("/apps", { name: made.json.name }), /already taken/);
+  refused(await post("/apps", { name: "Not a name" }), /Name must start with a letter/);
+  refused(await post("/apps", { name: newName(), stack: "heroku-24" }), /Available stacks: debian-12/);
+  refused(await post("/apps", { name: newName(), region: "eu" }), /region \(eu\)/);
+  refused(await patch(`/apps/${made.json.name}`, { build_stack: "container" }), /stack \(container\)/);
+});
+
+test("maintenance", async () => {
+  const { name } = await world.deployed(newName());
+  assert.equal((await patch(`/apps/${name}`, { maintenance: true })).json.maintenance, true);
+  assert.equal((await world.store.apps.find(name))?.maintenance, true);
+});
+
+test("spec 4.5: several config vars in one call are one release; the answer is all of them", async () => {
+  const { name } = await world.deployed(newName());
+  const path = `/apps/${name}/config-vars`;
+  assert.deepEqual((await patch(path, { B: "2", A: "1" })).json, { A: "1", B: "2" });
+  await eventually(async () => (await get(`/apps/${name}/releases/4`)).json.status === "succeeded");
+  assert.deepEqual((await patch(path, { A: null, GONE: null, C: "" })).json, { B: "2", C: "" });
+  const newest = await get(`/apps/${name}/releases`, "version ..; order=desc,max=1");
+  assert.deepEqual([newest.status, newest.json.length, newest.json[0].version], [206, 1, 5]);
+  assert.equal(newest.json[0].description, "Set C and remove A config vars");
+  assert.deepEqual((await get(`/apps/${name}/releases/4/config-vars`)).json, { A: "1", B: "2" });
+  assert.ok((await logOf(name)).includes("app[api]: Set B, A config vars by user owner@example.com"));
+  await patch(path, { B: "2", NEVER_THERE: null });
+  assert.equal((await get(`/apps/${name}/releases`)).json.length, 5, "nothing changed: no release");
+  refused(await patch(path, { "not-a-name": "1" }), /not-a-name/);
+  refused(await patch(path, { A: 1 }), /A/);
+});
+
+test("a changed config var is a pending release at once; the next takes its code on", async () => {
+  const app = await world.deployed(newName());
+  world.supervision.isHolding = true;
+  await patch(`/apps/${app.name}/config-vars`, { A: "1" });
+  const [release] = (await get(`/apps/${app.name}/releases`, "version ..; order=desc,max=1")).json;
+  assert.deepEqual([release.version, release.status, release.current], [4, "pending", false]);
+  const slug = await world.store.slugs.create({ ...SLUG, appId: app.id, digest: "1".repeat(64) });
+  await world.store.releases.create({
+    appId: app.id,
+    slugId: slug.id,
+    description: "Deploy",
+    userId: app.ownerId,
+    status: "pending",
+  });
+  await patch(`/apps/${app.name}/config-vars`, { A: "2" });
+  const [newest] = (await get(`/apps/${app.name}/releases`, "version ..; order=desc,max=1")).json;
+  assert.deepEqual([newest.version, newest.slug.id], [6, slug.id]);
+});
+
+test("an app without code: config vars make releases that succeed at once", async () => {
+  const name = newName();
+  await post("/apps", { name });
+  await patch(`/apps/${name}/config-vars`, { A: "1" });
+  const { json } = await get(`/apps/${name}/releases/v3`);
+  assert.deepEqual(
+    [json.status, json.current, json.slug, json.eligible_for_rollback],
+    ["succeeded", true, null, false],
+  );
+});
+
+test("spec 9.6: a rollback is a new release with the old code and the old config vars", async () => {
+  const { name } = await world.deployed(newName());
+  await patch(`/apps/${name}/config-vars`, { A: "1" });
+  await eventually(async () => (await get(`/apps/${name}/releases/4`)).json.current);
+  const [, , v3] = (await get(`/apps/${name}/releases`)).json;
+  assert.equal(v3.eligible_for_rollback, true);
+  const made = await post(`/apps/${name}/releases`, { release: v3.id });
+  assert.deepEqual([made.status, made.json.version, made.json.description], [201, 5, "Rollback to v3"]);
+  assert.deepEqual((await get(`/apps/${name}/config-vars`)).json, {});
+  assert.ok((await logOf(name)).includes("app[api]: Rollback to v3 by user owner@example.com"));
+  const [v1] = (await get(`/apps/${name}/releases`)).json;
+  refused(await post(`/apps/${name}/releases`, { release: v1.id }), /no code/);
+  refused(await post(`/apps/${name}/releases`, {}), /release to roll back to/);
+  const other = await world.deployed(newName());
+  const [foreign] = await world.store.releases.list(other.id);
+  assert.equal((await post(`/apps/${name}/releases`, { release: foreign?.id })).status, 404);
+  assert.equal((await get(`/apps/${name}/releases/99`)).json.resource, "release");
+});
+
+test("a slug can be seen and released again", async () => {
+  const { name } = await world.deployed(newName());
+  const { slug } = (await get(`/apps/${name}/releases/3`)).json;
+  const { json } = await get(`/apps/${name}/slugs/${slug.id}`);
+  assert.deepEqual([json.process_types.web, json.commit], ["node server.js", "abcdef0123456789"]);
+  const again = await post(`/apps/${name}/releases`, { slug: slug.id, description: "Retry of v3: Deploy" });
+  assert.deepEqual([again.json.version, again.json.description], [4, "Retry of v3: Deploy"]);
+});
+
+test("platform-api 5.4: quantities as numbers, strings, differences; sizes by name in any case, or id", async () => {
+  const { name } = await world.deployed(newName());
+  const path = `/apps/${name}/formation`;
+  const scaled = async (update: unknown) => {
+    const { status, json } = await patch(path, { updates: [{ type: "web", ...(update as object) }] });
+    assert.equal(status, 200, JSON.stringify(json));
+    return [json[0].quantity, json[0].size, json[0].dyno_size.name];
+  };
+  assert.deepEqual(await scaled({ quantity: 2 }), [2, "Basic", "Basic"]);
+  assert.deepEqual(await scaled({ quantity: "3" }), [3, "Basic", "Basic"]);
+  assert.deepEqual(await scaled({ quantity: "+1", size: "standard-2x" }), [4, "Standard-2X", "Standard-2X"]);
+  assert.deepEqual(await scaled({ quantity: "-3", dyno_size: { name: "Eco" } }), [1, "Eco", "Eco"]);
+  const [basic] = (await get("/dyno-sizes")).json.filter((size: { name: string }) => size.name === "Basic");
+  assert.deepEqual(await scaled({ dyno_size: { id: basic.id } }), [1, "Basic", "Basic"]);
+  const one = await patch(`${path}/worker`, { quantity: 2 });
+  assert.deepEqual([one.json.type, one.json.quantity, one.json.command], ["worker", 2, "node worker.js"]);
+  assert.equal((await get(`${path}/${one.json.id}`)).json.type, "worker");
+  assert.equal((await logOf(name)).at(-1), "app[api]: Scaled to web@1:Basic worker@2:Basic by user owner@example.com");
+  refused(await patch(path, { updates: [{ type: "nope", quantity: 1 }] }), /Couldn't find that process type \(nope\)/);
+  refused(await patch(path, { updates: [{ type: "web", quantity: "many" }] }), /2, \+1 or -1/);
+  refused(await patch(path, { updates: [{ type: "web", quantity: "-5" }] }), /Cannot scale web to -4/);
+  refused(await patch(path, { updates: [{ type: "web", size: "huge" }] }), /size \(huge\)/);
+  refused(await patch(path, { updates: [{ type: "web", docker_image: "sha256:0" }] }), /git push/);
+  const both = [
+    { type: "web", quantity: 5 },
+    { type: "nope", quantity: 1 },
+  ];
+  refused(await patch(path, { updates: both }), /nope/);
+  assert.equal((await get(`${path}/web`)).json.quantity, 1, "all of a batch, or nothing");
+});
+
+test("dynos: listed, seen by name and id, restarted and stopped by name, type and all", async () => {
+  const { name } = await world.deployed(newName());
+  const [web] = (await get(`/apps/${name}/dynos`)).json;
+  assert.deepEqual([web.name, web.type, web.state, web.size, web.release.version], ["web.1", "web", "up", "Basic", 3]);
+  assert.equal((await get(`/apps/${name}/dynos/${web.id}`)).json.name, "web.1");
+  assert.equal((await get(`/apps/${name}/dynos/web.9`)).json.resource, "dyno");
+  const { asked } = world.supervision;
+  asked.length = 0;
+  for (const [method, path] of [
+    ["DELETE", "/dynos"],
+    ["DELETE", "/dynos/web.1"],
+    ["DELETE", "/formations/web"],
+    ["POST", "/dynos/web.1/actions/stop"],
+    ["POST", "/formations/web/actions/stop"],
+  ] as const) {
+    assert.equal((await world.call(method, `/apps/${name}${path}`)).status, 202, path);
+  }
+  assert.deepEqual(asked, ["restart all", "restart web.1", "restart web", "stop web.1", "stop web"]);
+  assert.equal((await world.call("DELETE", `/apps/${name}/formations/nope`)).status, 404);
+});
+
+test("domains: the app's own name stays; custom ones are added and removed, others' and ours refused", async () => {
+  const { name } = await world.deployed(newName());
+  const path = `/apps/${name}/domains`;
+  const host = `www.${name}.example.com`;
+  const added = await post(path, { hostname: host.toUpperCase(), sni_endpoint: null });
+  assert.deepEqual(
+    [added.status, added.json.hostname, added.json.kind, added.json.status],
+    [201, host, "custom", "none"],
+  );
+  assert.equal(added.json.cname, `${name}.localhost`);
+  assert.equal((await get(`${path}/${host}`)).json.id, added.json.id);
+  const other = await world.deployed(newName());
+  refused(await post(`/apps/${other.name}/domains`, { hostname: host }), /in use/);
+  for (const bad of ["free.localhost", "localhost", "no host", "127.0.0.1/x", "-"])
+    refused(await post(path, { hostname: bad }), /./);
+  refused(await post(path, { hostname: "x.example.com", sni_endpoint: "crt" }), /crt/);
+  assert.equal((await world.call("DELETE", `${path}/${host}`)).json.hostname, host);
+  refused(await world.call("DELETE", `${path}/${name}.localhost`), /own name/);
+});
+
+test("features say what is so, and refuse what would do nothing", async () => {
+  const { name } = await world.deployed(newName());
+  const path = `/apps/${name}/features`;
+  const all = (await get(path)).json.map((each: { name: string; enabled: boolean }) => [each.name, each.enabled]);
+  assert.deepEqual(Object.fromEntries(all), {
+    "http-session-affinity": false,
+    "log-runtime-metrics": false,
+    preboot: true,
+    "runtime-dyno-metadata": true,
+    "runtime-heroku-exec": false,
+  });
+  assert.equal((await patch(`${path}/preboot`, { enabled: true })).json.enabled, true);
+  refused(await patch(`${path}/preboot`, { enabled: false }), /cannot be turned off/);
+  refused(await patch(`${path}/http-session-affinity`, { enabled: true }), /not there yet/);
+  assert.equal((await get(`${path}/nope`)).json.resource, "app_feature");
+  assert.equal((await get("/account/features/nope")).status, 404);
+});
+
+test("authorizations: made with scope and expiry, shown once, listed redacted, revoked", async () => {
+  const made = await post("/oauth/authorizations", { description: "ci", expires_in: "3600", scope: ["read", "read"] });
+  assert.deepEqual([made.status, made.json.scope, made.json.access_token.expires_in], [201, ["read"], 3600]);
+  const { token } = made.json.access_token;
+  assert.match(token, /^HRKU-/);
+  assert.equal((await world.call("GET", "/apps", { token })).status, 200);
+  const found = (await get("/oauth/authorizations")).json.find((each: { id: string }) => each.id === made.json.id);
+  assert.match(found.access_token.token, /\*{10}/);
+  assert.ok(!JSON.stringify(found).includes(token));
+  assert.deepEqual((await post("/oauth/authorizations", {})).json.scope, ["global"]);
+  assert.equal((await get("/oauth/authorizations/~")).json.description, "test");
+  refused(await post("/oauth/authorizations", { scope: ["root"] }), /scope root/);
+  refused(await post("/oauth/authorizations", { expires_in: "soon" }), /expires_in/);
+  assert.equal((await world.call("DELETE", `/oauth/authorizations/${made.json.id}`)).json.description, "ci");
+  assert.equal((await world.call("GET", "/apps", { token })).status, 401);
+  assert.equal((await world.call("DELETE", "/oauth/sessions/~")).json.resource, "session");
+  const other = await world.store.users.ensure("other@example.com");
+  const foreign = await world.store.tokens.create({
+    userId: other.id,
+    description: "",
+    scopes: ["global"],
+    expiresAt: null,
+  });
+  assert.equal((await world.call("DELETE", `/oauth/authorizations/${foreign.token.id}`)).status, 404);
+});
+
+test("what is not here answers as clients need it: empty lists, 404 with a resource, refusals in a sentence", async () => {
+  const { name } = await world.deployed(newName());
+  for (const list of [
+    "addons",
+    "addon-attachments",
+    "log-drains",
+    "sni-endpoints",
+    "webhooks",
+    "buildpack-installations",
+  ]) {
+    assert.deepEqual((await get(`/apps/${name}/${list}`)).json, [], list);
+  }
+  for (const list of ["/teams", "/spaces", "/addons", "/addon-attachments", "/pipelines?eq[name]=x", "/account/keys"]) {
+    assert.deepEqual((await get(list)).json, [], list);
+  }
+  assert.equal((await get(`/apps/${name}/pipeline-couplings`)).json.resource, "pipeline_coupling");
+  refused(await post(`/apps/${name}/log-drains`, { url: "syslog://x:1" }), /not there yet/);
+  refused(await post("/account/keys", { public_key: "ssh-rsa x" }), /git talks HTTP/);
+  refused(await world.call("PUT", `/apps/${name}/buildpack-installations`, { body: { updates: [] } }), /Buildpacks/);
+  const [me] = (await get(`/apps/${name}/collaborators`)).json;
+  assert.deepEqual([me.role, me.user.email], ["owner", "owner@example.com"]);
+  assert.equal((await get(`/apps/${name}/collaborators/owner%40example.com`)).json.id, me.id);
+  refused(await post(`/apps/${name}/collaborators`, { user: "x@example.com" }), /shared/);
+});
+
+test("what is constant: account, sizes, stacks, regions, generations, status", async () => {
+  assert.equal((await get("/account")).json.email, "owner@example.com");
+  assert.equal((await get("/users/~")).json.email, "owner@example.com");
+  assert.equal((await get("/dyno-sizes/standard-1x")).json.memory, 0.5);
+  assert.equal((await get("/stacks")).json[0].name, "debian-12");
+  assert.equal((await get("/stacks/heroku-24")).status, 404);
+  assert.equal((await get("/regions/us")).json.name, "us");
+  assert.equal((await get("/generations")).json[0].name, "cedar");
+  const status = await world.call("GET", "/api/v4/current-status", { token: null });
+  assert.equal(status.json.status[0].status, "green");
+  assert.match((await get("/stator/status")).json.version, /^\d/);
+});
+
+test("builds: listed, and their output is fetched without a token by a URL that cannot be guessed", async () => {
+  const app = await world.deployed(newName());
+  const build = await world.store.builds.create({ appId: app.id, userId: app.ownerId, commit: "abc" });
+  const { json } = await get(`/apps/${app.name}/builds/${build.id}`);
+  assert.deepEqual([json.status, json.source_blob.version], ["pending", "abc"]);
+  assert.equal((await get(`/apps/${app.name}/builds`)).json.length, 1);
+  const output = await fetch(json.output_stream_url);
+  assert.equal(await output.text(), "-----> Building\ndone\n");
+  assert.equal((await fetch(json.output_stream_url.slice(0, -1))).status, 404);
+  assert.equal((await get(`/apps/${app.name}/builds/${build.id}/output`)).text, "-----> Building\ndone\n");
+  refused(await post(`/apps/${app.name}/builds`, { source_blob: { url: "x" } }), /git push/);
+  assert.equal((await get(`/apps/${app.name}/releases/3/stator/image`)).text, "tar");
+});
+
+test("git: the body goes to builds as it came, whatever its type and size", async () => {
+  const { name } = await world.deployed(newName());
+  world.builds.asked.length = 0;
+  const answer = await world.call("POST", `/${name}.git/git-receive-pack`, {
+    body: "p".repeat(3_000_000),
+    headers: { "Content-Type": "application/x-git-receive-pack-request" },
+  });
+  assert.deepEqual([answer.status, answer.text], [200, "git"]);
+  await world.call("GET", `/${name}.git/info/refs?service=git-upload-pack`);
+  assert.deepEqual(world.builds.asked, [`POST ${name} git-receive-pack 3000000`, `GET ${name} info/refs 0`]);
+});
+
+const SLUG = {
+  sizeBytes: 1,
+  processTypes: { web: "node two.js" },
+  stack: "debian-12",
+  commit: null,
+  buildpackDescription: null,
+} as const;

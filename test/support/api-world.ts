@@ -1,0 +1,380 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Readable, type Writable } from "node:stream";
+import type { BuildRoutes } from "../../src/api/builds-interface.ts";
+import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
+import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
+import type { Config } from "../../src/config.ts";
+import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
+import { type Clock, systemClock } from "../../src/lib/clock.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { systemRandom } from "../../src/lib/random.ts";
+import type { LogLine } from "../../src/logs/line.ts";
+import type { App, User } from "../../src/model/app.ts";
+import { shownDynos } from "../../src/model/dyno.ts";
+import { PlatformError } from "../../src/model/errors.ts";
+import { instanceOf } from "../../src/model/instance.ts";
+import { openStore } from "../../src/store/sqlite.ts";
+import type { Store } from "../../src/store/store.ts";
+import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
+
+/** What a dyno of the tests does: reads its input, writes its output, ends with a status. */
+export type Program = (dyno: {
+  readonly command: string;
+  readonly input: Readable;
+  readonly output: Writable;
+}) => Promise<number>;
+
+/** A whole API over a real store, with stand-ins for what runs dynos. */
+export interface World extends AsyncDisposable {
+  readonly api: Api;
+  readonly store: Store;
+  readonly user: User;
+  readonly token: string;
+  readonly url: string;
+  readonly home: string;
+  readonly ca: string;
+  readonly supervision: TestSupervision;
+  readonly logs: TestLogs;
+  readonly builds: TestBuilds;
+  /** `{status, headers, json}` of one call with the owner's token. */
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** An app with a current release of these process types. */
+  deployed(name: string, processTypes?: Readonly<Record<string, string>>): Promise<App>;
+}
+
+export interface CallOptions {
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly token?: string | null;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests assert what is in it
+  readonly json: any;
+}
+
+export async function openWorld(
+  options: { readonly clock?: Clock; readonly program?: Program; readonly callsPerHour?: number } = {},
+): Promise<World> {
+  const clock = options.clock ?? systemClock;
+  const home = mkdtempSync(join(tmpdir(), "stator-api-"));
+  const instance = withRun(instanceOf(home), join(home, "run"));
+  for (const folder of [join(home, "tls"), instance.paths.data, instance.paths.daemonRun]) {
+    mkdirSync(folder, { recursive: true });
+  }
+  const authority = await makeAuthority("Test CA", Date.now());
+  const { certificate, key } = await makeServerCertificate(authority, ["127.0.0.1", "localhost"], Date.now());
+  writeFileSync(join(home, "tls", "api.pem"), certificate);
+  writeFileSync(join(home, "tls", "api.key"), key);
+  writeFileSync(join(home, "ca.pem"), authority.certificate);
+  const config: Config = { instance, apiPort: 0, tlsPort: 0, httpPort: 8080, httpsPort: 8443, domain: "localhost" };
+  const store = await openStore({ path: ":memory:", key: [randomBytes(32)], clock });
+  const user = await store.users.ensure("owner@example.com");
+  const mine = { userId: user.id, description: "test", scopes: ["global"], expiresAt: null };
+  const { text: token } = await store.tokens.create(mine);
+  const supervision = new TestSupervision(store, clock, options.program ?? (async () => 0));
+  const logs = new TestLogs();
+  const builds = new TestBuilds();
+  const apiOptions: ApiOptions = {
+    config,
+    store,
+    supervision,
+    logs,
+    builds,
+    engine: supervision,
+    output: (dynoId) => supervision.outputOf(dynoId),
+    clock,
+    random: systemRandom,
+    logger: silentLogger,
+    checkResponses: true,
+    ...(options.callsPerHour !== undefined && { callsPerHour: options.callsPerHour }),
+  };
+  const api = await startApi(apiOptions);
+  const url = `http://127.0.0.1:${api.port}`;
+  return {
+    api,
+    store,
+    user,
+    token,
+    url,
+    home,
+    ca: authority.certificate,
+    supervision,
+    logs,
+    builds,
+    call: (method, path, call = {}) => request(url, token, method, path, call),
+    async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
+      const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });
+      const slug = await store.slugs.create({
+        appId: app.id,
+        digest: "0".repeat(64),
+        sizeBytes: 1000,
+        processTypes,
+        stack: "debian-12",
+        commit: "abcdef0123456789",
+        buildpackDescription: "Node.js",
+      });
+      const release = { appId: app.id, slugId: slug.id, description: "Deploy abcdef01", userId: user.id } as const;
+      await store.releases.create({ ...release, status: "pending" });
+      await supervision.settleAll(app.id);
+      return (await store.apps.byId(app.id)) ?? app;
+    },
+    async [Symbol.asyncDispose]() {
+      await api[Symbol.asyncDispose]();
+      await supervision[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The socket of a test's API lies in the test's own folder. */
+function withRun(instance: Config["instance"], run: string): Config["instance"] {
+  return { ...instance, paths: { ...instance.paths, run, daemonRun: join(run, "daemon") } };
+}
+
+async function request(url: string, token: string, method: string, path: string, call: CallOptions): Promise<Answer> {
+  const credentials = call.token === null ? {} : { Authorization: `Bearer ${call.token ?? token}` };
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: {
+      Accept: "application/vnd.heroku+json; version=3",
+      ...credentials,
+      ...(call.body !== undefined && { "Content-Type": "application/json" }),
+      ...call.headers,
+    },
+    ...(call.body !== undefined && { body: typeof call.body === "string" ? call.body : JSON.stringify(call.body) }),
+  });
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.includes("json") === true && text !== "";
+  return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+}
+
+/** Dynos in memory: what should run runs at the next nudge, and every pending release succeeds. */
+export class TestSupervision implements Supervision, AsyncDisposable {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #program: Program;
+  readonly #running = new Map<string, { readonly input: PassThrough; readonly output: PassThrough }>();
+  readonly #exits = new Map<string, PromiseWithResolvers<number | null>>();
+  #work: Promise<unknown> = Promise.resolve();
+  /** What was asked for, in order. */
+  readonly asked: string[] = [];
+  /** While true pending releases stay pending. */
+  isHolding = false;
+
+  constructor(store: Store, clock: Clock, program: Program) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#program = program;
+  }
+
+  nudge(appId: string): void {
+    this.#work = this.#work.then(() => this.settleAll(appId)).catch(() => {}); // the app may be gone
+  }
+
+  async settleAll(appId: string): Promise<void> {
+    const store = this.#store;
+    for (const release of (await store.releases.list(appId)).toReversed()) {
+      if (release.status !== "pending" || this.isHolding) continue;
+      await store.releases.setStatus(release.id, "succeeded");
+      await store.apps.update(appId, { currentReleaseId: release.id, releasedAt: this.#clock.now() });
+      const slug = release.slugId === null ? undefined : await store.slugs.byId(release.slugId);
+      if (slug) await store.formation.sync(appId, Object.keys(slug.processTypes));
+    }
+    await this.#runFormation(appId);
+    for (const dyno of await store.dynos.list(appId)) {
+      if (dyno.kind !== "run" || dyno.state !== "starting" || dyno.oneOff?.awaiting === true) continue;
+      await store.dynos.update(dyno.id, { state: "up", launchedAt: this.#clock.now() });
+      this.#start(dyno.id, dyno.command);
+    }
+  }
+
+  async #runFormation(appId: string): Promise<void> {
+    const store = this.#store;
+    const app = await store.apps.byId(appId);
+    if (!app?.currentReleaseId) return;
+    for (const old of await store.dynos.list(appId)) if (old.kind === "formation") await store.dynos.remove(old.id);
+    for (const { type, quantity, size } of await store.formation.list(appId)) {
+      for (let n = 1; n <= quantity; n++) {
+        const now = this.#clock.now();
+        await store.dynos.create({
+          id: systemRandom.uuid(),
+          appId,
+          kind: "formation",
+          name: `${type}.${n}`,
+          type,
+          releaseId: app.currentReleaseId,
+          size,
+          command: `run ${type}`,
+          state: "up",
+          stateSince: now,
+          createdAt: now,
+          launchedAt: now,
+          stopping: null,
+          exit: null,
+          oneOff: null,
+          port: null,
+        });
+      }
+    }
+  }
+
+  #start(dynoId: string, command: string): void {
+    const { input, output } = this.#streams(dynoId);
+    void this.#program({ command, input, output }).then(async (status) => {
+      await this.#store.dynos.update(dynoId, { state: "complete", exit: { at: this.#clock.now(), status } });
+      output.end();
+      this.#exit(dynoId).resolve(status);
+    });
+  }
+
+  #streams(dynoId: string) {
+    const streams = this.#running.get(dynoId) ?? { input: new PassThrough(), output: new PassThrough() };
+    this.#running.set(dynoId, streams);
+    return streams;
+  }
+
+  #exit(dynoId: string): PromiseWithResolvers<number | null> {
+    const exit = this.#exits.get(dynoId) ?? Promise.withResolvers<number | null>();
+    this.#exits.set(dynoId, exit);
+    return exit;
+  }
+
+  async *outputOf(dynoId: string): AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.#streams(dynoId).output) yield chunk as Buffer; // no encoding is set
+  }
+
+  async input(dynoId: string): Promise<Writable> {
+    return this.#streams(dynoId).input;
+  }
+
+  async resize(dynoId: string, rows: number, columns: number): Promise<void> {
+    this.asked.push(`resize ${rows}x${columns}`);
+    void dynoId;
+  }
+
+  async removeApp(appId: string): Promise<void> {
+    this.asked.push(`removeApp ${appId}`);
+  }
+
+  async restart(appId: string, which: Which): Promise<void> {
+    await this.#checked(appId, which, "restart");
+  }
+
+  async stop(appId: string, which: Which): Promise<void> {
+    await this.#checked(appId, which, "stop");
+  }
+
+  async #checked(appId: string, which: Which, what: string): Promise<void> {
+    const dynos = shownDynos(await this.#store.dynos.list(appId));
+    const name = which.kind === "dyno" ? which.name : which.kind === "type" ? which.type : "all";
+    const isThere = which.kind !== "type" || dynos.some(({ type }) => type === which.type);
+    if (!isThere) throw new PlatformError("not_found", `no ${name}`, { resource: "dyno" });
+    this.asked.push(`${what} ${name}`);
+  }
+
+  async settled(releaseId: string, signal: AbortSignal) {
+    for (;;) {
+      const release = await this.#store.releases.byId(releaseId);
+      if (release && release.status !== "pending") return { status: release.status, failure: release.failure };
+      await this.#clock.sleep(5, signal);
+    }
+  }
+
+  async exited(dynoId: string, signal: AbortSignal): Promise<number | null> {
+    return Promise.race([
+      this.#exit(dynoId).promise,
+      new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")))),
+    ]);
+  }
+
+  async disconnect(dynoId: string): Promise<void> {
+    const dyno = await this.#store.dynos.byId(dynoId);
+    if (dyno?.exit === null) this.asked.push("disconnect");
+  }
+
+  async vanished(): Promise<void> {}
+
+  async nextStarts(): Promise<Readonly<Record<string, number>>> {
+    return {};
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#work;
+  }
+}
+
+/** Logs in memory. */
+export class TestLogs implements AppLogs {
+  readonly #lines = new Map<string, LogEntry[]>();
+  readonly #listeners = new Set<() => void>();
+
+  append(appId: string, line: LogLine): void {
+    const all = this.#lines.get(appId) ?? [];
+    this.#lines.set(appId, all);
+    all.push({ ...line, id: all.length + 1 });
+    for (const listener of this.#listeners) listener();
+  }
+
+  textOf(appId: string): readonly string[] {
+    return (this.#lines.get(appId) ?? []).map((each) => `${each.source}[${each.process}]: ${each.text}`);
+  }
+
+  async history(appId: string, query: { readonly lines: number; readonly filter?: LogFilter }) {
+    return this.#matching(appId, query.filter ?? {}).slice(-query.lines);
+  }
+
+  async *subscribe(appId: string, filter: LogFilter, afterId: number | undefined, signal: AbortSignal) {
+    let seen = afterId ?? this.#lines.get(appId)?.length ?? 0;
+    while (!signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#listeners.add(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      for (const entry of this.#matching(appId, filter)) {
+        if (entry.id <= seen) continue;
+        seen = entry.id;
+        yield entry;
+      }
+      await promise;
+      this.#listeners.delete(resolve);
+    }
+  }
+
+  async removeApp(appId: string): Promise<void> {
+    this.#lines.delete(appId);
+  }
+
+  #matching(appId: string, { source, process: name }: LogFilter): readonly LogEntry[] {
+    return (this.#lines.get(appId) ?? []).filter(
+      (each) =>
+        (source === undefined || each.source === source) &&
+        (name === undefined || each.process === name || each.process.startsWith(`${name}.`)),
+    );
+  }
+}
+
+export class TestBuilds implements BuildRoutes {
+  readonly asked: string[] = [];
+
+  async handleGit(...[request, response, { app, rest }]: Parameters<BuildRoutes["handleGit"]>): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer); // no encoding is set
+    this.asked.push(`${request.method} ${app.name} ${rest} ${Buffer.concat(chunks).length}`);
+    response.writeHead(200, { "Content-Type": "application/x-git-test" }).end("git");
+  }
+
+  async outputStream(): Promise<Readable | undefined> {
+    return Readable.from(["-----> Building\n", "done\n"]);
+  }
+
+  async exportImage(): Promise<Readable> {
+    return Readable.from(["tar"]);
+  }
+}
