@@ -83,7 +83,7 @@ test("run: output, and with -x the exit code; run:detached", async () => {
   const ran = await heroku(["run", "-a", app, "--", "echo", "inside", "the", "dyno"]);
   assert.equal(ran.code, 0, ran.stderr);
   assert.match(ran.stdout, /inside the dyno/);
-  const failed = await heroku(["run", "-x", "-a", app, "--", "exit", "5"]);
+  const failed = await heroku(["run", "-x", "-a", app, "--", "bash", "-c", "exit 5"]);
   assert.equal(failed.code, 5, `${failed.stdout}\n${failed.stderr}`);
   const detached = await herokuOk(["run:detached", "-a", app, "--", "echo", "seen later"]);
   assert.match(detached, /Run heroku logs --app \S+ --dyno run\.\d+ to view the output/);
