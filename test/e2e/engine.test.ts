@@ -117,7 +117,7 @@ test("limits bite: memory, processes, disk", async () => {
   );
   assert.match(forks, /Resource temporarily unavailable/);
   const disk = await output(
-    "head -c 2200M /dev/zero > /tmp/big 2>&1; stat -c %s /tmp/big; rm /tmp/big && echo ok > /app/after && cat /app/after",
+    "head -c 2200M /dev/zero 2>&1 > /tmp/big; stat -c %s /tmp/big; rm /tmp/big && echo ok > /app/after && cat /app/after",
   );
   assert.match(disk, /(Disk quota exceeded|No space left on device)[\s\S]*ok\n$/);
   assert.ok(Number(/^\d+$/m.exec(disk)?.[0]) < 2048 * 1024 ** 2);
@@ -324,7 +324,7 @@ test("a slug is there until it is removed, but not while a dyno uses it, and is 
   assert.equal(await engine.hasSlug(ref), true);
   await engine.remove(spec.id);
   await engine.close();
-  for (const at of await mountsBelow(join(host.instance.paths.host, "mnt"))) await run("umount", [at]);
+  for (const at of (await mountsBelow(join(host.instance.paths.host, "mnt"))).toReversed()) await run("umount", [at]);
   engine = await host.openEngine();
   assert.equal(await output("cat f", slug), "x");
   await engine.removeSlug(ref);

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Instance } from "../../model/instance.ts";
 import { type Cgroups, findCgroups, groupsOf, killQuietly, processesOf, removeInstanceGroups } from "./cgroup.ts";
 import { UUID } from "./dyno-folder.ts";
-import { detachLoops, mountsBelow, unmount } from "./loop.ts";
+import { mountsBelow, unmount, untilNoLoops } from "./loop.ts";
 import { closeRuntimeNamespace } from "./runtime.ts";
 
 const LOOK_MS = 50;
@@ -34,12 +34,13 @@ export async function cleanInstance(
   instance: Instance,
   options: { readonly cgroupParent?: string; readonly clock?: Clock } = {},
 ): Promise<void> {
+  const clock = options.clock ?? systemClock;
   const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
-  await forgetDynos(instance, cgroups, options.clock ?? systemClock);
+  await forgetDynos(instance, cgroups, clock);
   const { host, run } = instance.paths;
   const mounts = [...(await mountsBelow(host)), ...(await mountsBelow(run))];
   for (const at of mounts.toReversed()) await unmount(at); // what was mounted last goes first
-  await detachLoops(host);
+  await untilNoLoops(host, clock);
   await rm(run, { recursive: true, force: true });
 }
 

@@ -38,6 +38,8 @@ interface Dyno {
   io: IoSocket | null;
   /** Aborted when it has ended. */
   readonly life: AbortController;
+  /** Begun when its end was seen, by whoever saw it first. */
+  ending: Promise<void> | null;
   /** Freeing what it held, once it has ended. */
   tidied: Promise<void>;
 }
@@ -54,6 +56,8 @@ export interface LocalEngineParts {
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
 const LOG_LOOK_MS = 500;
+/** A flood writes 80 MB a second (facts 5). */
+const FLOOD_LOOK_MS = 50;
 
 /** Dynos as OCI containers on this machine, inside the root host process. */
 export class LocalEngine implements Engine, AsyncDisposable {
@@ -73,7 +77,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   static async open(parts: LocalEngineParts): Promise<LocalEngine> {
     const adopted = await adoptDynos(parts.shop, parts.bundles, parts.tombstones);
     const engine = new LocalEngine(parts);
-    for (const dyno of adopted) await engine.#adopt(dyno);
+    for (const dyno of adopted) engine.#adopt(dyno);
     await engine.#patrolOnce();
     engine.#begin(engine.#patrol());
     engine.#begin(engine.#rotateLogs());
@@ -139,6 +143,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
         conmon: null,
         io: null,
         life: new AbortController(),
+        ending: null,
         tidied: Promise.resolve(),
       };
       this.#dynos.set(spec.id, dyno); // from here on its memory is taken
@@ -276,14 +281,25 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await this.#shop.store[Symbol.asyncDispose]();
   }
 
-  async #adopt({ folder, labels, state, network, started }: Adopted): Promise<void> {
+  #adopt({ folder, labels, state, network, started }: Adopted): void {
     const size = sizeNamed(labels.size);
     if (size === undefined) throw new Error(`dyno ${labels.id} has an unknown size, ${labels.size}`);
     const life = new AbortController();
     const conmon = started?.conmon ?? null;
-    const dyno: Dyno = { labels, folder, size, state, network, conmon, io: null, life, tidied: Promise.resolve() };
+    const dyno: Dyno = {
+      labels,
+      folder,
+      size,
+      state,
+      network,
+      conmon,
+      io: null,
+      life,
+      ending: null,
+      tidied: Promise.resolve(),
+    };
     this.#dynos.set(labels.id, dyno);
-    if (state.kind === "ended") return this.#tidy(dyno);
+    if (state.kind === "ended") this.#tidy(dyno);
     if (network) this.#byNetwork.set(network.index, labels.id);
     this.#begin(this.#awaitPort(dyno));
   }
@@ -336,23 +352,26 @@ export class LocalEngine implements Engine, AsyncDisposable {
     );
   }
 
-  async #end(dyno: Dyno, status: number | null, at: number): Promise<void> {
-    if (dyno.state.kind === "ended") return;
+  #end(dyno: Dyno, status: number | null, at: number): Promise<void> {
+    dyno.ending ??= this.#finish(dyno, status, at);
+    return dyno.ending;
+  }
+
+  async #finish(dyno: Dyno, status: number | null, at: number): Promise<void> {
     const { id } = dyno.labels;
     const outOfMemory = await ranOutOfMemory(this.#shop.cgroups, id);
     const ended: EndedFacts = { kind: "ended", at, status, outOfMemory };
     await dyno.folder.setEnded(ended);
-    if (isEnded(dyno)) return; // seen by two at once
     dyno.state = ended;
     dyno.life.abort();
     dyno.io?.close();
     this.#shop.logger.info("dyno.ended", { dynoId: id, status, outOfMemory });
     this.#tell(id);
-    await this.#tidy(dyno);
+    this.#tidy(dyno);
   }
 
   /** Frees what an ended dyno held, in the background. */
-  async #tidy(dyno: Dyno): Promise<void> {
+  #tidy(dyno: Dyno): void {
     const { id } = dyno.labels;
     const network = dyno.network;
     dyno.tidied = takeApart(this.#shop, dyno.folder, id)
@@ -377,13 +396,17 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #rotateLogs(): Promise<void> {
     const { signal } = this.#stop;
+    let isFlood = false;
     while (!signal.aborted) {
-      await this.#shop.clock.sleep(LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
+      await this.#shop.clock.sleep(isFlood ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
+      isFlood = false;
       for (const { labels, folder, state } of this.#dynos.values()) {
         if (state.kind !== "running" || signal.aborted) continue;
-        await this.#shop.logs.rotate(labels.id, folder.file("ctl")).catch((error: unknown) => {
+        try {
+          if (await this.#shop.logs.rotate(labels.id, folder.file("ctl"))) isFlood = true;
+        } catch (error) {
           this.#shop.logger.warn("dyno.rotate_failed", { dynoId: labels.id, error });
-        });
+        }
       }
     }
   }
@@ -400,9 +423,6 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#background.add(done);
   }
 }
-
-/** Read anew: others may have changed it while we waited. */
-const isEnded = (dyno: Dyno): boolean => dyno.state.kind === "ended";
 
 async function exitTime({ bundles, shop }: LocalEngineParts, dyno: Dyno): Promise<number> {
   const facts = await stat(join(bundles, EXITS, dyno.labels.id)).catch(() => undefined); // removed meanwhile

@@ -41,16 +41,20 @@ export class LogFiles {
     await file.chmod(MODE);
   }
 
-  /** Begins a new segment if the current one is large enough, and drops the oldest beyond the allowance. */
-  async rotate(id: string, controlFifo: string): Promise<void> {
+  /**
+   * Begins a new segment if the current one is large enough, and drops the oldest beyond the allowance. Gives whether it
+   * did.
+   */
+  async rotate(id: string, controlFifo: string): Promise<boolean> {
     const { size } = await stat(this.pathOf(id));
-    if (size < SEGMENT_BYTES) return;
+    if (size < SEGMENT_BYTES) return false;
     const number = (await this.#lastNumber(id)) + 1;
     await writeFile(this.#numberFile(id), String(number), { mode: 0o600 });
     await rename(this.pathOf(id), `${this.pathOf(id)}.${number}`);
     await this.create(id);
     await writeFifo(controlFifo, "2 0 0\n"); // conmon opens the path again
     await this.#dropBeyondAllowance(id);
+    return true;
   }
 
   /** Deletes segments below `segment`. */

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
+import type { Clock } from "../../lib/clock.ts";
 import { CommandError, run } from "../../lib/command.ts";
 
 const LOOP_MAJOR = 7;
@@ -43,13 +44,30 @@ export async function unmount(at: string): Promise<void> {
   }
 }
 
-/** Detaches loop devices that still hold files below `folder`: left over where nothing was mounted from them. */
-export async function detachLoops(folder: string): Promise<void> {
+/**
+ * Waits until no loop device holds a file below `folder`; the kernel takes mounts apart in the background. Detaches those
+ * from which nothing was mounted.
+ */
+export async function untilNoLoops(folder: string, clock: Clock): Promise<void> {
+  const deadline = clock.now() + GONE_MS_MAX;
+  const never = new AbortController().signal;
+  for (;;) {
+    const left = await loopsBelow(folder);
+    if (left.length === 0) return;
+    if (clock.now() > deadline) throw new Error(`${left.join(", ")} still holds a file below ${folder}`);
+    for (const device of left) await run("losetup", ["--detach", device]).catch(() => {}); // it may be gone by now
+    await clock.sleep(20, never);
+  }
+}
+
+const GONE_MS_MAX = 10_000;
+
+async function loopsBelow(folder: string): Promise<readonly string[]> {
   const { stdout } = await run("losetup", ["--list", "--json", "--output", "NAME,BACK-FILE"]);
-  if (stdout.trim() === "") return;
+  if (stdout.trim() === "") return [];
   const list = JSON.parse(stdout) as { readonly loopdevices?: readonly { name: string; "back-file": string | null }[] };
-  for (const { name, "back-file": file } of list.loopdevices ?? [])
-    if (file?.startsWith(`${folder}/`)) await run("losetup", ["--detach", name]);
+  const ours = (list.loopdevices ?? []).filter((each) => each["back-file"]?.startsWith(`${folder}/`));
+  return ours.map(({ name }) => name);
 }
 
 async function attachLoop(image: string, readOnly: boolean): Promise<string> {
