@@ -102,7 +102,7 @@ export class HaproxySocket {
 export function splitAnswers(text: string): readonly string[] {
   const answers: string[] = [];
   let lines: string[] = [];
-  for (const line of text.split("\n")) {
+  for (const line of text.split("\n").slice(0, -1)) {
     if (line !== "") lines.push(line);
     else {
       answers.push(lines.join("\n"));

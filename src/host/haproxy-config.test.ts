@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { RouteState } from "../router/routes.ts";
+import { commandsFor, deletionsFor, freshWorker, needsReload } from "./haproxy-commands.ts";
+import {
+  type HaproxyLayout,
+  renderConfig,
+  renderMaps,
+  type Snapshot,
+  serverWords,
+  type Wanted,
+} from "./haproxy-config.ts";
+import { parseServers, splitAnswers } from "./haproxy-socket.ts";
+
+const layout: HaproxyLayout = {
+  folder: "/run/stator-abc123/router",
+  socketFolder: "/run/stator-abc123/router-sockets",
+  requestSocket: "/run/stator-abc123/daemon/requests.sock",
+  httpPort: 80,
+  httpsPort: 443,
+  ipv6: true,
+  connectionsMax: 9900,
+};
+
+const uuid = fc.uuid({ version: 4 });
+const address = fc.tuple(fc.nat(255), fc.nat(255)).map(([a, b]) => `10.7.${a}.${b}`);
+const server = fc.record({ dynoId: uuid, address, port: fc.integer({ min: 1024, max: 65_535 }) });
+const hostName = fc.stringMatching(/^(\*\.)?[a-z0-9_][a-z0-9_-]{0,10}(\.[a-z0-9][a-z0-9-]{0,10}){0,3}$/);
+const state = fc.constantFrom<RouteState>("serve", "crashed", "no-web", "blank", "maintenance");
+const snapshot: fc.Arbitrary<Snapshot> = fc
+  .array(
+    fc.record({
+      appId: uuid,
+      hosts: fc.uniqueArray(hostName, { maxLength: 4 }),
+      state,
+      servers: fc.array(server, { maxLength: 4 }),
+    }),
+    {
+      maxLength: 6,
+    },
+  )
+  .map((apps) => ({ apps: apps.map((app, backend): Wanted => ({ ...app, backend })), spare: [100, 101] }));
+
+/** What every line of a configuration of ours looks like where something of an app is in it. */
+const APP_LINE =
+  /^(backend a\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 5s)$/;
+
+test("decision 13c: whatever the routes say, only ids, addresses and numbers are in the configuration", () => {
+  const empty = new Set(renderConfig(layout, { apps: [], spare: [] }).split("\n"));
+  fc.assert(
+    fc.property(snapshot, (routes) => {
+      for (const line of renderConfig(layout, routes).split("\n"))
+        assert.ok(empty.has(line) || APP_LINE.test(line), JSON.stringify(line));
+      for (const line of Object.values(renderMaps(routes)).join("").split("\n"))
+        assert.match(line, /^([\w*][\w.*-]* [\w-]+)?$/);
+    }),
+  );
+});
+
+test("decision 13c: text that is no host, id, address or state throws and never becomes configuration", () => {
+  const good: Wanted = { appId: randomUUID(), hosts: ["a.b"], state: "serve", backend: 1, servers: [] };
+  const render = (app: unknown) => {
+    const routes = { apps: [app as Wanted], spare: [] }; // deliberately not one
+    return renderConfig(layout, routes) + Object.values(renderMaps(routes)).join("");
+  };
+  const hostPattern = /^(\*\.)?[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_][a-z0-9_-]*)*$/;
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      fc.pre(!hostPattern.test(text));
+      assert.throws(() => render({ ...good, hosts: [text] }));
+      assert.throws(() => render({ ...good, appId: text }));
+      assert.throws(() => render({ ...good, state: text }));
+      assert.throws(() => serverWords({ dynoId: text, address: "10.0.0.1", port: 80 }));
+      assert.throws(() => serverWords({ dynoId: randomUUID(), address: text, port: 80 }));
+    }),
+  );
+  for (const name of ["a\nb", "a b", "a\r", "a\0", `${randomUUID()}\n`])
+    assert.throws(() => render({ ...good, hosts: [name] }));
+  assert.throws(() => render({ ...good, backend: "1 from x" }));
+  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "10.0.0.1", port: 80.5 }));
+  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "::1", port: 80 }));
+});
+
+test("commands bring a worker from any routes to any others, and then there are none left", () => {
+  fc.assert(
+    fc.property(snapshot, snapshot, (before, after) => {
+      const worker = freshWorker(1, before);
+      const wanted = { apps: after.apps.filter(({ backend }) => worker.backends.has(`a${backend}`)), spare: [] };
+      const commands = commandsFor(layout, worker, wanted);
+      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map) [\w ./*:-]+$/);
+      for (const { apply } of commands) apply(worker);
+      assert.deepEqual(commandsFor(layout, worker, wanted), []);
+      for (const { apply } of deletionsFor(worker)) apply(worker);
+      const fresh = freshWorker(1, wanted);
+      assert.deepEqual(worker.servers, fresh.servers);
+      assert.deepEqual(worker.maps, fresh.maps);
+    }),
+  );
+});
+
+test("new dynos are up before names point to them, old ones go last", () => {
+  const [appId, old, young] = [randomUUID(), randomUUID(), randomUUID()];
+  const routes = (dynoId: string, hosts: readonly string[]): Snapshot => ({
+    apps: [{ appId, hosts, state: "serve", backend: 0, servers: [{ dynoId, address: "10.7.0.2", port: 5000 }] }],
+    spare: [],
+  });
+  const worker = freshWorker(1, routes(old, ["a.b"]));
+  const texts = commandsFor(layout, worker, routes(young, ["a.b", "c.d"])).map(({ text }) =>
+    text.split(" ").slice(0, 2).join(" "),
+  );
+  assert.deepEqual(texts, ["add server", "enable server", "add map", "set server"]);
+});
+
+test("a backend that the worker does not know needs a reload; a spare one does not", () => {
+  const app = (backend: number): Snapshot => ({
+    apps: [{ appId: randomUUID(), hosts: [], state: "serve", backend, servers: [] }],
+    spare: [],
+  });
+  const worker = freshWorker(1, { apps: [], spare: [0, 1] });
+  assert.equal(needsReload(worker, app(1)), false);
+  assert.equal(needsReload(worker, app(2)), true);
+});
+
+test("what HAProxy answers is told apart", () => {
+  assert.deepEqual(splitAnswers("New server registered.\n\n\n"), ["New server registered.", ""]);
+  const id = randomUUID();
+  const line = `5 a17 1 ${id} 127.77.0.1 2 0 8 8 1 1 0 0 0 0 0 0 - 40677 - 0 0 - - 0`;
+  assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("a17", "next_http")}\n`), [
+    [`a17/${id}`, { address: "127.77.0.1:40677", up: true }],
+  ]);
+});

@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { systemClock } from "../lib/clock.ts";
+import { silentLogger } from "../lib/logger.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import { type RouteSituation, routeOf } from "./app-route.ts";
+import { type RouterOptions, startRouter } from "./router.ts";
+import type { AppRoute } from "./routes.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "stator-router-"));
+after(() => rmSync(folder, { recursive: true }));
+
+function dyno(id: string, change: Partial<DynoRecord> = {}): DynoRecord {
+  return {
+    id,
+    appId: "app",
+    kind: "formation",
+    name: "web.1",
+    type: "web",
+    releaseId: "r1",
+    size: "Basic",
+    command: "x",
+    state: "up",
+    stateSince: 0,
+    createdAt: 0,
+    launchedAt: 0,
+    stopping: null,
+    exit: null,
+    oneOff: null,
+    port: 5000,
+    ...change,
+  };
+}
+function situation(change: Partial<RouteSituation> = {}): RouteSituation {
+  return {
+    app: { id: "app", maintenance: false, currentReleaseId: "r1" },
+    domains: [{ hostname: "App.localhost" }],
+    formation: [{ type: "web", quantity: 1 }],
+    dynos: [],
+    current: { slugId: "s1" },
+    ...change,
+  };
+}
+const stopping = { since: 0, reason: "scale", killed: false } as const;
+
+test("spec 1.3: what a request meets", () => {
+  const state = (change: Partial<RouteSituation>) => routeOf(situation(change)).state;
+  const crashed = dyno("a", { state: "crashed", exit: { at: 0, status: 1 } });
+  assert.equal(state({}), "serve");
+  assert.equal(state({ dynos: [dyno("a", { state: "starting" })] }), "serve");
+  assert.equal(state({ dynos: [crashed] }), "crashed");
+  assert.equal(state({ dynos: [crashed, dyno("b", { name: "web.2", state: "starting" })] }), "serve");
+  assert.equal(state({ dynos: [crashed, dyno("b", { name: "web.2" })] }), "serve");
+  assert.equal(state({ dynos: [crashed, dyno("b", { name: "web.2", state: "up", stopping })] }), "crashed");
+  assert.equal(state({ formation: [{ type: "web", quantity: 0 }] }), "no-web");
+  assert.equal(state({ formation: [] }), "no-web");
+  assert.equal(state({ current: { slugId: null }, formation: [] }), "blank");
+  assert.equal(state({ current: undefined }), "blank");
+  const maintained = { id: "app", maintenance: true, currentReleaseId: "r1" };
+  assert.equal(state({ app: maintained, dynos: [dyno("a")] }), "maintenance");
+  assert.equal(
+    state({ current: undefined, dynos: [dyno("a", { releaseId: "r2" })] }),
+    "serve",
+    "the first release comes up",
+  );
+});
+
+test("only up web dynos that are not stopping get requests", () => {
+  const dynos = [
+    dyno("a"),
+    dyno("b", { name: "web.2", stopping }),
+    dyno("c", { name: "worker.1", type: "worker" }),
+    dyno("d", { name: "run.1", kind: "run", type: "run" }),
+    dyno("e", { name: "web.3", state: "starting" }),
+  ];
+  assert.deepEqual(routeOf(situation({ dynos })), {
+    appId: "app",
+    hosts: ["app.localhost"],
+    state: "serve",
+    dynoIds: ["a"],
+  });
+});
+
+/** A store of one app at a time, and a target that can fail. */
+class World {
+  readonly apps = new Map<string, RouteSituation>();
+  readonly target = new Map<string, AppRoute>();
+  readonly calls: string[] = [];
+  failing = 0;
+  #changed: ((appId: string) => void) | undefined;
+  #returned: (() => void) | undefined;
+
+  options(): RouterOptions {
+    const of = (appId: string) => this.apps.get(appId);
+    const store = {
+      apps: {
+        byId: async (id: string) => of(id)?.app,
+        list: async () => [...this.apps.values()].map(({ app }) => app),
+      },
+      domains: { list: async (id: string) => of(id)?.domains ?? [] },
+      formation: { list: async (id: string) => of(id)?.formation ?? [] },
+      dynos: { list: async (id: string) => of(id)?.dynos ?? [], byId: async () => undefined },
+      releases: { byId: async () => ({ slugId: "s1" }) },
+      onChange: (listener: (appId: string) => void) => {
+        this.#changed = listener;
+        return { [Symbol.dispose]: () => {} };
+      },
+    } as unknown as RouterOptions["store"]; // only what the router reads
+    const fail = () => {
+      if (this.failing > 0 && this.failing-- > 0) throw new Error("the host process is away");
+    };
+    return {
+      store,
+      target: {
+        setRoute: async (route) => {
+          this.calls.push(`set ${route.appId}`);
+          fail();
+          this.target.set(route.appId, route);
+        },
+        removeRoute: async (appId) => {
+          this.calls.push(`remove ${appId}`);
+          fail();
+          this.target.delete(appId);
+        },
+        listRoutes: async () => [...this.target.keys()],
+        onReturn: (listener) => {
+          this.#returned = listener;
+          return { [Symbol.dispose]: () => {} };
+        },
+      },
+      logs: { append: () => {} },
+      instance: { paths: { daemonRun: folder } },
+      clock: systemClock,
+      logger: silentLogger,
+    };
+  }
+  put(id: string, dynos: readonly DynoRecord[] = []): void {
+    this.apps.set(id, situation({ app: { id, maintenance: false, currentReleaseId: "r1" }, dynos }));
+    this.#changed?.(id);
+  }
+  delete(id: string): void {
+    this.apps.delete(id);
+    this.#changed?.(id);
+  }
+  returned(): void {
+    this.#returned?.();
+  }
+}
+
+async function eventually(probe: () => boolean): Promise<void> {
+  const until = performance.now() + 3000;
+  while (!probe()) {
+    assert.ok(performance.now() < until, `not in time: ${probe.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test("at start the target learns of every app, and forgets those that are gone", async () => {
+  const world = new World();
+  world.put("one");
+  world.target.set("old", { appId: "old", hosts: [], state: "serve", dynoIds: [] });
+  await using _router = await startRouter(world.options());
+  await eventually(() => world.target.has("one") && !world.target.has("old"));
+});
+
+test("settle resolves once the target has what the store says now; unchanged routes are not told again", async () => {
+  const world = new World();
+  await using router = await startRouter(world.options());
+  world.put("one");
+  world.put("one", [dyno("d1")]);
+  await router.settle("one");
+  assert.deepEqual(world.target.get("one")?.dynoIds, ["d1"]);
+  const told = world.calls.length;
+  await router.settle("one");
+  assert.equal(world.calls.length, told);
+  world.delete("one");
+  await router.settle("one");
+  assert.equal(world.target.has("one"), false);
+});
+
+test("a target that fails is told again; one that comes back is told everything", async () => {
+  const world = new World();
+  world.failing = 3;
+  await using router = await startRouter(world.options());
+  world.put("one", [dyno("d1")]);
+  await router.settle("one");
+  assert.deepEqual(world.target.get("one")?.dynoIds, ["d1"]);
+  world.target.clear();
+  world.returned();
+  await eventually(() => world.target.has("one"));
+});
