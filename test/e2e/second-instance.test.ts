@@ -29,7 +29,7 @@ test("a second installation beside the first: neither sees the other, and one un
   // The same recipe gives the same stacks: taken from the first installation instead of built again.
   mkdirSync(join(home, "host"), { recursive: true });
   cpSync(join(config.instance.paths.host, "stacks"), join(home, "host", "stacks"), { recursive: true });
-  const before = (await processes()).map(({ pid }) => pid).sort();
+  const before = (await processes()).map(({ pid }) => pid).sort((a, b) => a - b);
   try {
     const up = await program(join(checkout, "bin", "up"), [], { env, timeoutMs: 400_000 });
     assert.equal(up.code, 0, `${up.stdout}\n${up.stderr}`);
@@ -52,6 +52,10 @@ test("a second installation beside the first: neither sees the other, and one un
     rmSync(base, { recursive: true, force: true });
   }
   assert.deepEqual(await leftoversOf(instanceOf(home)), []);
-  assert.deepEqual((await processes()).map(({ pid }) => pid).sort(), before, "the first one was not touched");
+  assert.deepEqual(
+    (await processes()).map(({ pid }) => pid).sort((a, b) => a - b),
+    before,
+    "the first one was not touched",
+  );
   await eventually("the first one answers", async () => (await throughRouter("hello")).status === 200);
 });

@@ -80,23 +80,29 @@ export async function makeImage(folder: string): Promise<void> {
 /** Boots the image of `folder` and resolves once it takes commands. */
 export async function boot(folder: string): Promise<Machine> {
   const port = await freePort();
-  const qemu = start(
-    "qemu-system-x86_64",
-    [
-      ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "4096", "-nographic", "-no-reboot"].filter(
-        (arg) => arg !== "-no-reboot",
-      ),
-      ...["-kernel", join(folder, "vmlinuz"), "-initrd", join(folder, "initrd")],
-      ...["-append", "root=/dev/vda rw console=ttyS0 quiet"],
-      ...["-drive", `file=${join(folder, "disk.img")},format=raw,if=virtio,cache=unsafe`],
-      ...["-netdev", `user,id=n0,hostfwd=tcp:127.0.0.1:${port}-:22`, "-device", "virtio-net-pci,netdev=n0"],
-      ...["-serial", `file:${join(folder, "console.log")}`, "-monitor", "none", "-display", "none"],
-    ],
-    { stdio: ["ignore", "ignore", "inherit"] },
-  );
+  const qemu = start("qemu-system-x86_64", qemuArguments(folder, port), { stdio: ["ignore", "ignore", "inherit"] });
   const machine = new EmulatedMachine(folder, port, qemu);
   await machine.waitUntilUp();
   return machine;
+}
+
+function qemuArguments(folder: string, sshPort: number): readonly string[] {
+  const options: Readonly<Record<string, string>> = {
+    accel: "tcg,thread=multi",
+    cpu: "max",
+    smp: "2",
+    m: "4096",
+    kernel: join(folder, "vmlinuz"),
+    initrd: join(folder, "initrd"),
+    append: "root=/dev/vda rw console=ttyS0 quiet",
+    drive: `file=${join(folder, "disk.img")},format=raw,if=virtio,cache=unsafe`,
+    netdev: `user,id=n0,hostfwd=tcp:127.0.0.1:${sshPort}-:22`,
+    device: "virtio-net-pci,netdev=n0",
+    serial: `file:${join(folder, "console.log")}`,
+    monitor: "none",
+    display: "none",
+  };
+  return Object.entries(options).flatMap(([name, value]) => [`-${name}`, value]);
 }
 
 class EmulatedMachine implements Machine {
@@ -110,34 +116,22 @@ class EmulatedMachine implements Machine {
     this.#qemu = qemu;
   }
 
-  async shell(commandLine: string, options: ShellOptions = {}): Promise<{ code: number | null; output: string }> {
-    const ssh = start(
-      "ssh",
-      [
-        ...["-i", join(this.#folder, "key"), "-p", String(this.#port), "-o", "StrictHostKeyChecking=no"],
-        ...[
-          "-o",
-          "UserKnownHostsFile=/dev/null",
-          "-o",
-          "LogLevel=ERROR",
-          "-o",
-          "ConnectTimeout=20",
-          "root@127.0.0.1",
-          commandLine,
-        ],
-      ],
-      { stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"] },
-    );
+  async shell(commandLine: string, asked: ShellOptions = {}): Promise<{ code: number | null; output: string }> {
+    const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=20"];
+    const where = ["-i", join(this.#folder, "key"), "-p", String(this.#port), "root@127.0.0.1"];
+    const ssh = start("ssh", [...options.flatMap((option) => ["-o", option]), ...where, commandLine], {
+      stdio: [asked.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    });
     let output = "";
     const take = (chunk: Buffer) => {
       output += chunk.toString("utf8");
-      if (options.loud) process.stdout.write(chunk);
+      if (asked.loud) process.stdout.write(chunk);
     };
     ssh.stdout?.on("data", take);
     ssh.stderr?.on("data", take);
     ssh.stdin?.on("error", () => {}); // its status tells
-    ssh.stdin?.end(options.input);
-    const timer = setTimeout(() => ssh.kill("SIGKILL"), options.timeoutMs ?? 60_000);
+    ssh.stdin?.end(asked.input);
+    const timer = setTimeout(() => ssh.kill("SIGKILL"), asked.timeoutMs ?? 60_000);
     const { code } = await ended(ssh, "ssh");
     clearTimeout(timer);
     return { code, output };
