@@ -28,14 +28,22 @@ export class Invariants {
   #steps = 0;
   #current: string | null = null;
 
+  /** Changes of the store, and of the engine, that were looked at. */
+  #storeChanges = 1;
+  #seen = "";
+
   constructor(world: World, app: App) {
     this.#world = world;
     this.#app = app;
+    world.store.onChange(() => this.#storeChanges++);
   }
 
   async check(): Promise<void> {
     const { store, engine } = this.#world;
     this.#steps++;
+    const changes = `${this.#storeChanges} ${engine.changes}`;
+    if (changes === this.#seen) return;
+    this.#seen = changes;
     const app = await store.apps.byId(this.#app.id);
     if (app === undefined) return;
     const records = await store.dynos.list(app.id);

@@ -89,7 +89,7 @@ export class World implements AsyncDisposable {
       domain: "localhost",
       builds: { isLive: (id) => this.builds.has(id) },
       routing: life.wrap({ settle: (appId: string) => this.#settle(appId) }),
-      slugs: life.wrap({ ensure: async () => {} }),
+      slugs: life.wrap({ ensure: (slugId: string, uidIndex: number) => this.#ensureSlug(slugId, uidIndex) }),
       sink: life.wrap({ append: (_: string, line) => void this.lines.push(`${line.process}: ${line.text}`) }),
       logs: life.wrap({
         follow: () => {},
@@ -202,6 +202,11 @@ export class World implements AsyncDisposable {
     await this.clock.advance(0);
     await stopping;
     await this.store[Symbol.asyncDispose]();
+  }
+
+  async #ensureSlug(slugId: string, uidIndex: number): Promise<void> {
+    const slug = await this.store.slugs.byId(slugId);
+    if (slug !== undefined) this.engine.addSlug({ digest: slug.digest, uidIndex });
   }
 
   async #settle(appId: string): Promise<void> {

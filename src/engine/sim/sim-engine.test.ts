@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { systemClock } from "../../lib/clock.ts";
 import { SimClock } from "../../lib/sim-clock.ts";
+import { engineContract } from "../contract.ts";
 import { type DynoSpec, EngineError } from "../engine.ts";
 import { NO_FAULTS, SimEngine } from "./sim-engine.ts";
 
@@ -91,3 +93,14 @@ test("a call fails before or after it took effect, as asked", async () => {
   await assert.rejects(engine.start(spec("a")), error);
   assert.equal(engine.live.length, 1);
 });
+
+engineContract("sim", async () => ({
+  engine: new SimEngine({ clock: systemClock }),
+  commands: {
+    stay: "run",
+    stubborn: "run term=never",
+    serve: "run listen=20",
+    exit: (status) => `run exit=10/${status}`,
+  },
+  [Symbol.asyncDispose]: async () => {},
+}));

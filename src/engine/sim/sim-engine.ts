@@ -1,5 +1,6 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import type { Clock, Instant } from "../../lib/clock.ts";
+import { sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
   type DynoSignal,
@@ -59,6 +60,8 @@ export class SimEngine implements Engine {
   faults: EngineFaults;
   /** Live dynos that the host has room for. */
   capacity = Number.POSITIVE_INFINITY;
+  /** Goes up whenever a dyno appears, changes or is removed. */
+  changes = 0;
   /** Programs behave: they come up and stay. */
   isHealed = false;
 
@@ -85,6 +88,13 @@ export class SimEngine implements Engine {
   wipeHost(): void {
     this.killHost();
     this.#dynos.clear();
+    this.#slugs.clear();
+    this.changes++;
+  }
+
+  /** The image of a slug is there. */
+  addSlug({ digest, uidIndex }: SlugRef): void {
+    this.#slugs.add(`${digest} ${uidIndex}`);
   }
 
   /** The dyno's command ends. */
@@ -109,12 +119,18 @@ export class SimEngine implements Engine {
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", () => {
       if (this.#dynos.has(spec.id)) return;
+      if (sizeNamed(spec.size) === undefined || !/^[\w-]+$/.test(spec.id)) {
+        throw new EngineError("invalid", "no such size, or no id");
+      }
       if (this.#removed.has(spec.id)) throw new EngineError("gone", `dyno ${spec.id} was removed`);
+      const { slugDigest: digest, uidIndex } = spec;
+      if (digest !== null && !this.#slugs.has(`${digest} ${uidIndex}`)) throw new EngineError("not_found", "no image");
       if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
       const program = programOf(spec.command);
       const state = { kind: "creating", since: this.#clock.now() } as const;
       const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false };
       this.#dynos.set(spec.id, dyno);
+      this.changes++;
       this.#options.onStart?.(spec);
       void this.#live(dyno);
     });
@@ -138,6 +154,7 @@ export class SimEngine implements Engine {
       if (dyno.state.kind !== "ended") this.#end(dyno, 137);
       this.#dynos.delete(id);
       this.#removed.add(id);
+      this.changes++;
     });
   }
 
@@ -173,9 +190,9 @@ export class SimEngine implements Engine {
     return this.#call("hasSlug", () => this.#slugs.has(`${digest} ${uidIndex}`));
   }
 
-  async putSlug({ digest, uidIndex }: SlugRef, tar: Readable): Promise<void> {
+  async putSlug(slug: SlugRef, tar: Readable): Promise<void> {
     for await (const _chunk of tar); // its content does not matter here
-    return this.#call("putSlug", () => void this.#slugs.add(`${digest} ${uidIndex}`));
+    return this.#call("putSlug", () => this.addSlug(slug));
   }
 
   removeSlug({ digest, uidIndex }: SlugRef): Promise<void> {
@@ -246,6 +263,7 @@ export class SimEngine implements Engine {
 
   #become(dyno: SimDyno, state: ObservedState): void {
     dyno.state = state;
+    this.changes++;
     if (this.faults.losesHint()) return;
     for (const watcher of this.#watchers) watcher(dyno.spec.id);
   }

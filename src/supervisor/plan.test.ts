@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ObservedDyno, ObservedState } from "../engine/engine.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import type { Desired } from "./desired.ts";
+import { plan } from "./plan.ts";
+import { attemptKey, type Situation } from "./situation.ts";
+
+const NOW = 1_000_000_000;
+const HOUR = 3_600_000;
+
+const dyno = (change: Partial<DynoRecord> = {}): DynoRecord => ({
+  id: "one",
+  appId: "app",
+  kind: "formation",
+  name: "web.1",
+  type: "web",
+  releaseId: "v3",
+  size: "Basic",
+  command: "run",
+  state: "up",
+  stateSince: NOW - HOUR,
+  createdAt: NOW - HOUR,
+  launchedAt: NOW - HOUR,
+  stopping: null,
+  exit: null,
+  oneOff: null,
+  port: 1,
+  ...change,
+});
+const oneOff = {
+  attach: false,
+  awaiting: false,
+  terminal: null,
+  env: {},
+  timeToLive: null,
+  userEmail: "me@example.com",
+};
+const run = (change: Partial<DynoRecord> = {}) => dyno({ kind: "run", name: "run.1", type: "run", oneOff, ...change });
+const seen = (state: ObservedState, id = "one"): ObservedDyno => ({
+  id,
+  appId: "app",
+  kind: "formation",
+  name: "web.1",
+  releaseId: "v3",
+  state,
+});
+const running = (since = NOW - HOUR, listening = true) => seen({ kind: "running", since, listening, address: null });
+const wanted = { name: "web.1", type: "web", size: "Basic", command: "run" };
+const desired: Desired = {
+  app: { id: "app", restartPolicy: "steady" },
+  current: { id: "v3", version: 3, types: ["web"], dynos: [wanted] },
+  candidate: null,
+  overtaken: [],
+};
+const none: Desired = { ...desired, current: { id: "v3", version: 3, types: ["web"], dynos: [] } };
+const planned = (change: Partial<Situation> = {}) =>
+  plan({ desired, records: [], observed: [], crashes: [], attempts: new Map(), now: NOW, ...change });
+const kinds = (change: Partial<Situation>) => planned(change).actions.map(({ kind }) => kind);
+
+test("what is as it should be needs nothing, and no early look", () => {
+  assert.deepEqual(planned({ records: [dyno()], observed: [running()] }), {
+    actions: [],
+    lookAgainAt: null,
+    unsettled: false,
+  });
+});
+
+test("planning twice equals planning once, and changes nothing of what it was made from", () => {
+  const situation: Situation = Object.freeze({
+    desired,
+    records: [dyno({ state: "starting" }), run({ id: "two", oneOff: { ...oneOff, awaiting: true } })],
+    observed: [running(NOW - 70_000, false), seen({ kind: "running", since: 0, listening: false, address: null }, "x")],
+    crashes: [{ name: "worker.1", count: 2, lastAt: NOW }],
+    attempts: new Map(),
+    now: NOW,
+  });
+  const before = structuredClone({ ...situation, attempts: [] });
+  assert.deepEqual(plan(situation), plan(situation));
+  assert.deepEqual({ ...situation, attempts: [] }, before);
+});
+
+test("a missing dyno is made, and launched only from its record", () => {
+  assert.deepEqual(kinds({}), ["create"]);
+  const fresh = dyno({ state: "starting", launchedAt: null });
+  assert.deepEqual(kinds({ records: [fresh] }), ["change", "launch"]);
+});
+
+test("spec 3.2: the boot timeout is looked for exactly when it comes", () => {
+  const starting = { records: [dyno({ state: "starting" })], observed: [running(NOW - 10_000, false)] };
+  assert.deepEqual(planned(starting), { actions: [], lookAgainAt: NOW + 50_000, unsettled: true });
+});
+
+test("spec 3.9: without a time to live a one-off dyno has 24 hours", () => {
+  const records = [run()];
+  const at = planned({ desired: none, records, observed: [running(NOW)] }).lookAgainAt;
+  assert.equal(at, NOW + 24 * HOUR);
+  assert.deepEqual(kinds({ desired: none, records, observed: [running(NOW - 24 * HOUR)] }), ["change"]);
+});
+
+test("a clock that was set back by an hour holds up no deadline", () => {
+  const stopping = { since: NOW + HOUR, reason: "scale", killed: false } as const;
+  const attempts = new Map([
+    [attemptKey("TERM", "one"), { doneAt: NOW + HOUR, failures: 0, error: null, message: "", nextAt: 0 }],
+  ]);
+  const records = [dyno({ state: "down", stopping })];
+  assert.deepEqual(kinds({ desired: none, records, observed: [running()], attempts }), ["change"]);
+});
+
+test("spec 3.3: after a restart of the daemon SIGTERM is sent again, and the grace begins anew", () => {
+  const stopping = { since: NOW - HOUR, reason: "scale", killed: false } as const;
+  const records = [dyno({ state: "down", stopping })];
+  const { actions } = planned({ desired: none, records, observed: [running()] });
+  assert.deepEqual(actions, [{ kind: "signal", dynoId: "one", signal: "TERM", settle: true }]);
+});
+
+test("what has ended on record but lives is removed, and so is what no record knows", () => {
+  const ended = dyno({
+    state: "down",
+    stopping: { since: 0, reason: "scale", killed: true },
+    exit: { at: NOW, status: null },
+  });
+  assert.deepEqual(kinds({ desired: none, records: [ended], observed: [running()] }), ["forget"]);
+  assert.deepEqual(kinds({ desired: null, observed: [running()] }), ["forget"]);
+});
+
+test("spec 3.9: a one-off that the host refuses for a minute ends, and is not started later", () => {
+  const refused = { doneAt: null, failures: 3, error: "no_capacity", message: "no room", nextAt: NOW } as const;
+  const attempts = new Map([[attemptKey("launch", "one"), refused]]);
+  const records = [run({ state: "starting", launchedAt: NOW - 61_000 })];
+  const [action] = planned({ desired: none, records, attempts }).actions;
+  assert.equal(action?.kind === "change" && action.change.state, "complete");
+});
