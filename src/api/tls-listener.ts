@@ -98,7 +98,9 @@ function tellApart(socket: TLSSocket, options: TlsOptions): void {
     socket.destroy();
   };
   socket.on("error", drop);
-  socket.setTimeout(FIRST_BYTES_MS, drop);
+  const patience = new AbortController();
+  options.clock.sleep(FIRST_BYTES_MS, patience.signal).then(drop, () => {}); // aborted: it spoke
+  socket.once("close", () => patience.abort());
   socket.on("readable", look);
 
   function look(): void {
@@ -120,8 +122,7 @@ function tellApart(socket: TLSSocket, options: TlsOptions): void {
   function handOver(to: () => void): void {
     socket.off("readable", look);
     socket.off("error", drop);
-    socket.off("timeout", drop);
-    socket.setTimeout(0);
+    patience.abort();
     to();
   }
 

@@ -172,7 +172,8 @@ async function carryInput(join: Join, dyno: DynoRecord, life: Life, over: AbortS
       else input?.end();
     }
   } catch (error) {
-    if (!over.aborted) logger.warn("run.input_ended", { dynoId, error });
+    if (!over.aborted) logger.warn("run.bad_client", { dynoId, error }); // it broke its protocol: as if it had gone
+    client.close();
   } finally {
     input?.destroy();
   }

@@ -14,11 +14,11 @@ export class MarkerKeeper {
   /** What may be written now, each part by itself. */
   push(chunk: Uint8Array): readonly Uint8Array[] {
     const all = this.#held.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#held, chunk]);
-    const from = beginningOfMark(all);
-    const isOpen = from < all.length && all.length - from <= LINE_BYTES_MAX && !all.includes(LINE_FEED, from);
-    this.#held = isOpen ? all.subarray(from) : Buffer.alloc(0);
-    if (isOpen) return parts(all.subarray(0, from));
-    return parts(all.subarray(0, from), all.subarray(from));
+    const from = beginningOfLine(all);
+    this.#held = all.subarray(from);
+    const whole = all.subarray(0, from);
+    const line = whole.lastIndexOf(MARK);
+    return line < 0 ? parts(whole) : parts(whole.subarray(0, line), whole.subarray(line));
   }
 
   /** The output has ended: what was held back. */
@@ -27,10 +27,10 @@ export class MarkerKeeper {
   }
 }
 
-/** Where the last mark begins, whole or cut off by the end; the length if there is none. */
-function beginningOfMark(bytes: Buffer): number {
-  const whole = bytes.lastIndexOf(MARK);
-  if (whole >= 0) return whole;
+/** Where what could be the beginning of such a line is: after a mark, or within one; the length if nowhere. */
+function beginningOfLine(bytes: Buffer): number {
+  const mark = bytes.lastIndexOf(MARK);
+  if (mark >= 0 && bytes.length - mark <= LINE_BYTES_MAX && !bytes.includes(LINE_FEED, mark)) return mark;
   for (let length = MARK.length - 1; length > 0; length--) {
     const from = bytes.length - length;
     if (from >= 0 && bytes.subarray(from).equals(MARK.subarray(0, length))) return from;

@@ -189,7 +189,7 @@ test("our own way: input, resize, end of input, output and the exit status in fr
 });
 
 test("a client that breaks the protocol is cut off, and the dyno told", async () => {
-  program = cat;
+  program = () => new Promise(() => {});
   const { json } = await create({ attach: true, force_no_tty: true });
   const { socket } = await upgrade(secretOf(json));
   assert.ok(socket);

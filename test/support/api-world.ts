@@ -88,7 +88,7 @@ export async function openWorld(
     logs,
     builds,
     engine: supervision,
-    output: (dynoId) => supervision.outputOf(dynoId),
+    output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     clock,
     random: systemRandom,
     logger: silentLogger,
@@ -228,11 +228,14 @@ export class TestSupervision implements Supervision, AsyncDisposable {
 
   #start(dynoId: string, command: string): void {
     const { input, output } = this.#streams(dynoId);
-    void this.#program({ command, input, output }).then(async (status) => {
-      await this.#store.dynos.update(dynoId, { state: "complete", exit: { at: this.#clock.now(), status } });
-      output.end();
-      this.#exit(dynoId).resolve(status);
-    });
+    const hungUp = () => 129; // its streams broke under it
+    void this.#program({ command, input, output })
+      .catch(hungUp)
+      .then(async (status) => {
+        await this.#store.dynos.update(dynoId, { state: "complete", exit: { at: this.#clock.now(), status } });
+        output.end();
+        this.#exit(dynoId).resolve(status);
+      });
   }
 
   #streams(dynoId: string) {
@@ -247,8 +250,14 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     return exit;
   }
 
-  async *outputOf(dynoId: string): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#streams(dynoId).output) yield chunk as Buffer; // no encoding is set
+  async *outputOf(dynoId: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { output } = this.#streams(dynoId);
+    signal.addEventListener("abort", () => output.destroy(), { once: true });
+    try {
+      for await (const chunk of output) yield chunk as Buffer; // no encoding is set
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   async input(dynoId: string): Promise<Writable> {
