@@ -1,7 +1,8 @@
+import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { run } from "../../src/lib/command.ts";
+import { ended, run, start } from "../../src/lib/command.ts";
 import { program, type Result } from "./harness.ts";
 
 /**
@@ -37,7 +38,9 @@ export async function startContainer(checkout: string): Promise<Container> {
   try {
     await makeRoot(folder, root);
     writeFileSync(join(folder, "config.json"), JSON.stringify(configOf(root, checkout)));
-    await run("runc", [...runc, "run", "--detach", "--bundle", folder, id]);
+    // With no pipe of ours: the first process would keep it open.
+    const { code } = await ended(start("runc", [...runc, "run", "--detach", "--bundle", folder, id]), "runc");
+    assert.equal(code, 0, "the container did not start");
   } catch (error) {
     await dispose();
     throw error;

@@ -140,7 +140,8 @@ async function forgetTokens(instance: Instance): Promise<void> {
   if (Object.keys(readCredentials(path)).length > 0) return;
   const folder = dirname(path);
   for (const name of ["credentials.json", "ca.pem", "ca-bundle.pem"]) await rm(join(folder, name), { force: true });
-  await rmdir(folder).catch(() => {}); // not there, or something of the person's own is in it
+  // Not there, or something of the person's own is in it.
+  for (const each of [folder, dirname(folder)]) await rmdir(each).catch(() => {});
   if (instance.home === DEFAULT_HOME) await rm(join(who.home, ".cache", "stator"), { recursive: true, force: true });
 }
 
