@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import tar from "tar-stream";
 import { engineContract, isEngineError, specOf, until, untilEnded } from "../../src/engine/contract.ts";
 import type { DynoSpec } from "../../src/engine/engine.ts";
@@ -22,6 +22,7 @@ before(async () => {
   host = await EngineHost.open();
   engine = await host.openEngine();
 });
+afterEach(removeAll);
 after(async () => {
   await engine.close();
   await host[Symbol.asyncDispose]();
@@ -207,7 +208,7 @@ test("a killed host process: dynos live on and are adopted, with what happened m
     specOf({ command: "exec sleep 1000", name: "worker.2" }),
   ];
   for (const spec of [stays, ends, lost]) await engine.start(spec);
-  const address = engine.addressOf(stays.id);
+  const endpoint = engine.endpointOf(stays.id);
   await until(engine, stays.id, (state) => state.kind === "running" && state.listening);
   await engine.close(); // nothing of it reaches the dynos: as good as a kill
   process.kill(Number(readFileSync(join(host.instance.paths.bundles, lost.id, "conmon.pid"), "utf8")), "SIGKILL");
@@ -215,8 +216,8 @@ test("a killed host process: dynos live on and are adopted, with what happened m
   engine = await host.openEngine();
   const states = new Map((await engine.list()).map(({ id, state }) => [id, state]));
   const first = states.get(stays.id);
-  assert.ok(first?.kind === "running" && first.listening && first.address === address);
-  assert.equal(engine.addressOf(stays.id), address);
+  assert.ok(first?.kind === "running" && first.listening && first.address === endpoint?.address);
+  assert.deepEqual(engine.endpointOf(stays.id), endpoint);
   assert.equal((await untilEnded(engine, ends.id)).status, 9);
   assert.equal((await untilEnded(engine, lost.id)).status, null);
   await assert.doesNotReject(engine.start(stays), "a repeated start does nothing");
@@ -244,8 +245,11 @@ test("a half-made dyno is taken apart by the next host process, and may be start
 });
 
 test("logs: a flood is cut into segments, trimmed on demand, bounded, and what is lost is counted", async () => {
-  const count = 1_500_000; // some 150 MB raw
-  const spec = specOf({ command: `seq -f 'line %.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' ${count}; sleep 3` });
+  const [flood, calm] = [1_500_000, 100_000]; // some 150 MB raw at once, then 10 at a time
+  const line = "-f 'line %.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'";
+  const command = `seq ${line} ${flood}; sleep 2; for i in 1 2 3; do seq ${line} ${calm}; sleep 1; done`;
+  const count = flood + 3 * calm;
+  const spec = specOf({ command });
   await engine.start(spec);
   await untilEnded(engine, spec.id);
   const { logs } = host.instance.paths;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
@@ -34,7 +34,8 @@ export interface StoreOptions {
 /** Volumes of this size are kept ready, since making one takes two programs. */
 const READY_MB = 2048;
 const READY_COUNT = 4;
-const READY = /^ready-/;
+/** Volumes of an earlier process that nobody took. */
+const UNUSED = /^(ready|new)-/;
 /** So that it does not slow down the start that took one. */
 const REFILL_AFTER_MS = 150;
 const IMAGE_BYTES_MAX = 1024 ** 4;
@@ -52,11 +53,12 @@ export async function openLimitedStore(options: StoreOptions): Promise<LimitedSt
   const root = storeOf(paths);
   await mkdir(root, { recursive: true });
   if (!(await isMounted(root))) {
+    const isNew = !existsSync(imageOf(paths));
     try {
       await mountStore(imageOf(paths), root);
     } catch (error) {
-      if (await holdsData(imageOf(paths)))
-        throw new Error(`${imageOf(paths)} holds data and cannot be mounted`, { cause: error });
+      // It holds the repositories of apps: a person has to look.
+      if (!isNew) throw new Error(`${imageOf(paths)} cannot be mounted`, { cause: error });
       await rm(imageOf(paths), { force: true });
       logger.warn("store.unlimited", {
         message: "Disks of dynos are not limited: btrfs cannot be mounted from a loop device here.",
@@ -93,14 +95,6 @@ async function makeImage(image: string): Promise<void> {
   await rename(beside, image);
 }
 
-async function holdsData(image: string): Promise<boolean> {
-  if (!existsSync(image)) return false;
-  if (!(await readFile("/proc/filesystems", "utf8")).includes("\tbtrfs\n")) return false; // made for the attempt, a moment ago
-  await using file = await open(image, "r");
-  const { blocks } = await file.stat();
-  return blocks * 512 > 64 * 1024 ** 2; // an empty one takes a few MB
-}
-
 class BtrfsStore implements LimitedStore {
   readonly limited = true;
   readonly #root: string;
@@ -113,9 +107,9 @@ class BtrfsStore implements LimitedStore {
   #counter = 0;
 
   static async open(root: string, options: StoreOptions): Promise<BtrfsStore> {
-    const store = new BtrfsStore(root, options);
-    for (const name of await store.list()) if (READY.test(name)) await store.remove(name);
-    return store;
+    for (const name of await readdir(root))
+      if (UNUSED.test(name)) await run("btrfs", ["subvolume", "delete", join(root, name)]);
+    return new BtrfsStore(root, options);
   }
 
   private constructor(root: string, options: StoreOptions) {

@@ -114,17 +114,11 @@ export class LocalEngine implements Engine, AsyncDisposable {
     }));
   }
 
-  /** Where the router sends a dyno's requests; null unless it runs. */
-  addressOf(dynoId: string): string | null {
-    const state = this.#dynos.get(dynoId)?.state;
-    return state?.kind === "running" ? state.address : null;
-  }
-
-  /** The same with the port that the dyno was given; undefined unless it runs and has one. */
+  /** Where the router sends a dyno's requests; undefined unless it runs and was given a port. */
   endpointOf(dynoId: string): { readonly address: string; readonly port: number } | undefined {
-    const address = this.addressOf(dynoId);
-    const port = this.#dynos.get(dynoId)?.labels.port ?? null;
-    return address === null || port === null ? undefined : { address, port };
+    const dyno = this.#dynos.get(dynoId);
+    if (dyno?.state.kind !== "running" || dyno.state.address === null || dyno.labels.port === null) return undefined;
+    return { address: dyno.state.address, port: dyno.labels.port };
   }
 
   async start(spec: DynoSpec): Promise<void> {
@@ -395,19 +389,25 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   async #rotateLogs(): Promise<void> {
+    const { clock, logs, logger } = this.#shop;
     const { signal } = this.#stop;
     let isFlood = false;
     while (!signal.aborted) {
-      await this.#shop.clock.sleep(isFlood ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
-      isFlood = false;
+      await clock.sleep(isFlood ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
+      const flooding: string[] = [];
       for (const { labels, folder, state } of this.#dynos.values()) {
         if (state.kind !== "running" || signal.aborted) continue;
         try {
-          if (await this.#shop.logs.rotate(labels.id, folder.file("ctl"))) isFlood = true;
+          if (await logs.rotate(labels.id, folder.file("ctl"))) flooding.push(labels.id);
         } catch (error) {
-          this.#shop.logger.warn("dyno.rotate_failed", { dynoId: labels.id, error });
+          logger.warn("dyno.rotate_failed", { dynoId: labels.id, error });
         }
       }
+      for (const id of flooding)
+        await logs.dropBeyondAllowance(id).catch((error: unknown) => {
+          logger.warn("dyno.drop_failed", { dynoId: id, error });
+        });
+      isFlood = flooding.length > 0;
     }
   }
 

@@ -1,7 +1,6 @@
 import { createReadStream } from "node:fs";
-import { open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomic } from "../../lib/atomic-file.ts";
 import { writeFifo } from "./fifo.ts";
 
 export const SEGMENT_BYTES = 8 * 1024 * 1024;
@@ -41,10 +40,7 @@ export class LogFiles {
     await file.chmod(MODE);
   }
 
-  /**
-   * Begins a new segment if the current one is large enough, and drops the oldest beyond the allowance. Gives whether it
-   * did.
-   */
+  /** Begins a new segment if the current one is large enough; gives whether it did. */
   async rotate(id: string, controlFifo: string): Promise<boolean> {
     const { size } = await stat(this.pathOf(id));
     if (size < SEGMENT_BYTES) return false;
@@ -53,8 +49,20 @@ export class LogFiles {
     await rename(this.pathOf(id), `${this.pathOf(id)}.${number}`);
     await this.create(id);
     await writeFifo(controlFifo, "2 0 0\n"); // conmon opens the path again
-    await this.#dropBeyondAllowance(id);
     return true;
+  }
+
+  /** Drops the oldest segments beyond the allowance, and counts what they held. */
+  async dropBeyondAllowance(id: string): Promise<void> {
+    const numbers = await this.#segments(id);
+    const sizes = await Promise.all(numbers.map(async (each) => (await stat(`${this.pathOf(id)}.${each}`)).size));
+    let unread = sizes.reduce((sum, size) => sum + size, 0);
+    for (const [at, number] of numbers.entries()) {
+      if (unread <= UNREAD_BYTES_MAX - SEGMENT_BYTES) return; // room for the current one
+      const size = sizes[at] ?? 0;
+      await this.#drop(id, number, size);
+      unread -= size;
+    }
   }
 
   /** Deletes segments below `segment`. */
@@ -80,18 +88,6 @@ export class LogFiles {
     return found;
   }
 
-  async #dropBeyondAllowance(id: string): Promise<void> {
-    const numbers = await this.#segments(id);
-    const sizes = await Promise.all(numbers.map(async (each) => (await stat(`${this.pathOf(id)}.${each}`)).size));
-    let unread = sizes.reduce((sum, size) => sum + size, 0);
-    for (const [at, number] of numbers.entries()) {
-      if (unread <= UNREAD_BYTES_MAX - SEGMENT_BYTES) return; // room for the current one
-      const size = sizes[at] ?? 0;
-      await this.#drop(id, number, size);
-      unread -= size;
-    }
-  }
-
   /** Counted first: a crash in between counts twice rather than never. */
   async #drop(id: string, segment: number, bytes: number): Promise<void> {
     const path = `${this.pathOf(id)}.dropped`;
@@ -99,8 +95,10 @@ export class LogFiles {
     const before = text === undefined ? { bytes: 0, lines: 0 } : (JSON.parse(text) as DroppedSegments);
     const lines = await countLines(`${this.pathOf(id)}.${segment}`);
     const dropped: DroppedSegments = { segment, bytes: before.bytes + bytes, lines: before.lines + lines };
-    const { gid } = await stat(this.#folder);
-    await writeFileAtomic(path, JSON.stringify(dropped), { mode: MODE, uid: 0, gid });
+    // The folder gives the group. Not flushed: this is in the way of a flood, and a power loss costs the count at most.
+    await writeFile(`${path}.new`, JSON.stringify(dropped));
+    await chmod(`${path}.new`, MODE);
+    await rename(`${path}.new`, path);
     await this.#delete(id, segment);
   }
 

@@ -10,11 +10,13 @@ import type { Instance } from "../../model/instance.ts";
 import { EngineError, type SlugRef } from "../engine.ts";
 import type { LimitedStore } from "./limited-store.ts";
 import { isMounted, mountImage, unmount } from "./loop.ts";
+import { Gate } from "./serial.ts";
 
 export const SLUG_BYTES_MAX = 1024 ** 3;
 
 /** Unpacked tree, and the image of it. */
 const WORK_MB = 3072;
+const MAKERS_AT_ONCE = 2;
 const MAKE_TIMEOUT_MS = 10 * 60_000;
 /** EROFS images are the same for the same tree; nothing looks at this. */
 const IMAGE_UUID = "5747a7e5-1095-4d0a-9d1c-5106a1a9e5e1";
@@ -37,6 +39,7 @@ export class SlugImages {
   readonly #mounts: string;
   /** Mounts under way or done. */
   readonly #mounted = new Map<string, Promise<void>>();
+  readonly #makers = new Gate(MAKERS_AT_ONCE);
   #counter = 0;
 
   static async open(options: SlugOptions): Promise<SlugImages> {
@@ -121,6 +124,11 @@ export class SlugImages {
    * be unpacked without harm; then nothing is left of it.
    */
   async put(slug: SlugRef, tar: Readable): Promise<void> {
+    nameOf(slug); // throws unless it is one
+    await this.#makers.run(() => this.#put(slug, tar));
+  }
+
+  async #put(slug: SlugRef, tar: Readable): Promise<void> {
     const volume = `make-${process.pid}-${this.#counter++}`;
     const folder = await this.#options.store.create(volume, WORK_MB);
     try {

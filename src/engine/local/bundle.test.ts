@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BUILD_SIZE, SIZES } from "../../model/size.ts";
+import { specOf } from "../contract.ts";
+import type { DynoSpec } from "../engine.ts";
+import { type BundleFolders, bundleOf, hostsOf, resolvConfOf } from "./bundle.ts";
+import { seccompProfile } from "./seccomp.ts";
+
+const network = { index: 2, netnsPath: "/run/netns/st0-2", address: "10.1.0.2", gateway: "10.1.0.1" };
+const folders: BundleFolders = {
+  stack: "/h/mnt/stack",
+  slug: "/h/mnt/slugs/s",
+  disk: { upper: "/s/upper", work: "/s/work", tmp: "/s/tmp", varTmp: "/s/var-tmp" },
+  hosts: "/b/hosts",
+  resolvConf: "/b/resolv.conf",
+  build: null,
+};
+
+/** The parts of an OCI configuration that the tests look at. */
+interface Config {
+  readonly root: { readonly readonly: boolean };
+  readonly hostname: string;
+  readonly process: {
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+    readonly terminal: boolean;
+    readonly consoleSize?: unknown;
+    readonly noNewPrivileges: boolean;
+    readonly capabilities: Readonly<Record<string, readonly string[]>>;
+    readonly rlimits: readonly { readonly type: string; readonly hard: number }[];
+  };
+  readonly mounts: readonly { readonly destination: string; readonly options: readonly string[] }[];
+  readonly linux: {
+    readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
+    readonly uidMappings: readonly unknown[];
+    readonly resources: {
+      readonly memory: { readonly limit: number; readonly swap?: number };
+      readonly cpu: { readonly quota?: number; readonly shares: number };
+      readonly pids: { readonly limit: number };
+    };
+  };
+}
+
+function configOf(change: Partial<DynoSpec> = {}, more: Partial<Parameters<typeof bundleOf>[0]> = {}): Config {
+  const [size = BUILD_SIZE] = SIZES;
+  return bundleOf({
+    spec: specOf(change),
+    size,
+    uidStart: 65_536_000,
+    network,
+    cgroupPath: "/stator-0/x",
+    folders,
+    limits: { cgroup: "v2", swapLimit: true, openFilesMax: 1024, processesMax: 100 },
+    seccomp: seccompProfile("x64"),
+    ...more,
+  }) as Config;
+}
+
+test("every namespace, a range of user ids of its own, no capability, a read-only root", () => {
+  const config = configOf();
+  const types = config.linux.namespaces.map(({ type }) => type).sort();
+  assert.deepEqual(types, ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"]);
+  assert.equal(config.linux.namespaces.find(({ type }) => type === "network")?.path, network.netnsPath);
+  assert.deepEqual(config.linux.uidMappings, [{ containerID: 0, hostID: 65_536_000, size: 65_536 }]);
+  assert.ok(Object.values(config.process.capabilities).every((set) => set.length === 0));
+  assert.equal(config.process.noNewPrivileges, true);
+  assert.equal(config.root.readonly, true);
+});
+
+test("whatever a user's command and variables hold, each is one argument or one variable", () => {
+  const odd = 'a; touch /x\n`id` "$(id)"';
+  const config = configOf({ command: odd, env: { A: odd } });
+  assert.equal(config.process.args.at(-1), odd);
+  assert.equal(config.process.args.filter((each) => each.includes("touch")).length, 1);
+  assert.ok(config.process.env.includes(`A=${odd}`));
+});
+
+test("a config var takes the place of a variable of the platform's (spec 4.4)", () => {
+  const paths = configOf({ env: { PATH: "/app/bin" } }).process.env.filter((each) => each.startsWith("PATH="));
+  assert.deepEqual(paths, ["PATH=/app/bin"]);
+});
+
+test("limits follow the size, and what the host can give", () => {
+  const config = configOf();
+  const { memory, cpu, pids } = config.linux.resources;
+  assert.deepEqual([memory.limit, memory.swap, pids.limit], [536_870_912, 536_870_912, 256]);
+  assert.equal(cpu.quota, 400_000);
+  assert.deepEqual(
+    config.process.rlimits.map(({ type, hard }) => [type, hard]),
+    [
+      ["RLIMIT_NOFILE", 1024],
+      ["RLIMIT_NPROC", 100],
+      ["RLIMIT_CORE", 0],
+    ],
+  );
+  assert.equal(configOf({}, { size: BUILD_SIZE }).linux.resources.cpu.quota, undefined);
+  const limits = { cgroup: "v1", swapLimit: false, openFilesMax: 1024, processesMax: 100 } as const;
+  assert.equal(configOf({}, { limits }).linux.resources.memory.swap, undefined);
+});
+
+test("only build dynos see the repository, the cache and the build kit", () => {
+  const build = { repo: "/r", cache: "/c", io: "/i", toolchain: "/t", buildkit: "/k", ca: null };
+  const places = (config: Config) => config.mounts.map(({ destination }) => destination);
+  const extra = ["/repo", "/cache", "/run/stator", "/opt/stator/toolchain", "/opt/stator/buildkit"];
+  assert.deepEqual(
+    places(configOf()).filter((each) => extra.includes(each)),
+    [],
+  );
+  const config = configOf({}, { folders: { ...folders, build } });
+  assert.deepEqual(
+    places(config).filter((each) => extra.includes(each)),
+    extra,
+  );
+  const writable = config.mounts.filter(
+    ({ destination, options }) => extra.includes(destination) && !options.includes("ro"),
+  );
+  assert.deepEqual(places({ ...config, mounts: writable }), ["/repo", "/cache"]);
+});
+
+test("a terminal has a size; pipes have none", () => {
+  assert.deepEqual(configOf({ terminal: { rows: 3, columns: 7 } }).process.consoleSize, { height: 3, width: 7 });
+  assert.equal(configOf().process.consoleSize, undefined);
+});
+
+test("names inside: its own, and the gateway for all others", () => {
+  const id = "0f2f6f60-0000-4000-8000-000000000000";
+  assert.match(hostsOf(id, network), new RegExp(`^10\\.1\\.0\\.2\\t${id}$`, "m"));
+  assert.equal(resolvConfOf(network), "nameserver 10.1.0.1\n");
+});
+
+test("system calls: nothing is both allowed and forbidden, and volumes of btrfs cannot be made", () => {
+  const { syscalls } = seccompProfile("x64");
+  const named = (action: string) =>
+    new Set(syscalls.filter((each) => each.action === action).flatMap(({ names }) => names));
+  const [allowed, forbidden] = [named("SCMP_ACT_ALLOW"), named("SCMP_ACT_ERRNO")];
+  assert.deepEqual(
+    [...allowed].filter((each) => forbidden.has(each)),
+    [],
+  );
+  for (const name of ["mount", "unshare", "setns", "bpf", "ptrace_not_a_call", "clone3"])
+    assert.equal(allowed.has(name), false, name);
+  const rules = syscalls.filter(({ names }) => names.includes("ioctl")).flatMap(({ args }) => args ?? []);
+  const isAllowed = (request: number) =>
+    rules.some(({ value, valueTwo }) => (request & value) >>> 0 === (valueTwo ?? 0) >>> 0);
+  for (const request of [0x5000940e, 0x50009401, 0x50009418, 0x50009417]) assert.equal(isAllowed(request), false);
+  for (const request of [0x5401, 0x5413, 0x541b, 0x80045430, 0x40049409, 0xc0189436])
+    assert.equal(isAllowed(request), true);
+});
