@@ -70,6 +70,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       random,
       logger,
       domain: config.domain,
+      routerPorts: [config.httpPort, config.httpsPort],
     }),
   );
   supervised.resolve(supervision);

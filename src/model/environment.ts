@@ -9,6 +9,8 @@ export interface EnvironmentInput {
   readonly release: { readonly version: number; readonly createdAt: Instant };
   readonly slugCommit: string | null;
   readonly config: ConfigVars;
+  /** Where the dyno is expected to listen: `portOf`. */
+  readonly port: number;
   /** Environment of the call that made a one-off dyno: `TERM`, `COLUMNS`, `LINES`, and what the user adds. */
   readonly call?: Readonly<Record<string, string>>;
 }
@@ -23,13 +25,14 @@ export function environmentOf({
   release,
   slugCommit,
   config,
+  port,
   call,
 }: EnvironmentInput): Record<string, string> {
   return {
     ...BASE_ENVIRONMENT,
     ...config,
     DYNO: dyno.name,
-    PORT: String(portOf(dyno.id)),
+    PORT: String(port),
     HEROKU_APP_ID: app.id,
     HEROKU_APP_NAME: app.name,
     HEROKU_APP_DEFAULT_DOMAIN_NAME: app.defaultDomain,
@@ -46,8 +49,11 @@ const PORTS = 50_000;
 
 /**
  * The port of a dyno, 10000 to 59999: as random as its id, so another for each start (spec 3.2), and the same however often
- * one start is asked for.
+ * one start is asked for. Never one of the router's: inside a dyno those lead to the router, by whatever address of its own
+ * it is called (`docs/decisions/0016-network.md`).
  */
-export function portOf(dynoId: string): number {
-  return FIRST_PORT + (createHash("sha256").update(dynoId).digest().readUInt32BE(0) % PORTS);
+export function portOf(dynoId: string, routerPorts: readonly number[]): number {
+  let port = FIRST_PORT + (createHash("sha256").update(dynoId).digest().readUInt32BE(0) % PORTS);
+  while (routerPorts.includes(port)) port = port + 1 === FIRST_PORT + PORTS ? FIRST_PORT : port + 1;
+  return port;
 }

@@ -123,7 +123,7 @@ export class Actor {
       stopping: null,
       exit: null,
       oneOff: null,
-      port: dyno.type === "web" ? portOf(id) : null,
+      port: dyno.type === "web" ? portOf(id, this.#parts.routerPorts) : null,
     });
     return true;
   }

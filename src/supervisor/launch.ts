@@ -50,12 +50,14 @@ const IMAGE_MS = 300_000;
 const START_MS = 60_000;
 
 /** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */
-export async function launch(record: DynoRecord, launches: Launches, { engine, clock }: Parts): Promise<void> {
-  const spec = specOf(record, await launches.of(record.releaseId));
+export async function launch(record: DynoRecord, launches: Launches, parts: Parts): Promise<void> {
+  const { engine, clock, routerPorts } = parts;
+  const spec = specOf(record, await launches.of(record.releaseId), portOf(record.id, routerPorts));
   await within(clock, START_MS, "start", engine.start(spec));
 }
 
-function specOf(record: DynoRecord, { app, defaultDomain, release, slug, config }: Basis): DynoSpec {
+function specOf(record: DynoRecord, basis: Basis, port: number): DynoSpec {
+  const { app, defaultDomain, release, slug, config } = basis;
   return {
     id: record.id,
     appId: app.id,
@@ -72,10 +74,11 @@ function specOf(record: DynoRecord, { app, defaultDomain, release, slug, config 
       release,
       slugCommit: slug?.commit ?? null,
       config,
+      port,
       call: record.oneOff?.env ?? {},
     }),
     size: record.size,
-    port: waitsForPort(record) ? portOf(record.id) : null,
+    port: waitsForPort(record) ? port : null,
     terminal: record.oneOff?.terminal ?? null,
     stdin: record.oneOff?.attach ?? false,
     io: false,

@@ -42,6 +42,8 @@ export interface SupervisorOptions {
   readonly logger: Logger;
   /** `hello` answers to `hello.<domain>`. */
   readonly domain: string;
+  /** No dyno is given one of these as its `$PORT`. */
+  readonly routerPorts: readonly number[];
   /** Tests plant faults here. */
   readonly plan?: typeof plan;
 }

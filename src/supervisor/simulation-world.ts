@@ -87,6 +87,7 @@ export class World implements AsyncDisposable {
       random,
       logger: { ...silentLogger, error: (event) => void this.broken.push(event) },
       domain: "localhost",
+      routerPorts: [],
       builds: { isLive: (id) => this.builds.has(id) },
       routing: life.wrap({ settle: (appId: string) => this.#settle(appId) }),
       slugs: life.wrap({ ensure: (slugId: string, uidIndex: number) => this.#ensureSlug(slugId, uidIndex) }),
