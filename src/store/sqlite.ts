@@ -93,9 +93,9 @@ function adapted(database: DatabaseSync): SqliteDatabase {
   return {
     close: () => database.close(),
     prepare: (sql) => {
-      const statement = cache.prepare(sql);
+      const { statement, reader } = cache.prepare(sql);
       return {
-        reader: statement.columns().length > 0,
+        reader,
         all: (parameters) => statement.all(...bound(parameters)),
         run: (parameters) => statement.run(...bound(parameters)),
         iterate: (parameters) => statement.iterate(...bound(parameters)),
@@ -110,22 +110,29 @@ function bound(parameters: readonly unknown[]): SQLInputValue[] {
 }
 
 /** Statements by their text: the queries are few and the same for ever. */
+interface Prepared {
+  readonly statement: StatementSync;
+  /** Whether it gives rows. */
+  readonly reader: boolean;
+}
+
 class StatementCache {
   readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements = new Map<string, Prepared>();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
   }
 
-  prepare(sql: string): StatementSync {
+  prepare(sql: string): Prepared {
     const known = this.#statements.get(sql);
     if (known) return known;
     const statement = this.#database.prepare(sql);
-    if (!/^(select|insert|update|delete) /i.test(sql)) return statement; // a change of schema
+    const prepared = { statement, reader: statement.columns().length > 0 };
+    if (!/^(select|insert|update|delete) /i.test(sql)) return prepared; // a change of schema
     if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear();
-    this.#statements.set(sql, statement);
-    return statement;
+    this.#statements.set(sql, prepared);
+    return prepared;
   }
 }
 
