@@ -109,13 +109,13 @@ function bound(parameters: readonly unknown[]): SQLInputValue[] {
   return parameters as SQLInputValue[];
 }
 
-/** Statements by their text: the queries are few and the same for ever. */
 interface Prepared {
   readonly statement: StatementSync;
   /** Whether it gives rows. */
   readonly reader: boolean;
 }
 
+/** Statements by their text: the queries are few and the same for ever. */
 class StatementCache {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, Prepared>();
