@@ -13,6 +13,8 @@ const PACKAGES: readonly string[] = [
   "haproxy", // the router
   "iproute2", // network namespaces
   "kmod", // modules that images and walls need
+  "libatomic1", // Node's own binary
+  "libstdc++6",
   "mmdebstrap", // builds stacks
   "mount",
   "nftables", // walls between dynos
