@@ -67,6 +67,9 @@ export class EngineHost implements AsyncDisposable {
       logger,
       clock: systemClock,
       ...change,
+    }).catch(async (error: unknown) => {
+      await network[Symbol.asyncDispose]();
+      throw error;
     });
     return Object.assign(engine, {
       close: async () => {
