@@ -216,6 +216,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const pid = this.#kept.pid;
     if (pid === undefined) throw new Error("HAProxy is down");
     const since = clock.now();
+    this.#checkedHead = undefined;
     const snapshot = await this.#writeFiles();
     process.kill(pid, "SIGUSR2");
     this.#worker = freshWorker(await this.#untilReady(before), snapshot);
@@ -232,9 +233,14 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
   }
   #startedWith: Snapshot = { apps: [], spare: [] };
+  /** The part of the configuration that is the same for all routes, as HAProxy found it good. */
+  #checkedHead: string | undefined;
 
   async #onUp(how: "adopted" | "started"): Promise<void> {
-    const pid = await this.#untilReady(undefined);
+    const pid = await this.#untilReady(undefined).catch((error: unknown) => {
+      this.#checkedHead = undefined; // whatever it is, look at everything again
+      throw error;
+    });
     this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
     this.#up = true;
     this.#wantedCount++; // what changed since the files were written, or since we died
@@ -269,9 +275,13 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     };
     for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
     const next = `${configPath(layout)}.next`;
-    await this.#replace(next, renderConfig(layout, snapshot));
-    await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+    const config = renderConfig(layout, snapshot);
+    const head = config.slice(0, config.indexOf("\nbackend a"));
+    await this.#replace(next, config);
+    // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
+    if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
     await rename(next, configPath(layout));
+    this.#checkedHead = head;
     return snapshot;
   }
 

@@ -3,8 +3,11 @@ import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { AppRoute } from "../router/routes.ts";
 import { entriesOf, id, type Server, type Snapshot, serverNumber } from "./haproxy-config.ts";
 
-/** Backends that are ready for apps to come: a new app needs no reload until they are used up. */
-export const SPARE = 32;
+/**
+ * Backends that are ready for apps to come, at least: a new app needs no reload until they are used up. After each reload there
+ * are as many spare ones as apps, so that the reloads of a growing platform can be counted on the fingers.
+ */
+export const SPARE_MIN = 64;
 
 interface Row extends AppRoute {
   readonly backend: number;
@@ -66,7 +69,8 @@ export class RouteTable {
 
   /** Makes spare backends again; of use before a reload. */
   refill(): this {
-    while (this.#spare.length < SPARE) this.#spare.push(this.#next++);
+    const wanted = Math.max(SPARE_MIN, this.#rows.size);
+    while (this.#spare.length < wanted) this.#spare.push(this.#next++);
     return this;
   }
 

@@ -1,46 +1,49 @@
-import type { Instant } from "../lib/clock.ts";
+/** What is known of one worker's lines. */
+interface Count {
+  readonly first: number;
+  highest: number;
+  received: number;
+  /** Lost ones that were told of. */
+  told: number;
+  /** Not there at the last look; what is still not there at the next is lost. */
+  missing: number;
+}
 
-/** A number that is not there after so long is lost: HAProxy's threads swap neighbours, no more. */
-const GRACE_MS = 3_000;
-/** Missing numbers remembered one by one; more at once are counted as lost right away. */
-const MISSING_MAX = 100_000;
-
-/** Counts request lines that never came, by the counter that each HAProxy worker puts into its lines. */
+/**
+ * Counts request lines that never came, by the counter that each HAProxy worker puts into its lines. Its threads swap
+ * neighbours, and now and then two lines get one number and the next number none: so lines are counted, not numbers.
+ */
 export class Gaps {
-  readonly #next = new Map<number, number>();
-  readonly #missing = new Map<string, Instant>();
-  #lost = 0;
+  readonly #counts = new Map<number, Count>();
 
-  saw(worker: number, count: number, now: Instant): void {
-    const next = this.#next.get(worker);
-    if (next === undefined) this.#forgetOldWorkers();
-    if (next !== undefined && count < next) {
-      this.#missing.delete(`${worker} ${count}`);
-      return;
+  saw(worker: number, number: number): void {
+    let count = this.#counts.get(worker);
+    if (count === undefined) {
+      this.#forgetOldWorkers();
+      count = { first: number, highest: number, received: 0, told: 0, missing: 0 };
+      this.#counts.set(worker, count);
     }
-    this.#next.set(worker, count + 1);
-    if (next === undefined) return; // the first that we see of it
-    const gap = count - next;
-    if (gap > MISSING_MAX - this.#missing.size) this.#lost += gap;
-    else for (let each = next; each < count; each++) this.#missing.set(`${worker} ${each}`, now);
+    count.highest = Math.max(count.highest, number);
+    count.received++;
   }
 
-  /** How many were lost since the last call. */
-  takeLost(now: Instant): number {
-    for (const [key, since] of this.#missing) {
-      if (now - since < GRACE_MS) break; // in the order of time
-      this.#missing.delete(key);
-      this.#lost++;
+  /** How many were lost; to be called every few seconds. */
+  takeLost(): number {
+    let lost = 0;
+    for (const count of this.#counts.values()) {
+      const missing = Math.max(0, count.highest - count.first + 1 - count.received - count.told);
+      const sure = Math.min(missing, count.missing);
+      count.told += sure;
+      count.missing = missing - sure;
+      lost += sure;
     }
-    const lost = this.#lost;
-    this.#lost = 0;
     return lost;
   }
 
   #forgetOldWorkers(): void {
-    for (const worker of this.#next.keys()) {
-      if (this.#next.size < 64) return;
-      this.#next.delete(worker);
+    for (const worker of this.#counts.keys()) {
+      if (this.#counts.size < 64) return;
+      this.#counts.delete(worker);
     }
   }
 }

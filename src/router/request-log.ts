@@ -68,6 +68,10 @@ export class RequestLog implements AsyncDisposable {
   }
 
   #read(socket: Socket): void {
+    if (this.#closed.signal.aborted) {
+      socket.destroy();
+      return;
+    }
     this.#sockets.add(socket);
     let rest: Buffer = Buffer.alloc(0);
     socket.on("error", () => {}); // HAProxy connects again
@@ -86,9 +90,9 @@ export class RequestLog implements AsyncDisposable {
   }
 
   async #append(records: readonly RequestRecord[]): Promise<void> {
-    const { logs, clock, logger } = this.#options;
+    const { logs, logger } = this.#options;
     for (const record of records) {
-      this.#gaps.saw(record.worker, record.count, clock.now());
+      this.#gaps.saw(record.worker, record.count);
       if (record.appId === null) continue;
       try {
         const dyno = record.dynoId === null ? null : await this.#nameOf(record.appId, record.dynoId);
@@ -122,7 +126,7 @@ export class RequestLog implements AsyncDisposable {
     const { clock, logs, logger } = this.#options;
     while (!this.#closed.signal.aborted) {
       await clock.sleep(GAP_LOOK_MS, this.#closed.signal).catch(() => {}); // closed
-      const lost = this.#gaps.takeLost(clock.now());
+      const lost = this.#gaps.takeLost();
       if (lost === 0) continue;
       logger.warn("router.lines_lost", { lost });
       const text = `Error L10 (output buffer overflow): ${lost} request lines of all apps were lost`;

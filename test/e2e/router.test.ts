@@ -213,12 +213,15 @@ test("reload under load, with held requests: none fails, held ones go to the new
   await waiting.line(/status=200/);
   while (waiting.log.length < 20) await pause(10);
   await pause(200);
-  assert.equal(waiting.log.length, 20, "one line each, although two workers had them");
+  assert.equal(waiting.log.length, 20, `one line each, although four workers had them:\n${waiting.log.join("\n")}`);
+  await busy.line(/status=200/);
+  // HAProxy stops telling of requests that a stopping worker still carries: those in flight at a reload have no line.
+  assert.ok(busy.log.length >= asked - 3 * 8, `${asked} asked, ${busy.log.length} lines`);
 });
 
 test("more new apps than spare backends: a reload, and every one is served", async () => {
   const dyno = await rig.dyno("web.1");
-  const apps = Array.from({ length: 40 }, () => rig.app());
+  const apps = Array.from({ length: 80 }, () => rig.app());
   await Promise.all(apps.map((app) => app.set({ dynoIds: [dyno] })));
   for (const app of apps) assert.equal((await app.ask()).status, 200);
 });
