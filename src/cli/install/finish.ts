@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { chown, mkdir, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Config } from "../../config.ts";
+import type { Instance } from "../../model/instance.ts";
 import { createToken } from "../admin.ts";
 import type { AccountJson } from "../api.ts";
 import { Client } from "../client.ts";
@@ -34,6 +35,7 @@ export interface FinishOptions {
 const API_WITHIN_MS = 60_000;
 /** By then the keeper has started something, or never will. */
 const GONE_AFTER_MS = 3_000;
+const LAST_WORDS_MAX = 1500;
 
 /** The half of `up` that runs from the installed program: everything up to the answer of examples/hello. */
 export async function finishUp(config: Config, { progress, checked }: FinishOptions): Promise<number> {
@@ -87,13 +89,31 @@ async function untilApi(config: Config): Promise<void> {
   const allGone = () => !existsSync("/run/systemd/system") && processesOf(config.instance).length === 0;
   while (!(await answersApi(config))) {
     if (waited() > API_WITHIN_MS || (waited() > GONE_AFTER_MS && allGone())) {
-      const logs = existsSync("/run/systemd/system")
-        ? `journalctl -u 'stator-${config.instance.id}*'`
-        : `the files in ${config.instance.paths.processLogs}`;
-      throw new UsageError(`The platform does not answer on port ${config.apiPort}. Why stands in ${logs}`, 1);
+      throw new UsageError(
+        `The platform does not answer on port ${config.apiPort}. ${await lastWords(config.instance)}`,
+        1,
+      );
     }
     await pause(100);
   }
+}
+
+/** Where the reason stands, and the last of it. */
+async function lastWords(instance: Instance): Promise<string> {
+  if (existsSync("/run/systemd/system")) return `Why stands in: journalctl -u 'stator-${instance.id}*'`;
+  const folder = instance.paths.processLogs;
+  const texts = await Promise.all(
+    ["keeper", "host", "daemon"].map(async (role) => {
+      const text = await readFile(join(folder, `${role}.log`), "utf8").catch(() => ""); // it never ran
+      const last =
+        text
+          .trim()
+          .split("\n")
+          .findLast((line) => line.includes('"level":"error"')) ?? "";
+      return last === "" ? [] : [`${role}: ${last.slice(0, LAST_WORDS_MAX)}`];
+    }),
+  );
+  return [`Why stands in ${folder}.`, ...texts.flat()].join("\n");
 }
 
 /** Any answer will do: the API asks for a token first. */
