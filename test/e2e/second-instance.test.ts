@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { instanceOf } from "../../src/model/instance.ts";
@@ -46,6 +46,14 @@ test("a second installation beside the first: neither sees the other, and one un
     assert.equal((await stator(["down"], { env, timeoutMs: 120_000 })).code, 0);
     const again = await program(join(checkout, "bin", "up"), [], { env, timeoutMs: 400_000 });
     assert.equal(again.code, 0, `up after down: ${again.stdout}\n${again.stderr}`);
+    await statorOk(["ps:scale", "web=2", "-a", "hello"], { env });
+    await killEverything(home, env);
+    const afterwards = await program(join(checkout, "bin", "up"), [], { env, timeoutMs: 400_000 });
+    assert.equal(afterwards.code, 0, `up after a power cut: ${afterwards.stdout}\n${afterwards.stderr}`);
+    await eventually("both dynos are up again", async () => {
+      const text = await statorOk(["ps", "-a", "hello"], { env });
+      return /web\.1: up/.test(text) && /web\.2: up/.test(text);
+    });
   } finally {
     const gone = await stator(["uninstall", "--yes"], { env, timeoutMs: 120_000 });
     assert.equal(gone.code, 0, `${gone.stdout}\n${gone.stderr}`);
@@ -59,3 +67,20 @@ test("a second installation beside the first: neither sees the other, and one un
   );
   await eventually("the first one answers", async () => (await throughRouter("hello")).status === 200);
 });
+
+/** As near to a power cut as a test comes: every process of the instance at once, the dynos' own too, and what lay on tmpfs. */
+async function killEverything(home: string, env: Record<string, string>): Promise<void> {
+  const { paths, cgroup } = instanceOf(home);
+  const status = JSON.parse(await statorOk(["status", "--json"], { env })) as { processes: readonly { pid: number }[] };
+  const inDynos = globSync(`/sys/fs/cgroup/pids/${cgroup}/**/cgroup.procs`).flatMap((path) =>
+    readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number),
+  );
+  for (const pid of [...status.processes.map((each) => each.pid), ...inDynos]) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // it went with another one
+    }
+  }
+  assert.equal((await program("umount", ["--lazy", paths.bundles])).code, 0);
+}

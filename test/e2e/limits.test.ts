@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { echo } from "./apps.ts";
+import { deployed, push, stator, statorOk, temporaryRepository, throughRouter, waitLog, waitUp } from "./harness.ts";
+
+/** A dyno that takes more than its size gives suffers alone. */
+let app = "";
+let dispose: () => Promise<void> = async () => {};
+
+before(async () => {
+  const made = await deployed("limits", echo);
+  app = made.name;
+  dispose = async () => made[Symbol.asyncDispose]();
+});
+after(() => dispose());
+
+const run = (script: string) => stator(["run", "-a", app, "--no-tty", "--", script], { timeoutMs: 120_000 });
+
+test("memory: the dyno that takes more than its quota is killed alone, 137 and R15", async () => {
+  const { code } = await run("python3 -c 'x = bytearray(900 * 1024 * 1024); print(len(x))'");
+  assert.equal(code, 137);
+  await waitLog(app, /heroku\[run\.\d+\]: Error R15 \(Memory quota vastly exceeded\)/);
+  assert.equal((await throughRouter(app)).status, 200);
+});
+
+test("processes: a fork bomb meets its limit, and the app answers meanwhile", async () => {
+  const script =
+    "import os,time\nn=0\ntry:\n  while True:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError as e: print('stopped at', n, e)\nos.kill(1, 15)";
+  const bomb = run(`python3 -c "${script}"`);
+  const answers = await Promise.all(Array.from({ length: 20 }, () => throughRouter(app)));
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  const { stdout } = await bomb;
+  const count = Number(/stopped at (\d+)/.exec(stdout)?.[1]);
+  assert.ok(count > 50 && count < 256, stdout);
+});
+
+test("disk: /app and /tmp together are limited; the other dynos and the host notice nothing", async () => {
+  const { stdout } = await run(
+    "dd if=/dev/zero of=/tmp/a bs=1M count=1500 2>&1 | tail -1; dd if=/dev/zero of=/app/b bs=1M count=1500 2>&1; rm /tmp/a; echo again > /app/c && echo usable",
+  );
+  assert.match(stdout, /Disk quota exceeded|No space left on device/);
+  assert.match(stdout, /usable/);
+});
+
+test("a port never bound: R10 after 60 s, SIGKILL, 137, crashed; the push fails and what ran keeps running", async () => {
+  using repository = await temporaryRepository({ Procfile: "web: echo I do not listen; exec sleep 1000\n" });
+  const refused = await push(repository.folder, app, "+HEAD:refs/heads/main");
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /R10|bind/);
+  const log = await statorOk(["logs", "-a", app, "-n", "500"]);
+  for (const line of [
+    "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",
+    "Stopping process with SIGKILL",
+    "Process exited with status 137",
+    "State changed from starting to crashed",
+  ]) {
+    assert.ok(log.includes(`heroku[web.1]: ${line}`), `${line} in\n${log}`);
+  }
+  await waitUp(app, "web", 1);
+  assert.equal((await throughRouter(app)).status, 200);
+});
