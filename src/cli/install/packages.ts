@@ -17,6 +17,7 @@ const PACKAGES: readonly string[] = [
   "libstdc++6",
   "mmdebstrap", // builds stacks
   "mount",
+  "netbase", // names of protocols, which ip and nft look up
   "nftables", // walls between dynos
   "passwd", // system users
   "procps",
