@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { ended, start } from "../src/lib/command.ts";
@@ -17,6 +17,7 @@ async function main(files: readonly string[]): Promise<number> {
     return complain("The end-to-end tests need root: they make namespaces, mounts and users.");
   const kept = process.env["STATOR_TEST_HOME"];
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
+  chmodSync(base, 0o755); // dynos pass through it
   const home = join(base, "home");
   const env = { ...ownEnvironment(), ...(await freePorts()), STATOR_HOME: home, HOME: join(base, "person") };
   const stator = join(checkout, "bin", "stator");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { instanceOf } from "../../src/model/instance.ts";
@@ -18,6 +18,7 @@ import {
 
 test("a second installation beside the first: neither sees the other, and one uninstalled leaves nothing", async () => {
   const base = mkdtempSync("/var/tmp/stator-second-");
+  chmodSync(base, 0o755); // dynos pass through it
   const home = join(base, "home");
   const ports = await Promise.all(Array.from({ length: 4 }, () => freePort()));
   const names = ["STATOR_API_PORT", "STATOR_TLS_PORT", "STATOR_HTTP_PORT", "STATOR_HTTPS_PORT"];
@@ -72,7 +73,7 @@ test("a second installation beside the first: neither sees the other, and one un
 async function killEverything(home: string, env: Record<string, string>): Promise<void> {
   const { paths, cgroup } = instanceOf(home);
   const status = JSON.parse(await statorOk(["status", "--json"], { env })) as { processes: readonly { pid: number }[] };
-  const inDynos = globSync(`/sys/fs/cgroup/pids/${cgroup}/**/cgroup.procs`).flatMap((path) =>
+  const inDynos = globSync(`/sys/fs/cgroup/{,pids/}${cgroup}/**/cgroup.procs`).flatMap((path) =>
     readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number),
   );
   for (const pid of [...status.processes.map((each) => each.pid), ...inDynos]) {

@@ -70,6 +70,7 @@ const good: Facts = {
   memoryMb: 2000,
   diskMb: 20_000,
   taken: [],
+  closedFolder: undefined,
 };
 const invocation = { command: "./bin/up", sudo: true, given: { STATOR_HOME: "/srv/x y" }, installed: false };
 
@@ -82,6 +83,7 @@ test("a machine that will do has no problem; a distribution that was not tried i
 
 test("the complete command to type instead of a taken port", () => {
   const port = { setting: "STATOR_HTTP_PORT", port: 80, holder: { pid: 7, name: "nginx" }, instead: 8080 } as const;
+  assert.match(judge({ ...good, closedFolder: "/data" }, config, invocation).problems.join("\n"), /chmod o\+x \/data/);
   const text = judge({ ...good, taken: [port] }, config, invocation).problems.join("\n");
   assert.match(text, /Port 80 \(STATOR_HTTP_PORT\) is taken by nginx \(process 7\)\./);
   assert.match(text, /^ {2}sudo STATOR_HOME='\/srv\/x y' STATOR_HTTP_PORT=8080 \.\/bin\/up$/m);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { parseEnv } from "node:util";
@@ -17,6 +17,8 @@ export interface Facts {
   readonly memoryMb: number;
   readonly diskMb: number;
   readonly taken: readonly TakenPort[];
+  /** The first folder on the way to the home that other users may not pass; dynos and the daemon must. */
+  readonly closedFolder: string | undefined;
 }
 
 export interface TakenPort {
@@ -70,6 +72,10 @@ export function judge(facts: Facts, config: Config, invocation: Invocation): Ver
     problems.push(
       `Only ${facts.diskMb} MB are free where ${config.instance.home} goes; at least ${disk} MB are needed. Choose another place with STATOR_HOME=/path.`,
     );
+  if (facts.closedFolder !== undefined)
+    problems.push(
+      `${facts.closedFolder} is closed to other users, and dynos must pass: type chmod o+x ${shellQuote(facts.closedFolder)}, or choose another place with STATOR_HOME=/path.`,
+    );
   for (const [setting, port] of [
     ["STATOR_API_PORT", config.apiPort],
     ["STATOR_TLS_PORT", config.tlsPort],
@@ -104,7 +110,14 @@ export function look(config: Config, own: ReadonlySet<number>): Facts {
     memoryMb: Math.round(Math.max(totalmem(), freemem()) / 1024 / 1024),
     diskMb: freeMb(config.instance.home),
     taken: takenPorts(config, listeners(), (inode) => holderOf(inode), own),
+    closedFolder: closedFolder(config.instance.home),
   };
+}
+
+function closedFolder(path: string): string | undefined {
+  if (path === "/") return undefined;
+  const isClosed = existsSync(path) && (statSync(path).mode & 0o001) === 0;
+  return closedFolder(dirname(path)) ?? (isClosed ? path : undefined);
 }
 
 /** Ports of the configuration that somebody else listens on, each with a free one instead. Pure but for `holder`. */
