@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { ended, start } from "../src/lib/command.ts";
 import { instanceOf } from "../src/model/instance.ts";
-import { leftoversOf } from "./leftovers.ts";
+import { allOfOurs, leftoversOf } from "./leftovers.ts";
 
 /**
  * The end-to-end tests: installs an instance of its own from this checkout with `bin/up` (free ports, a home of its own, a
@@ -15,6 +15,7 @@ const checkout = join(import.meta.dirname, "..");
 async function main(files: readonly string[]): Promise<number> {
   if (process.getuid?.() !== 0)
     return complain("The end-to-end tests need root: they make namespaces, mounts and users.");
+  const before = new Set(await allOfOurs());
   const kept = process.env["STATOR_TEST_HOME"];
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
   chmodSync(base, 0o755); // dynos pass through it
@@ -41,7 +42,8 @@ async function main(files: readonly string[]): Promise<number> {
   if (kept === undefined) {
     await step("uninstall", stator, ["uninstall", "--yes"]);
     rmSync(base, { recursive: true, force: true });
-    const left = await leftoversOf(instanceOf(home));
+    const mine = await leftoversOf(instanceOf(home));
+    const left = [...new Set([...mine, ...(await allOfOurs()).filter((each) => !before.has(each))])];
     for (const each of left) process.stdout.write(`left behind: ${each}\n`);
     statuses.push(["nothing is left behind", left.length]);
   }
