@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/atomic-file.ts";
 import { run } from "../../lib/command.ts";
@@ -59,10 +59,21 @@ export async function writeBuildSettings(instance: Instance, npm: NpmConfig, env
   const texts = authorityFiles(npm, env)
     .filter((path) => existsSync(path))
     .map((path) => readFileSync(path, "utf8").trim());
-  const certificates = [...new Set([...texts, ...inlineAuthorities(npm)])].join("\n");
+  const extra = [...texts, ...inlineAuthorities(npm), ...authoritiesOfTheMachine()];
+  // Programs that are given a file trust nothing beside it, so it holds what the machine trusts anyway, too.
+  const common = extra.length > 0 && existsSync(SYSTEM_BUNDLE) ? [readFileSync(SYSTEM_BUNDLE, "utf8").trim()] : [];
+  const certificates = [...new Set([...common, ...extra])].join("\n");
   if (certificates !== "") await writeIfOther(join(instance.home, "build-ca.pem"), `${certificates}\n`);
   const settings = buildSettings(npm, env, certificates !== "");
   await writeIfOther(join(instance.home, "build-settings.json"), `${JSON.stringify(settings, null, 2)}\n`);
+}
+
+/** Where Debian keeps what the machine trusts, and where its administrator adds to that. */
+const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
+const ADDED_AUTHORITIES = "/usr/local/share/ca-certificates/**/*.crt";
+
+function authoritiesOfTheMachine(): readonly string[] {
+  return globSync(ADDED_AUTHORITIES).map((path) => readFileSync(path, "utf8").trim());
 }
 
 function inlineAuthorities(npm: NpmConfig): readonly string[] {

@@ -10,9 +10,11 @@ const KEPT =
 export function clientEnvironment(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined && KEPT.test(pair[0])),
+  const kept = Object.entries(env).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined && KEPT.test(pair[0]),
   );
+  // The toolchain's Node brings authorities of its own; the machine's own store counts too, as for the distribution's Node.
+  return { NODE_USE_SYSTEM_CA: "1", ...Object.fromEntries(kept) };
 }
 
 const TAIL_LINES = 25;
