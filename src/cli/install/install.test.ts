@@ -128,7 +128,7 @@ test("build settings carry the machine's registry and proxies, and no credential
   ]);
 });
 
-test("apt and npm get the person's proxies and authorities, and nothing else of the environment", () => {
+test("apt and npm get the person's proxies and authorities, trust the machine's own, and get nothing else of the environment", () => {
   const env = {
     HTTPS_PROXY: "p",
     npm_config_registry: "r",
@@ -141,6 +141,7 @@ test("apt and npm get the person's proxies and authorities, and nothing else of 
     "HOME",
     "HTTPS_PROXY",
     "NODE_EXTRA_CA_CERTS",
+    "NODE_USE_SYSTEM_CA",
     "npm_config_registry",
   ]);
 });
