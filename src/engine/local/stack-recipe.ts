@@ -101,6 +101,7 @@ export const MOUNT_FOLDERS: readonly string[] = [
 
 /** Files with these contents; the engine mounts its own over the empty ones. */
 export const FILES: Readonly<Record<string, string>> = {
+  "/etc/bash.bashrc": "", // the distribution's sets a prompt of its own; dynos have theirs in PS1 (spec 4.4)
   "/etc/fstab": "",
   "/etc/hostname": "",
   "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
