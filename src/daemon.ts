@@ -11,6 +11,8 @@ import { jsonLogger } from "./lib/logger.ts";
 import { systemRandom } from "./lib/random.ts";
 import { openLogs } from "./logs/hub.ts";
 import type { LogSink } from "./logs/line.ts";
+import { type Instance, programOf } from "./model/instance.ts";
+import { refusalText } from "./model/refusal.ts";
 import { startRouter } from "./router/router.ts";
 import { openKeyFile } from "./store/secrets.ts";
 import { openStore } from "./store/sqlite.ts";
@@ -77,7 +79,9 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   parts.use(
     engine.notices(
       (notice) =>
-        void tellRefused(notice, store, logs).catch((error: unknown) => logger.warn("notice.failed", { error })),
+        void tellRefused(notice, instance, store, logs).catch((error: unknown) =>
+          logger.warn("notice.failed", { error }),
+        ),
     ),
   );
 
@@ -101,11 +105,10 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
 }
 
 /** The app's owner reads in the app's own log what was refused and how it would be allowed. */
-async function tellRefused(notice: EngineNotice, store: Store, logs: LogSink): Promise<void> {
+async function tellRefused(notice: EngineNotice, instance: Instance, store: Store, logs: LogSink): Promise<void> {
   const dyno = await store.dynos.byId(notice.dynoId);
   const app = dyno && (await store.apps.byId(dyno.appId));
   if (!dyno || !app) return;
-  const what = `Connection to ${notice.destination} (${notice.protocol}) refused by the network rules.`;
-  const how = `To allow it, on the platform's machine: sudo stator network:allow ${notice.destination} -a ${app.name}`;
-  logs.append(app.id, { at: systemClock.now(), source: "heroku", process: dyno.name, text: `${what} ${how}` });
+  const text = refusalText({ ...notice, appName: app.name, program: programOf(instance) });
+  logs.append(app.id, { at: systemClock.now(), source: "heroku", process: dyno.name, text });
 }

@@ -13,6 +13,7 @@ const TokenBody = exactly({
   email: Type.Optional(Type.String()),
 });
 const TokenAnswer = exactly({ token: Type.String(), email: Type.String() });
+const AppsAnswer = Type.Array(exactly({ id: Type.String(), name: Type.String() }));
 
 /** Who the owner is called while nobody was named. */
 const OWNER = "owner@localhost";
@@ -25,6 +26,7 @@ export async function listenAdmin(context: ApiContext, checkResponses: boolean):
   const path = join(context.config.instance.paths.daemonRun, "admin.sock");
   const server = createHttp({ ...context, checkResponses, admit: () => {}, takesUpgrade: () => false });
   addTokenRoute(server, context);
+  addAppsRoute(server, context);
   await server.ready();
   await unlink(path).catch(() => {}); // of a daemon that was killed
   const umask = process.umask(0o177); // the socket is made within listen(): never open to others, not for an instant
@@ -52,5 +54,12 @@ function addTokenRoute(server: FastifyInstance, { store }: ApiContext): void {
       const { text } = await store.tokens.create(token);
       return { token: text, email: user.email };
     },
+  );
+}
+
+/** Every app's id, for commands of the machine's administrator that name one. */
+function addAppsRoute(server: FastifyInstance, { store }: ApiContext): void {
+  new Routes(server).open({ path: "GET /apps", response: AppsAnswer }, async () =>
+    (await store.apps.list()).map(({ id, name }) => ({ id, name })),
   );
 }

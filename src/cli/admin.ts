@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { join } from "node:path";
 import type { Instance } from "../model/instance.ts";
-import { errorOf, textOf } from "./client.ts";
+import { errorOf, textOf, UnreachableError } from "./client.ts";
 
 export interface TokenRequest {
   readonly description: string;
@@ -14,14 +14,21 @@ export async function createToken(
   instance: Instance,
   body: TokenRequest,
 ): Promise<{ readonly token: string; readonly email: string }> {
-  const text = await post(join(instance.paths.daemonRun, "admin.sock"), "/tokens", body);
+  const text = await call(instance, "POST", "/tokens", body);
   return JSON.parse(text) as { token: string; email: string }; // our own daemon's answer
 }
 
-function post(socketPath: string, path: string, body: unknown): Promise<string> {
+/** Every app of the platform, through the same socket. */
+export async function listApps(instance: Instance): Promise<readonly { readonly id: string; readonly name: string }[]> {
+  return JSON.parse(await call(instance, "GET", "/apps")) as { id: string; name: string }[]; // our own daemon's answer
+}
+
+function call(instance: Instance, method: string, path: string, body?: unknown): Promise<string> {
+  const socketPath = join(instance.paths.daemonRun, "admin.sock");
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, path, method: "POST", headers: { "Content-Type": "application/json" } });
-    outgoing.once("error", reject);
+    const outgoing = request({ socketPath, path, method, headers });
+    outgoing.once("error", (cause) => reject(unreachable(cause)));
     outgoing.once("response", (response) => {
       textOf(response).then((text) => {
         const status = response.statusCode ?? 0;
@@ -29,6 +36,11 @@ function post(socketPath: string, path: string, body: unknown): Promise<string> 
         else reject(errorOf(status, text));
       }, reject);
     });
-    outgoing.end(JSON.stringify(body));
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+function unreachable(cause: Error): UnreachableError {
+  const what = `No answer from the platform on this machine: ${cause.message}.`;
+  return new UnreachableError(`${what} Look with \`stator status\`, start it with \`stator up\`.`, { cause });
 }

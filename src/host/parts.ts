@@ -14,6 +14,7 @@ import type { Logger } from "../lib/logger.ts";
 import { allowedForBuilds } from "./build-allow.ts";
 import type { HostFolders } from "./folders.ts";
 import { Haproxy } from "./haproxy.ts";
+import { AllowFile } from "./network-allow.ts";
 import { createHostServer } from "./server.ts";
 import { ensureCertificates, routerCertificatePath } from "./tls.ts";
 import { claimUids } from "./uids.ts";
@@ -45,6 +46,7 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       instance,
       config,
       buildAllow: () => allowedForBuilds(instance),
+      appAllow: new AllowFile(instance),
       routerUid: users.router.uid,
       probeUid: 0,
       logger,

@@ -52,6 +52,7 @@ const WRAPPERS = new Set([
   "su",
   "chroot",
   "timeout",
+  "flock",
   "ip",
 ]);
 const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

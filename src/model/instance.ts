@@ -74,3 +74,8 @@ export function instanceOf(home: string): Instance {
     },
   };
 }
+
+/** What people type on the platform's machine for `stator`: on the PATH stands the standing instance's alone. */
+export function programOf({ home }: Pick<Instance, "home">): string {
+  return home === DEFAULT_HOME ? "stator" : join(home, "program", "current", "bin", "stator");
+}

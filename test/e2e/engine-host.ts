@@ -8,6 +8,7 @@ import { isMounted, mountImage, unmount } from "../../src/engine/local/loop.ts";
 import { openNetwork, removeNetwork } from "../../src/engine/local/network.ts";
 import { type LocalEngineOptions, openLocalEngine } from "../../src/engine/local/open.ts";
 import { stackFiles } from "../../src/engine/local/stack.ts";
+import { AllowFile } from "../../src/host/network-allow.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { run } from "../../src/lib/command.ts";
 import { jsonLogger } from "../../src/lib/logger.ts";
@@ -52,6 +53,7 @@ export class EngineHost implements AsyncDisposable {
       instance,
       config: { httpPort: 18_080, httpsPort: 18_443, domain: "example.test" },
       buildAllow: async () => [],
+      appAllow: new AllowFile(instance),
       routerUid: Number((await run("id", ["-u", instance.users.router])).stdout),
       probeUid: 0,
       logger,

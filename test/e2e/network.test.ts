@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import type { AllowedByApp, AppAllow } from "../../src/engine/local/app-allow.ts";
+import { DynoFolder } from "../../src/engine/local/dyno-folder.ts";
 import {
   type DynoNetwork,
   type NetworkOptions,
@@ -15,6 +18,7 @@ import {
 import { systemClock } from "../../src/lib/clock.ts";
 import { type ChildProcess, ended, run, start } from "../../src/lib/command.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
+import { type Destination, parseDestination } from "../../src/model/destination.ts";
 import { type Instance, instanceOf } from "../../src/model/instance.ts";
 
 /**
@@ -29,6 +33,7 @@ const PRIVATE = ["10.255.254.2", "172.31.250.2", "192.168.254.2", "100.127.250.2
 const LINK_LOCAL_RESOLVER = "169.254.77.77";
 const LOOPBACK_RESOLVER = "127.0.77.53";
 const TCP_PORTS = [80, 5000, 25];
+const ECHO_PORT = 5007;
 const ROUTER_UID = 54_321;
 const HTTP_PORT = 18_480;
 const HTTPS_PORT = 18_443;
@@ -63,6 +68,7 @@ before(async () => {
     tcp: TCP_PORTS.map((port) => ["0.0.0.0", port]),
     udp: addresses.map((address) => [address, 5000]),
     dns: addresses,
+    echo: [ECHO_PORT],
   });
   host = await serve([], {
     tcp: [
@@ -94,14 +100,14 @@ test("the world answers the host everywhere (or the refusals below would prove n
 
 test("a dyno reaches the internet, with the host's address", async () => {
   await using net = await network("internet");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   assert.equal(await inside(dyno, "tcp", PUBLIC, 5000), "hello");
   assert.equal(await inside(dyno, "udp", PUBLIC, 5000), "hello");
 });
 
 test("a dyno reaches no private network, no metadata service, no mail port", async () => {
   await using net = await network("private");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   for (const address of PRIVATE) {
     assert.equal(await inside(dyno, "tcp", address, 80), "ECONNREFUSED", address);
     assert.notEqual(await inside(dyno, "udp", address, 5000), "hello", address);
@@ -111,7 +117,7 @@ test("a dyno reaches no private network, no metadata service, no mail port", asy
 
 test("a dyno reaches the router's two ports on the host, and no other port of it", async () => {
   await using net = await network("host");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   for (const address of [dyno.gateway, ON_HOST]) {
     assert.equal(await inside(dyno, "tcp", address, HTTP_PORT), "hello");
     assert.equal(await inside(dyno, "tcp", address, HTTPS_PORT), "hello");
@@ -121,7 +127,7 @@ test("a dyno reaches the router's two ports on the host, and no other port of it
 
 test("*.localhost, which every resolver calls 127.0.0.1, is the router inside a dyno; other local ports are its own", async () => {
   await using net = await network("localhost");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   assert.equal(await inside(dyno, "tcp", "127.0.0.1", HTTP_PORT), "hello");
   assert.equal(await inside(dyno, "tcp", "127.0.0.1", HTTPS_PORT), "hello");
   assert.equal(await inside(dyno, "tcp", "127.0.0.1", 18_022), "ECONNREFUSED");
@@ -131,7 +137,7 @@ test("*.localhost, which every resolver calls 127.0.0.1, is the router inside a 
 
 test("with another domain, localhost is the dyno's own altogether", async () => {
   await using net = await network("otherdomain", { config: { ...CONFIG, domain: "example.com" } });
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   assert.equal(await inside(dyno, "tcp", "127.0.0.1", HTTP_PORT), "ECONNREFUSED");
 });
 
@@ -139,9 +145,9 @@ test("dynos do not reach each other, not even of another instance", async () => 
   await using net = await network("pair");
   await using other = await network("pair-other");
   const [one, two, foreign] = await Promise.all([
-    net.pool.take("formation"),
-    net.pool.take("run"),
-    other.pool.take("formation"),
+    net.pool.take("formation", APP),
+    net.pool.take("run", APP),
+    other.pool.take("formation", APP),
   ]);
   await using _two = await serving(two, "0.0.0.0", 5000);
   await using _foreign = await serving(foreign, "0.0.0.0", 5000);
@@ -153,7 +159,7 @@ test("dynos do not reach each other, not even of another instance", async () => 
 
 test("only root and the router's user connect to a dyno, and the router's user to nothing else", async () => {
   await using net = await network("users");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   await using _server = await serving(dyno, "0.0.0.0", 5000);
   assert.equal(await client([], "tcp", dyno.address, 5000), "own");
   assert.equal(await client(asUser(ROUTER_UID), "tcp", dyno.address, 5000), "own");
@@ -169,7 +175,7 @@ test("only root and the router's user connect to a dyno, and the router's user t
 
 test("a dyno is not reached from outside the host", async () => {
   await using net = await network("outside");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   await using _server = await serving(dyno, "0.0.0.0", 5000);
   await ipLines([`route replace ${dyno.address}/32 via ${ON_HOST}`], WORLD);
   assert.notEqual(await client([`--net=/run/netns/${WORLD}`], "tcp", dyno.address, 5000), "own");
@@ -177,7 +183,7 @@ test("a dyno is not reached from outside the host", async () => {
 
 test("packets with another's address go nowhere", async () => {
   await using net = await network("spoof");
-  const [dyno, victim] = [await net.pool.take("formation"), await net.pool.take("formation")];
+  const [dyno, victim] = [await net.pool.take("formation", APP), await net.pool.take("formation", APP)];
   // No process of a dyno may do this; root of the host does, to see the second wall.
   const netns = netnsOf(dyno);
   await ipLines([`addr add ${victim.address}/32 dev eth0`, "addr add 172.20.0.9/32 dev eth0"], netns);
@@ -190,7 +196,7 @@ test("packets with another's address go nowhere", async () => {
 
 test("nothing passes by the rules over IPv6", async () => {
   await using net = await network("ipv6");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   const { stdout } = await run("nsenter", [`--net=${dyno.netnsPath}`, "ip", "-6", "-o", "addr"]);
   assert.deepEqual(stdout.match(/inet6 \S+/g) ?? [], ["inet6 ::1/128"]);
   const device = (await run("ip", ["-o", "-6", "addr"])).stdout;
@@ -204,7 +210,7 @@ for (const [what, server] of [
 ] as const) {
   test(`names resolve by a server ${what}, and by it alone`, async () => {
     await using net = await network("names", { resolverFiles: await resolverFiles(server) });
-    const dyno = await net.pool.take("formation");
+    const dyno = await net.pool.take("formation", APP);
     assert.equal(await inside(dyno, "dns", dyno.gateway, 53), "1.2.3.4");
     assert.equal(await inside(dyno, "dns-tcp", dyno.gateway, 53), "1.2.3.4");
     assert.notEqual(await inside(dyno, "dns", "172.31.250.2", 53), "1.2.3.4");
@@ -215,7 +221,7 @@ for (const [what, server] of [
 test("a change of resolv.conf is followed by dynos that run", async () => {
   const files = await resolverFiles("192.168.254.99");
   await using net = await network("follow", { resolverFiles: files });
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   assert.notEqual(await inside(dyno, "dns", dyno.gateway, 53), "1.2.3.4");
   await writeFile(files.main, `nameserver ${LOOPBACK_RESOLVER}\n`);
   await until(async () => (await inside(dyno, "dns", dyno.gateway, 53)) === "1.2.3.4");
@@ -223,16 +229,149 @@ test("a change of resolv.conf is followed by dynos that run", async () => {
 
 test("build dynos alone reach the allowed private addresses", async () => {
   await using net = await network("build", { buildAllow: async () => [{ address: "192.168.254.2", port: 5000 }] });
-  const [build, dyno] = [await net.pool.take("build"), await net.pool.take("formation")];
+  const [build, dyno] = [await net.pool.take("build", APP), await net.pool.take("formation", APP)];
   assert.equal(await inside(build, "tcp", "192.168.254.2", 5000), "hello");
   assert.equal(await inside(build, "tcp", "192.168.254.2", 80), "ECONNREFUSED");
   assert.equal(await inside(build, "tcp", "172.31.250.2", 5000), "ECONNREFUSED");
   assert.equal(await inside(dyno, "tcp", "192.168.254.2", 5000), "ECONNREFUSED");
 });
 
+test("what an app was allowed is reached by its dynos, those that run and those to come, and by no other app's", async () => {
+  const allowing = new Allowing();
+  await using net = await network("allow", { appAllow: allowing });
+  const [dyno, other] = [await net.pool.take("formation", APP), await net.pool.take("formation", OTHER_APP)];
+  assert.equal(await inside(dyno, "tcp", "172.31.250.2", 5000), "ECONNREFUSED");
+  await allowing.allow(
+    APP,
+    "172.31.250.2:5000",
+    "192.168.254.2",
+    "100.64.0.0/10:5000",
+    "198.18.0.0/15",
+    `${PUBLIC}:25`,
+  );
+  const next = await net.pool.take("run", APP);
+  for (const each of [dyno, next, await net.pool.take("build", APP)]) {
+    assert.equal(await inside(each, "tcp", "172.31.250.2", 5000), "hello", "a port");
+    assert.equal(await inside(each, "udp", "172.31.250.2", 5000), "hello", "of whatever protocol has ports");
+    assert.equal(await inside(each, "tcp", "172.31.250.2", 80), "ECONNREFUSED", "no other port");
+    assert.equal(await inside(each, "tcp", "192.168.254.2", 80), "hello", "all ports");
+    assert.equal(await inside(each, "tcp", "100.127.250.2", 5000), "hello", "a port of a block");
+    assert.equal(await inside(each, "tcp", "100.127.250.2", 80), "ECONNREFUSED", "no other port of the block");
+    assert.equal(await inside(each, "tcp", "198.19.250.2", 80), "hello", "a block");
+    assert.equal(await inside(each, "tcp", PUBLIC, 25), "hello", "mail");
+    assert.equal(await inside(each, "tcp", "10.255.254.2", 80), "ECONNREFUSED", "nothing else");
+  }
+  for (const address of PRIVATE) assert.equal(await inside(other, "tcp", address, 5000), "ECONNREFUSED", address);
+  assert.equal(await inside(other, "tcp", PUBLIC, 25), "ECONNREFUSED");
+});
+
+test("what is allowed no longer ends at once, for connections that stand too; the internet goes on", async () => {
+  const allowing = new Allowing();
+  await using net = await network("deny", { appAllow: allowing });
+  const dyno = await net.pool.take("formation", APP);
+  await allowing.allow(APP, "172.31.250.2", "192.168.254.2");
+  const [ended, kept, internet] = await Promise.all(
+    ["172.31.250.2", "192.168.254.2", PUBLIC].map((address) => talking(dyno, address)),
+  );
+  if (!ended || !kept || !internet) assert.fail();
+  try {
+    await allowing.allow(APP, "192.168.254.2");
+    assert.equal(await ended.say(), "ECONNRESET");
+    assert.equal(await kept.say(), "echo");
+    assert.equal(await internet.say(), "echo");
+    assert.equal(await inside(dyno, "tcp", "172.31.250.2", 5000), "ECONNREFUSED");
+    await net.pool.forgetApp(APP);
+    assert.equal(await kept.say(), "ECONNRESET");
+  } finally {
+    for (const each of [ended, kept, internet]) each.end();
+  }
+});
+
+test("blocks hold neither the host, nor dynos, nor the metadata service: these are allowed by name alone", async () => {
+  const allowing = new Allowing();
+  await using net = await network("special", { appAllow: allowing });
+  const [dyno, other] = [await net.pool.take("formation", APP), await net.pool.take("formation", OTHER_APP)];
+  await using _other = await serving(other, "0.0.0.0", 5000);
+  await ipLines([`addr add ${HOST_PRIVATE}/32 dev ${DEVICE}`]);
+  try {
+    const reached = async () => ({
+      host: await inside(dyno, "tcp", HOST_PRIVATE, 18_022),
+      hostPublic: await inside(dyno, "tcp", ON_HOST, 18_022),
+      gateway: await inside(dyno, "tcp", dyno.gateway, 18_022),
+      dyno: await inside(dyno, "tcp", other.address, 5000),
+      metadata: await inside(dyno, "tcp", "169.254.169.254", 80),
+    });
+    const refused = "ECONNREFUSED";
+    await allowing.allow(APP, "10.0.0.0/8", "172.16.0.0/12", "169.254.0.0/16");
+    assert.equal(await inside(dyno, "tcp", "10.255.254.2", 80), "hello", "the block itself is reached");
+    const nothing = { host: refused, hostPublic: refused, gateway: refused, dyno: refused, metadata: refused };
+    assert.deepEqual(await reached(), nothing);
+    const host = [HOST_PRIVATE, `${ON_HOST}:18022`, `${dyno.gateway}:18022`];
+    await allowing.allow(APP, ...host, `${other.address}:5000`, "169.254.169.254:80");
+    const all = { host: "hello", hostPublic: "hello", gateway: "hello", dyno: "own", metadata: "hello" };
+    assert.deepEqual(await reached(), all);
+    assert.equal(await inside(other, "tcp", dyno.gateway, 18_022), refused);
+  } finally {
+    await ipLines([`addr del ${HOST_PRIVATE}/32 dev ${DEVICE}`]);
+  }
+});
+
+test("blocks may lie in each other, and change from one to the other", async () => {
+  const allowing = new Allowing();
+  await using net = await network("nested", { appAllow: allowing });
+  const dyno = await net.pool.take("formation", APP);
+  const reached = () => inside(dyno, "tcp", "10.255.254.2", 5000);
+  for (const texts of [
+    ["10.0.0.0/8", "10.255.0.0/16", "10.255.254.2", "10.255.254.2:5000", "10.0.0.0/8:5000", "10.255.0.0/16:5000"],
+    ["10.255.0.0/16"],
+    ["10.0.0.0/8", "10.255.0.0/16"],
+    ["10.255.254.0/24:5000", "10.255.0.0/16:80"],
+    ["10.255.0.0/16:5000", "10.255.254.0/24:5000", "10.255.254.0/24:80"],
+  ]) {
+    await allowing.allow(APP, ...texts);
+    assert.equal(await reached(), "hello", texts.join());
+  }
+  await allowing.allow(APP, "10.255.0.0/16:80", "10.254.0.0/16");
+  assert.equal(await reached(), "ECONNREFUSED");
+});
+
+test("an address that its app gave back reaches nothing of that app's for its next owner", async () => {
+  const allowing = new Allowing();
+  await using net = await network("owner", { appAllow: allowing });
+  await allowing.allow(APP, "172.31.250.2", "10.0.0.0/8:5000");
+  const dyno = await net.pool.take("formation", APP);
+  assert.equal(await elementsWith(net, dyno.address), 2);
+  await net.pool.release(dyno.index);
+  assert.equal(await elementsWith(net, dyno.address), 0);
+});
+
+test("rules that come back after a flush know what was allowed, and so do those of the next host process, at once", async () => {
+  const allowing = new Allowing();
+  const net = await network("allow-restart", { appAllow: allowing });
+  await allowing.allow(APP, "172.31.250.2");
+  const dyno = await net.pool.take("formation", APP);
+  await noteDyno(net, dyno, APP);
+  const connection = await talking(dyno, "172.31.250.2");
+  try {
+    await run("nft", ["delete", "table", "inet", net.instance.nftTable]);
+    await until(async () => (await inside(dyno, "tcp", dyno.gateway, 18_022)) === "ECONNREFUSED");
+    assert.equal(await connection.say(), "echo");
+    await net.pool[Symbol.asyncDispose]();
+    assert.equal(await connection.say(), "echo", "while nothing of ours is alive");
+    await using again = await network("allow-restart", { appAllow: allowing });
+    assert.equal(await connection.say(), "echo", "before the dyno is adopted");
+    again.pool.adopt(dyno.index, "formation");
+    assert.equal(await connection.say(), "echo");
+    await allowing.allow(APP);
+    assert.equal(await connection.say(), "ECONNRESET");
+  } finally {
+    connection.end();
+  }
+});
+
 test("each refusal is told once, with the dyno and the destination", async () => {
   await using net = await network("refusals");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   const told: string[] = [];
   using _listener = net.pool.onRefused((index, destination, protocol) =>
     told.push(`${index} ${destination} ${protocol}`),
@@ -246,7 +385,7 @@ test("each refusal is told once, with the dyno and the destination", async () =>
 
 test("after a restart the living keep their network, unused ones are used, the rest is gone", async () => {
   const net = await network("restart");
-  const [living, dead] = [await net.pool.take("formation"), await net.pool.take("formation")];
+  const [living, dead] = [await net.pool.take("formation", APP), await net.pool.take("formation", APP)];
   await using _server = await serving(living, "0.0.0.0", 5000);
   await until(async () => (await namespacesOf(net.instance)).length === 5); // two taken, two ready, one for builds
   await net.pool[Symbol.asyncDispose]();
@@ -256,7 +395,7 @@ test("after a restart the living keep their network, unused ones are used, the r
 
   await using again = await network("restart");
   assert.deepEqual(again.pool.adopt(living.index, "formation"), living);
-  const next = await again.pool.take("formation");
+  const next = await again.pool.take("formation", APP);
   assert.ok(before.has(netnsOf(next)), "one that was ready is used");
   assert.ok(next.index !== living.index && next.index !== dead.index);
   assert.ok(!existsSync(dead.netnsPath), "one that nobody claims is destroyed");
@@ -266,17 +405,17 @@ test("after a restart the living keep their network, unused ones are used, the r
 
 test("a namespace given away is never given again, and is gone when released", async () => {
   await using net = await network("release");
-  const dynos = await Promise.all(Array.from({ length: 20 }, () => net.pool.take("run")));
+  const dynos = await Promise.all(Array.from({ length: 20 }, () => net.pool.take("run", APP)));
   assert.equal(new Set(dynos.map((dyno) => dyno.address)).size, 20);
   await Promise.all(dynos.map((dyno) => net.pool.release(dyno.index)));
   await Promise.all(dynos.map((dyno) => net.pool.release(dyno.index)));
   for (const dyno of dynos) assert.ok(!existsSync(dyno.netnsPath));
-  assert.ok(!dynos.map((dyno) => dyno.index).includes((await net.pool.take("run")).index));
+  assert.ok(!dynos.map((dyno) => dyno.index).includes((await net.pool.take("run", APP)).index));
 });
 
 test("rules that somebody flushed come back", async () => {
   await using net = await network("flush");
-  const dyno = await net.pool.take("formation");
+  const dyno = await net.pool.take("formation", APP);
   await run("nft", ["delete", "table", "inet", net.instance.nftTable]);
   assert.equal(await inside(dyno, "tcp", dyno.gateway, 18_022), "hello", "the wall is down");
   await until(async () => (await inside(dyno, "tcp", dyno.gateway, 18_022)) === "ECONNREFUSED");
@@ -284,10 +423,10 @@ test("rules that somebody flushed come back", async () => {
 
 test("removal leaves nothing of the instance, and all of another", async () => {
   await using other = await network("stays");
-  const theirs = await other.pool.take("formation");
+  const theirs = await other.pool.take("formation", APP);
   {
     await using net = await network("goes");
-    const dyno = await net.pool.take("formation");
+    const dyno = await net.pool.take("formation", APP);
     const child = start("nsenter", [`--net=${dyno.netnsPath}`, "sleep", "60"]); // even with a process in it
     try {
       await net.pool[Symbol.asyncDispose]();
@@ -313,6 +452,46 @@ test("removal leaves nothing of the instance, and all of another", async () => {
 const CONFIG = { httpPort: HTTP_PORT, httpsPort: HTTPS_PORT, domain: "localhost" };
 const initialForwarding = await readFile("/proc/sys/net/ipv4/ip_forward", "utf8");
 
+const APP = "00000000-0000-4000-8000-00000000000a";
+const OTHER_APP = "00000000-0000-4000-8000-00000000000b";
+
+/** What apps are allowed, as the test says it. */
+class Allowing implements AppAllow {
+  readonly #listeners = new Set<() => void>();
+  #apps = new Map<string, readonly Destination[]>();
+  #version = 0;
+  #applied = "";
+
+  async read(): Promise<AllowedByApp> {
+    return { apps: this.#apps, version: String(this.#version) };
+  }
+
+  watch(listener: () => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+  }
+
+  async applied({ version }: AllowedByApp): Promise<void> {
+    this.#applied = version;
+  }
+
+  async forget(appId: string): Promise<void> {
+    this.#change(appId, []);
+  }
+
+  /** Resolves when it is true. */
+  async allow(appId: string, ...texts: readonly string[]): Promise<void> {
+    this.#change(appId, texts);
+    for (const listener of this.#listeners) listener();
+    await until(async () => this.#applied === String(this.#version));
+  }
+
+  #change(appId: string, texts: readonly string[]): void {
+    this.#apps = new Map(this.#apps).set(appId, texts.map(parseDestination));
+    this.#version++;
+  }
+}
+
 interface Network extends AsyncDisposable {
   readonly instance: Instance;
   readonly pool: NetworkPool;
@@ -325,6 +504,7 @@ async function network(name: string, options: Partial<NetworkOptions> = {}): Pro
     instance,
     config: CONFIG,
     buildAllow: async () => [],
+    appAllow: new Allowing(),
     routerUid: ROUTER_UID,
     probeUid: 0,
     logger: silentLogger,
@@ -365,6 +545,8 @@ interface Served {
   readonly tcp: readonly (readonly [string, number])[];
   readonly udp: readonly (readonly [string, number])[];
   readonly dns: readonly string[];
+  /** Ports on which what is said comes back. */
+  readonly echo?: readonly number[];
 }
 
 /** Starts servers on the host or in a namespace; resolves when they listen. */
@@ -409,7 +591,7 @@ if (protocol === "tcp" || protocol === "dns-tcp") {
 }`;
 
 const SERVER = `
-const { tcp, udp, dns } = JSON.parse(process.argv[1]);
+const { tcp, udp, dns, echo = [] } = JSON.parse(process.argv[1]);
 const greeting = process.argv[2];
 const net = require("net"), dgram = require("dgram");
 const answer = (query) => {
@@ -427,6 +609,7 @@ const udpServer = (host, port, reply) => listening.push(new Promise((resolve) =>
   socket.on("message", (data, from) => { if (known(host, from.address)) socket.send(reply(data), from.port, from.address, () => {}); }).bind(port, host, resolve);
 }));
 for (const [host, port] of tcp) tcpServer(host, port, (socket) => socket.end(greeting));
+for (const port of echo) tcpServer("0.0.0.0", port, (socket) => socket.pipe(socket));
 for (const [host, port] of udp) udpServer(host, port, () => greeting);
 for (const host of dns) {
   udpServer(host, 53, answer);
@@ -436,6 +619,62 @@ Promise.all(listening).then(() => process.stdout.write("ready"));
 `;
 
 const UNHEARD_PORT = 5999;
+const HOST_PRIVATE = "172.31.250.99";
+
+/** A connection from inside a dyno to the world's echo, kept open; `say` gives what came back, or the error's code. */
+async function talking(dyno: DynoNetwork, address: string): Promise<{ say(): Promise<string>; end(): void }> {
+  const node = [process.execPath, "-e", TALKER, address, String(ECHO_PORT)];
+  const child = start("nsenter", [`--net=${dyno.netnsPath}`, ...node], { stdio: ["pipe", "pipe", "inherit"] });
+  const { stdin, stdout } = child;
+  if (!stdin || !stdout) throw new Error("no pipes");
+  const lines = createInterface(stdout)[Symbol.asyncIterator]();
+  const line = async () => String((await lines.next()).value);
+  assert.equal(await line(), "connected");
+  return {
+    say: () => {
+      stdin.write("?"); // it may have broken before: then that is the next line
+      return line();
+    },
+    end: () => child.kill("SIGKILL"),
+  };
+}
+
+/** How many elements of the sets of what apps were allowed begin with the address. */
+async function elementsWith({ instance }: Network, address: string): Promise<number> {
+  const { stdout } = await run("nft", ["list", "table", "inet", instance.nftTable]);
+  return stdout.split(`${address} . `).length - 1;
+}
+
+/** The folder of a dyno that runs, as the engine leaves it to the next host process. */
+async function noteDyno({ instance }: Network, { index }: DynoNetwork, appId: string): Promise<void> {
+  const id = "00000000-0000-4000-8000-00000000000c";
+  const folder = new DynoFolder(instance.paths.bundles, id);
+  await mkdir(instance.paths.bundles, { recursive: true });
+  await folder.create({
+    id,
+    appId,
+    uidIndex: 1,
+    kind: "formation",
+    name: "web.1",
+    releaseId: null,
+    stack: "debian-12",
+    slugDigest: null,
+    command: "true",
+    size: "Basic",
+    port: null,
+    terminal: null,
+    stdin: false,
+    io: false,
+    createdAt: 0,
+  });
+  await folder.setNetwork({ index });
+}
+
+const TALKER = `
+const socket = require("net").connect({ host: process.argv[1], port: Number(process.argv[2]) });
+socket.on("connect", () => console.log("connected")).on("data", () => console.log("echo")).on("error", (error) => console.log(error.code));
+process.stdin.on("data", () => socket.write("?"));
+`;
 
 /** Counts what reaches the world for a port where nobody answers. */
 async function countingArrivals(): Promise<() => Promise<number>> {

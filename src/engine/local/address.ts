@@ -1,3 +1,5 @@
+import { type Block, overlap, parseAddress } from "../../model/address-block.ts";
+
 /**
  * Addresses of dynos: one /16 out of 10/8 for each instance, and in it one address for each index. Pure.
  *
@@ -8,12 +10,6 @@
 export interface AddressRange {
   /** The second octet. */
   readonly octet: number;
-}
-
-/** A block of IPv4 addresses. */
-export interface Block {
-  readonly base: number;
-  readonly prefix: number;
 }
 
 const GATEWAY_INDEX = 1;
@@ -66,31 +62,9 @@ export function chooseRange(
   return octet === undefined ? undefined : { octet };
 }
 
-/** Parses `10.0.0.0/8`, `10.1.2.3`; undefined for anything else (`default` among it). */
-export function parseBlock(text: string): Block | undefined {
-  const [address = "", length, ...rest] = text.split("/");
-  const base = parseAddress(address);
-  const prefix = length === undefined ? 32 : /^\d{1,2}$/.test(length) ? Number(length) : 33;
-  return base === undefined || prefix > 32 || rest.length > 0 ? undefined : { base, prefix };
-}
-
-/** Whether two blocks share an address. The default route (prefix 0) overlaps with nothing: it is no claim. */
-export function overlap(one: Block, other: Block): boolean {
-  const prefix = Math.min(one.prefix, other.prefix);
-  if (prefix === 0) return false;
-  const shift = 32 - prefix;
-  return one.base >>> shift === other.base >>> shift;
-}
-
-const blockOf = ({ octet }: AddressRange): Block => ({ base: ((10 << 24) | (octet << 16)) >>> 0, prefix: 16 });
+export const blockOf = ({ octet }: AddressRange): Block => ({ base: ((10 << 24) | (octet << 16)) >>> 0, prefix: 16 });
 
 function isUsable(index: number): boolean {
   const last = index & 0xff; // .0 and .255 work, but too much software takes them for networks and broadcasts
   return index >= FIRST_DYNO && index < END && last !== 0 && last !== 0xff;
-}
-
-function parseAddress(text: string): number | undefined {
-  const octets = text.split(".");
-  if (octets.length !== 4 || !octets.every((octet) => /^\d{1,3}$/.test(octet) && Number(octet) < 256)) return undefined;
-  return octets.reduce((value, octet) => ((value << 8) | Number(octet)) >>> 0, 0);
 }

@@ -130,6 +130,17 @@ export async function dynoFolders(bundles: string): Promise<readonly string[]> {
   return (await readdir(bundles)).filter((name) => UUID.test(name));
 }
 
+/** The apps of all dynos that have a network and have not ended, by the network's index. */
+export async function networkOwners(bundles: string): Promise<ReadonlyMap<number, string>> {
+  const ids = await dynoFolders(bundles).catch(() => []); // none before the first dyno, and none after a reboot
+  const owners = ids.map(async (id): Promise<readonly (readonly [number, string])[]> => {
+    const folder = new DynoFolder(bundles, id);
+    const [labels, network, ended] = await Promise.all([folder.labels(), folder.network(), folder.ended()]);
+    return labels && network && ended === undefined ? [[network.index, labels.appId]] : [];
+  });
+  return new Map((await Promise.all(owners)).flat());
+}
+
 /** The reference to a process; undefined if it is gone or only waits for its parent to notice that it ended. */
 export async function processRef(pid: number): Promise<ProcessRef | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(ignoreGone);

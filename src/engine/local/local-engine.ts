@@ -255,6 +255,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const { repo, cache } = appVolumesOf(appId);
     for (const name of [repo, cache]) await this.#shop.store.remove(name);
     for (const slug of await this.#shop.slugs.listOf(uidIndex)) await this.removeSlug(slug);
+    await this.#shop.network.forgetApp(appId);
   }
 
   async trimLog(id: string, segment: number): Promise<void> {

@@ -1,8 +1,9 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/atomic-file.ts";
+import { type Block, parseBlock } from "../../model/address-block.ts";
 import type { Instance } from "../../model/instance.ts";
-import { type AddressRange, type Block, chooseRange, parseBlock } from "./address.ts";
+import { type AddressRange, chooseRange } from "./address.ts";
 import { ipJson } from "./network-commands.ts";
 
 /**

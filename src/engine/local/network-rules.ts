@@ -1,16 +1,23 @@
 import type { Clock, Instant } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { nftText } from "./network-commands.ts";
+import { Nudge } from "../../lib/nudge.ts";
+import { AllowedElements } from "./allowed-elements.ts";
+import type { AllowedByApp, AppAllow } from "./app-allow.ts";
 import { RefusalFilter } from "./network-refusals.ts";
+import { NetworkTable } from "./network-table.ts";
 import { type AllowedTarget, parseRefusals, type Refusal, type Rules, renderTable } from "./nft.ts";
 import { pickResolver, type ResolverFiles, readResolvers } from "./resolver.ts";
+import { Serial } from "./serial.ts";
 
 export interface RuleKeeperOptions {
   /** What never changes of the rules. */
   readonly fixed: Omit<Rules, "resolver" | "buildAllow">;
   readonly resolverFiles: ResolverFiles;
   readonly buildAllow: () => Promise<readonly AllowedTarget[]>;
+  readonly appAllow: AppAllow;
+  /** The apps of dynos that live already, by the indexes of their addresses: their connections must not be cut by our start. */
+  readonly owners: ReadonlyMap<number, string>;
   /** Called before rules that name another resolver are loaded. */
   readonly onResolver: (resolver: string | undefined) => Promise<void>;
   /** On tmpfs. */
@@ -28,10 +35,17 @@ export class RuleKeeper implements AsyncDisposable {
   readonly #listeners = new Set<(refusal: Refusal) => void>();
   readonly #filter = new RefusalFilter();
   readonly #stop = new AbortController();
-  #loaded = "";
+  readonly #bell = new Nudge();
+  readonly #serial = new Serial();
+  readonly #allowed: AllowedElements;
+  readonly #table: NetworkTable;
+  readonly #watch: Disposable;
   #servers = "";
   #resolver: string | undefined;
   #buildAllow: readonly AllowedTarget[] = [];
+  #appAllowDue = false;
+  #appAllow: AllowedByApp | undefined;
+  #appAllowApplied: string | undefined;
   #refreshAt: Instant = 0;
   #loop: Promise<void> = Promise.resolve();
 
@@ -44,7 +58,14 @@ export class RuleKeeper implements AsyncDisposable {
   }
 
   private constructor(options: RuleKeeperOptions) {
+    const { fixed, owners, appAllow, folder, logger } = options;
     this.#options = options;
+    this.#allowed = new AllowedElements(fixed.range, owners);
+    this.#table = new NetworkTable({ name: fixed.table, folder, wanted: () => this.#allowed.all(), logger });
+    this.#watch = appAllow.watch(() => {
+      this.#appAllowDue = true;
+      this.#bell.ring();
+    });
   }
 
   get resolver(): string | undefined {
@@ -56,12 +77,25 @@ export class RuleKeeper implements AsyncDisposable {
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
   }
 
-  forget(index: number): void {
-    this.#filter.forget(index);
+  /**
+   * Whose dyno has the address from now on; undefined: nobody's. When this resolves the rules let it reach what its app was
+   * allowed, and no more. Asks nothing of the kernel for an app that was allowed nothing.
+   */
+  async setOwner(index: number, appId: string | undefined): Promise<void> {
+    if (appId === undefined) this.#filter.forget(index);
+    this.#allowed.setOwner(index, appId);
+    if (!this.#table.holds(index, this.#allowed.of(index))) await this.#table.enter();
+  }
+
+  /** The app is gone, and what it was allowed with it. */
+  async forgetApp(appId: string): Promise<void> {
+    await this.#options.appAllow.forget(appId);
+    await this.#readAppAllow();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    this.#watch[Symbol.dispose]();
     await this.#loop;
   }
 
@@ -69,9 +103,10 @@ export class RuleKeeper implements AsyncDisposable {
     const { clock, logger } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      await clock.sleep(LOOK_MS, signal).catch(() => {}); // aborted: the loop ends
+      await this.#bell.wait(LOOK_MS, signal, clock);
       if (signal.aborted) return;
       try {
+        if (this.#appAllowDue) await this.#readAppAllow();
         await this.#look();
       } catch (error) {
         logger.warn("network.rules_failed", { error });
@@ -85,10 +120,10 @@ export class RuleKeeper implements AsyncDisposable {
     if (refusals === undefined) {
       // Somebody flushed the tables (restarting `nftables.service` does): dynos must not stay without walls.
       this.#options.logger.warn("network.table_lost", { table: this.#options.fixed.table });
-      this.#loaded = "";
+      this.#table.lost();
     }
     const due = this.#options.clock.now() >= this.#refreshAt;
-    if (due || this.#loaded === "" || servers.join() !== this.#servers) await this.#refresh(servers);
+    if (due || this.#table.isLost || servers.join() !== this.#servers) await this.#refresh(servers);
     for (const refusal of this.#filter.fresh(refusals ?? [], this.#options.clock.now()))
       for (const listener of this.#listeners) listener(refusal);
   }
@@ -107,7 +142,7 @@ export class RuleKeeper implements AsyncDisposable {
   }
 
   async #refresh(servers: readonly string[]): Promise<void> {
-    const { fixed, folder, clock, logger, buildAllow, onResolver } = this.#options;
+    const { fixed, clock, logger, buildAllow, onResolver } = this.#options;
     this.#refreshAt = clock.now() + REFRESH_MS;
     const [resolver, allowed] = await Promise.all([
       pickResolver(servers),
@@ -115,16 +150,45 @@ export class RuleKeeper implements AsyncDisposable {
         logger.warn("network.build_allow_failed", { error });
         return this.#buildAllow; // what held a moment ago
       }),
+      this.#readAppAllow(),
     ]);
-    const text = renderTable({ ...fixed, resolver, buildAllow: allowed });
-    if (text !== this.#loaded) {
+    const rules = renderTable({ ...fixed, resolver, buildAllow: allowed });
+    if (!this.#table.stands(rules)) {
       await onResolver(resolver);
-      await nftText(folder, text);
+      await this.#table.load(rules);
       logger.info("network.rules_loaded", { table: fixed.table, resolver, buildAllow: allowed.length });
+      await this.#tellApplied();
     }
-    this.#loaded = text;
     this.#servers = servers.join();
     this.#resolver = resolver;
     this.#buildAllow = allowed;
+  }
+
+  /** Reads what apps were allowed, one reader at a time, so that the last word is the newest. */
+  #readAppAllow(): Promise<void> {
+    return this.#serial.run("app-allow", async () => {
+      this.#appAllowDue = false;
+      try {
+        this.#appAllow = await this.#options.appAllow.read();
+        this.#allowed.setAllowed(this.#appAllow.apps);
+        await this.#table.enter();
+        await this.#tellApplied();
+      } catch (error) {
+        this.#options.logger.warn("network.app_allow_failed", { error }); // what held a moment ago goes on to hold
+      }
+    });
+  }
+
+  async #tellApplied(): Promise<void> {
+    const { appAllow, logger } = this.#options;
+    const now = this.#appAllow;
+    if (now === undefined || now.version === this.#appAllowApplied || this.#table.isLost) return;
+    try {
+      await appAllow.applied(now);
+      this.#appAllowApplied = now.version;
+      logger.info("network.app_allow_loaded", { apps: now.apps.size });
+    } catch (error) {
+      logger.warn("network.app_allow_untold", { error }); // it holds all the same
+    }
   }
 }

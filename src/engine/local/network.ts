@@ -7,6 +7,8 @@ import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
 import type { Instance } from "../../model/instance.ts";
 import { type AddressRange, addressOf, gatewayOf, rangeBlock } from "./address.ts";
+import type { AppAllow } from "./app-allow.ts";
+import { networkOwners } from "./dyno-folder.ts";
 import { type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
 import { needForwarding, releaseForwarding } from "./network-forwarding.ts";
@@ -27,8 +29,11 @@ export interface DynoNetwork {
 }
 
 export interface NetworkPool extends AsyncDisposable {
-  /** A namespace out of the pool; waits for one to be made when the pool is empty. */
-  take(kind: DynoKind): Promise<DynoNetwork>;
+  /**
+   * A namespace out of the pool, from which the app's own allowed destinations are reached; waits for one to be made when the
+   * pool is empty.
+   */
+  take(kind: DynoKind, appId: string): Promise<DynoNetwork>;
   /**
    * Takes over the namespace of a dyno that outlived the last host process. To be called for all of them after
    * `openNetwork`, before the first `take`: what is not adopted then and was in use is destroyed.
@@ -36,6 +41,8 @@ export interface NetworkPool extends AsyncDisposable {
   adopt(index: number, kind: DynoKind): DynoNetwork;
   /** Destroys the namespace. Repeatable. */
   release(index: number): Promise<void>;
+  /** Forgets what the app was allowed. Repeatable. */
+  forgetApp(appId: string): Promise<void>;
   /** Refused connections of dynos, at most one a minute for each dyno and destination (`10.0.0.5:5432`). */
   onRefused(listener: (index: number, destination: string, protocol: RefusedProtocol) => void): Disposable;
 }
@@ -45,6 +52,8 @@ export interface NetworkOptions {
   readonly config: Pick<Config, "httpPort" | "httpsPort" | "domain">;
   /** Private addresses that build dynos need (registry, proxy); asked again from time to time. */
   readonly buildAllow: () => Promise<readonly AllowedTarget[]>;
+  /** What apps were allowed by the machine's operator. */
+  readonly appAllow: AppAllow;
   readonly routerUid: number;
   /** Who else may connect to dynos: root, for the readiness probe. */
   readonly probeUid: number;
@@ -84,6 +93,8 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     },
     resolverFiles: options.resolverFiles ?? RESOLVER_FILES,
     buildAllow: options.buildAllow,
+    appAllow: options.appAllow,
+    owners: await networkOwners(instance.paths.bundles),
     onResolver: async (resolver) => {
       for (const index of await existing(layout)) await routeLoopback(nameOf(layout, index), resolver);
     },
@@ -132,18 +143,28 @@ class LocalNetwork implements NetworkPool {
     this.#rules = rules;
   }
 
-  async take(kind: DynoKind): Promise<DynoNetwork> {
-    return this.#describe(await this.#namespaces.take(kind === "build" ? "build" : "dyno"));
+  async take(kind: DynoKind, appId: string): Promise<DynoNetwork> {
+    const index = await this.#namespaces.take(kind === "build" ? "build" : "dyno");
+    try {
+      await this.#rules.setOwner(index, appId);
+    } catch (error) {
+      await this.release(index).catch(() => {}); // the caller is told why it is not there at all
+      throw error;
+    }
+    return this.#describe(index);
   }
 
   adopt(index: number, _kind: DynoKind): DynoNetwork {
-    this.#namespaces.adopt(index); // its kind is in the index
+    this.#namespaces.adopt(index); // its kind is in the index, and whose it is was known when the rules were made
     return this.#describe(index);
   }
 
   async release(index: number): Promise<void> {
-    await this.#namespaces.release(index);
-    this.#rules.forget(index);
+    await Promise.all([this.#rules.setOwner(index, undefined), this.#namespaces.release(index)]);
+  }
+
+  forgetApp(appId: string): Promise<void> {
+    return this.#rules.forgetApp(appId);
   }
 
   onRefused(listener: (index: number, destination: string, protocol: RefusedProtocol) => void): Disposable {

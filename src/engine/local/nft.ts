@@ -1,3 +1,5 @@
+import { NOT_INTERNET } from "../../model/address-block.ts";
+import { METADATA_SERVICE } from "../../model/destination.ts";
 import { type AddressRange, buildBlock, gatewayOf, indexOf, rangeBlock } from "./address.ts";
 
 /** Everything that the rules depend on. The rules' number does not grow with dynos (architecture, decision 5). */
@@ -24,36 +26,27 @@ export interface AllowedTarget {
   readonly port: number;
 }
 
-/** All that is not the internet: private, shared, link-local, loopback, documentation, benchmarking, multicast, reserved. */
-const NOT_INTERNET = [
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
-  "192.0.2.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
-  "198.51.100.0/24",
-  "203.0.113.0/24",
-  "224.0.0.0/3",
-];
-
 /**
  * The whole table as one transaction that replaces the old one. Every value in it is ours or was parsed (addresses, numbers);
- * no text of a user's.
+ * no text of a user's. What apps were allowed is entered into its sets apart (`allowed-elements.ts`).
+ *
+ * Of connections that stand, only what answers passes unseen (chain `known`; and names and builds, whose servers may have got
+ * another address meanwhile): each packet that a dyno sends is looked at, so that what is allowed no longer ends at once.
  */
 export function renderTable(rules: Rules): string {
   const dyno = `"${rules.interfacePrefix}*"`;
   const gateway = gatewayOf(rules.range);
+  const nameAsked = `ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53`;
   return `
 table inet ${rules.table}
 delete table inet ${rules.table}
 table inet ${rules.table} {
   set not_internet { type ipv4_addr; flags interval; elements = { ${NOT_INTERNET.join(", ")} }; }
   set build_allow { type ipv4_addr . inet_service; ${elements(rules.buildAllow.map((each) => `${each.address} . ${each.port}`))} }
+  set allowed { type ipv4_addr . ipv4_addr; }
+  set allowed_port { type ipv4_addr . ipv4_addr . inet_service; }
+  set allowed_block { type ipv4_addr . ipv4_addr; flags interval; }
+  set allowed_block_port { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
   set refused { type ipv4_addr . inet_proto . ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
   set refused_rate { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
   set connections { type ipv4_addr; flags dynamic; size 65536; }
@@ -83,21 +76,31 @@ table inet ${rules.table} {
     ip saddr ${rangeBlock(rules.range)} oifname != ${dyno} masquerade
   }
 
+  chain known {
+    ct state related accept
+    ct direction reply accept
+    ${nameAsked} accept
+    ip saddr ${buildBlock(rules.range)} accept
+  }
   chain to_host {
     type filter hook input priority 0;
     iifname != ${dyno} accept
-    ct state established,related accept
+    ct state established,related jump known
     tcp dport { ${rules.routerPorts.join(", ")} } accept
-    ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
+    ${nameAsked} accept
+    ${allowedIn("allowed")}
     goto refuse
   }
   chain from_dynos {
     type filter hook forward priority -10;
     iifname != ${dyno} accept
-    ct state established,related accept
+    ct state established,related jump known
+    ${allowedIn("allowed")}
     oifname ${dyno} goto refuse
     ${rules.resolver === undefined ? "" : `ip daddr ${rules.resolver} meta l4proto { tcp, udp } th dport 53 accept`}
     ip saddr ${buildBlock(rules.range)} meta l4proto tcp ip daddr . tcp dport @build_allow accept
+    ip daddr { ${METADATA_SERVICE}, ${rangeBlock(rules.range)} } goto refuse
+    ${allowedIn("allowed_block")}
     ip daddr @not_internet goto refuse
     tcp dport 25 goto refuse
     accept
@@ -105,6 +108,7 @@ table inet ${rules.table} {
   chain to_dynos {
     type filter hook forward priority 0;
     oifname != ${dyno} accept
+    iifname ${dyno} accept comment "from_dynos let it pass"
     ct state established,related accept
     goto turn_away
   }
@@ -185,6 +189,10 @@ function concatenated(element: unknown): readonly unknown[] {
 function field(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
+
+/** Passes what a dyno's app was allowed: all of an address, or a port of it. The port is looked up for what has one only. */
+const allowedIn = (set: string): string => `ip saddr . ip daddr @${set} accept
+    meta l4proto { tcp, udp } ip saddr . ip daddr . th dport @${set}_port accept`;
 
 const elements = (texts: readonly string[]): string =>
   texts.length === 0 ? "" : `elements = { ${texts.join(", ")} };`;

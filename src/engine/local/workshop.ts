@@ -133,7 +133,7 @@ async function settled<T extends readonly unknown[]>(promises: { readonly [K in 
 }
 
 async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec): Promise<DynoNetwork> {
-  const network = await shop.network.take(spec.kind);
+  const network = await shop.network.take(spec.kind, spec.appId);
   await folder.setNetwork({ index: network.index });
   return network;
 }

@@ -1,0 +1,71 @@
+import { type Destination, withoutNested } from "../../model/destination.ts";
+import { type AddressRange, addressOf } from "./address.ts";
+
+/**
+ * What apps were allowed, as elements of the table's sets `allowed...` (`nft.ts`): one for each of an app's dynos and each of its
+ * destinations, so that the rules stay as many as they are and a dyno of an app that was allowed nothing is not in them.
+ */
+export class AllowedElements {
+  readonly #range: AddressRange;
+  readonly #owners = new Map<number, string>();
+  #allowed: ReadonlyMap<string, readonly Destination[]> = new Map();
+
+  constructor(range: AddressRange, owners: ReadonlyMap<number, string>) {
+    this.#range = range;
+    for (const [index, appId] of owners) this.#owners.set(index, appId);
+  }
+
+  /** Whose dyno has the address; undefined: nobody's. */
+  setOwner(index: number, appId: string | undefined): void {
+    if (appId === undefined) this.#owners.delete(index);
+    else this.#owners.set(index, appId);
+  }
+
+  setAllowed(allowed: ReadonlyMap<string, readonly Destination[]>): void {
+    this.#allowed = new Map([...allowed].map(([appId, all]) => [appId, withoutNested(all)]));
+  }
+
+  of(index: number): readonly string[] {
+    const appId = this.#owners.get(index);
+    const source = addressOf(this.#range, index);
+    const allowed = appId === undefined ? undefined : this.#allowed.get(appId);
+    return (allowed ?? []).map((destination) => elementOf(source, destination));
+  }
+
+  /** The elements of each index that has any. */
+  all(): Elements {
+    const found = new Map<number, readonly string[]>();
+    if (this.#allowed.size === 0) return found;
+    for (const index of this.#owners.keys()) {
+      const elements = this.of(index);
+      if (elements.length > 0) found.set(index, elements);
+    }
+    return found;
+  }
+}
+
+export type Elements = ReadonlyMap<number, readonly string[]>;
+
+export const NO_ELEMENTS: Elements = new Map();
+
+/** One transaction that makes `after` of `before`; "" where they are equal. */
+export function renderChange(table: string, before: Elements, after: Elements): string {
+  const [old, wanted] = [new Set([...before.values()].flat()), new Set([...after.values()].flat())];
+  // What goes goes first: the kernel refuses an interval that overlaps with one which is still there.
+  return [
+    ...[...old].filter((each) => !wanted.has(each)).map((each) => line("delete", table, each)),
+    ...[...wanted].filter((each) => !old.has(each)).map((each) => line("add", table, each)),
+  ].join("");
+}
+
+export function sameElements(one: readonly string[] = [], other: readonly string[] = []): boolean {
+  return one.length === other.length && one.every((each, at) => each === other[at]);
+}
+
+/** The set's name, then what is in it. */
+function elementOf(source: string, { where, isExact, port }: Destination): string {
+  const set = `allowed${isExact ? "" : "_block"}${port === null ? "" : "_port"}`;
+  return `${set} { ${source} . ${where}${port === null ? "" : ` . ${port}`} }`;
+}
+
+const line = (verb: string, table: string, element: string): string => `${verb} element inet ${table} ${element}\n`;

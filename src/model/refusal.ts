@@ -1,0 +1,28 @@
+import { DestinationError, parseDestination } from "./destination.ts";
+
+export interface Refusal {
+  /** `10.0.0.5:5432`, or an address alone for what has no ports. */
+  readonly destination: string;
+  readonly protocol: string;
+  readonly appName: string;
+  /** How `stator` is called on the platform's machine. */
+  readonly program: string;
+}
+
+/** The line in an app's log for a connection that the network rules refused: with the command that allows it, if one does. */
+export function refusalText({ destination, protocol, appName, program }: Refusal): string {
+  const what = `Connection to ${destination} (${protocol}) refused by the network rules.`;
+  return isAllowable(destination)
+    ? `${what} To allow it, on the platform's machine: sudo ${program} network:allow ${destination} -a ${appName}`
+    : what;
+}
+
+function isAllowable(destination: string): boolean {
+  try {
+    parseDestination(destination);
+    return true;
+  } catch (error) {
+    if (error instanceof DestinationError) return false;
+    throw error;
+  }
+}
