@@ -56,7 +56,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   await prepareCgroups(cgroups, Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB));
   const store = await openLimitedStore({ paths, logger, clock });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
-  const namespace = await openRuntimeNamespace(paths.run, cgroups);
+  const namespace = await openRuntimeNamespace(paths.run, cgroups, [instance.home]);
   const slugs = await SlugImages.open({
     instance,
     store,

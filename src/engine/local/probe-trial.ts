@@ -31,7 +31,7 @@ async function trial(name: RuntimeName, instance: Instance, proc: boolean): Prom
     for (const path of ["rootfs", "rootfs/usr", "rootfs/dev", "rootfs/proc", "state"]) await mkdir(join(folder, path));
     for (const path of ["bin", "lib", "lib64"]) await symlink(`usr/${path}`, join(folder, "rootfs", path));
     await writeFile(join(folder, "config.json"), JSON.stringify(trialConfig(proc)));
-    const namespace = await openRuntimeNamespace(folder, await findCgroups(instance.cgroup, "/"));
+    const namespace = await openRuntimeNamespace(folder, await findCgroups(instance.cgroup, "/"), []);
     const without = name === "crun" ? "--cgroup-manager=disabled" : "--rootless=true";
     const args = ["--root", join(folder, "state"), without, "run", "--bundle", folder, `stator-${instance.id}-trial`];
     if (namespace === null) await run(name, args, { timeoutMs: 10_000 });

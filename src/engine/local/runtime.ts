@@ -149,7 +149,11 @@ export class Runtime {
  * file, so that the host process stays in the ordinary one where its mounts can be found. It is made anew by each host
  * process, so that it shows the mounts of now. null where it is not needed.
  */
-export async function openRuntimeNamespace(run_: string, cgroups: Cgroups): Promise<string | null> {
+export async function openRuntimeNamespace(
+  run_: string,
+  cgroups: Cgroups,
+  own: readonly string[],
+): Promise<string | null> {
   if (cgroups.hybridMount === null) return null;
   const folder = join(run_, "namespace");
   const file = join(folder, "mnt");
@@ -159,7 +163,24 @@ export async function openRuntimeNamespace(run_: string, cgroups: Cgroups): Prom
   await run("mount", ["--make-private", folder]); // else the file could not be bound
   await using _file = await open(file, "a", 0o600);
   await run("unshare", [`--mount=${file}`, "--propagation", "slave", "umount", cgroups.hybridMount]);
+  await dropForeignMounts(file, [run_, ...own]);
   return file;
+}
+
+/**
+ * Where the machine's mounts are private (no systemd), what is mounted now stays mounted in the new namespace for ever: images of
+ * other instances could then not be taken away while this one stands.
+ */
+async function dropForeignMounts(namespace: string, own: readonly string[]): Promise<void> {
+  const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" "));
+  const foreign = mounts.flatMap(([source = "", at = ""]) => {
+    const isImage = source.startsWith("/dev/loop") || at.startsWith("/run/stator-");
+    return isImage && !own.some((folder) => at === folder || at.startsWith(`${folder}/`)) ? [at] : [];
+  });
+  if (foreign.length === 0) return;
+  // Deepest first; one that went meanwhile, or was under a lazy one, is no failure.
+  const args = [`--mount=${namespace}`, "umount", "--quiet", "--lazy", "--", ...foreign.toReversed()];
+  await run("nsenter", args).catch(() => {});
 }
 
 export async function closeRuntimeNamespace(run_: string): Promise<void> {
