@@ -28,16 +28,25 @@ test("the socket is its user's alone, and its routes are on no other listener", 
   assert.equal((await world.call("POST", "/tokens", { body: { description: "x" } })).status, 404);
 });
 
-function post(body: unknown): Promise<{ status: number; json: { token: string; email: string } }> {
+test("whoever may open the socket sees every app's id, and takes nothing from the public list of apps", async () => {
+  const app = await world.deployed("admin-sees");
+  const { status, json } = await ask<readonly unknown[]>("GET", "/apps");
+  assert.deepEqual([status, json], [200, [{ id: app.id, name: "admin-sees" }]]);
+  assert.equal((await world.call("GET", "/apps", { token: null })).status, 401);
+});
+
+const post = (body: unknown) => ask<{ readonly token: string; readonly email: string }>("POST", "/tokens", body);
+
+function ask<T>(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly json: T }> {
   return new Promise((resolve, reject) => {
-    const headers = { "Content-Type": "application/json" };
-    const outgoing = request({ socketPath: socketPath(), path: "/tokens", method: "POST", headers, agent: false });
+    const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+    const outgoing = request({ socketPath: socketPath(), path, method, headers, agent: false });
     outgoing.once("error", reject);
     outgoing.once("response", (incoming) => {
       let text = "";
       incoming.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
       incoming.once("end", () => resolve({ status: incoming.statusCode ?? 0, json: JSON.parse(text) }));
     });
-    outgoing.end(JSON.stringify(body));
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }

@@ -7,6 +7,7 @@ import { run } from "../../src/lib/command.ts";
 import {
   config,
   deployed,
+  eventually,
   type Files,
   pidOf,
   platform,
@@ -93,7 +94,8 @@ after(async () => {
 });
 
 test("a refused connection names the command that allows it; then the same dyno gets through, and no other app's", async () => {
-  assert.equal(await hostReaches(DATABASE, PORT), "database", "or the refusals below would prove nothing");
+  // Or the refusals below would prove nothing.
+  await eventually("the database answers the host", async () => (await hostReaches(DATABASE, PORT)) === "database");
   const pid = (await reach(app.name, DATABASE, PORT)).pid;
   assert.equal((await reach(app.name, DATABASE, PORT)).answer, "ConnectionRefusedError");
   const log = await waitLog(app.name, /network:allow/);
@@ -147,7 +149,7 @@ test("a whole network; what was allowed outlives the host process, and is listed
   const before = await pidOf("host");
   process.kill(before, "SIGKILL");
   assert.equal((await reach(app.name, DATABASE, PORT)).answer, "database", "while it is dead");
-  for (;;) if (await isAnother(before)) break;
+  await eventually("another host process", () => isAnother(before));
   assert.equal((await reach(app.name, DATABASE, PORT)).answer, "database");
   await statorOk(["network:deny", DATABASE_NETWORK, "-a", app.name]);
   assert.equal((await reach(app.name, DATABASE, PORT)).answer, "ConnectionRefusedError");
@@ -200,9 +202,7 @@ test("it goes with the app", async () => {
   const { id } = await platform<{ readonly id: string }>("GET", `/apps/${app.name}`);
   assert.ok(readFileSync(path, "utf8").includes(id));
   await app[Symbol.asyncDispose]();
-  for (let tries = 0; tries < 300 && readFileSync(path, "utf8").includes(id); tries++)
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.ok(!readFileSync(path, "utf8").includes(id));
+  await eventually("nothing left of it", async () => !readFileSync(path, "utf8").includes(id));
 });
 
 interface Reached {
@@ -219,20 +219,15 @@ async function reach(name: string, to: string, port: number): Promise<Reached> {
   return { answer, pid };
 }
 
-/** What the host itself gets; tried while the server starts. */
-async function hostReaches(address: string, port: number): Promise<string> {
-  for (let tries = 0; ; tries++) {
-    const answer = await new Promise<string>((resolve) => {
-      const socket = connect(port, address);
-      socket.on("data", (data) => resolve(String(data))).on("error", (error) => resolve(error.message));
-    });
-    if (answer === "database" || tries === 100) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+/** What the host itself gets. */
+function hostReaches(address: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, address);
+    socket.on("data", (data) => resolve(String(data))).on("error", (error) => resolve(error.message));
+  });
 }
 
 async function isAnother(pid: number): Promise<boolean> {
-  await new Promise((resolve) => setTimeout(resolve, 200));
   return existsSync(config.instance.paths.hostSocket) && (await pidOf("host").catch(() => pid)) !== pid;
 }
 

@@ -247,7 +247,7 @@ test("what an app was allowed is reached by its dynos, those that run and those 
     "192.168.254.2",
     "100.64.0.0/10:5000",
     "198.18.0.0/15",
-    `${PUBLIC}:25`,
+    "0.0.0.0/0:25",
   );
   const next = await net.pool.take("run", APP);
   for (const each of [dyno, next, await net.pool.take("build", APP)]) {
@@ -258,7 +258,9 @@ test("what an app was allowed is reached by its dynos, those that run and those 
     assert.equal(await inside(each, "tcp", "100.127.250.2", 5000), "hello", "a port of a block");
     assert.equal(await inside(each, "tcp", "100.127.250.2", 80), "ECONNREFUSED", "no other port of the block");
     assert.equal(await inside(each, "tcp", "198.19.250.2", 80), "hello", "a block");
-    assert.equal(await inside(each, "tcp", PUBLIC, 25), "hello", "mail");
+    assert.equal(await inside(each, "tcp", PUBLIC, 25), "hello", "mail, anywhere");
+    assert.equal(await inside(each, "tcp", "10.255.254.2", 25), "hello", "mail, anywhere");
+    assert.equal(await inside(each, "tcp", "169.254.169.254", 25), "ECONNREFUSED", "but there");
     assert.equal(await inside(each, "tcp", "10.255.254.2", 80), "ECONNREFUSED", "nothing else");
   }
   for (const address of PRIVATE) assert.equal(await inside(other, "tcp", address, 5000), "ECONNREFUSED", address);
