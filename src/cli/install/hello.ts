@@ -11,7 +11,7 @@ import { runLoud } from "./client-programs.ts";
 
 /** The example app with which `up` shows that everything works. */
 export const HELLO = "hello";
-const UP_WITHIN_MS = 90_000;
+const UP_WITHIN_MS = 240_000;
 
 /** The app; made if it is not there. */
 export async function ensureHello(client: Client): Promise<AppJson> {
