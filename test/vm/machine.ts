@@ -36,6 +36,7 @@ const GUEST_PACKAGES = [
   "ca-certificates",
   "iproute2",
   "apt",
+  "curl", // the checks ask with it
   // Debian's npm is 500 packages: ten minutes of emulated dpkg, for what the container test shows anyway.
   "nodejs",
   "npm",

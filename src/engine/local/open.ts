@@ -18,6 +18,7 @@ import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
 import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
+import { STACK_NAMES } from "./stack.ts";
 import { Tombstones } from "./tombstones.ts";
 import { uidStartOf, type Workshop } from "./workshop.ts";
 
@@ -56,7 +57,10 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   await prepareCgroups(cgroups, Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB));
   const store = await openLimitedStore({ paths, logger, clock });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
-  const namespace = await openRuntimeNamespace(paths.run, cgroups, [instance.home]);
+  const namespace = await openRuntimeNamespace(paths.run, cgroups, [
+    instance.home,
+    ...STACK_NAMES.map((name) => options.stacks.mountOf(name)),
+  ]);
   const slugs = await SlugImages.open({
     instance,
     store,
