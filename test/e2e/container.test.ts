@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { request } from "node:http";
 import { test } from "node:test";
+import { removeNetwork } from "../../src/engine/local/network.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import { leftoversOf } from "../leftovers.ts";
 import { startContainer } from "./container.ts";
@@ -13,6 +14,8 @@ test("bin/up in a privileged container with nothing in it: no systemd, no Node, 
   const ports = await Promise.all(names.map(() => freePort()));
   const env = { STATOR_HOME: home, ...Object.fromEntries(names.map((name, index) => [name, String(ports[index])])) };
   const [, , httpPort = 0] = ports;
+  // It shares this machine's network: what a container that died leaves there, nobody in it takes away any more.
+  await using _network = { [Symbol.asyncDispose]: () => removeNetwork(instanceOf(home)) };
   await using container = await startContainer(checkout);
 
   const up = await container.exec(["/src/bin/up"], env);

@@ -27,6 +27,12 @@ export interface AllowedTarget {
 }
 
 /**
+ * Dynos' interfaces of whichever instance; each guards its own. A container that shares the machine's network numbers its users
+ * itself, so the number of our router's user may be that of another instance's router.
+ */
+const ANY_INSTANCE = "st*";
+
+/**
  * The whole table as one transaction that replaces the old one. Every value in it is ours or was parsed (addresses, numbers);
  * no text of a user's. What apps were allowed is entered into its sets apart (`allowed-elements.ts`).
  *
@@ -117,6 +123,7 @@ table inet ${rules.table} {
     ct state established,related accept
     oifname ${dyno} meta skuid { ${rules.proberUid}, ${rules.routerUid} } accept
     oifname ${dyno} reject with icmpx type admin-prohibited
+    oifname "${ANY_INSTANCE}" accept
     meta skuid ${rules.routerUid} ct state new reject with icmpx type admin-prohibited
   }
   chain refuse {
