@@ -26,7 +26,7 @@ import { type Instance, instanceOf } from "../../src/model/instance.ts";
  * address, and private ones that the host can reach and dynos must not.
  */
 const WORLD = `stworld${process.pid}`;
-const DEVICE = `stw${process.pid}`;
+const DEVICE = `wst${process.pid}`; // not like a dyno's interface
 const PUBLIC = "25.99.1.2";
 const ON_HOST = "25.99.1.1";
 const PRIVATE = ["10.255.254.2", "172.31.250.2", "192.168.254.2", "100.127.250.2", "169.254.169.254", "198.19.250.2"];
