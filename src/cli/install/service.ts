@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { chmod, mkdir, open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -56,7 +56,10 @@ function systemd(instance: Instance): Service {
       await control("stop", `stator-${instance.id}-dynos.scope`, slice).catch(() => {}); // they go with their last process
       for (const name of [...names, dynos, slice]) await rm(join(UNITS, name), { force: true });
       await control("daemon-reload");
-      await control("reset-failed").catch(() => {}); // only tidies up
+      await control("reset-failed", ...names, dynos).catch(() => {}); // only tidies up
+      // systemd made the common slice by itself, and keeps it; the last instance takes it along.
+      const isLast = globSync(join(UNITS, "stator-*.slice")).length === 0;
+      if (isLast) await control("stop", "stator.slice").catch(() => {});
     },
   };
 }
