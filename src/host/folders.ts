@@ -1,7 +1,7 @@
 import { chmod, chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { SystemUser } from "../lib/system-user.ts";
 import type { Instance } from "../model/instance.ts";
-import type { SystemUser } from "./users.ts";
 
 export interface HostFolders {
   /** HAProxy's configuration: root writes, HAProxy reads. */

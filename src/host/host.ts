@@ -2,11 +2,11 @@ import type { Config } from "../config.ts";
 import { aborted } from "../lib/abort.ts";
 import { systemClock } from "../lib/clock.ts";
 import { jsonLogger } from "../lib/logger.ts";
+import { userNamed } from "../lib/system-user.ts";
 import { prepareFolders } from "./folders.ts";
 import { enterRole, keepProcess } from "./own-processes.ts";
 import { openParts } from "./parts.ts";
 import { ensureCertificates } from "./tls.ts";
-import { userNamed } from "./users.ts";
 
 export interface HostOptions {
   /** Where there is no systemd: keep the keeper running, which keeps us and the daemon. */

@@ -11,6 +11,7 @@ import { openLocalEngine } from "../engine/local/open.ts";
 import { mountStacks } from "../engine/local/stack-mount.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { SystemUser } from "../lib/system-user.ts";
 import { allowedForBuilds } from "./build-allow.ts";
 import type { HostFolders } from "./folders.ts";
 import { Haproxy } from "./haproxy.ts";
@@ -18,7 +19,6 @@ import { AllowFile } from "./network-allow.ts";
 import { createHostServer } from "./server.ts";
 import { ensureCertificates, routerCertificatePath } from "./tls.ts";
 import { claimUids } from "./uids.ts";
-import type { SystemUser } from "./users.ts";
 
 export interface PartsOptions {
   readonly config: Config;

@@ -4,9 +4,9 @@ import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
+import type { SystemUser } from "../lib/system-user.ts";
 import type { KeyPair } from "./certificates.ts";
 import type { HostFolders } from "./folders.ts";
-import type { SystemUser } from "./users.ts";
 
 /** A certificate is made anew when it ends within this. */
 const RENEW_MS = 30 * 86_400_000;

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { CommandError, run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { userNamed } from "../../lib/system-user.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
 import { findCgroups, prepareCgroups } from "./cgroup.ts";
@@ -148,11 +149,4 @@ async function chooseRuntime(
     }
   }
   throw new Error(`No container runtime works on this machine. ${failures.join(" ")}`);
-}
-
-async function userNamed(name: string): Promise<{ readonly uid: number; readonly gid: number }> {
-  const line = (await readFile("/etc/passwd", "utf8")).split("\n").find((each) => each.startsWith(`${name}:`));
-  const [, , uid, gid] = line?.split(":") ?? [];
-  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${name}`);
-  return { uid: Number(uid), gid: Number(gid) };
 }
