@@ -84,7 +84,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   await addRoutes(server, context);
   parts.defer(() => server.close());
   server.server.on("upgrade", (request, socket) => attach(request, socket, context));
-  await server.listen({ host: "127.0.0.1", port: config.apiPort });
+  await server.ready();
   const tls = await listenTls({
     home: config.instance.home,
     host: "0.0.0.0",
@@ -97,6 +97,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   parts.use(tls);
   tlsPort = tls.port; // another one where the config says 0, as tests do
   parts.use(await listenAdmin(context, checkResponses));
+  // Last: who sees this port answer (`up` does) finds the other doors open too.
+  await server.listen({ host: "127.0.0.1", port: config.apiPort });
   parts.defer(async () => closing.abort()); // first of all: streams end
   const port = (server.server.address() as AddressInfo).port; // it listens on a port
   const all = parts.move();
