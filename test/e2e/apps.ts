@@ -28,6 +28,8 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 256
+    def handle_error(self, *args):
+        pass  # a router resets connections it needs no more; a traceback for each would bury the log
 
 server = Server(("0.0.0.0", int(os.environ["PORT"])), Handler)
 def stop(*args):

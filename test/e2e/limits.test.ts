@@ -25,7 +25,7 @@ test("memory: the dyno that takes more than its quota is killed alone, 137 and R
 
 test("processes: a fork bomb meets its limit, and the app answers meanwhile", async () => {
   const script =
-    "import os,time\nn=0\ntry:\n  while True:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError as e: print('stopped at', n, e)\nos.kill(1, 15)";
+    "import os,time\nn=0\ntry:\n  while True:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError as e: print('stopped at', n, e, flush=True)\nos.kill(1, 15)";
   const bomb = run(`python3 -c "${script}"`);
   const answers = await Promise.all(Array.from({ length: 20 }, () => throughRouter(app)));
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
