@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { ensurePackages } from "../packages.ts";
 import { echo } from "./apps.ts";
 import { deployed, eventually, freePort, program, statorOk } from "./harness.ts";
 
 test("a release exported as an OCI image is loaded and run by podman, answers, and is the same bytes each time", async () => {
+  await ensurePackages(["podman"]);
   await using app = await deployed("export", echo);
   const folder = mkdtempSync(join(tmpdir(), "stator-export-"));
   const name = app.name;

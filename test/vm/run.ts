@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ended, run, start } from "../../src/lib/command.ts";
+import { ensurePackages } from "../packages.ts";
 import { boot, HOST_PACKAGES, type Machine, makeImage } from "./machine.ts";
 
 /**
@@ -16,7 +17,7 @@ function say(text: string): void {
 }
 
 async function main(): Promise<void> {
-  await installMissing();
+  await ensurePackages(HOST_PACKAGES, (missing) => say(`installing ${missing.join(" ")}`));
   mkdirSync(folder, { recursive: true });
   if (!existsSync(join(folder, "pristine.img"))) {
     say("making a Debian disk image");
@@ -117,22 +118,6 @@ async function bringCheckout(machine: Machine): Promise<void> {
   });
   if (code !== 0) throw new Error(`the checkout could not be brought in: ${output}`);
   say("the checkout is in");
-}
-
-async function installMissing(): Promise<void> {
-  const known = await Promise.all(
-    HOST_PACKAGES.map(async (name) => {
-      const found = await run("dpkg-query", ["-W", "-f=${Status}", name]).catch(() => ({ stdout: "" }));
-      return found.stdout.includes("install ok installed") ? [] : [name];
-    }),
-  );
-  const missing = known.flat();
-  if (missing.length === 0) return;
-  say(`installing ${missing.join(" ")}`);
-  await run("apt-get", ["install", "-y", "-q", "--no-install-recommends", ...missing], {
-    env: { DEBIAN_FRONTEND: "noninteractive" },
-    timeoutMs: 600_000,
-  });
 }
 
 try {
