@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { ended, start } from "../src/lib/command.ts";
@@ -20,7 +20,7 @@ async function main(files: readonly string[]): Promise<number> {
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
   chmodSync(base, 0o755); // dynos pass through it
   const home = join(base, "home");
-  const env = { ...ownEnvironment(), ...(await freePorts()), STATOR_HOME: home, HOME: join(base, "person") };
+  const env = { ...ownEnvironment(), ...(await freePorts(home)), STATOR_HOME: home, HOME: join(base, "person") };
   const stator = join(checkout, "bin", "stator");
   const statuses: [string, number][] = [];
   const step = async (title: string, program: string, args: readonly string[]): Promise<boolean> => {
@@ -63,9 +63,9 @@ async function runHere(program: string, args: readonly string[], env: Record<str
   return (await ended(child, program)).code ?? 1;
 }
 
-/** Settings with ports that nobody listens on now. A running instance that is used again keeps its own. */
-async function freePorts(): Promise<Record<string, string>> {
-  if (process.env["STATOR_TEST_HOME"] !== undefined) return {};
+/** Settings with ports that nobody listens on now. An instance that is used again keeps its own. */
+async function freePorts(home: string): Promise<Record<string, string>> {
+  if (existsSync(join(home, "stator.env"))) return {};
   const names = ["STATOR_API_PORT", "STATOR_TLS_PORT", "STATOR_HTTP_PORT", "STATOR_HTTPS_PORT"];
   const servers = await Promise.all(names.map(() => listening()));
   const ports = servers.map((server) => String((server.address() as { port: number }).port)); // a TCP server has one

@@ -23,8 +23,11 @@ export async function listApps(instance: Instance): Promise<readonly { readonly 
   return JSON.parse(await call(instance, "GET", "/apps")) as { id: string; name: string }[]; // our own daemon's answer
 }
 
+/** There while the daemon of this instance answers. */
+export const adminSocketOf = ({ paths }: Instance): string => join(paths.daemonRun, "admin.sock");
+
 function call(instance: Instance, method: string, path: string, body?: unknown): Promise<string> {
-  const socketPath = join(instance.paths.daemonRun, "admin.sock");
+  const socketPath = adminSocketOf(instance);
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, path, method, headers });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Config } from "../../config.ts";
 import type { Instance } from "../../model/instance.ts";
-import { createToken } from "../admin.ts";
+import { adminSocketOf, createToken } from "../admin.ts";
 import type { AccountJson } from "../api.ts";
 import { Client } from "../client.ts";
 import { UsageError } from "../command.ts";
@@ -116,8 +116,9 @@ async function lastWords(instance: Instance): Promise<string> {
   return [`Why stands in ${folder}.`, ...texts.flat()].join("\n");
 }
 
-/** Any answer will do: the API asks for a token first. */
+/** Any answer will do, if it is ours: somebody else may have taken the port since it was looked at. */
 async function answersApi(config: Config): Promise<boolean> {
+  if (!existsSync(adminSocketOf(config.instance))) return false;
   try {
     const client = new Client({ url: localUrl(config), token: undefined, ca: undefined, local: true });
     const response = await client.send("GET", "/account", { signal: AbortSignal.timeout(5000) });
