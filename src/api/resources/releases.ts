@@ -128,8 +128,9 @@ async function findRelease(releases: ApiContext["store"]["releases"], app: App, 
   throw new PlatformError("not_found", `Couldn't find that release (${named}).`, { resource: "release" });
 }
 
+/** A pending one too: clients take the second newest, which then is the one that the pending would replace. */
 function isEligible(release: Release): boolean {
-  return release.status === "succeeded" && release.slugId !== null;
+  return (release.status === "succeeded" || release.status === "pending") && release.slugId !== null;
 }
 
 /** `emails` remembers who is who over a list. */

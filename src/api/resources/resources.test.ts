@@ -140,6 +140,18 @@ test("spec 9.6: a rollback is a new release with the old code and the old config
   assert.equal((await get(`/apps/${name}/releases/99`)).json.resource, "release");
 });
 
+test("spec 9.6: a release that is still coming up can be rolled back too: clients take the second newest", async () => {
+  const { name } = await world.deployed(newName());
+  world.supervision.isHolding = true;
+  await patch(`/apps/${name}/config-vars`, { A: "1" });
+  const list = (await get(`/apps/${name}/releases`, "version ..; order=desc,max=10")).json;
+  const eligible = list.filter((release: { eligible_for_rollback: boolean }) => release.eligible_for_rollback);
+  assert.deepEqual([eligible[0].status, eligible[1].version, eligible[1].current], ["pending", 3, true]);
+  const made = await post(`/apps/${name}/releases`, { release: eligible[1].id });
+  assert.deepEqual([made.status, made.json.description], [201, "Rollback to v3"]);
+  assert.deepEqual((await get(`/apps/${name}/config-vars`)).json, {});
+});
+
 test("a slug can be seen and released again", async () => {
   const { name } = await world.deployed(newName());
   const { slug } = (await get(`/apps/${name}/releases/3`)).json;
