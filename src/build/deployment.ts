@@ -184,7 +184,13 @@ export class Deployment implements Builder {
     await say(
       `-----> Launching...\n       Released v${release.version}\n       ${url} deployed to Stator\n\nVerifying deploy... `,
     );
-    const outcome = await supervision.settled(release.id, this.#stopping);
+    const said: Promise<void>[] = [];
+    const outcome = await supervision.settled(release.id, this.#stopping, (name) =>
+      said.push(
+        say(`${said.length === 0 ? "\n" : ""}       No room for old and new side by side: ${name} was stopped first\n`),
+      ),
+    );
+    await Promise.all(said);
     if (outcome.status === "succeeded") {
       if (isFirst) await this.#logFormation();
       await say("done.\n");

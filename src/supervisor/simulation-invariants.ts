@@ -110,6 +110,9 @@ export class Invariants {
         if (ordinalOf(record.name) <= this.#least(record.type))
           this.#broken(`${record.name} was scaled away but wanted`);
         return;
+      case "no-room":
+        if (this.isCalm) this.#broken(`${record.name} made room where there was enough`);
+        return;
       case "replaced":
         if (isServing && this.isCalm)
           this.#broken(`${record.name} of the current release was replaced before its time`);
