@@ -32,8 +32,16 @@ export function cycle({ app, candidate }: Desired, release: DesiredRelease, look
     const due = standing.filter((record) => look.deadlines.reached(cycleAt(record, app)));
     const [oldest] = due.toSorted((one, other) => startOf(one) - startOf(other));
     if (oldest === undefined || standing.length < wanted.length) return [];
-    return standing.every((record) => hasProven(record, look)) ? [stop(oldest, "cycling", look.now)] : [];
+    const sizes = new Map(wanted.map(({ name, size }) => [name, size]));
+    const isWell = (record: DynoRecord) =>
+      record.size === sizes.get(record.name) && isSeenRunning(record, look) && hasProven(record, look);
+    return standing.every(isWell) ? [stop(oldest, "cycling", look.now)] : [];
   });
+}
+
+/** Its end may have been seen just now, and is not on record yet. */
+function isSeenRunning({ id }: DynoRecord, { observed }: Look): boolean {
+  return observed.some((each) => each.id === id && each.state.kind === "running");
 }
 
 /** When a dyno is due: a day after its start and up to 216 minutes, or at a time of its own within the chosen hour (UTC). */
