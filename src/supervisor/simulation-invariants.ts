@@ -143,8 +143,13 @@ export class Invariants {
       case "boot-timeout":
         if (record.type !== "web" && this.isCalm) this.#broken(`${record.name} has no port to wait for`);
         return;
-      default:
+      case "time-to-live":
+      case "disconnected":
+      case "app-destroyed":
         this.#broken(`${record.name} was stopped: ${reason}`);
+        return;
+      default:
+        reason satisfies never;
     }
   }
 
