@@ -4,7 +4,7 @@ import type { RolloutName } from "../model/runtime.ts";
 import type { Desired, DesiredDyno, DesiredRelease } from "./desired.ts";
 import { type Action, attemptKey } from "./situation.ts";
 import { hasFailedForLong, type Look, waitsForPort } from "./tend.ts";
-import { hadBadChecksum, heroku, stop, wasAskedToEnd } from "./transitions.ts";
+import { backToStarting, hadBadChecksum, heroku, stop, wasAskedToEnd } from "./transitions.ts";
 
 /** A process that waits for no port is up for good once it has run this long. */
 export const PROVEN_MS = 10_000;
@@ -130,7 +130,7 @@ function create(dyno: DesiredDyno, candidate: DesiredRelease, look: Look): Actio
   const replaced = look.records.find(
     (each) => each.name === dyno.name && each.releaseId !== candidate.id && each.stopping === null,
   );
-  const texts = replaced === undefined ? [] : ["Restarting", `State changed from ${replaced.state} to starting`];
+  const texts = replaced === undefined ? [] : ["Restarting", ...backToStarting(replaced)];
   const lines = texts.map((text) => heroku(dyno.name, text));
   return { kind: "create", dyno, releaseId: candidate.id, inPlaceOf: null, lines };
 }

@@ -315,6 +315,31 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "spec 1.3: a restart of what is starting, and of what has crashed: only states that change are told",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run listen=5000" });
+      await world.supervisor?.restart(id, { kind: "all" });
+      await world.clock.advance(SECOND);
+      world.lines.length = 0;
+      await world.supervisor?.restart(id, { kind: "type", type: "web" });
+      await world.clock.advance(SECOND);
+      assert.equal(world.lines[0], "web.1: Restarting");
+      assert.ok(!world.lines.some((line) => line.includes("from starting to starting")));
+      await world.clock.advance(6 * SECOND);
+      for (let crash = 0; crash < 2; crash++) {
+        await crashByName(world, "web.1");
+        await world.clock.advance(SECOND);
+      }
+      world.lines.length = 0;
+      await world.supervisor?.restart(id, { kind: "dyno", name: "web.1" });
+      await world.clock.advance(SECOND);
+      assert.deepEqual(world.lines, [
+        "web.1: State changed from crashed to starting",
+        "web.1: Starting process with command `run listen=5000`",
+      ]);
+    },
+  },
+  {
     name: "spec 3.3: no dyno gets SIGTERM while requests go to it; a router that is away holds up a stop for seconds only",
     async play(world) {
       const { id } = await deployed(world, { web: "run" });
@@ -560,6 +585,35 @@ export const SCENARIOS: readonly Scenario[] = [
         assert.deepEqual(await idsByName(world, id), before);
       }
       assert.ok(!world.lines.includes("web.1: Cycling"));
+    },
+  },
+  {
+    name: "rollout: config vars of a release that failed stay for the next one",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      await world.store.config.change(id, { KEPT: "yes" });
+      const bad = await world.deploy(id, { web: "run exit=50/1" });
+      await world.clock.advance(5 * SECOND);
+      assert.equal((await world.store.releases.byId(bad.id))?.status, "failed");
+      assert.equal(world.engine.live[0]?.spec.env["KEPT"], undefined);
+      await world.deploy(id, { web: "run again" });
+      await world.clock.advance(5 * SECOND);
+      assert.equal(world.engine.live[0]?.spec.env["KEPT"], "yes");
+    },
+  },
+  {
+    name: "rollout: who waits for a release hears of each old dyno that makes room for it",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.scale(id, "web", 2);
+      await world.clock.advance(SECOND);
+      world.engine.capacity = 2;
+      const release = await world.deploy(id, { web: "run new" });
+      const heard: string[] = [];
+      const settled = later(world.supervisor?.settled(release.id, never, (name) => heard.push(name)));
+      await world.clock.advance(MINUTE);
+      assert.equal((await now(settled))?.status, "succeeded");
+      assert.deepEqual(heard.sort(), ["web.1", "web.2"]);
     },
   },
   {

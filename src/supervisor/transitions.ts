@@ -37,13 +37,13 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
   if (record.kind !== "formation") return [];
   switch (reason) {
     case "restart":
-      return ["Restarting", `State changed from ${record.state} to starting`];
+      return ["Restarting", ...backToStarting(record)];
     case "scale":
     case "stop":
     case "app-destroyed":
       return [`State changed from ${record.state} to down`];
     case "cycling":
-      return ["Cycling", `State changed from ${record.state} to starting`];
+      return ["Cycling", ...backToStarting(record)];
     case "boot-timeout":
     case "disconnected":
     case "failed-release":
@@ -54,6 +54,11 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
     default:
       return reason satisfies never;
   }
+}
+
+/** Its place is taken by one that starts; one that was starting itself changes no state. */
+export function backToStarting({ state }: DynoRecord): readonly string[] {
+  return state === "starting" ? [] : [`State changed from ${state} to starting`];
 }
 
 /** R10, or a dyno that the engine cannot finish making: killed, and its end counts as a crash (spec 3.2). */
