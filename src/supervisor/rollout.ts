@@ -141,8 +141,13 @@ function oldOnes({ desired, records }: Look): readonly DynoRecord[] {
   return records.filter((each) => each.kind === "formation" && each.releaseId === currentId && isLive(each));
 }
 
+/** Old dynos may yet go, or are going, however long their grace is; or room was made and is about to be tried for. */
 function mayStillFindRoom(record: DynoRecord, look: Look): boolean {
-  return look.attempts.get(attemptKey("launch", record.id))?.error === "no_capacity" && oldOnes(look).length > 0;
+  const attempt = look.attempts.get(attemptKey("launch", record.id));
+  if (attempt?.error !== "no_capacity") return false;
+  const holdsRoom = ({ id, exit }: DynoRecord) => exit === null || look.observed.some((each) => each.id === id);
+  const isLeaving = look.records.some((each) => each.stopping !== null && holdsRoom(each));
+  return isLeaving || attempt.nextAt <= look.now || oldOnes(look).length > 0;
 }
 
 /**

@@ -588,6 +588,33 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "rollout: without room, a release waits for old dynos that leave, however long their grace is",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run term=200000 old" });
+      await world.store.apps.update(id, { rollout: "stop-start", stopGraceSeconds: 300 });
+      world.engine.capacity = 1;
+      const release = await world.deploy(id, { web: "run new" });
+      await world.clock.advance(3 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "pending");
+      await world.clock.advance(2 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      assert.deepEqual(await world.standing(id), ["web.1 up"]);
+    },
+  },
+  {
+    name: "rollout: one by one, with boots that take longer than a host may refuse a dyno",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run listen=100 old" });
+      await world.scale(id, "web", 3);
+      await world.clock.advance(SECOND);
+      world.engine.capacity = 3;
+      const release = await world.deploy(id, { web: "run listen=45000 new" });
+      await world.clock.advance(5 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      assert.deepEqual(await world.standing(id), ["web.1 up", "web.2 up", "web.3 up"]);
+    },
+  },
+  {
     name: "rollout: config vars of a release that failed stay for the next one",
     async play(world) {
       const { id } = await deployed(world, { web: "run" });
