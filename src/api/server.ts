@@ -29,6 +29,7 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
+import { runtimeRoutes } from "./resources/runtime.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
@@ -118,6 +119,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   buildRoutes(routes, context);
   formationRoutes(routes, context);
   dynoRoutes(routes, context);
+  runtimeRoutes(routes, context);
   dynoSizeRoutes(routes);
   domainRoutes(routes, context);
   logSessionRoutes(routes, context);

@@ -182,6 +182,36 @@ test("a rollout that fails fails the push, with the reason and the end of the ap
   assert.equal(await refs(world, checkout), "");
 });
 
+test("a rollout without room for old and new says so in the push, for each old dyno that goes first", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  world.noRoom = ["web.2", "web.1"];
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.equal(code, 0, stderr);
+  const remote = [...stderr.matchAll(/^remote: ?(.*?)\s*$/gm)].map((match) => match[1]);
+  const at = remote.indexOf("Verifying deploy...");
+  assert.deepEqual(remote.slice(at + 1, at + 4), [
+    "       No room for old and new side by side: web.2 was stopped first",
+    "       No room for old and new side by side: web.1 was stopped first",
+    "done.",
+  ]);
+});
+
+test("the push shows the last 20 lines of the app's log, and what becomes of what ran before", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  for (let n = 1; n <= 30; n++) world.log.push({ at: 0, source: "app", process: "web.1", text: `line ${n}` });
+  await world.store.apps.update(world.app.id, { rollout: "stop-start" });
+  world.outcome = Promise.resolve({ status: "failed", failure: "web.1 exited with status 7" });
+  const { stderr } = await checkout.git("push", world.url, "main");
+  assert.match(stderr, /What ran before is started again\. The last lines of the app's log:/);
+  const lines = [...stderr.matchAll(/^remote: {10}(\S.*?)\s*$/gm)].map((match) => match[1]);
+  assert.equal(lines.length, 20);
+  assert.ok(
+    lines.some((line) => line?.endsWith("app[web.1]: line 30")) && !lines.some((line) => line?.endsWith(" line 10")),
+  );
+});
+
 test("other branches and tags are stored and not built; a clone gets what was deployed", async () => {
   await using world = await openWorld();
   const checkout = await Checkout.create(world, APP);

@@ -184,7 +184,13 @@ export class Deployment implements Builder {
     await say(
       `-----> Launching...\n       Released v${release.version}\n       ${url} deployed to Stator\n\nVerifying deploy... `,
     );
-    const outcome = await supervision.settled(release.id, this.#stopping);
+    const said: Promise<void>[] = [];
+    const outcome = await supervision.settled(release.id, this.#stopping, (name) =>
+      said.push(
+        say(`${said.length === 0 ? "\n" : ""}       No room for old and new side by side: ${name} was stopped first\n`),
+      ),
+    );
+    await Promise.all(said);
     if (outcome.status === "succeeded") {
       if (isFirst) await this.#logFormation();
       await say("done.\n");
@@ -230,10 +236,11 @@ export class Deployment implements Builder {
       outcome.status === "expired"
         ? "a newer release took over first"
         : (outcome.failure ?? "its dynos did not come up");
+    const app = await this.#parts.store.apps.byId(this.#app.id);
     const lines = (await this.#parts.history(this.#app.id)).slice(-HISTORY_LINES);
     return [
       ` !     Release v${release.version} failed: ${reason}.`,
-      " !     What ran before keeps running. The last lines of the app's log:",
+      ` !     What ran before ${app?.rollout === "stop-start" ? "is started again" : "keeps running"}. The last lines of the app's log:`,
       ...lines.map((line) => `         ${formatLine(line)}`),
       " !     Push failed",
       "",

@@ -6,8 +6,9 @@ import type { Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { createGunzip, createGzip, type Gzip } from "node:zlib";
 import { drained } from "../../buildkit/frames.ts";
-import type { Engine } from "../engine/engine.ts";
+import { type Engine, EngineError } from "../engine/engine.ts";
 import { syncFolder } from "../lib/atomic-file.ts";
+import { ChecksumError } from "../model/checksum.ts";
 import type { Store } from "../store/store.ts";
 import type { SlugImages } from "../supervisor/supervision.ts";
 
@@ -60,6 +61,23 @@ export class SlugFiles {
     );
     return gunzip;
   }
+
+  /** Throws `ChecksumError` unless the file unpacks to what its digest says. What cannot be unpacked counts as far as it can. */
+  async verify(digest: string): Promise<void> {
+    const hash = createHash("sha256");
+    try {
+      for await (const chunk of this.read(digest)) hash.update(chunk as Uint8Array); // a byte stream
+    } catch (cause) {
+      if (!isCorrupt(cause)) throw cause;
+      throw new ChecksumError(digest, hash.digest("hex"), cause);
+    }
+    const actual = hash.digest("hex");
+    if (actual !== digest) throw new ChecksumError(digest, actual);
+  }
+}
+
+function isCorrupt(error: unknown): boolean {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
 /** Takes a tar piece by piece, counts, digests and compresses it. Nothing of it is seen before `finish`. */
@@ -122,6 +140,10 @@ export function slugImages(store: Store, engine: Engine, files: SlugFiles): Slug
     const tar = files.read(slug.digest);
     try {
       await engine.putSlug(ref, tar);
+    } catch (error) {
+      const isAway = error instanceof EngineError && error.id === "unavailable" && tar.errored === null;
+      if (!isAway) await files.verify(slug.digest); // R17 rather than the engine's own words for a tar that is not what was said
+      throw error;
     } finally {
       tar.destroy();
     }

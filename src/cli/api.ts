@@ -23,6 +23,26 @@ export interface DynoJson {
   readonly updated_at: string;
   readonly attach_url: string | null;
   readonly release: { readonly version: number };
+  /** Ours, of a crashed one. */
+  readonly next_start_at?: string | null;
+}
+
+/** `/apps/:app/ended-dynos`: ours. */
+export interface EndedDynoJson {
+  readonly name: string;
+  readonly command: string;
+  readonly exit_status: number | null;
+  readonly ended_at: string;
+}
+
+/** `/apps/:app/runtime`: ours. */
+export interface RuntimeJson {
+  readonly boot_timeout: number;
+  readonly cycling_hour: number | null;
+  readonly daily_cycling: boolean;
+  readonly restart_policy: string;
+  readonly rollout: string;
+  readonly stop_grace: number;
 }
 
 export interface FormationJson {

@@ -65,6 +65,14 @@ export function timeAgo(at: Date, now: Date): string {
   return age === undefined ? dateTime(at) : `${dateTime(at)} (~ ${age} ago)`;
 }
 
+/** `40s`, `3m`, `5h`: how long until then, rounded up; `now` once it has come. */
+export function timeUntil(at: Date, now: Date): string {
+  const seconds = Math.ceil((at.getTime() - now.getTime()) / 1000);
+  if (seconds <= 0) return "now";
+  if (seconds < 120) return `${seconds}s`;
+  return seconds < 7200 ? `${Math.ceil(seconds / 60)}m` : `${Math.ceil(seconds / 3600)}h`;
+}
+
 /** `2023/03/02 15:56:13 -0400`, in the time zone of the person. */
 export function dateTime(at: Date): string {
   const two = (value: number) => String(value).padStart(2, "0");

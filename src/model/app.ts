@@ -1,10 +1,11 @@
 import type { Instant } from "../lib/clock.ts";
+import type { Runtime } from "./runtime.ts";
 
 export const APP_NAME = /^[a-z][a-z0-9-]{1,28}[a-z0-9]$/;
 /** Process types (spec 1.2). */
 export const PROCESS_TYPE = /^[-\w]{1,128}$/;
 
-export interface App {
+export interface App extends Runtime {
   readonly id: string;
   readonly name: string;
   readonly ownerId: string;
@@ -12,15 +13,12 @@ export interface App {
   readonly uidIndex: number;
   readonly maintenance: boolean;
   readonly stack: string;
-  readonly restartPolicy: RestartPolicyName;
   /** The release that runs; null before the first. */
   readonly currentReleaseId: string | null;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
   readonly releasedAt: Instant | null;
 }
-
-export type RestartPolicyName = "steady" | "heroku";
 
 export interface User {
   readonly id: string;

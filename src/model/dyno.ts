@@ -31,8 +31,11 @@ export interface DynoRecord {
 
 export type StopReason =
   | "restart"
+  | "cycling"
   | "scale"
   | "replaced"
+  /** Like `replaced`, for want of room beside its successor. */
+  | "no-room"
   | "stop"
   | "boot-timeout"
   | "time-to-live"
@@ -77,6 +80,16 @@ export function shownDynos(records: readonly DynoRecord[]): readonly DynoRecord[
   return [...newest.values()].sort((a, b) =>
     a.type < b.type ? -1 : a.type > b.type ? 1 : ordinalOf(a.name) - ordinalOf(b.name),
   );
+}
+
+export type EndedOneOff = DynoRecord & { readonly exit: NonNullable<DynoRecord["exit"]> };
+
+/** One-off dynos that have ended: no list of dynos has them any more. The latest end first. */
+export function endedOneOffs(records: readonly DynoRecord[]): readonly EndedOneOff[] {
+  return records
+    .filter((record): record is EndedOneOff => record.exit !== null)
+    .filter(({ kind }) => kind !== "formation" && kind !== "build")
+    .sort((one, other) => other.exit.at - one.exit.at);
 }
 
 /**

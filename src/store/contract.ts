@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
+import { BOOT_TIMEOUT_SECONDS_MAX, DEFAULT_RUNTIME, type Runtime, STOP_GRACE_SECONDS_MAX } from "../model/runtime.ts";
 import type { Store } from "./store.ts";
 
 /** Opens a new, empty store. */
@@ -287,6 +288,34 @@ export function storeContract(name: string, open: OpenStore): void {
     await store.dynos.remove(plain.id);
     assert.equal((await store.dynos.list(app.id)).length, 1);
     await refused("not_found", /dyno/, () => store.dynos.update(plain.id, { state: "up" }));
+  });
+
+  check("settings of an app's dynos: defaults, changes, and what is out of range", async ({ store, app }) => {
+    const { restartPolicy, rollout, bootTimeoutSeconds, stopGraceSeconds, dailyCycling, cyclingHour } = app;
+    const found = { restartPolicy, rollout, bootTimeoutSeconds, stopGraceSeconds, dailyCycling, cyclingHour };
+    assert.deepEqual(found, DEFAULT_RUNTIME);
+    const changed: Runtime = {
+      restartPolicy: "heroku",
+      rollout: "preboot",
+      bootTimeoutSeconds: BOOT_TIMEOUT_SECONDS_MAX,
+      stopGraceSeconds: 1,
+      dailyCycling: true,
+      cyclingHour: 23,
+    };
+    assert.deepEqual(await store.apps.update(app.id, changed), { ...app, ...changed });
+    assert.deepEqual(await store.apps.byId(app.id), { ...app, ...changed });
+    assert.equal((await store.apps.update(app.id, { cyclingHour: null })).cyclingHour, null);
+    for (const bad of [
+      { bootTimeoutSeconds: 0 },
+      { bootTimeoutSeconds: BOOT_TIMEOUT_SECONDS_MAX + 1 },
+      { bootTimeoutSeconds: 1.5 },
+      { stopGraceSeconds: -1 },
+      { stopGraceSeconds: STOP_GRACE_SECONDS_MAX + 1 },
+      { cyclingHour: 24 },
+    ]) {
+      await refused("invalid_params", /cannot be .*: say a number from/, () => store.apps.update(app.id, bad));
+    }
+    assert.equal((await store.apps.byId(app.id))?.bootTimeoutSeconds, BOOT_TIMEOUT_SECONDS_MAX);
   });
 
   check("crashes are counted by name", async ({ store, app }) => {

@@ -1,8 +1,9 @@
 import type { Instant } from "../lib/clock.ts";
-import type { App, Domain, RestartPolicyName, User } from "../model/app.ts";
+import type { App, Domain, User } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
+import type { Runtime } from "../model/runtime.ts";
 
 /**
  * What features ask of storage. A call that has resolved is on disk. Every write is one transaction; `transaction` joins
@@ -74,15 +75,17 @@ export interface AppStore {
     readonly stack: string;
     readonly domain: string;
   }): Promise<App>;
+  /** Throws `invalid_params` for a name that is taken or none, and for a setting out of range. */
   update(
     id: string,
-    change: Partial<{
-      name: string;
-      maintenance: boolean;
-      restartPolicy: RestartPolicyName;
-      currentReleaseId: string;
-      releasedAt: Instant;
-    }>,
+    change: Partial<
+      Runtime & {
+        readonly name: string;
+        readonly maintenance: boolean;
+        readonly currentReleaseId: string;
+        readonly releasedAt: Instant;
+      }
+    >,
   ): Promise<App>;
   /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
   remove(id: string): Promise<void>;

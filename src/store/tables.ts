@@ -1,8 +1,8 @@
 import type { Kysely } from "kysely";
 import type { Instant } from "../lib/clock.ts";
-import type { RestartPolicyName } from "../model/app.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
+import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 
 /**
  * The tables as the queries see them. Only what SQLite and PostgreSQL share: text, integers (flags are 0 or 1, times are
@@ -54,6 +54,14 @@ export interface AppRow {
   created_at: Instant;
   updated_at: Instant;
   released_at: Instant | null;
+  rollout: RolloutName;
+  /** Seconds. */
+  boot_timeout: number;
+  /** Seconds. */
+  stop_grace: number;
+  daily_cycling: number;
+  /** UTC. */
+  cycling_hour: number | null;
 }
 
 export interface DomainRow {

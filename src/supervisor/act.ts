@@ -230,6 +230,7 @@ export class Actor {
 
   /** Users hear of a start that fails for a reason of its own, at the 1st, 2nd, 4th, 8th ... time. */
   #tell(name: string, { error, failures, message, nextAt }: Attempt): void {
+    if (error === "checksum") return; // R17 says it
     if (error === "unavailable" || error === "gone" || !Number.isInteger(Math.log2(failures))) return;
     const wait = Math.ceil((nextAt - this.#parts.clock.now()) / 1000);
     const text = `Error R99 (Platform error) -> The dyno could not be started: ${message}; trying again in ${wait} s`;

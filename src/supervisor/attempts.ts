@@ -1,5 +1,6 @@
 import { EngineError } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
+import { ChecksumError } from "../model/checksum.ts";
 import { type Attempt, type AttemptKind, type Attempts, attemptKey } from "./situation.ts";
 
 /** How calls to the engine went, for one app since the daemon started; see `Attempts`. */
@@ -24,9 +25,10 @@ export class AttemptBook {
     const key = attemptKey(kind, dynoId);
     const before = this.#attempts.get(key);
     const failures = (before?.failures ?? 0) + 1;
-    const id: NonNullable<Attempt["error"]> = error instanceof EngineError ? error.id : "other";
+    const id = errorId(error);
+    const message = error instanceof ChecksumError ? error.message : MESSAGES[id];
     const nextAt = this.#clock.now() + pauseMs(id, failures);
-    const attempt: Attempt = { doneAt: before?.doneAt ?? null, failures, error: id, message: MESSAGES[id], nextAt };
+    const attempt: Attempt = { doneAt: before?.doneAt ?? null, failures, error: id, message, nextAt };
     this.#attempts.set(key, attempt);
     return attempt;
   }
@@ -47,6 +49,11 @@ export class AttemptBook {
   }
 }
 
+function errorId(error: unknown): NonNullable<Attempt["error"]> {
+  if (error instanceof EngineError) return error.id;
+  return error instanceof ChecksumError ? "checksum" : "other";
+}
+
 /** What users are told; the error itself goes to the operators' log. */
 const MESSAGES: Readonly<Record<NonNullable<Attempt["error"]>, string>> = {
   gone: "its id was used before",
@@ -54,6 +61,7 @@ const MESSAGES: Readonly<Record<NonNullable<Attempt["error"]>, string>> = {
   invalid: "the host refused it",
   not_found: "its slug or stack is missing",
   unavailable: "the host cannot be reached",
+  checksum: "its slug is not what was built",
   failed: "the host could not make it",
   other: "the host could not make it",
 };

@@ -3,16 +3,17 @@ import { test } from "node:test";
 import type { App } from "../model/app.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Release, ReleaseStatus } from "../model/release.ts";
+import { DEFAULT_RUNTIME } from "../model/runtime.ts";
 import { desiredOf } from "./desired.ts";
 
 const app: App = {
+  ...DEFAULT_RUNTIME,
   id: "app",
   name: "hello",
   ownerId: "me",
   uidIndex: 0,
   maintenance: false,
   stack: "debian-12",
-  restartPolicy: "steady",
   currentReleaseId: "v3",
   createdAt: 0,
   updatedAt: 0,

@@ -3,11 +3,12 @@ import type { App } from "../model/app.ts";
 import { desiredQuantity, type Formation, type Metrics } from "../model/formation.ts";
 import type { ProcessTypes } from "../model/procfile.ts";
 import type { Release } from "../model/release.ts";
+import type { Runtime } from "../model/runtime.ts";
 import { DEFAULT_SIZE } from "../model/size.ts";
 
 /** What should run of one app. */
 export interface Desired {
-  readonly app: Pick<App, "id" | "restartPolicy">;
+  readonly app: Pick<App, "id"> & Runtime;
   /** The release that serves. null before the first. */
   readonly current: DesiredRelease | null;
   /** The newest pending release, to be brought up next to the current one. */
@@ -19,6 +20,7 @@ export interface Desired {
 export interface DesiredRelease {
   readonly id: string;
   readonly version: number;
+  readonly createdAt: Instant;
   /** Every process type of its slug. */
   readonly types: readonly string[];
   readonly dynos: readonly DesiredDyno[];
@@ -67,7 +69,8 @@ function desiredRelease({ release, processTypes }: Rows["releases"][number], row
       const { quantity, size } = wanted(type, rows);
       return Array.from({ length: quantity }, (_, index) => ({ name: `${type}.${index + 1}`, type, size, command }));
     });
-  return { id: release.id, version: release.version, types: Object.keys(processTypes), dynos };
+  const { id, version, createdAt } = release;
+  return { id, version, createdAt, types: Object.keys(processTypes), dynos };
 }
 
 /** A type without a row is new: 0, but web 1 if the app never had a formation (spec 5.1); the row comes when it is up. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ObservedDyno, ObservedState } from "../engine/engine.ts";
 import type { DynoRecord } from "../model/dyno.ts";
+import { DEFAULT_RUNTIME } from "../model/runtime.ts";
 import type { Desired } from "./desired.ts";
 import { plan } from "./plan.ts";
 import { attemptKey, type Situation } from "./situation.ts";
@@ -48,12 +49,12 @@ const seen = (state: ObservedState, id = "one"): ObservedDyno => ({
 const running = (since = NOW - HOUR, listening = true) => seen({ kind: "running", since, listening, address: null });
 const wanted = { name: "web.1", type: "web", size: "Basic", command: "run" };
 const desired: Desired = {
-  app: { id: "app", restartPolicy: "steady" },
-  current: { id: "v3", version: 3, types: ["web"], dynos: [wanted] },
+  app: { id: "app", ...DEFAULT_RUNTIME },
+  current: { id: "v3", version: 3, createdAt: 0, types: ["web"], dynos: [wanted] },
   candidate: null,
   overtaken: [],
 };
-const none: Desired = { ...desired, current: { id: "v3", version: 3, types: ["web"], dynos: [] } };
+const none: Desired = { ...desired, current: { id: "v3", version: 3, createdAt: 0, types: ["web"], dynos: [] } };
 const planned = (change: Partial<Situation> = {}) =>
   plan({ desired, records: [], observed: [], crashes: [], attempts: new Map(), now: NOW, ...change });
 const kinds = (change: Partial<Situation>) => planned(change).actions.map(({ kind }) => kind);

@@ -1,8 +1,9 @@
 import type { DynoRecord } from "../model/dyno.ts";
 import { isLive } from "../model/dyno.ts";
+import { cycle } from "./cycling.ts";
 import type { Desired, DesiredDyno, DesiredRelease } from "./desired.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
-import { rollOut } from "./rollout.ts";
+import { givesWay, rollOut } from "./rollout.ts";
 import { type Action, Deadlines, type Plan, type Situation } from "./situation.ts";
 import { forget, type Look, tend } from "./tend.ts";
 import { heroku, stop } from "./transitions.ts";
@@ -35,6 +36,7 @@ function keep(desired: Desired, look: Look): readonly Action[] {
     ...desired.overtaken.map((release): Action => ({ kind: "expire", releaseId: release.id })),
     ...look.records.flatMap((record) => tend(record, observedOf(record, look), look)),
     ...(current === null ? [] : keepFormation(desired, current, look)),
+    ...(current === null ? [] : cycle(desired, current, look)),
     ...(candidate === null ? [] : rollOut(desired, candidate, look)),
     ...leftovers(desired, look),
   ];
@@ -60,6 +62,7 @@ function keepDyno(
   own: readonly DynoRecord[],
   look: Look,
 ): readonly Action[] {
+  if (givesWay(desired, dyno.type)) return [];
   const named = own.filter(({ name }) => name === dyno.name);
   const [alive, ...surplus] = named.filter(isLive);
   if (alive !== undefined) {
@@ -86,7 +89,8 @@ function isCrashed(record: DynoRecord): boolean {
 
 /** An old dyno that made room for a pending release: its name is not filled again while that comes up. */
 function hasMadeRoom(record: DynoRecord, { candidate }: Desired): boolean {
-  return candidate !== null && record.stopping?.reason === "replaced";
+  const reason = record.stopping?.reason;
+  return candidate !== null && (reason === "replaced" || reason === "no-room");
 }
 
 export function startAgainAt(
@@ -108,11 +112,13 @@ function scaledAway(record: DynoRecord, look: Look): readonly Action[] {
 /** What remains of other releases, and records whose dyno has ended and is forgotten. */
 function leftovers(desired: Desired, look: Look): readonly Action[] {
   const kept = new Set([desired.current?.id, desired.candidate?.id]);
+  const names = [desired.current, desired.candidate].flatMap((release) => release?.dynos.map(({ name }) => name) ?? []);
+  const reasonFor = ({ name }: DynoRecord) => (names.includes(name) ? "replaced" : "scale"); // its type has vanished
   return look.records
     .filter((record) => record.kind === "formation")
     .flatMap((record): readonly Action[] => {
       const isOld = !kept.has(record.releaseId);
-      if (isOld && isLive(record)) return [stop(record, "replaced", look.now)];
+      if (isOld && isLive(record)) return [stop(record, reasonFor(record), look.now)];
       if (record.exit === null || observedOf(record, look) !== undefined) return [];
       const isNeeded = !isOld && (isCrashed(record) || (isOfCurrent(record, desired) && hasMadeRoom(record, desired)));
       return isNeeded ? [] : [{ kind: "drop", record, lines: [] }];

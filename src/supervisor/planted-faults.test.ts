@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Runtime } from "../model/runtime.ts";
 import { plan } from "./plan.ts";
 import { simulate } from "./simulation.ts";
 import { SCENARIOS } from "./simulation-scenarios.ts";
@@ -8,7 +9,7 @@ import type { Action, Plan, Situation } from "./situation.ts";
 import { stop } from "./transitions.ts";
 
 type Planner = typeof plan;
-const SEEDS = 10;
+const SEEDS = 20;
 
 /** A plan that leaves out some actions. */
 const without =
@@ -31,6 +32,11 @@ const changing =
 
 const withDesired = (situation: Situation, change: Partial<NonNullable<Situation["desired"]>>): Situation =>
   situation.desired === null ? situation : { ...situation, desired: { ...situation.desired, ...change } };
+
+const withSettings = (settings: Partial<Runtime>): Planner =>
+  seeing((situation) =>
+    situation.desired === null ? situation : withDesired(situation, { app: { ...situation.desired.app, ...settings } }),
+  );
 
 const isChange = (action: Action) => (action.kind === "change" ? action.change : undefined);
 
@@ -120,6 +126,46 @@ const FAULTS: Readonly<Record<string, Planner>> = {
   "keeps ended one-off dynos for ever": without(
     (action) => action.kind === "drop" && action.record.kind !== "formation",
   ),
+  "knows one boot timeout for all apps": withSettings({ bootTimeoutSeconds: 60 }),
+  "knows one grace for all apps": withSettings({ stopGraceSeconds: 30 }),
+  "rolls every release out in one way": withSettings({ rollout: "surge" }),
+  "stops old web dynos of every release first": withSettings({ rollout: "stop-start" }),
+  "switches as soon as the new web dynos are up": seeing((situation) => {
+    const candidate = situation.desired?.candidate ?? null;
+    return candidate === null ? situation : withDesired(situation, { candidate: { ...candidate, createdAt: 0 } });
+  }),
+  "cycles unasked": withSettings({ dailyCycling: true }),
+  "never cycles": without((action) => isChange(action)?.stopping?.reason === "cycling"),
+  "cycles all dynos of a type at once": changing((made, { records, now }) => {
+    const first = made.actions.find((action) => isChange(action)?.stopping?.reason === "cycling");
+    if (first?.kind !== "change") return made;
+    const others = records.filter(
+      ({ id, type, stopping, exit }) =>
+        id !== first.record.id && type === first.record.type && stopping === null && exit === null,
+    );
+    return { ...made, actions: [...made.actions, ...others.map((record) => stop(record, "cycling", now))] };
+  }),
+  "takes no notice of when a dyno was started": seeing((situation) => ({
+    ...situation,
+    records: situation.records.map((record) => ({ ...record, launchedAt: (record.launchedAt ?? 0) - 20 * 3_600_000 })),
+  })),
+  "tries a slug that is not what was built again and again": changing((made) => ({
+    ...made,
+    actions: made.actions.map((action) =>
+      action.kind === "change" && action.crash !== null && action.lines.some(({ text }) => text.includes("R17"))
+        ? { ...action, crash: { ...action.crash, count: 1 } }
+        : action,
+    ),
+  })),
+  "takes a wrong checksum for any failure": seeing((situation) => ({
+    ...situation,
+    attempts: new Map(
+      [...situation.attempts].map(([key, attempt]) => [
+        key,
+        attempt.error === "checksum" ? { ...attempt, error: "failed" } : attempt,
+      ]),
+    ),
+  })),
   "lets one-off dynos live past their time": without((action) => isChange(action)?.stopping?.reason === "time-to-live"),
 };
 
@@ -145,6 +191,17 @@ const CAUGHT_BY: Readonly<Record<string, string>> = {
   "starts attached dynos before their client comes": "spec 3.9: an attached one-off waits",
   "forgets its deadlines": "spec 3.4: any exit",
   "keeps ended one-off dynos for ever": "spec 3.9: one-offs are not started twice",
+  "knows one boot timeout for all apps": "spec 3.2, 3.3: boot timeout and grace",
+  "knows one grace for all apps": "spec 3.2, 3.3: boot timeout and grace",
+  "rolls every release out in one way": "rollout: stop-start: all dynos",
+  "stops old web dynos of every release first": "spec 3.7: preboot: requests move",
+  "switches as soon as the new web dynos are up": "spec 3.7: preboot: requests move",
+  "cycles unasked": "spec 3.5: cycling is off",
+  "never cycles": "spec 3.5: a day",
+  "cycles all dynos of a type at once": "spec 3.5: a day",
+  "takes no notice of when a dyno was started": "spec 3.5: a restart and a release",
+  "tries a slug that is not what was built again and again": "spec 6.2: R17: a slug",
+  "takes a wrong checksum for any failure": "spec 6.2: R17: a slug",
   "lets one-off dynos live past their time": "spec 3.9: a one-off dyno lives for its time",
 };
 
@@ -165,10 +222,16 @@ for (const [fault, planner] of Object.entries(FAULTS)) {
 }
 
 test("planted faults are caught by storms too, within a few seeds", async () => {
-  for (const fault of ["starts every dyno twice", "makes a release current before it is up", "lets orphans live"]) {
+  for (const fault of [
+    "starts every dyno twice",
+    "makes a release current before it is up",
+    "lets orphans live",
+    "stops old web dynos of every release first",
+    "cycles unasked",
+  ]) {
     let isCaught = false;
     for (let seed = 1; seed <= SEEDS && !isCaught; seed++) {
-      isCaught = (await simulate(seed, FAULTS[fault])).length > 0;
+      isCaught = (await simulate(seed, { plan: FAULTS[fault] ?? assert.fail(fault) })).length > 0;
     }
     assert.ok(isCaught, fault);
   }

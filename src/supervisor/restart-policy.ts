@@ -1,5 +1,5 @@
 import type { Instant } from "../lib/clock.ts";
-import type { RestartPolicyName } from "../model/app.ts";
+import type { RestartPolicyName } from "../model/runtime.ts";
 import type { CrashRecord } from "../store/store.ts";
 
 /** How long a crashed formation dyno waits before its next start. */
@@ -32,6 +32,11 @@ export function nextStartAt(policy: RestartPolicy, crash: CrashRecord | undefine
   if (crash === undefined || crash.count < 1) return now;
   const wait = policy.waitsMs[Math.min(crash.count, policy.waitsMs.length) - 1] ?? 0;
   return crash.lastAt > now + CLOCK_SLACK_MS ? now : crash.lastAt + wait;
+}
+
+/** The row of crashes of a dyno whose next start would go no better: the longest wait comes next. */
+export function withHopelessCrash(policy: RestartPolicy, name: string, at: Instant): CrashRecord {
+  return { name, count: policy.waitsMs.length, lastAt: at };
 }
 
 /** The row of crashes after one more, of a dyno that had run for `ranMs`. */

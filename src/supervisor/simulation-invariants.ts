@@ -1,8 +1,10 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App } from "../model/app.ts";
-import { type DynoRecord, isLive, ordinalOf } from "../model/dyno.ts";
+import { type DynoRecord, isLive, ordinalOf, type StopReason } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Release } from "../model/release.ts";
+import type { RolloutName } from "../model/runtime.ts";
+import { stopsFirst } from "./rollout.ts";
 import type { World } from "./simulation-world.ts";
 
 /** What people asked of an app, in the order of time: what the supervisor may do follows from it. */
@@ -13,6 +15,7 @@ export interface Asked {
 
 /** What was asked a moment ago may still be on its way to be done. */
 const LATE_MS = 90_000;
+const HALF_DAY_MS = 12 * 3_600_000;
 
 /** Looks at one app after each step of the simulation and notes what must never be. */
 export class Invariants {
@@ -23,6 +26,10 @@ export class Invariants {
   readonly bad = new Set<string>();
   /** Without room for all, or with a clock that jumps, more is allowed. */
   isCalm = true;
+  /** Strategies that the app has had. */
+  readonly rollouts = new Set<RolloutName>(["surge"]);
+  /** Whether dynos are ever cycled. */
+  cycles = false;
   readonly #quantities: { readonly at: number; readonly of: ReadonlyMap<string, number> }[] = [];
   readonly #before = new Map<string, DynoRecord>();
   #steps = 0;
@@ -60,7 +67,7 @@ export class Invariants {
       if (record === undefined) this.#broken(`${spec.name} runs and no record knows it`);
       else if (record.launchedAt === null) this.#broken(`${spec.name} runs and was never noted as launched`);
     }
-    for (const record of records) await this.#transition(this.#before.get(record.id), record, app);
+    for (const record of records) await this.#transition(this.#before.get(record.id), record, app, records);
     this.#before.clear();
     for (const record of records) this.#before.set(record.id, record);
     const current = app.currentReleaseId;
@@ -84,16 +91,21 @@ export class Invariants {
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
   }
 
-  async #transition(before: DynoRecord | undefined, after: DynoRecord, app: App): Promise<void> {
+  async #transition(
+    before: DynoRecord | undefined,
+    after: DynoRecord,
+    app: App,
+    records: readonly DynoRecord[],
+  ): Promise<void> {
     if (before !== undefined && before.exit !== null && after.exit === null)
       this.#broken(`${after.name} came back to life`);
     if (after.kind !== "formation" || after.stopping === null || before?.stopping !== null || before === undefined)
       return;
-    await this.#mayStop(after, after.stopping.reason, app);
+    await this.#mayStop(after, after.stopping.reason, app, records);
   }
 
   /** A dyno is stopped for a reason that holds. */
-  async #mayStop(record: DynoRecord, reason: string, app: App): Promise<void> {
+  async #mayStop(record: DynoRecord, reason: StopReason, app: App, records: readonly DynoRecord[]): Promise<void> {
     const release = await this.#world.store.releases.byId(record.releaseId);
     const isServing = record.releaseId === app.currentReleaseId;
     switch (reason) {
@@ -110,9 +122,20 @@ export class Invariants {
         if (ordinalOf(record.name) <= this.#least(record.type))
           this.#broken(`${record.name} was scaled away but wanted`);
         return;
+      case "no-room":
+        if (this.isCalm) this.#broken(`${record.name} made room where there was enough`);
+        return;
       case "replaced":
-        if (isServing && this.isCalm)
+        if (isServing && this.isCalm && !(await this.#mayGoFirst(record, app)))
           this.#broken(`${record.name} of the current release was replaced before its time`);
+        return;
+      case "cycling":
+        if (!this.cycles) this.#broken(`${record.name} was cycled and nobody asked`);
+        if (this.#world.clock.now() - (record.launchedAt ?? record.createdAt) < HALF_DAY_MS)
+          this.#broken(`${record.name} was cycled before its time`);
+        if (!isServing) this.#broken(`${record.name} was cycled and serves no more`);
+        if (this.#othersUp(record, records) < this.#least(record.type) - 1)
+          this.#broken(`${record.name} was cycled while another one was not up`);
         return;
       case "failed-release":
         if (release?.status !== "failed") this.#broken(`${record.name} was stopped for a failure that was not`);
@@ -120,9 +143,28 @@ export class Invariants {
       case "boot-timeout":
         if (record.type !== "web" && this.isCalm) this.#broken(`${record.name} has no port to wait for`);
         return;
-      default:
+      case "time-to-live":
+      case "disconnected":
+      case "app-destroyed":
         this.#broken(`${record.name} was stopped: ${reason}`);
+        return;
+      default:
+        reason satisfies never;
     }
+  }
+
+  /** Its strategy stops old dynos first, and there is a newer release to replace it. */
+  async #mayGoFirst(record: DynoRecord, app: App): Promise<boolean> {
+    const { releases } = this.#world.store;
+    const current = app.currentReleaseId === null ? undefined : await releases.byId(app.currentReleaseId);
+    const isNewer = ((await releases.newest(app.id))?.version ?? 0) > (current?.version ?? 0);
+    return isNewer && [...this.rollouts].some((rollout) => stopsFirst(rollout, record.type));
+  }
+
+  #othersUp(record: DynoRecord, records: readonly DynoRecord[]): number {
+    const isLikeIt = (each: DynoRecord) => each.type === record.type && each.releaseId === record.releaseId;
+    return records.filter((each) => isLikeIt(each) && each.id !== record.id && isLive(each) && each.state === "up")
+      .length;
   }
 
   async #wasResized(record: DynoRecord): Promise<boolean> {

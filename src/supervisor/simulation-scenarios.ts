@@ -3,7 +3,7 @@ import { EngineError } from "../engine/engine.ts";
 import { NO_FAULTS } from "../engine/sim/sim-engine.ts";
 import { routedDynos } from "../model/dyno.ts";
 import type { Release } from "../model/release.ts";
-import type { World } from "./simulation-world.ts";
+import { ROTTEN, type World } from "./simulation-world.ts";
 
 /** A promise of the supervisor's, played through. Throws if it is not kept; so planted faults can be looked for with all of them. */
 export interface Scenario {
@@ -13,6 +13,7 @@ export interface Scenario {
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
 const never = new AbortController().signal;
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -162,7 +163,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: "spec 3.4: heroku: the second crash in a row waits 20 minutes",
     async play(world) {
-      const app = await world.app({ web: "run" }, "heroku");
+      const app = await world.app({ web: "run" }, { restartPolicy: "heroku" });
       await world.start();
       await world.clock.advance(2 * SECOND);
       await crashByName(world, "web.1");
@@ -201,6 +202,72 @@ export const SCENARIOS: readonly Scenario[] = [
         "web.1 did not bind to $PORT within 60 seconds (R10)",
       );
       assert.deepEqual(await world.standing(id), ["web.1 up"]);
+    },
+  },
+  {
+    name: "spec 3.2, 3.3: boot timeout and grace are the app's own, and R10 and R12 say its numbers",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run", worker: "run term=never" });
+      await world.store.apps.update(id, { bootTimeoutSeconds: 90, stopGraceSeconds: 5 });
+      await world.scale(id, "worker", 1);
+      await world.clock.advance(SECOND);
+      await world.scale(id, "worker", 0);
+      await world.clock.advance(4 * SECOND);
+      assert.equal(world.engine.live.length, 2);
+      await world.clock.advance(2 * SECOND);
+      assert.equal(world.engine.live.length, 1);
+      const slow = await world.deploy(id, { web: "run listen=never" });
+      await world.clock.advance(89 * SECOND);
+      assert.equal((await world.store.releases.byId(slow.id))?.status, "pending");
+      await world.clock.advance(3 * SECOND);
+      const { failure } = (await world.store.releases.byId(slow.id)) ?? assert.fail();
+      assert.equal(failure, "web.1 did not bind to $PORT within 90 seconds (R10)");
+      for (const line of [
+        "worker.1: Error R12 (Exit timeout) -> At least one process failed to exit within 5 seconds of SIGTERM",
+        "web.1: Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 90 seconds of launch",
+      ]) {
+        assert.ok(world.lines.includes(line), line);
+      }
+    },
+  },
+  {
+    name: "spec 6.2: R17: a slug that is not what was built is never launched, and is not tried again and again",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      const digest = world.engine.live[0]?.spec.slugDigest ?? assert.fail();
+      world.slugsRot = true;
+      world.engine.wipeHost();
+      world.lines.length = 0;
+      await world.clock.advance(4 * MINUTE);
+      assert.deepEqual(world.lines.filter((line) => line.startsWith("web.1")).slice(-2), [
+        `web.1: Error R17 (Checksum error) -> Checksum does match expected value. Expected: SHA256:${digest} Actual: SHA256:${ROTTEN}`,
+        "web.1: State changed from starting to crashed",
+      ]);
+      assert.equal(world.lines.filter((line) => line.includes("R17")).length, 1);
+      assert.deepEqual(world.engine.dynos, []);
+      const due = (await world.supervisor?.nextStarts(id))?.["web.1"] ?? 0;
+      assert.ok(due > world.clock.now(), "the API shows when it is tried again");
+      world.slugsRot = false;
+      await world.supervisor?.restart(id, { kind: "all" });
+      await world.clock.advance(SECOND);
+      assert.deepEqual(await world.standing(id), ["web.1 up"]);
+    },
+  },
+  {
+    name: "spec 6.2: R17 fails a release, with a reason; a one-off dyno of it ends",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      const before = await idsByName(world, id);
+      world.slugsRot = true;
+      const release = await world.deploy(id, { web: "run other" });
+      const run = await world.run(id, "run");
+      await world.clock.advance(5 * SECOND);
+      const { status, failure } = (await world.store.releases.byId(release.id)) ?? assert.fail();
+      assert.equal(status, "failed");
+      assert.equal(failure, "web.1 was not launched: what is kept of the slug is not what was built (R17)");
+      assert.deepEqual(await idsByName(world, id), before);
+      assert.equal((await world.store.dynos.byId(run.id))?.state, "complete");
+      assert.ok(world.lines.includes(`${run.name}: State changed from starting to complete`));
     },
   },
   {
@@ -245,6 +312,31 @@ export const SCENARIOS: readonly Scenario[] = [
         "web.1: Process exited with status 143",
       ]);
       assert.deepEqual(await world.standing(id), ["web.1 up"]);
+    },
+  },
+  {
+    name: "spec 1.3: a restart of what is starting, and of what has crashed: only states that change are told",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run listen=5000" });
+      await world.supervisor?.restart(id, { kind: "all" });
+      await world.clock.advance(SECOND);
+      world.lines.length = 0;
+      await world.supervisor?.restart(id, { kind: "type", type: "web" });
+      await world.clock.advance(SECOND);
+      assert.equal(world.lines[0], "web.1: Restarting");
+      assert.ok(!world.lines.some((line) => line.includes("from starting to starting")));
+      await world.clock.advance(6 * SECOND);
+      for (let crash = 0; crash < 2; crash++) {
+        await crashByName(world, "web.1");
+        await world.clock.advance(SECOND);
+      }
+      world.lines.length = 0;
+      await world.supervisor?.restart(id, { kind: "dyno", name: "web.1" });
+      await world.clock.advance(SECOND);
+      assert.deepEqual(world.lines, [
+        "web.1: State changed from crashed to starting",
+        "web.1: Starting process with command `run listen=5000`",
+      ]);
     },
   },
   {
@@ -339,6 +431,216 @@ export const SCENARIOS: readonly Scenario[] = [
       assert.ok(
         world.lines.includes("api: Release v4 failed: worker.1 exited with status 3 before it came up. v3 stays."),
       );
+    },
+  },
+  {
+    name: "rollout: stop-start: all dynos restart together, in the captured order of lines",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run term=5000 old", worker: "run old" });
+      await world.store.apps.update(id, { rollout: "stop-start" });
+      await world.scale(id, "web", 2);
+      await world.scale(id, "worker", 1);
+      await world.clock.advance(SECOND);
+      world.lines.length = 0;
+      const release = await world.deploy(id, { web: "run listen=3000 new", worker: "run new" });
+      await world.clock.advance(SECOND);
+      assert.ok(world.engine.live.some(({ spec }) => spec.command.endsWith("new")));
+      const kept = (await world.records(id)).filter((each) => each.releaseId !== release.id && each.stopping === null);
+      assert.deepEqual(kept, [], "no old dyno stays");
+      assert.deepEqual(
+        world.lines.filter((line) => line.startsWith("web.1")),
+        [
+          "web.1: Restarting",
+          "web.1: State changed from up to starting",
+          "web.1: Stopping all processes with SIGTERM",
+          "web.1: Starting process with command `run listen=3000 new`",
+        ],
+      );
+      await world.clock.advance(12 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      assert.deepEqual(await world.standing(id), ["web.1 up", "web.2 up", "worker.1 up"]);
+      assert.ok(world.engine.live.every(({ spec }) => spec.command.endsWith("new")));
+      assert.deepEqual(world.broken, []);
+    },
+  },
+  {
+    name: "rollout: stop-start that does not come up: the old release is started again, and it is said",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.store.apps.update(id, { rollout: "stop-start" });
+      const release = await world.deploy(id, { web: "run exit=100/1 new" });
+      await world.clock.advance(5 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "failed");
+      assert.deepEqual(await world.standing(id), ["web.1 up"]);
+      assert.equal(world.engine.live[0]?.spec.command, "run old");
+      assert.ok(
+        world.lines.includes(
+          "api: Release v4 failed: web.1 exited with status 1 before it came up. v3 is started again.",
+        ),
+      );
+    },
+  },
+  {
+    name: "spec 3.7: preboot: requests move two minutes after the boot timeout; workers restart at once",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old", worker: "run old" });
+      await world.store.apps.update(id, { rollout: "preboot", bootTimeoutSeconds: 30 });
+      await world.scale(id, "worker", 1);
+      await world.clock.advance(SECOND);
+      const old = await idsByName(world, id);
+      const release = await world.deploy(id, { web: "run new", worker: "run new" });
+      await world.clock.advance(2 * SECOND);
+      assert.notEqual((await idsByName(world, id)).get("worker.1"), old.get("worker.1"));
+      assert.equal(world.engine.live.filter(({ spec }) => spec.command === "run old").length, 1);
+      await world.clock.advance(145 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "pending");
+      const app = await world.store.apps.byId(id);
+      const routed = routedDynos(await world.records(id), app?.currentReleaseId ?? null);
+      assert.deepEqual(
+        routed.map((dyno) => dyno.id),
+        [old.get("web.1")],
+      );
+      await world.clock.advance(5 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      assert.deepEqual(world.engine.live.map(({ spec }) => `${spec.name} ${spec.command}`).sort(), [
+        "web.1 run new",
+        "worker.1 run new",
+      ]);
+      assert.deepEqual(world.broken, []);
+    },
+  },
+  {
+    name: "spec 3.7: preboot: a web dyno that ends before the switch fails the release; the old one never left",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.store.apps.update(id, { rollout: "preboot" });
+      const before = await idsByName(world, id);
+      const release = await world.deploy(id, { web: "run exit=90000/1 new" });
+      await world.clock.advance(2 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "failed");
+      assert.deepEqual(await idsByName(world, id), before);
+    },
+  },
+  {
+    name: "spec 3.5: a day and up to 216 minutes after its start a dyno is cycled, one of a type at a time",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run listen=2000", worker: "run" });
+      await world.store.apps.update(id, { dailyCycling: true });
+      await world.scale(id, "web", 3);
+      await world.scale(id, "worker", 1);
+      await world.clock.advance(5 * SECOND);
+      const before = await idsByName(world, id);
+      world.lines.length = 0;
+      world.clock.jump(24 * HOUR - MINUTE);
+      await world.clock.advance(30 * SECOND);
+      assert.deepEqual(await idsByName(world, id), before);
+      assert.equal(world.lines.length, 0);
+      world.clock.jump(217 * MINUTE); // all are due at once
+      let fewest = 9;
+      await world.clock.advance(MINUTE, async () => {
+        fewest = Math.min(fewest, (await world.standing(id)).filter((each) => /^web.*up$/.test(each)).length);
+      });
+      assert.equal(fewest, 2);
+      const after = await idsByName(world, id);
+      assert.ok([...before].every(([name, dyno]) => after.get(name) !== dyno) && after.size === 4);
+      assert.deepEqual(
+        world.lines.filter((line) => line.startsWith("web.1")),
+        [
+          "web.1: Cycling",
+          "web.1: State changed from up to starting",
+          "web.1: Stopping all processes with SIGTERM",
+          "web.1: Starting process with command `run listen=2000`",
+          "web.1: Process exited with status 143",
+          "web.1: State changed from starting to up",
+        ],
+      );
+      assert.deepEqual(await world.store.dynos.crashes(id), []);
+    },
+  },
+  {
+    name: "spec 3.5: cycling is off until it is turned on",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      const before = await idsByName(world, id);
+      world.clock.jump(72 * HOUR);
+      await world.clock.advance(MINUTE);
+      assert.deepEqual(await idsByName(world, id), before);
+    },
+  },
+  {
+    name: "spec 3.5: a restart and a release begin a new day",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      await world.store.apps.update(id, { dailyCycling: true });
+      for (const reset of [
+        () => world.supervisor?.restart(id, { kind: "all" }),
+        () => world.deploy(id, { web: `run ${world.clock.now()}` }),
+      ]) {
+        world.clock.jump(23 * HOUR);
+        await reset();
+        await world.clock.advance(15 * SECOND);
+        const before = await idsByName(world, id);
+        world.clock.jump(23 * HOUR);
+        await world.clock.advance(MINUTE);
+        assert.deepEqual(await idsByName(world, id), before);
+      }
+      assert.ok(!world.lines.includes("web.1: Cycling"));
+    },
+  },
+  {
+    name: "rollout: without room, a release waits for old dynos that leave, however long their grace is",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run term=200000 old" });
+      await world.store.apps.update(id, { rollout: "stop-start", stopGraceSeconds: 300 });
+      world.engine.capacity = 1;
+      const release = await world.deploy(id, { web: "run new" });
+      await world.clock.advance(3 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "pending");
+      await world.clock.advance(2 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      assert.deepEqual(await world.standing(id), ["web.1 up"]);
+    },
+  },
+  {
+    name: "rollout: one by one, with boots that take longer than a host may refuse a dyno",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run listen=100 old" });
+      await world.scale(id, "web", 3);
+      await world.clock.advance(SECOND);
+      world.engine.capacity = 3;
+      const release = await world.deploy(id, { web: "run listen=45000 new" });
+      await world.clock.advance(5 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      assert.deepEqual(await world.standing(id), ["web.1 up", "web.2 up", "web.3 up"]);
+    },
+  },
+  {
+    name: "rollout: config vars of a release that failed stay for the next one",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      await world.store.config.change(id, { KEPT: "yes" });
+      const bad = await world.deploy(id, { web: "run exit=50/1" });
+      await world.clock.advance(5 * SECOND);
+      assert.equal((await world.store.releases.byId(bad.id))?.status, "failed");
+      assert.equal(world.engine.live[0]?.spec.env["KEPT"], undefined);
+      await world.deploy(id, { web: "run again" });
+      await world.clock.advance(5 * SECOND);
+      assert.equal(world.engine.live[0]?.spec.env["KEPT"], "yes");
+    },
+  },
+  {
+    name: "rollout: who waits for a release hears of each old dyno that makes room for it",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.scale(id, "web", 2);
+      await world.clock.advance(SECOND);
+      world.engine.capacity = 2;
+      const release = await world.deploy(id, { web: "run new" });
+      const heard: string[] = [];
+      const settled = later(world.supervisor?.settled(release.id, never, (name) => heard.push(name)));
+      await world.clock.advance(MINUTE);
+      assert.equal((await now(settled))?.status, "succeeded");
+      assert.deepEqual(heard.sort(), ["web.1", "web.2"]);
     },
   },
   {

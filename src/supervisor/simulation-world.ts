@@ -3,9 +3,11 @@ import { SimEngine } from "../engine/sim/sim-engine.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { type Random, seededRandom } from "../lib/random.ts";
 import { SimClock } from "../lib/sim-clock.ts";
-import type { App, RestartPolicyName } from "../model/app.ts";
+import type { App } from "../model/app.ts";
+import { ChecksumError } from "../model/checksum.ts";
 import { type DynoRecord, routedDynos } from "../model/dyno.ts";
 import type { Release } from "../model/release.ts";
+import type { Runtime } from "../model/runtime.ts";
 import { openStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import type { plan } from "./plan.ts";
@@ -13,6 +15,7 @@ import { Life } from "./simulation-life.ts";
 import type { Supervision } from "./supervision.ts";
 import { startSupervisor } from "./supervisor.ts";
 
+export const ROTTEN = "0".repeat(64);
 const ROUTER_PATIENCE_MS = 20_000;
 
 export interface WorldOptions {
@@ -38,6 +41,8 @@ export class World implements AsyncDisposable {
   storeFails: () => "before" | "after" | undefined = () => undefined;
   routerFails: () => boolean = () => false;
   logsTakeMs: () => number = () => 0;
+  /** Whether what is kept of slugs is not what was built. */
+  slugsRot = false;
   supervisor: (Supervision & AsyncDisposable) | undefined;
   life: Life | undefined;
   readonly #plan: typeof plan | undefined;
@@ -109,7 +114,7 @@ export class World implements AsyncDisposable {
     this.supervisor = undefined;
   }
 
-  async app(processTypes: Readonly<Record<string, string>> = {}, policy: RestartPolicyName = "steady"): Promise<App> {
+  async app(processTypes: Readonly<Record<string, string>> = {}, runtime: Partial<Runtime> = {}): Promise<App> {
     const name = `app-${this.random.below(1e9)}`;
     const app = await this.store.apps.create({
       name,
@@ -117,7 +122,7 @@ export class World implements AsyncDisposable {
       stack: "debian-12",
       domain: "localhost",
     });
-    await this.store.apps.update(app.id, { restartPolicy: policy });
+    await this.store.apps.update(app.id, runtime);
     if (Object.keys(processTypes).length > 0) await this.deploy(app.id, processTypes);
     return app;
   }
@@ -207,6 +212,7 @@ export class World implements AsyncDisposable {
 
   async #ensureSlug(slugId: string, uidIndex: number): Promise<void> {
     const slug = await this.store.slugs.byId(slugId);
+    if (slug !== undefined && this.slugsRot) throw new ChecksumError(slug.digest, ROTTEN);
     if (slug !== undefined) this.engine.addSlug({ digest: slug.digest, uidIndex });
   }
 

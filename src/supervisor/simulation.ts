@@ -1,26 +1,36 @@
 import { parseArgs } from "node:util";
 import { EngineError } from "../engine/engine.ts";
 import { NO_FAULTS } from "../engine/sim/sim-engine.ts";
+import { type Random, seededRandom } from "../lib/random.ts";
 import type { App } from "../model/app.ts";
 import type { Release } from "../model/release.ts";
+import type { Runtime } from "../model/runtime.ts";
 import type { plan } from "./plan.ts";
 import { Invariants, notConverged } from "./simulation-invariants.ts";
 import { World } from "./simulation-world.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
 const STORM_STEPS = 25;
 
 /**
  * Plays one seed: a storm of crashes, lost hints, failing calls, deaths of daemon and host, jumps of the clock, scaling,
- * deploys, restarts and one-offs; then calm weather. Gives every promise that was not kept; the same for the same seed.
+ * deploys, restarts and one-offs, with settings of its own; then calm weather. Gives every promise that was not kept; the same for the same seed.
  */
-export async function simulate(seed: number, chosen?: typeof plan): Promise<readonly string[]> {
+export async function simulate(seed: number, options: SimulateOptions = {}): Promise<readonly string[]> {
+  const { plan: chosen, settings = seededRandom(seed + 1_000_000_007) } = options;
   await using world = await World.make({ seed, ...(chosen !== undefined && { plan: chosen }) });
-  const storm = new Storm(world, await world.app());
+  const storm = new Storm(world, await world.app(), settings);
   await storm.blow();
   await storm.calmDown();
   return world.broken;
+}
+
+export interface SimulateOptions {
+  readonly plan?: typeof plan;
+  /** Chooses the app's settings, and what happens because of them. "default": they stay as they are, as when the seed was found. */
+  readonly settings?: Random | "default";
 }
 
 class Storm {
@@ -35,7 +45,13 @@ class Storm {
   readonly #withJumps: boolean;
   readonly #withoutRoom: boolean;
 
-  constructor(world: World, app: App) {
+  readonly #settings: Random | undefined;
+  readonly #withNewSettings: boolean;
+  readonly #withRot: boolean;
+  readonly #withDays: boolean;
+
+  constructor(world: World, app: App, settings: Random | "default") {
+    this.#settings = settings === "default" ? undefined : settings;
     this.#world = world;
     this.#app = app;
     this.#invariants = new Invariants(world, app);
@@ -43,16 +59,22 @@ class Storm {
     this.#withDeaths = this.#chance(60);
     this.#withJumps = this.#chance(15);
     this.#withoutRoom = this.#chance(20);
-    this.#invariants.isCalm = !this.#withJumps && !this.#withoutRoom;
+    this.#withNewSettings = this.#may(25);
+    this.#withRot = this.#may(10);
+    this.#withDays = this.#may(40);
+    this.#invariants.cycles = this.#withDays && this.#may(60);
+    this.#invariants.isCalm = !this.#withJumps && !this.#withoutRoom && !this.#withDays;
   }
 
   async blow(): Promise<void> {
+    if (this.#settings !== undefined) await this.#set(this.#anySettings(this.#settings));
     await this.#deploy();
     if (this.#withFaults) this.#goWrong();
     await this.#startDaemon();
     await this.#pass(15 * SECOND);
     for (let step = 0; step < STORM_STEPS; step++) {
       await this.#happen();
+      await this.#happenBySettings();
       await this.#pass(this.#below(this.#chance(20) ? 90 * SECOND : 8 * SECOND));
       if (this.#world.life?.isDead !== false && this.#chance(70)) await this.#startDaemon();
     }
@@ -64,6 +86,8 @@ class Storm {
     engine.faults = NO_FAULTS;
     engine.isHealed = true;
     engine.capacity = Number.POSITIVE_INFINITY;
+    this.#world.slugsRot = false;
+    await this.#set({ dailyCycling: false, restartPolicy: "steady" }); // its longest wait is shorter than the calm
     this.#world.storeFails = () => undefined;
     this.#world.routerFails = () => false;
     this.#world.logsTakeMs = () => 0;
@@ -105,6 +129,35 @@ class Storm {
       default:
         if (this.#withoutRoom) this.#world.engine.capacity = this.#below(8);
     }
+  }
+
+  async #happenBySettings(): Promise<void> {
+    if (this.#settings === undefined) return;
+    if (this.#withNewSettings && this.#may(15)) await this.#set(this.#anySettings(this.#settings));
+    if (this.#withDays && this.#may(10)) this.#world.clock.jump(28 * HOUR);
+    if (this.#withRot && this.#may(20)) this.#world.slugsRot = !this.#world.slugsRot;
+  }
+
+  #anySettings(random: Random): Partial<Runtime> {
+    const rollouts = ["surge", "surge", "stop-start", "preboot"] as const;
+    return {
+      rollout: rollouts[random.below(rollouts.length)] ?? "surge",
+      restartPolicy: random.below(100) < 20 ? "heroku" : "steady",
+      bootTimeoutSeconds: 5 + random.below(90),
+      stopGraceSeconds: 1 + random.below(60),
+      dailyCycling: this.#invariants.cycles,
+      cyclingHour: random.below(100) < 30 ? random.below(24) : null,
+    };
+  }
+
+  async #set(settings: Partial<Runtime>): Promise<void> {
+    if (settings.rollout !== undefined) this.#invariants.rollouts.add(settings.rollout);
+    await this.#world.store.apps.update(this.#app.id, settings);
+  }
+
+  /** By its own row of chances, so that seeds of before mean what they meant. */
+  #may(percent: number): boolean {
+    return this.#settings !== undefined && this.#settings.below(100) < percent;
   }
 
   async #startDaemon(): Promise<void> {

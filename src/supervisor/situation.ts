@@ -28,7 +28,7 @@ export interface Attempt {
   readonly doneAt: Instant | null;
   /** Failures in a row, and the last one. */
   readonly failures: number;
-  readonly error: EngineErrorId | "other" | null;
+  readonly error: EngineErrorId | "checksum" | "other" | null;
   readonly message: string;
   /** Not to be tried again before. */
   readonly nextAt: Instant;

@@ -8,10 +8,11 @@ export interface Supervision {
   restart(appId: string, which: Which): Promise<void>;
   /** Stops dynos, one-off ones too; formation dynos come back (spec 17.9). */
   stop(appId: string, which: Which): Promise<void>;
-  /** Resolves when the release is no longer pending. */
+  /** Resolves when the release is no longer pending. `onNoRoom` hears of each old dyno that was stopped to make room for it. */
   settled(
     releaseId: string,
     signal: AbortSignal,
+    onNoRoom?: (dynoName: string) => void,
   ): Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
   /** Resolves with the dyno's exit status once it has ended (null: lost). */
   exited(dynoId: string, signal: AbortSignal): Promise<number | null>;
@@ -33,7 +34,10 @@ export interface Routing {
   settle(appId: string): Promise<void>;
 }
 
-/** What the supervisor asks of builds: resolves once the engine has the image of the slug for the app. */
+/**
+ * What the supervisor asks of builds: resolves once the engine has the image of the slug for the app. Throws `ChecksumError`
+ * when what is kept of the slug is not what was built.
+ */
 export interface SlugImages {
   ensure(slugId: string, uidIndex: number): Promise<void>;
 }

@@ -75,12 +75,18 @@ class Supervisor implements Supervision, AsyncDisposable {
     if (appId !== undefined) this.nudge(appId);
   }
 
-  async settled(releaseId: string, signal: AbortSignal): Promise<Settled> {
+  async settled(releaseId: string, signal: AbortSignal, onNoRoom?: (name: string) => void): Promise<Settled> {
     const { store } = this.#parts;
     const release = await store.releases.byId(releaseId);
     if (release === undefined) throw new PlatformError("not_found", "No such release.", { resource: "release" });
     this.nudge(release.appId);
+    const told = new Set<string>();
     return this.#once(release.appId, signal, async (): Promise<Settled | undefined> => {
+      for (const { id, name, stopping } of onNoRoom === undefined ? [] : await store.dynos.list(release.appId)) {
+        if (stopping?.reason !== "no-room" || told.has(id)) continue;
+        told.add(id);
+        onNoRoom?.(name);
+      }
       const now = await store.releases.byId(releaseId);
       if (now === undefined) return { status: "expired", failure: null }; // with its app
       return now.status === "pending" ? undefined : { status: now.status, failure: now.failure };

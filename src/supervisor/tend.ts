@@ -1,16 +1,16 @@
 import type { ObservedDyno } from "../engine/engine.ts";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
-import { RESTART_POLICIES, withCrash } from "./restart-policy.ts";
+import { DEFAULT_RUNTIME, type Runtime } from "../model/runtime.ts";
+import { RESTART_POLICIES, withCrash, withHopelessCrash } from "./restart-policy.ts";
 import { type Action, type AttemptKind, attemptKey, type Deadlines, type Situation } from "./situation.ts";
 import {
-  BOOT_MS,
   bootTimedOut,
   CLIENT_MS,
   cameUp,
+  checksumFailed,
   clientNeverCame,
   ended,
-  GRACE_MS,
   graceEnded,
   HANGUP_EVERY_MS,
   HANGUPS,
@@ -19,6 +19,7 @@ import {
   launched,
   MAKING_MS,
   neverStarted,
+  REFUSED_MS,
   stop,
 } from "./transitions.ts";
 
@@ -33,7 +34,7 @@ export function tend(record: DynoRecord, observed: ObservedDyno | undefined, loo
       return record.stopping !== null
         ? repeatedKill(record, look)
         : look.deadlines.passed(observed.state.since, MAKING_MS)
-          ? [bootTimedOut(record, look.now, false)]
+          ? [bootTimedOut(record, look.now, "unmade")]
           : [];
     case "running":
       return record.stopping !== null
@@ -62,6 +63,7 @@ function tendUnseen(record: DynoRecord, look: Look): readonly Action[] {
   }
   const attempt = look.attempts.get(attemptKey("launch", record.id));
   if (attempt?.doneAt !== undefined && attempt.doneAt !== null) return [ended(record, lost, now)]; // it was there
+  if (attempt?.error === "checksum") return [checksumFailed(record, attempt.message, hopelessCrash(record, look), now)];
   if (attempt?.error === "gone") return [ended(record, lost, now)];
   if (oneOff !== null && attempt !== undefined && hasFailedForLong(record, look)) {
     return [neverStarted(record, attempt.message, now)];
@@ -76,7 +78,7 @@ export function hasFailedForLong(record: DynoRecord, look: Look): boolean {
   const attempt = look.attempts.get(attemptKey("launch", record.id));
   if (attempt === undefined || attempt.failures < 3 || record.launchedAt === null) return false;
   if (attempt.error === "unavailable" && record.oneOff === null) return false;
-  return look.deadlines.passed(record.launchedAt, BOOT_MS);
+  return look.deadlines.passed(record.launchedAt, REFUSED_MS);
 }
 
 function tendRunning(
@@ -87,7 +89,8 @@ function tendRunning(
   const { now, deadlines } = look;
   if (record.state === "starting") {
     if (!waitsForPort(record) || listening) return [cameUp(record, now)];
-    return deadlines.passed(since, BOOT_MS) ? [bootTimedOut(record, now, true)] : [];
+    const bootSeconds = runtimeOf(look).bootTimeoutSeconds;
+    return deadlines.passed(since, bootSeconds * 1000) ? [bootTimedOut(record, now, { bootSeconds })] : [];
   }
   if (record.oneOff === null) return [];
   const { disconnected, timeToLive } = record.oneOff;
@@ -113,7 +116,10 @@ function tendStopping(
   if (stopping.killed) return repeatedKill(record, look);
   const term = look.attempts.get(attemptKey("TERM", record.id));
   const termAt = term?.doneAt ?? null;
-  if (termAt !== null) return look.deadlines.passed(termAt, GRACE_MS) ? [graceEnded(record, stopping)] : [];
+  if (termAt !== null) {
+    const graceSeconds = runtimeOf(look).stopGraceSeconds;
+    return look.deadlines.passed(termAt, graceSeconds * 1000) ? [graceEnded(record, stopping, graceSeconds)] : [];
+  }
   if (!may("TERM", record.id, look)) return [];
   const settle = waitsForPort(record) && (term?.failures ?? 0) < SETTLE_TRIES;
   return [{ kind: "signal", dynoId: record.id, signal: "TERM", settle }];
@@ -148,6 +154,17 @@ export function may(kind: AttemptKind, dynoId: string, look: Look): boolean {
 
 /** No pause is longer, whatever the clock was set to. */
 const MAX_PAUSE_MS = 60_000;
+
+/** An app that is gone has no settings any more. */
+function runtimeOf({ desired }: Look): Runtime {
+  return desired?.app ?? DEFAULT_RUNTIME;
+}
+
+/** Nothing but a mended file helps: it is looked at again after the policy's longest wait, or when somebody restarts it. */
+function hopelessCrash(record: DynoRecord, { desired, now }: Look) {
+  if (desired?.current?.id !== record.releaseId || record.kind !== "formation") return null;
+  return withHopelessCrash(RESTART_POLICIES[desired.app.restartPolicy], record.name, now);
+}
 
 function endOf(
   record: DynoRecord,

@@ -11,9 +11,9 @@ import type { Action, DynoChange, Line } from "./situation.ts";
  *     one-off:    starting -> up -> complete
  */
 
-export const BOOT_MS = 60_000;
+/** A host that has been refusing a dyno for this long will not take it. */
+export const REFUSED_MS = 60_000;
 export const MAKING_MS = 120_000;
-export const GRACE_MS = 30_000;
 export const CLIENT_MS = 30_000;
 
 export function launched(record: DynoRecord, now: Instant): Action {
@@ -37,14 +37,17 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
   if (record.kind !== "formation") return [];
   switch (reason) {
     case "restart":
-      return ["Restarting", `State changed from ${record.state} to starting`];
+      return ["Restarting", ...backToStarting(record)];
     case "scale":
     case "stop":
     case "app-destroyed":
       return [`State changed from ${record.state} to down`];
+    case "cycling":
+      return ["Cycling", ...backToStarting(record)];
     case "boot-timeout":
     case "disconnected":
     case "failed-release":
+    case "no-room":
     case "replaced": // told when the new release's dyno of its name was made
     case "time-to-live":
       return [];
@@ -53,19 +56,33 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
   }
 }
 
+/** Its place is taken by one that starts; one that was starting itself changes no state. */
+export function backToStarting({ state }: DynoRecord): readonly string[] {
+  return state === "starting" ? [] : [`State changed from ${state} to starting`];
+}
+
 /** R10, or a dyno that the engine cannot finish making: killed, and its end counts as a crash (spec 3.2). */
-export function bootTimedOut(record: DynoRecord, now: Instant, wasRunning: boolean): Action {
-  const error = wasRunning
-    ? "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
-    : "Error R99 (Platform error) -> The dyno could not be made within 120 seconds";
+export function bootTimedOut(
+  record: DynoRecord,
+  now: Instant,
+  why: { readonly bootSeconds: number } | "unmade",
+): Action {
+  const error =
+    why === "unmade"
+      ? `Error R99 (Platform error) -> The dyno could not be made within ${MAKING_MS / 1000} seconds`
+      : `Error R10 (Boot timeout) -> Web process failed to bind to $PORT within ${why.bootSeconds} seconds of launch`;
   const stopping = { since: now, reason: "boot-timeout", killed: true } as const;
   return change(record, { stopping }, [error, "Stopping process with SIGKILL"]);
 }
 
 /** R12: its grace is over (spec 3.3). */
-export function graceEnded(record: DynoRecord, stopping: NonNullable<DynoRecord["stopping"]>): Action {
+export function graceEnded(
+  record: DynoRecord,
+  stopping: NonNullable<DynoRecord["stopping"]>,
+  graceSeconds: number,
+): Action {
   return change(record, { stopping: { ...stopping, killed: true } }, [
-    "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM",
+    `Error R12 (Exit timeout) -> At least one process failed to exit within ${graceSeconds} seconds of SIGTERM`,
     "Stopping remaining processes with SIGKILL",
   ]);
 }
@@ -109,6 +126,21 @@ function howEnded(record: DynoRecord, { status, outOfMemory }: End): string[] {
 /** Whether its end is what somebody wanted, so that it is no crash. */
 export function wasAskedToEnd(record: DynoRecord): boolean {
   return record.stopping !== null && record.stopping.reason !== "boot-timeout";
+}
+
+/** R17: what is kept of its slug is not what was built, so it is never launched (spec 6.2). `sums`: both of them. */
+export function checksumFailed(record: DynoRecord, sums: string, crash: CrashRecord | null, now: Instant): Action {
+  const state = record.kind === "formation" ? "crashed" : "complete";
+  const lines = [
+    `Error R17 (Checksum error) -> Checksum does match expected value. ${sums}`,
+    `State changed from ${record.state} to ${state}`,
+  ];
+  return change(record, { exit: { at: now, status: null }, state, stateSince: now }, lines, crash);
+}
+
+/** Whether R17 was its end. */
+export function hadBadChecksum(record: DynoRecord): boolean {
+  return record.state === "crashed" && record.exit !== null && record.exit.status === null;
 }
 
 /** R13: its client did not come in time; it was never started (spec 3.9). */

@@ -98,6 +98,15 @@ test("config:set, config, config:get, config:unset", async () => {
   await herokuOk(["config:unset", "GREETING", "-a", app]);
 });
 
+test("ps:wait ends after a release that came up, and after one that failed", async () => {
+  await herokuOk(["config:set", "PYTHONHOME=/nonexistent", "-a", app]);
+  await waitLog(app, /Release v\d+ failed: web\.1 exited with status 1 before it came up/);
+  await herokuOk(["ps:wait", "-a", app]);
+  await herokuOk(["config:unset", "PYTHONHOME", "-a", app]);
+  await herokuOk(["ps:wait", "-a", app]);
+  assert.match((await throughRouter(app)).body, /^web\.1 /);
+});
+
 test("releases and rollback", async () => {
   assert.match(await herokuOk(["releases", "-a", app]), /Set GREETING config vars/);
   assert.match(await herokuOk(["rollback", "v3", "-a", app]), /Rolling back .* to v3.*done, v\d+/);

@@ -152,6 +152,8 @@ export interface World extends AsyncDisposable {
   readonly user: User;
   readonly log: LogLine[];
   /** What becomes of the next releases; a promise keeps the push waiting. */
+  /** Old dynos that the next release finds no room beside. */
+  noRoom: readonly string[];
   outcome: Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
   builds: Builds;
   /** Address of the app's repository. */
@@ -185,7 +187,10 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     openBuilds({
       store,
       engine: realEngine ?? engine,
-      supervision: supervisionOf(() => world.outcome),
+      supervision: supervisionOf(
+        () => world.outcome,
+        () => world.noRoom,
+      ),
       logs: { append: (_appId, line) => void log.push(line) },
       config,
       history: async () => log,
@@ -206,6 +211,7 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     app,
     user,
     log,
+    noRoom: [],
     outcome: Promise.resolve({ status: "succeeded", failure: null }),
     builds: undefined as unknown as Builds, // set before anybody sees it
     url: `http://127.0.0.1:${port}/hello.git`,
@@ -225,18 +231,20 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
   return world;
 }
 
-function supervisionOf(outcome: () => World["outcome"]): Supervision {
+function supervisionOf(outcome: () => World["outcome"], noRoom: () => readonly string[]): Supervision {
   return {
     nudge: () => {},
     restart: async () => {},
     stop: async () => {},
-    settled: (_releaseId, signal) =>
-      Promise.race([
+    settled(_releaseId, signal, onNoRoom) {
+      for (const name of noRoom()) onNoRoom?.(name);
+      return Promise.race([
         outcome(),
         new Promise<never>((_resolve, reject) =>
           signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
         ),
-      ]),
+      ]);
+    },
     exited: async () => 0,
     nextStarts: async () => ({}),
     disconnect: async () => {},

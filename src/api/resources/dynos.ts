@@ -1,7 +1,8 @@
 import Type from "typebox";
 import type { App } from "../../model/app.ts";
-import { type DynoRecord, shownDynos } from "../../model/dyno.ts";
+import { type DynoRecord, type EndedOneOff, endedOneOffs, shownDynos } from "../../model/dyno.ts";
 import { PlatformError } from "../../model/errors.ts";
+import type { Release } from "../../model/release.ts";
 import type { Which } from "../../supervisor/supervision.ts";
 import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
@@ -27,6 +28,23 @@ const DynoSchema = exactly({
   updated_at: DateTime,
 });
 
+/** Ours: a one-off dyno that has ended. */
+const EndedSchema = exactly({
+  app: Named,
+  command: Type.String(),
+  created_at: DateTime,
+  ended_at: DateTime,
+  /** null: nobody saw it end, or it never ran. */
+  exit_status: nullable(Type.Integer()),
+  id: Uuid,
+  name: Type.String(),
+  release: exactly({ id: Uuid, version: Type.Integer() }),
+  size: Type.String(),
+  /** null: it never ran. */
+  started_at: nullable(DateTime),
+  type: Type.String(),
+});
+
 const CreateBody = Type.Object({
   command: Type.String({ maxLength: 100_000 }),
   attach: Type.Optional(nullable(Type.Boolean())),
@@ -45,6 +63,13 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     async ({ app }) => {
       const facts = await factsOf(app);
       return shownDynos(await store.dynos.list(app.id)).map((dyno) => dynoJson(dyno, app, facts, null));
+    },
+  );
+  routes.app(
+    { path: "GET /apps/:app/ended-dynos", response: Type.Array(EndedSchema), orderBy: ["ended_at", "id"] },
+    async ({ app }) => {
+      const versions = new Map((await store.releases.list(app.id)).map(({ id, version }) => [id, version]));
+      return endedOneOffs(await store.dynos.list(app.id)).map((dyno) => endedJson(dyno, app, versions));
     },
   );
   routes.app({ path: "GET /apps/:app/dynos/:dyno", response: DynoSchema }, async (call) =>
@@ -108,14 +133,41 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
 
   async function factsOf(app: App): Promise<Facts> {
     const [releases, nextStarts] = await Promise.all([store.releases.list(app.id), supervision.nextStarts(app.id)]);
-    return { versions: new Map(releases.map(({ id, version }) => [id, version])), nextStarts };
+    return { versions: shownVersions(releases, app.currentReleaseId), nextStarts };
   }
+}
+
+/**
+ * Release id to version. After releases that failed, those that run are as new as it gets: they carry the number of the newest
+ * one, or `heroku ps:wait`, which waits for the highest number there is, would wait for ever.
+ */
+function shownVersions(releases: readonly Release[], currentId: string | null): ReadonlyMap<string, number> {
+  const versions = new Map(releases.map(({ id, version }) => [id, version]));
+  const newer = releases.filter(({ version }) => version > (versions.get(currentId ?? "") ?? Infinity));
+  if (currentId === null || newer.some(({ status }) => status === "pending")) return versions;
+  return versions.set(currentId, Math.max(...newer.map(({ version }) => version), versions.get(currentId) ?? 0));
 }
 
 interface Facts {
   /** Release id to version. */
   readonly versions: ReadonlyMap<string, number>;
   readonly nextStarts: Readonly<Record<string, number>>;
+}
+
+function endedJson({ exit, ...dyno }: EndedOneOff, app: App, versions: Facts["versions"]) {
+  return {
+    app: { id: app.id, name: app.name },
+    command: dyno.command,
+    created_at: dateTime(dyno.createdAt),
+    ended_at: dateTime(exit.at),
+    exit_status: exit.status,
+    id: dyno.id,
+    name: dyno.name,
+    release: { id: dyno.releaseId, version: versions.get(dyno.releaseId) ?? 0 },
+    size: dyno.size,
+    started_at: dyno.launchedAt === null ? null : dateTime(dyno.launchedAt),
+    type: dyno.type,
+  };
 }
 
 function dynoJson(dyno: DynoRecord, app: App, { versions, nextStarts }: Facts, attachUrl: string | null) {

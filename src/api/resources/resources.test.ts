@@ -213,6 +213,48 @@ test("dynos: listed, seen by name and id, restarted and stopped by name, type an
   assert.equal((await world.call("DELETE", `/apps/${name}/formations/nope`)).status, 404);
 });
 
+test("how an app's dynos live: seen, changed in part, told in the log; what is unknown or out of range is refused", async () => {
+  const { id, name } = await world.deployed(newName());
+  const path = `/apps/${name}/runtime`;
+  const { updated_at, ...before } = (await get(path)).json;
+  const defaults = { boot_timeout: 60, stop_grace: 30, restart_policy: "steady", rollout: "surge" };
+  assert.deepEqual(before, { app: { id, name }, ...defaults, daily_cycling: false, cycling_hour: null });
+  const change = { boot_timeout: 90, restart_policy: "heroku", daily_cycling: true, cycling_hour: 3 };
+  assert.deepEqual({ ...(await patch(path, change)).json, updated_at }, { updated_at, ...before, ...change });
+  const said = "Set runtime boot-timeout=90 restart-policy=heroku daily-cycling=true cycling-hour=3 by user ";
+  assert.ok((await logOf(name)).some((line) => line.startsWith(`app[api]: ${said}`)));
+  for (const bad of [{ boot_timeout: 0 }, { cycling_hour: 24 }]) refused(await patch(path, bad), /say a number from/);
+  for (const bad of [{ rollout: "never" }, { restart_policy: null }, { daily_cycling: "maybe" }]) {
+    assert.ok((await patch(path, bad)).status >= 400, JSON.stringify(bad));
+  }
+  assert.deepEqual({ ...(await get(path)).json, updated_at }, { updated_at, ...before, ...change });
+});
+
+test("spec 3.9: ended one-off dynos leave the list and stay readable with their exit status", async () => {
+  const app = await world.deployed(newName());
+  const run = (await post(`/apps/${app.name}/dynos`, { command: "false" })).json;
+  await world.supervision.exited(run.id, AbortSignal.timeout(10_000));
+  await world.store.dynos.update(run.id, { exit: { at: 5, status: 3 } });
+  const listed = (await get(`/apps/${app.name}/dynos`)).json;
+  assert.ok(!listed.some(({ id }: { id: string }) => id === run.id));
+  const [ended, ...rest] = (await get(`/apps/${app.name}/ended-dynos`)).json;
+  assert.deepEqual([ended.name, ended.exit_status, ended.type, rest], [run.name, 3, "run", []]);
+});
+
+test("after a failed release the dynos that run carry its number, so that ps:wait ends; not while one is pending", async () => {
+  const app = await world.deployed(newName());
+  const shown = async () => {
+    const [web] = (await get(`/apps/${app.name}/dynos`)).json;
+    return [web.release.id, web.release.version];
+  };
+  assert.deepEqual(await shown(), [app.currentReleaseId, 3]);
+  const release = { appId: app.id, slugId: null, description: "Deploy", userId: world.user.id } as const;
+  const bad = await world.store.releases.create({ ...release, status: "pending" });
+  assert.deepEqual(await shown(), [app.currentReleaseId, 3]);
+  await world.store.releases.setStatus(bad.id, "failed", "web.1 exited with status 1 before it came up");
+  assert.deepEqual(await shown(), [app.currentReleaseId, 4]);
+});
+
 test("domains: the app's own name stays; custom ones are added and removed, others' and ours refused", async () => {
   const { name } = await world.deployed(newName());
   const path = `/apps/${name}/domains`;

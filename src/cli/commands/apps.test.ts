@@ -8,9 +8,12 @@ import { inWords, whichOf } from "../which-dynos.ts";
 import { parseVars } from "./config-set.ts";
 import { coloured, queryOf } from "./logs.ts";
 import { format as formatPs } from "./ps.ts";
+import { format as formatEnded } from "./ps-ended.ts";
 import { formatFormation, parseUpdate } from "./ps-scale.ts";
 import { format as formatReleases } from "./releases.ts";
 import { versionOf } from "./releases-rollback.ts";
+import { format as formatRuntime } from "./runtime.ts";
+import { changeOf } from "./runtime-set.ts";
 
 const now = new Date(2023, 2, 2, 15, 56, 13);
 const at = (secondsAgo: number) => new Date(now.getTime() - secondsAgo * 1000).toISOString();
@@ -54,6 +57,56 @@ test("spec 16: ps shows one-offs first, then a group for each type and command, 
       "",
     ],
   );
+});
+
+test("ps says in words when a crashed dyno is started again", () => {
+  const crashed = (seconds: number) =>
+    formatPs([dyno("web.1", { state: "crashed", next_start_at: at(-seconds) })], now)[2]?.replace(/^.*ago\)/, "");
+  assert.equal(crashed(39.5), ", next start in 40s");
+  assert.equal(crashed(119), ", next start in 119s");
+  assert.equal(crashed(121), ", next start in 3m");
+  assert.equal(crashed(320 * 60), ", next start in 6h");
+  assert.equal(crashed(0), ", next start now");
+  assert.doesNotMatch(formatPs([dyno("web.1", { next_start_at: null })], now).join(), /next start/);
+});
+
+test("ps:ended: name, status, when, command", () => {
+  const ended = { name: "run.7", command: "rake db:migrate", exit_status: 3, ended_at: at(120) };
+  const lines = formatEnded([ended, { ...ended, name: "run.1234", exit_status: null }], now);
+  assert.match(lines[0] ?? "", /^run\.7 {5}status 3 {3}ended \S+ \S+ \S+ \(~ 2m ago\) {2}rake db:migrate$/);
+  assert.match(lines[1] ?? "", /^run\.1234 {2}no status {2}ended /);
+});
+
+test("runtime:set reads words as runtime shows them, and refuses what is none", () => {
+  const words = ["boot-timeout=90", "rollout=stop-start", "daily-cycling=on", "cycling-hour=none"];
+  const change = { boot_timeout: 90, rollout: "stop-start", daily_cycling: true, cycling_hour: null };
+  assert.deepEqual(changeOf(words), change);
+  for (const bad of [
+    "",
+    "boot-timeout",
+    "boot-timeout=",
+    "boot-timeout=1.5",
+    "daily-cycling=yes",
+    "x=1",
+    "__proto__=1",
+  ])
+    assert.throws(() => changeOf([bad]), UsageError, bad);
+  assert.throws(() => changeOf([]), UsageError);
+  const runtime = {
+    boot_timeout: 90,
+    cycling_hour: 3,
+    daily_cycling: true,
+    restart_policy: "steady",
+    rollout: "surge",
+  };
+  assert.deepEqual(formatRuntime({ ...runtime, stop_grace: 30 }, "x").slice(2), [
+    "boot-timeout:   90 s",
+    "stop-grace:     30 s",
+    "restart-policy: steady",
+    "rollout:        surge",
+    "daily-cycling:  on",
+    "cycling-hour:   03:00 UTC",
+  ]);
 });
 
 test("spec 10.1: the words of ps:scale", () => {

@@ -2,7 +2,7 @@ import type { DynoJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { json, print, timeAgo } from "../output.ts";
+import { json, print, timeAgo, timeUntil } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -21,7 +21,7 @@ export async function run(input: Input): Promise<number> {
 /** One-off dynos first, then a group for each process type and command (spec 16). */
 export function format(dynos: readonly DynoJson[], now: Date): readonly string[] {
   const sorted = dynos.toSorted((one, other) => ordinal(one) - ordinal(other));
-  const age = (dyno: DynoJson) => `${dyno.state} ${timeAgo(new Date(dyno.updated_at), now)}`;
+  const age = (dyno: DynoJson) => `${dyno.state} ${timeAgo(new Date(dyno.updated_at), now)}${nextStart(dyno, now)}`;
   const oneOff = sorted.filter((dyno) => dyno.type === "run");
   const lines =
     oneOff.length === 0
@@ -40,6 +40,13 @@ export function format(dynos: readonly DynoJson[], now: Date): readonly string[]
     lines.push(`=== ${title} (${members.length})`, "", ...members.map((dyno) => `${dyno.name}: ${age(dyno)}`), "");
   }
   return lines;
+}
+
+/** Ours: when a crashed dyno is started again. */
+function nextStart({ next_start_at: at }: DynoJson, now: Date): string {
+  if (at === null || at === undefined) return ""; // other platforms say nothing of it
+  const wait = timeUntil(new Date(at), now);
+  return wait === "now" ? ", next start now" : `, next start in ${wait}`;
 }
 
 function ordinal(dyno: DynoJson): number {

@@ -1,5 +1,6 @@
 import { APP_NAME, type App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import { checkRuntime, DEFAULT_RUNTIME, type Runtime } from "../../model/runtime.ts";
 import type { AppStore } from "../store.ts";
 import type { AppRow, Database } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
@@ -41,6 +42,7 @@ export function appQueries(work: Work): AppStore {
     update: (id, change) =>
       work.write(async (db, touch) => {
         const before = found(await byColumn(db, "id", id), "app");
+        checkRuntime(change);
         if (change.name !== undefined && change.name !== before.name) await rename(work, db, before, change.name);
         if (change.currentReleaseId !== undefined) await refuseForeignRelease(db, id, change.currentReleaseId);
         const row = await db
@@ -48,7 +50,7 @@ export function appQueries(work: Work): AppStore {
           .set({
             updated_at: work.clock.now(),
             ...(change.maintenance !== undefined && { maintenance: Number(change.maintenance) }),
-            ...(change.restartPolicy !== undefined && { restart_policy: change.restartPolicy }),
+            ...runtimeColumns(change),
             ...(change.currentReleaseId !== undefined && { current_release_id: change.currentReleaseId }),
             ...(change.releasedAt !== undefined && { released_at: change.releasedAt }),
           })
@@ -80,12 +82,17 @@ async function insertApp(
     uid_index: await takeUidIndex(work, db, id),
     maintenance: 0,
     stack: app.stack,
-    restart_policy: "steady",
     current_release_id: null,
     had_formation: 0,
     created_at: now,
     updated_at: now,
     released_at: now,
+    restart_policy: DEFAULT_RUNTIME.restartPolicy,
+    rollout: DEFAULT_RUNTIME.rollout,
+    boot_timeout: DEFAULT_RUNTIME.bootTimeoutSeconds,
+    stop_grace: DEFAULT_RUNTIME.stopGraceSeconds,
+    daily_cycling: Number(DEFAULT_RUNTIME.dailyCycling),
+    cycling_hour: DEFAULT_RUNTIME.cyclingHour,
   };
   await db.insertInto("apps").values(row).execute();
   await db
@@ -142,6 +149,17 @@ async function refuseForeignRelease(db: Database, appId: string, releaseId: stri
   found(await release.executeTakeFirst(), "release");
 }
 
+function runtimeColumns(change: Partial<Runtime>): Partial<AppRow> {
+  return {
+    ...(change.restartPolicy !== undefined && { restart_policy: change.restartPolicy }),
+    ...(change.rollout !== undefined && { rollout: change.rollout }),
+    ...(change.bootTimeoutSeconds !== undefined && { boot_timeout: change.bootTimeoutSeconds }),
+    ...(change.stopGraceSeconds !== undefined && { stop_grace: change.stopGraceSeconds }),
+    ...(change.dailyCycling !== undefined && { daily_cycling: Number(change.dailyCycling) }),
+    ...(change.cyclingHour !== undefined && { cycling_hour: change.cyclingHour }),
+  };
+}
+
 function appOf(row: AppRow): App {
   return {
     id: row.id,
@@ -151,6 +169,11 @@ function appOf(row: AppRow): App {
     maintenance: row.maintenance === 1,
     stack: row.stack,
     restartPolicy: row.restart_policy,
+    rollout: row.rollout,
+    bootTimeoutSeconds: row.boot_timeout,
+    stopGraceSeconds: row.stop_grace,
+    dailyCycling: row.daily_cycling === 1,
+    cyclingHour: row.cycling_hour,
     currentReleaseId: row.current_release_id,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

@@ -1,0 +1,76 @@
+import Type, { type Static } from "typebox";
+import type { App } from "../../model/app.ts";
+import type { Runtime } from "../../model/runtime.ts";
+import { sayAction } from "../actions.ts";
+import type { ApiContext } from "../context.ts";
+import type { Routes } from "../route.ts";
+import { DateTime, dateTime, exactly, Named, nullable } from "../schema.ts";
+
+const RestartPolicy = Type.Union([Type.Literal("steady"), Type.Literal("heroku")]);
+const Rollout = Type.Union([Type.Literal("surge"), Type.Literal("stop-start"), Type.Literal("preboot")]);
+
+const RuntimeSchema = exactly({
+  app: Named,
+  /** Seconds. */
+  boot_timeout: Type.Integer(),
+  /** UTC. */
+  cycling_hour: nullable(Type.Integer()),
+  daily_cycling: Type.Boolean(),
+  restart_policy: RestartPolicy,
+  rollout: Rollout,
+  /** Seconds. */
+  stop_grace: Type.Integer(),
+  updated_at: DateTime,
+});
+
+const ChangeBody = Type.Object(
+  {
+    boot_timeout: Type.Optional(Type.Integer()),
+    cycling_hour: Type.Optional(nullable(Type.Integer())),
+    daily_cycling: Type.Optional(Type.Boolean()),
+    restart_policy: Type.Optional(RestartPolicy),
+    rollout: Type.Optional(Rollout),
+    stop_grace: Type.Optional(Type.Integer()),
+  },
+  { additionalProperties: false },
+);
+
+/** Ours: how an app's dynos live. What changes holds from the next decision on; nothing is restarted by it. */
+export function runtimeRoutes(routes: Routes, context: ApiContext): void {
+  const { store, supervision } = context;
+  routes.app({ path: "GET /apps/:app/runtime", response: RuntimeSchema }, ({ app }) => runtimeJson(app));
+  routes.app(
+    { path: "PATCH /apps/:app/runtime", body: ChangeBody, response: RuntimeSchema },
+    async ({ app, user, body }) => {
+      const changed = await store.apps.update(app.id, changeOf(body));
+      const said = Object.entries(body).map(([name, value]) => `${name.replaceAll("_", "-")}=${value ?? "none"}`);
+      if (said.length > 0) sayAction(context, app, user, `Set runtime ${said.join(" ")}`);
+      supervision.nudge(app.id);
+      return runtimeJson(changed);
+    },
+  );
+}
+
+function changeOf(body: Static<typeof ChangeBody>): Partial<Runtime> {
+  return {
+    ...(body.boot_timeout !== undefined && { bootTimeoutSeconds: body.boot_timeout }),
+    ...(body.cycling_hour !== undefined && { cyclingHour: body.cycling_hour }),
+    ...(body.daily_cycling !== undefined && { dailyCycling: body.daily_cycling }),
+    ...(body.restart_policy !== undefined && { restartPolicy: body.restart_policy }),
+    ...(body.rollout !== undefined && { rollout: body.rollout }),
+    ...(body.stop_grace !== undefined && { stopGraceSeconds: body.stop_grace }),
+  };
+}
+
+function runtimeJson(app: App): Static<typeof RuntimeSchema> {
+  return {
+    app: { id: app.id, name: app.name },
+    boot_timeout: app.bootTimeoutSeconds,
+    cycling_hour: app.cyclingHour,
+    daily_cycling: app.dailyCycling,
+    restart_policy: app.restartPolicy,
+    rollout: app.rollout,
+    stop_grace: app.stopGraceSeconds,
+    updated_at: dateTime(app.updatedAt),
+  };
+}

@@ -1,0 +1,48 @@
+import { PlatformError } from "./errors.ts";
+
+/** How the dynos of an app live: settings of ours, in the app's row (`/apps/:app/runtime`). */
+export interface Runtime {
+  readonly restartPolicy: RestartPolicyName;
+  readonly rollout: RolloutName;
+  /** How long a web dyno has to bind `$PORT` before R10 (spec 3.2). */
+  readonly bootTimeoutSeconds: number;
+  /** From SIGTERM to R12 and SIGKILL (spec 3.3). */
+  readonly stopGraceSeconds: number;
+  /** Whether dynos are restarted once a day (spec 3.5). */
+  readonly dailyCycling: boolean;
+  /** The hour of the day, in UTC, in which they are; null: a day after each was started. */
+  readonly cyclingHour: number | null;
+}
+
+/** See `supervisor/restart-policy.ts`. */
+export type RestartPolicyName = "steady" | "heroku";
+
+/** See `supervisor/rollout.ts`. */
+export type RolloutName = "surge" | "stop-start" | "preboot";
+
+export const DEFAULT_RUNTIME: Runtime = {
+  restartPolicy: "steady",
+  rollout: "surge",
+  bootTimeoutSeconds: 60,
+  stopGraceSeconds: 30,
+  dailyCycling: false,
+  cyclingHour: null,
+};
+
+export const BOOT_TIMEOUT_SECONDS_MAX = 1800;
+export const STOP_GRACE_SECONDS_MAX = 600;
+
+/** Throws `invalid_params` with a sentence for a value out of range. */
+export function checkRuntime({ bootTimeoutSeconds, stopGraceSeconds, cyclingHour }: Partial<Runtime>): void {
+  refuseUnlessWithin("boot timeout", bootTimeoutSeconds, 1, BOOT_TIMEOUT_SECONDS_MAX, "seconds");
+  refuseUnlessWithin("stop grace", stopGraceSeconds, 1, STOP_GRACE_SECONDS_MAX, "seconds");
+  if (cyclingHour !== null) refuseUnlessWithin("cycling hour", cyclingHour, 0, 23, "o'clock UTC");
+}
+
+function refuseUnlessWithin(what: string, value: number | undefined, min: number, max: number, unit: string): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) return;
+  throw new PlatformError(
+    "invalid_params",
+    `The ${what} cannot be ${value}: say a number from ${min} to ${max} (${unit}).`,
+  );
+}
