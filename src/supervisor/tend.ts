@@ -1,4 +1,4 @@
-import type { ObservedDyno } from "../engine/engine.ts";
+import type { ObservedDyno, ObservedState } from "../engine/engine.ts";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { RESTART_POLICIES, withCrash } from "./restart-policy.ts";
@@ -9,6 +9,7 @@ import {
   CLIENT_MS,
   cameUp,
   clientNeverCame,
+  type End,
   ended,
   GRACE_MS,
   graceEnded,
@@ -149,16 +150,13 @@ export function may(kind: AttemptKind, dynoId: string, look: Look): boolean {
 /** No pause is longer, whatever the clock was set to. */
 const MAX_PAUSE_MS = 60_000;
 
-function endOf(
-  record: DynoRecord,
-  { at, status, outOfMemory }: { readonly at: Instant; readonly status: number | null; readonly outOfMemory: boolean },
-  look: Look,
-) {
+function endOf(record: DynoRecord, state: Extract<ObservedState, { kind: "ended" }>, look: Look): End {
+  const { at, status } = state;
   const isCurrent = look.desired?.current?.id === record.releaseId;
-  if (look.desired === null || !isCurrent || status === null) return { at, status, outOfMemory, crash: null };
+  if (look.desired === null || !isCurrent || status === null) return { ...state, crash: null };
   const before = look.crashes.find((each) => each.name === record.name);
   const policy = RESTART_POLICIES[look.desired.app.restartPolicy];
   const ranMs = at - (record.launchedAt ?? at);
   const crash = withCrash(policy, before, { name: record.name, ranMs, at: look.now });
-  return { at, status, outOfMemory, crash };
+  return { ...state, crash };
 }
