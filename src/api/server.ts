@@ -112,7 +112,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   authorizationRoutes(routes, context);
   appRoutes(routes, context);
   collaboratorRoutes(routes, context);
-  featureRoutes(routes);
+  featureRoutes(routes, context);
   configVarRoutes(routes, context);
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
