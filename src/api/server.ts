@@ -30,12 +30,16 @@ import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { stackRoutes } from "./resources/stacks.ts";
+import { usageRoutes } from "./resources/usage.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
 
 export interface ApiOptions
-  extends Pick<ApiContext, "config" | "store" | "supervision" | "logs" | "builds" | "clock" | "random" | "logger"> {
+  extends Pick<
+    ApiContext,
+    "config" | "store" | "supervision" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+  > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
   readonly output: RunOptions["output"];
@@ -119,6 +123,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   dynoRoutes(routes, context);
   dynoSizeRoutes(routes);
+  usageRoutes(routes, context);
   domainRoutes(routes, context);
   logSessionRoutes(routes, context);
   stackRoutes(routes);

@@ -143,7 +143,7 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
       for (const spec of [living, dead]) await engine.start(spec);
       await until(engine, living.id, ({ kind }) => kind === "running");
       await untilEnded(engine, dead.id);
-      const [usage, ...others] = await engine.usage([living.id, randomUUID()]);
+      const [usage, ...others] = await engine.usage([living.appId, randomUUID()]);
       assert.ok(usage !== undefined && others.length === 0, "the one that runs");
       const { id, appId, kind, name } = living;
       assert.deepEqual([usage.id, usage.appId, usage.kind, usage.name], [id, appId, kind, name]);

@@ -13,8 +13,8 @@ export interface Engine {
   /** Every dyno that the engine knows, ended ones included until `remove`. */
   list(): Promise<readonly ObservedDyno[]>;
   /**
-   * What each running dyno uses now. Cheap enough to be asked every few seconds; the tasks of `tasksOf` (ids; others are passed
-   * over) cost more, and are for load averages.
+   * What each running dyno uses now. Cheap enough to be asked every few seconds; the tasks of the dynos of `tasksOf` (ids of
+   * apps) cost more, and are for load averages.
    */
   usage(tasksOf?: readonly string[]): Promise<readonly DynoUsage[]>;
   /**

@@ -73,7 +73,7 @@ const route = Type.Object(
 );
 
 const small = 4 * 1024;
-/** Dynos whose tasks are looked at in one call. */
+/** Apps whose dynos' tasks are looked at in one call: as many as there can be. */
 export const TASKS_OF_MAX = 4096;
 /** Each call with the schema of its message and how long that may be. */
 const CALLS = {

@@ -16,7 +16,7 @@ export interface DynoUsage {
   readonly cpuMs: number;
   /** Processes and threads that live. */
   readonly processes: number;
-  /** Only of the dynos that `Engine.usage` was asked for. */
+  /** Only of the apps that `Engine.usage` was asked for. */
   readonly tasks: TaskUsage | null;
   /** `/app` and `/tmp` together; as old as the file system's last commit (30 s). */
   readonly diskBytes: number | null;

@@ -62,8 +62,9 @@ export class UsageLook {
       store.used().catch(tell("disk")),
       network.traffic().catch(tell("network")),
     ]);
-    for (const id of this.#waits.keys()) if (!tasksOf.has(id)) this.#waits.delete(id);
     const usages: DynoUsage[] = [];
+    const watched = new Set(dynos.filter(({ labels }) => tasksOf.has(labels.appId)).map(({ labels }) => labels.id));
+    if (tasksOf.size > 0) for (const id of this.#waits.keys()) if (!watched.has(id)) this.#waits.delete(id);
     for (const [at, dyno] of dynos.entries()) {
       if (at % DYNOS_AT_ONCE === DYNOS_AT_ONCE - 1) await new Promise(setImmediate);
       const { id, appId, kind, name } = dyno.labels;
@@ -78,7 +79,7 @@ export class UsageLook {
         since: dyno.state.since,
         ...counters,
         memory: { ...counters.memory, quotaBytes: dyno.size.memoryMb * MEBIBYTE },
-        tasks: tasksOf.has(id) ? this.#tasks(id) : null,
+        tasks: watched.has(id) ? this.#tasks(id) : null,
         diskBytes: disks?.get(dynoVolumeOf(id)) ?? null,
         network: (dyno.network && traffic?.get(dyno.network.index)) ?? null,
       });

@@ -132,7 +132,7 @@ export class SimEngine implements Engine {
         if (state.kind !== "running") return [];
         const quotaBytes = (sizeNamed(size)?.memoryMb ?? 0) * MEBIBYTE;
         const { memory, ...used } = this.#usages.get(id) ?? {};
-        const tasks = tasksOf.includes(id) ? (used.tasks ?? { waitedMs: 0, uninterruptible: 0 }) : null;
+        const tasks = tasksOf.includes(appId) ? (used.tasks ?? { waitedMs: 0, uninterruptible: 0 }) : null;
         return [
           {
             id,
