@@ -11,6 +11,7 @@ import { jsonLogger } from "./lib/logger.ts";
 import { systemRandom } from "./lib/random.ts";
 import { openLogs } from "./logs/hub.ts";
 import type { LogSink } from "./logs/line.ts";
+import { startMetrics } from "./metrics/sampler.ts";
 import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { startRouter } from "./router/router.ts";
@@ -76,6 +77,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
   parts.use(
     engine.notices(
       (notice) =>
@@ -93,6 +95,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       logs,
       builds,
       engine,
+      usage: metrics,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

@@ -12,8 +12,9 @@ const INTERFACES = new Set([
   "supervisor/supervision.ts",
   "logs/line.ts",
   "logs/dyno-logs.ts",
+  "metrics/usage-reader.ts",
 ]);
-const FEATURES = ["supervisor", "router", "logs", "build", "run"];
+const FEATURES = ["supervisor", "router", "logs", "build", "run", "metrics"];
 const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);
 
 interface Import {

@@ -3,6 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
+import type { UsageReader } from "../metrics/usage-reader.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
@@ -22,6 +23,7 @@ export interface ApiContext {
   readonly engine: Pick<Engine, "removeApp">;
   readonly runs: Runs;
   readonly builds: BuildRoutes;
+  readonly usage: UsageReader;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

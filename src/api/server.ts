@@ -31,12 +31,16 @@ import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { stackRoutes } from "./resources/stacks.ts";
+import { usageRoutes } from "./resources/usage.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
 
 export interface ApiOptions
-  extends Pick<ApiContext, "config" | "store" | "supervision" | "logs" | "builds" | "clock" | "random" | "logger"> {
+  extends Pick<
+    ApiContext,
+    "config" | "store" | "supervision" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+  > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
   readonly output: RunOptions["output"];
@@ -113,7 +117,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   authorizationRoutes(routes, context);
   appRoutes(routes, context);
   collaboratorRoutes(routes, context);
-  featureRoutes(routes);
+  featureRoutes(routes, context);
   configVarRoutes(routes, context);
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
@@ -121,6 +125,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   dynoRoutes(routes, context);
   runtimeRoutes(routes, context);
   dynoSizeRoutes(routes);
+  usageRoutes(routes, context);
   domainRoutes(routes, context);
   logSessionRoutes(routes, context);
   stackRoutes(routes);

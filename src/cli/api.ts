@@ -45,6 +45,27 @@ export interface RuntimeJson {
   readonly stop_grace: number;
 }
 
+/** Ours: `GET /apps/:app/usage`. null: the machine does not count it. */
+export interface UsageJson {
+  readonly name: string;
+  readonly type: string;
+  readonly size: string;
+  readonly memory_rss_bytes: number;
+  readonly memory_cache_bytes: number;
+  readonly memory_swap_bytes: number;
+  readonly memory_quota_bytes: number;
+  readonly memory_percent: number;
+  readonly cpu_percent: number;
+  readonly processes: number;
+  readonly processes_max: number;
+  readonly disk_used_bytes: number | null;
+  readonly disk_quota_bytes: number;
+  readonly io_read_bytes: number | null;
+  readonly io_write_bytes: number | null;
+  readonly network_in_bytes: number | null;
+  readonly network_out_bytes: number | null;
+}
+
 export interface FormationJson {
   readonly type: string;
   readonly quantity: number;

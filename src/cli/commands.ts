@@ -194,6 +194,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/ps.ts"),
   },
   {
+    name: "ps:usage",
+    usage: "[DYNO | TYPE...]",
+    summary: "what running dynos use of what their sizes give",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-usage.ts"),
+  },
+  {
     name: "ps:scale",
     aliases: ["scale", "dyno:scale"],
     usage: "[web=2 worker+1 web=1:Standard-1X]",

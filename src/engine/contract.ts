@@ -136,6 +136,29 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
       assert.equal(other?.state.kind === "running" && other.state.listening, false);
     });
 
+    void test("usage tells of running dynos alone: memory against the quota of their size, and time that only grows", async () => {
+      await using under = await open();
+      const { engine, commands } = under;
+      const [living, dead] = [specOf({ command: commands.stay }), specOf({ command: commands.exit(0), name: "web.2" })];
+      for (const spec of [living, dead]) await engine.start(spec);
+      await until(engine, living.id, ({ kind }) => kind === "running");
+      await untilEnded(engine, dead.id);
+      const [usage, ...others] = await engine.usage([living.appId, randomUUID()]);
+      assert.ok(usage !== undefined && others.length === 0, "the one that runs");
+      const { id, appId, kind, name } = living;
+      assert.deepEqual([usage.id, usage.appId, usage.kind, usage.name], [id, appId, kind, name]);
+      const { rssBytes, quotaBytes, ceilingBytes } = usage.memory;
+      assert.equal(quotaBytes, 512 * 1024 * 1024, "Basic");
+      assert.ok(rssBytes >= 0 && rssBytes < quotaBytes && (ceilingBytes ?? quotaBytes) >= quotaBytes);
+      assert.ok(usage.tasks !== null && usage.tasks.waitedMs >= 0 && usage.processes >= 1);
+      assert.ok(usage.since <= usage.at);
+      const [later] = await engine.usage();
+      assert.ok(later !== undefined && later.cpuMs >= usage.cpuMs && later.tasks === null);
+      await engine.signal(living.id, "KILL");
+      await untilEnded(engine, living.id);
+      assert.deepEqual(await engine.usage(), []);
+    });
+
     void test("remove kills what lives, and what is unknown may be removed", async () => {
       await using under = await open();
       const spec = specOf({ command: under.commands.stubborn });

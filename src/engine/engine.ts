@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind } from "../model/dyno.ts";
+import type { DynoUsage } from "../model/usage.ts";
 
 /**
  * What runs dynos, and decides nothing: the same loop drives the local engine (through the host process), Kubernetes and
@@ -11,6 +12,11 @@ import type { DynoKind } from "../model/dyno.ts";
 export interface Engine {
   /** Every dyno that the engine knows, ended ones included until `remove`. */
   list(): Promise<readonly ObservedDyno[]>;
+  /**
+   * What each running dyno uses now. Cheap enough to be asked every few seconds; the tasks of the dynos of `tasksOf` (ids of
+   * apps) cost more, and are for load averages.
+   */
+  usage(tasksOf?: readonly string[]): Promise<readonly DynoUsage[]>;
   /**
    * Starts a dyno once. Repeated with an id that lives or ended: does nothing. With an id that was removed: throws
    * `gone`. Throws `no_capacity` when the host has no room for it; then nothing was started.
@@ -112,7 +118,14 @@ export type ObservedState =
   /** Its command runs. `listening`: its port accepted a connection (always false without a port). */
   | { readonly kind: "running"; readonly since: Instant; readonly listening: boolean; readonly address: string | null }
   /** Its command has ended; kept until `remove`. `status`: 0 to 255, 128 + signal when killed; null: lost, nobody saw it end. */
-  | { readonly kind: "ended"; readonly at: Instant; readonly status: number | null; readonly outOfMemory: boolean };
+  | {
+      readonly kind: "ended";
+      readonly at: Instant;
+      readonly status: number | null;
+      readonly outOfMemory: boolean;
+      /** With `outOfMemory`: what it held when it was killed, where the kernel tells. */
+      readonly memoryBytes?: number;
+    };
 
 export type EngineErrorId = "gone" | "no_capacity" | "invalid" | "not_found" | "unavailable" | "failed";
 

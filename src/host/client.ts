@@ -15,6 +15,7 @@ import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Instance } from "../model/instance.ts";
+import type { DynoUsage } from "../model/usage.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
 import {
   type CallMessages,
@@ -23,6 +24,7 @@ import {
   type Event,
   INSTANCE_HEADER,
   STREAM_PROTOCOL,
+  TASKS_OF_MAX,
 } from "./protocol.ts";
 
 export interface HostClientOptions {
@@ -62,6 +64,9 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
 
   list(): Promise<readonly ObservedDyno[]> {
     return this.#call("list", {});
+  }
+  usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
+    return this.#call("usage", { tasksOf: tasksOf.slice(0, TASKS_OF_MAX) });
   }
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", spec);

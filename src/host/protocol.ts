@@ -73,9 +73,15 @@ const route = Type.Object(
 );
 
 const small = 4 * 1024;
+/** Apps whose dynos' tasks are looked at in one call: as many as there can be. */
+export const TASKS_OF_MAX = 4096;
 /** Each call with the schema of its message and how long that may be. */
 const CALLS = {
   list: { schema: Compile(nothing), bytesMax: small },
+  usage: {
+    schema: Compile(Type.Object({ tasksOf: Type.Array(uuid, { maxItems: TASKS_OF_MAX }) }, closed)),
+    bytesMax: 64 * TASKS_OF_MAX,
+  },
   start: { schema: Compile(dynoSpec), bytesMax: START_BYTES_MAX },
   signal: {
     schema: Compile(Type.Object({ id: uuid, signal: oneOf(["TERM", "KILL", "HUP"]) }, closed)),
@@ -98,6 +104,7 @@ const CALLS = {
 /** What each call carries; the schemas above admit exactly these. */
 export interface CallMessages {
   readonly list: Record<never, never>;
+  readonly usage: { readonly tasksOf: readonly string[] };
   readonly start: DynoSpec;
   readonly signal: { readonly id: string; readonly signal: "TERM" | "KILL" | "HUP" };
   readonly remove: { readonly id: string };

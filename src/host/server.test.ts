@@ -159,6 +159,25 @@ test("bad JSON, empty content and other characters are refused", async () => {
     assert.match(await post("start", body), / 400 .*not JSON/s);
 });
 
+test("usage is asked for ids of dynos and nothing else", async () => {
+  await using host = client();
+  assert.deepEqual(await host.usage([randomUUID(), randomUUID()]), []);
+  assert.deepEqual(await host.usage(), []);
+  assert.deepEqual(engine.asked, ["usage 2", "usage 0"]);
+  const hostile = [
+    {},
+    { tasksOf: "1" },
+    { tasksOf: ["../../proc"] },
+    { tasksOf: [`${randomUUID()}/..`] },
+    { tasksOf: [1] },
+    { tasksOf: [], path: "/etc" },
+    { tasksOf: Array(4097).fill(randomUUID()) },
+  ];
+  for (const message of hostile)
+    assert.match(await post("usage", message), / 400 /, JSON.stringify(message).slice(0, 80));
+  assert.equal(engine.asked.length, 2);
+});
+
 test("another instance's message is refused, whatever it asks for", async () => {
   assert.match(await post("start", goodSpec(), "ffffff"), / 421 .*another instance/s);
   assert.match(await raw(head("GET /events", "", "ffffff")), / 421 /);

@@ -123,6 +123,7 @@ type Call<N extends CallName> = (options: HostServerOptions, message: CallMessag
 
 const calls: { readonly [N in CallName]: Call<N> } = {
   list: ({ engine }) => engine.list(),
+  usage: ({ engine }, { tasksOf }) => engine.usage(tasksOf),
   start: ({ engine }, spec) => engine.start(spec),
   signal: ({ engine }, { id, signal }) => engine.signal(id, signal),
   remove: ({ engine }, { id }) => engine.remove(id),

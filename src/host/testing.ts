@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PassThrough, type Readable, Writable } from "node:stream";
 import type { ByteStream, DynoSpec, Engine, EngineNotice, ObservedDyno, SlugRef } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
+import type { DynoUsage } from "../model/usage.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
 
 /** For tests of the protocol: remembers what it was asked for, and runs nothing. */
@@ -24,6 +25,10 @@ export class FakeEngine implements Engine {
       releaseId,
       state: { kind: "creating", since: 1 },
     }));
+  }
+  async usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
+    this.asked.push(`usage ${tasksOf.length}`);
+    return [];
   }
   async start(spec: DynoSpec): Promise<void> {
     this.asked.push("start");

@@ -51,6 +51,30 @@ export function storeContract(name: string, open: OpenStore): void {
     assert.equal((await store.apps.list()).length, 1);
   });
 
+  check("spec 12: features are kept as they were last switched, for each app, and go with it", async (world) => {
+    const { store, clock, user, app } = world;
+    const other = await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
+    assert.deepEqual(await store.features.list(app.id), []);
+    const changed: string[] = [];
+    using _changes = store.onChange((id) => changed.push(id));
+    const first = await store.features.set(app.id, "log-runtime-metrics", true);
+    assert.deepEqual(first, { name: "log-runtime-metrics", enabled: true, createdAt: 1_000, updatedAt: 1_000 });
+    clock.time = 2_000;
+    await store.features.set(app.id, "log-runtime-metrics", false);
+    const again = await store.features.set(app.id, "log-runtime-metrics", true);
+    assert.deepEqual(again, { ...first, updatedAt: 2_000 });
+    assert.deepEqual(await store.features.list(app.id), [again]);
+    await store.features.set(other.id, "log-runtime-metrics", false);
+    assert.deepEqual(await store.features.appsWith("log-runtime-metrics", true), [app.id]);
+    assert.deepEqual(await store.features.appsWith("log-runtime-metrics", false), [other.id]);
+    assert.deepEqual(changed, [app.id, app.id, app.id, other.id]);
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.features.appsWith("log-runtime-metrics", true), []);
+    await refused("not_found", "Couldn't find that app.", () =>
+      store.features.set(app.id, "log-runtime-metrics", true),
+    );
+  });
+
   check("a uid index is never given twice", async ({ store, user, app }) => {
     await store.apps.remove(app.id);
     const next = await store.apps.create({ ...NEW_APP, ownerId: user.id });

@@ -5,6 +5,7 @@ import { buildQueries } from "./queries/builds.ts";
 import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
+import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { slugQueries } from "./queries/slugs.ts";
@@ -114,6 +115,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     apps: appQueries(work),
     domains: domainQueries(work),
     config: configQueries(work),
+    features: featureQueries(work),
     slugs: slugQueries(work),
     releases: releaseQueries(work),
     builds: buildQueries(work),

@@ -1,6 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
+import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
@@ -15,6 +16,7 @@ export interface Store extends AsyncDisposable {
   readonly apps: AppStore;
   readonly domains: DomainStore;
   readonly config: ConfigStore;
+  readonly features: FeatureStore;
   readonly slugs: SlugStore;
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
@@ -108,6 +110,16 @@ export interface ConfigStore {
   change(appId: string, change: Readonly<Record<string, string | null>>): Promise<ConfigVars>;
   /** Replaces all (rollback, spec 9.6). */
   replace(appId: string, vars: ConfigVars): Promise<void>;
+}
+
+/** What was switched on or off for apps (spec 12, `model/feature.ts`). */
+export interface FeatureStore {
+  /** Those of the app that were ever switched, by name. */
+  list(appId: string): Promise<readonly FeatureSwitch[]>;
+  /** Throws `not_found` for an app that is not there. */
+  set(appId: string, name: FeatureName, enabled: boolean): Promise<FeatureSwitch>;
+  /** Ids of the apps for which the feature was last switched this way. */
+  appsWith(name: FeatureName, enabled: boolean): Promise<readonly string[]>;
 }
 
 export interface SlugStore {

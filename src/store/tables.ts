@@ -22,6 +22,7 @@ export interface Tables {
   readonly builds: BuildRow;
   readonly formation: FormationRow;
   readonly dynos: DynoRow;
+  readonly app_features: FeatureRow;
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -62,6 +63,14 @@ export interface AppRow {
   daily_cycling: number;
   /** UTC. */
   cycling_hour: number | null;
+}
+
+export interface FeatureRow {
+  app_id: string;
+  name: string;
+  enabled: number;
+  created_at: Instant;
+  updated_at: Instant;
 }
 
 export interface DomainRow {

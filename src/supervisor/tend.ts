@@ -1,4 +1,4 @@
-import type { ObservedDyno } from "../engine/engine.ts";
+import type { ObservedDyno, ObservedState } from "../engine/engine.ts";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { DEFAULT_RUNTIME, type Runtime } from "../model/runtime.ts";
@@ -10,6 +10,7 @@ import {
   cameUp,
   checksumFailed,
   clientNeverCame,
+  type End,
   ended,
   graceEnded,
   HANGUP_EVERY_MS,
@@ -166,16 +167,13 @@ function hopelessCrash(record: DynoRecord, { desired, now }: Look) {
   return withHopelessCrash(RESTART_POLICIES[desired.app.restartPolicy], record.name, now);
 }
 
-function endOf(
-  record: DynoRecord,
-  { at, status, outOfMemory }: { readonly at: Instant; readonly status: number | null; readonly outOfMemory: boolean },
-  look: Look,
-) {
+function endOf(record: DynoRecord, state: Extract<ObservedState, { kind: "ended" }>, look: Look): End {
+  const { at, status } = state;
   const isCurrent = look.desired?.current?.id === record.releaseId;
-  if (look.desired === null || !isCurrent || status === null) return { at, status, outOfMemory, crash: null };
+  if (look.desired === null || !isCurrent || status === null) return { ...state, crash: null };
   const before = look.crashes.find((each) => each.name === record.name);
   const policy = RESTART_POLICIES[look.desired.app.restartPolicy];
   const ranMs = at - (record.launchedAt ?? at);
   const crash = withCrash(policy, before, { name: record.name, ranMs, at: look.now });
-  return { at, status, outOfMemory, crash };
+  return { ...state, crash };
 }

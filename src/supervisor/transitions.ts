@@ -1,5 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { DynoRecord, StopReason } from "../model/dyno.ts";
+import { sizeNamed } from "../model/size.ts";
+import { MEBIBYTE, memoryLine } from "../model/usage.ts";
 import type { CrashRecord } from "../store/store.ts";
 import type { Action, DynoChange, Line } from "./situation.ts";
 
@@ -94,6 +96,8 @@ export interface End {
   /** null: lost, nobody saw it end. */
   readonly status: number | null;
   readonly outOfMemory: boolean;
+  /** What it held when the kernel killed it, where that is known. */
+  readonly memoryBytes?: number;
   readonly crash: CrashRecord | null;
 }
 
@@ -114,13 +118,24 @@ export function ended(record: DynoRecord, end: End, now: Instant): Action {
   return change(record, { exit, state: "crashed", stateSince: now }, said, end.crash);
 }
 
-function howEnded(record: DynoRecord, { status, outOfMemory }: End): string[] {
+function howEnded(record: DynoRecord, { status, outOfMemory, memoryBytes }: End): string[] {
   if (status !== null) {
-    const why = outOfMemory && status === 137 ? ["Error R15 (Memory quota vastly exceeded)"] : [];
+    const why = outOfMemory && status === 137 ? memoryVastlyExceeded(record, memoryBytes) : [];
     return [...why, `Process exited with status ${status}`];
   }
   const isExpected = record.stopping !== null || record.launchedAt === null;
   return isExpected ? [] : ["Error R99 (Platform error) -> The dyno was lost: its host failed or was restarted"];
+}
+
+/** R15 (spec 6.1): the kernel has killed it at its size's ceiling. */
+function memoryVastlyExceeded(record: DynoRecord, memoryBytes: number | undefined): readonly string[] {
+  const quotaMb = sizeNamed(record.size)?.memoryMb;
+  const isKnown = memoryBytes !== undefined && quotaMb !== undefined;
+  return [
+    ...(isKnown ? [memoryLine(memoryBytes, quotaMb * MEBIBYTE)] : []),
+    "Error R15 (Memory quota vastly exceeded)",
+    "Stopping process with SIGKILL",
+  ];
 }
 
 /** Whether its end is what somebody wanted, so that it is no crash. */

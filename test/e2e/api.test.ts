@@ -95,7 +95,8 @@ const COMMANDS: readonly (readonly [string, RegExp, number?])[] = [
   ["domains:add www.example.com -a hello", /DNS Target hello\.localhost/],
   ["domains -a hello", /www\.example\.com/],
   ["features -a hello", /\[\+\] preboot/],
-  ["features:disable preboot -a hello", /cannot be turned/, 2],
+  ["features:disable preboot -a hello", /Disabling preboot for hello\.\.\. done/],
+  ["labs:disable runtime-dyno-metadata -a hello", /cannot be turned/, 2],
   [
     "apps:create made-here",
     /Creating made-here\.\.\. done\s+http:\/\/made-here\.localhost:8080\/ \| https:\/\/127\.0\.0\.1:\d+\/made-here\.git/,

@@ -127,6 +127,19 @@ test("ps:restart, ps:stop, apps:create, apps:rename, apps:destroy, maintenance, 
   assert.match(await herokuOk(["domains", "-a", app]), /localhost/);
 });
 
+test("labs: log-runtime-metrics is listed, enabled and disabled; features shows the others", async () => {
+  assert.match(await herokuOk(["labs", "-a", app]), /\[ \] log-runtime-metrics +Emit dyno resource usage/);
+  await herokuOk(["labs:enable", "log-runtime-metrics", "-a", app]);
+  assert.match(await herokuOk(["labs", "-a", app]), /\[\+\] log-runtime-metrics/);
+  assert.match(await herokuOk(["labs:info", "log-runtime-metrics", "-a", app]), /log-runtime-metrics/);
+  await waitLog(app, /heroku\[web\.1\]: source=web\.1 dyno=heroku\.\d+\.\S+ sample#memory_total=/);
+  await herokuOk(["labs:disable", "log-runtime-metrics", "-a", app]);
+  assert.match(await herokuOk(["labs", "-a", app]), /\[ \] log-runtime-metrics/);
+  assert.doesNotMatch(await herokuOk(["features", "-a", app]), /log-runtime-metrics/);
+  const never = await heroku(["labs:enable", "no-such-feature", "-a", app]);
+  assert.notEqual(never.code, 0);
+});
+
 test("errors have the status 1 or 2 and a sentence", async () => {
   const unknown = await heroku(["apps:info", "-a", "no-such-app-here"]);
   assert.notEqual(unknown.code, 0);

@@ -12,6 +12,8 @@ import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { systemRandom } from "../../src/lib/random.ts";
 import type { LogLine } from "../../src/logs/line.ts";
+import type { Measured } from "../../src/metrics/measure.ts";
+import type { UsageReader } from "../../src/metrics/usage-reader.ts";
 import type { App, User } from "../../src/model/app.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import { PlatformError } from "../../src/model/errors.ts";
@@ -39,6 +41,7 @@ export interface World extends AsyncDisposable {
   readonly supervision: TestSupervision;
   readonly logs: TestLogs;
   readonly builds: TestBuilds;
+  readonly usage: TestUsage;
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** An app with a current release of these process types. */
@@ -81,12 +84,14 @@ export async function openWorld(
   const supervision = new TestSupervision(store, clock, options.program ?? (async () => 0));
   const logs = new TestLogs();
   const builds = new TestBuilds();
+  const usage = new TestUsage();
   const apiOptions: ApiOptions = {
     config,
     store,
     supervision,
     logs,
     builds,
+    usage,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     clock,
@@ -108,6 +113,7 @@ export async function openWorld(
     supervision,
     logs,
     builds,
+    usage,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });
@@ -366,6 +372,15 @@ export class TestLogs implements AppLogs {
         (source === undefined || each.source === source) &&
         (name === undefined || each.process === name || each.process.startsWith(`${name}.`)),
     );
+  }
+}
+
+/** Usage as a test says it is. */
+export class TestUsage implements UsageReader {
+  readonly dynos: Measured[] = [];
+
+  async usagesOf(appId: string): Promise<readonly Measured[]> {
+    return this.dynos.filter(({ usage }) => usage.appId === appId);
   }
 }
 

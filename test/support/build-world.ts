@@ -48,6 +48,9 @@ export class StandInEngine implements Engine {
     }));
   }
 
+  async usage(): Promise<readonly never[]> {
+    return [];
+  }
   async start(spec: DynoSpec): Promise<void> {
     this.started += 1;
     const folder = mkdtempSync(join(this.#root, "d-"));

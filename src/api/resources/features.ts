@@ -1,9 +1,14 @@
 import Type from "typebox";
+import type { App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import { FEATURES, type FeatureSwitch, isFeatureOn } from "../../model/feature.ts";
+import type { Runtime } from "../../model/runtime.ts";
+import { sayAction } from "../actions.ts";
+import type { ApiContext } from "../context.ts";
 import type { Routes } from "../route.ts";
-import { constantId, DateTime, exactly, Uuid } from "../schema.ts";
+import { constantId, DateTime, dateTime, exactly, Uuid } from "../schema.ts";
 
-const Feature = exactly({
+const FeatureSchema = exactly({
   created_at: DateTime,
   description: Type.String(),
   display_name: Type.String(),
@@ -16,95 +21,81 @@ const Feature = exactly({
   updated_at: DateTime,
 });
 
-interface Fixed {
-  readonly name: string;
-  readonly display: string;
-  readonly description: string;
-  readonly state: "general" | "beta";
-  readonly isOn: boolean;
-  /** Why it cannot be the other way. */
-  readonly why: string;
-}
-
-/** Each is on or off for good: a flag that could be set and did nothing would be a lie. */
-const FEATURES: readonly Fixed[] = [
-  {
-    name: "preboot",
-    display: "Preboot",
-    description: "Provide seamless dyno deploys: new dynos come up before the old ones are stopped",
-    state: "general",
-    isOn: true,
-    why: "Preboot is how every release rolls out here, and cannot be turned off.",
-  },
-  {
-    name: "runtime-dyno-metadata",
-    display: "Dyno metadata",
-    description: "Dyno, app and release in environment variables",
-    state: "beta",
-    isOn: true,
-    why: "Dyno metadata is always in the environment here, and cannot be turned off.",
-  },
-  {
-    name: "http-session-affinity",
-    display: "Session affinity",
-    description: "Requests of one browser go to one dyno",
-    state: "general",
-    isOn: false,
-    why: "Session affinity is not there yet: every request goes to any web dyno.",
-  },
-  {
-    name: "runtime-heroku-exec",
-    display: "Exec",
-    description: "A shell inside a running dyno",
-    state: "general",
-    isOn: false,
-    why: "ps:exec is not there yet; use run, which starts a dyno of its own.",
-  },
-  {
-    name: "log-runtime-metrics",
-    display: "Runtime metrics in the log",
-    description: "Memory and load of each dyno in the app's log",
-    state: "beta",
-    isOn: false,
-    why: "Metrics in the log are not there yet.",
-  },
-];
+/** When features that were never switched were made, for whoever asks. */
 const SINCE = "2026-01-01T00:00:00Z";
 
-export function featureRoutes(routes: Routes): void {
-  routes.app({ path: "GET /apps/:app/features", response: Type.Array(Feature), orderBy: ["name", "id"] }, () =>
-    FEATURES.map(featureJson),
-  );
-  routes.app({ path: "GET /apps/:app/features/:feature", response: Feature }, ({ params }) =>
-    featureJson(featureNamed(params["feature"])),
-  );
+export function featureRoutes(routes: Routes, context: ApiContext): void {
+  const { store, supervision } = context;
   routes.app(
-    { path: "PATCH /apps/:app/features/:feature", body: Type.Object({ enabled: Type.Boolean() }), response: Feature },
-    ({ params, body }) => {
-      const feature = featureNamed(params["feature"]);
-      if (body.enabled !== feature.isOn) throw new PlatformError("invalid_params", feature.why);
-      return featureJson(feature);
+    { path: "GET /apps/:app/features", response: Type.Array(FeatureSchema), orderBy: ["name", "id"] },
+    async ({ app }) => {
+      const switches = await store.features.list(app.id);
+      return FEATURES.map((feature) => featureJson(feature, switches, app));
     },
   );
+  routes.app({ path: "GET /apps/:app/features/:feature", response: FeatureSchema }, async ({ app, params }) =>
+    featureJson(featureNamed(params["feature"]), await store.features.list(app.id), app),
+  );
+  routes.app(
+    {
+      path: "PATCH /apps/:app/features/:feature",
+      body: Type.Object({ enabled: Type.Boolean() }),
+      response: FeatureSchema,
+    },
+    async ({ app, user, params, body: { enabled } }) => {
+      const feature = featureNamed(params["feature"]);
+      const before = await store.features.list(app.id);
+      if (enabled === isFeatureOn(feature.name, before, app)) return featureJson(feature, before, app);
+      const json = await turn(feature, app, enabled);
+      sayAction(context, app, user, `${enabled ? "Enable" : "Disable"} ${feature.name} feature`);
+      supervision.nudge(app.id);
+      return json;
+    },
+  );
+
+  async function turn(feature: Known, app: App, enabled: boolean) {
+    switch (feature.control.kind) {
+      case "fixed":
+        throw new PlatformError("invalid_params", feature.control.why);
+      case "setting": {
+        const changed = await store.apps.update(app.id, feature.control.change(enabled));
+        return featureJson(feature, [], changed);
+      }
+      case "switch":
+        return featureJson(feature, [await store.features.set(app.id, feature.name, enabled)], app);
+      default:
+        return feature.control satisfies never;
+    }
+  }
 }
 
-function featureNamed(wanted = ""): Fixed {
+type Known = (typeof FEATURES)[number];
+
+function featureNamed(wanted = ""): Known {
   const found = FEATURES.find(({ name }) => name === wanted || constantId("feature", name) === wanted);
   if (found) return found;
   throw new PlatformError("not_found", `Couldn't find that app feature (${wanted}).`, { resource: "app_feature" });
 }
 
-function featureJson({ name, display, description, state, isOn }: Fixed) {
+function featureJson(
+  { name, displayName, description, kind }: Known,
+  switches: readonly FeatureSwitch[],
+  runtime: Runtime,
+) {
+  const switched = switches.find((each) => each.name === name);
   return {
-    created_at: SINCE,
+    created_at: switched ? dateTime(switched.createdAt) : SINCE,
     description,
-    display_name: display,
+    display_name: displayName,
     doc_url: "",
-    enabled: isOn,
+    enabled: isFeatureOn(name, switches, runtime),
     feedback_email: "",
     id: constantId("feature", name),
     name,
-    state,
-    updated_at: SINCE,
+    state: STATE[kind],
+    updated_at: switched ? dateTime(switched.updatedAt) : SINCE,
   };
 }
+
+/** `features` shows what is `general`, `labs` all else (spec 12). */
+const STATE = { feature: "general", labs: "beta" } as const;

@@ -280,6 +280,7 @@ test("features say what is so, and refuse what would do nothing", async () => {
   const path = `/apps/${name}/features`;
   const all = (await get(path)).json.map((each: { name: string; enabled: boolean }) => [each.name, each.enabled]);
   assert.deepEqual(Object.fromEntries(all), {
+    "daily-cycling": false,
     "http-session-affinity": false,
     "log-runtime-metrics": false,
     preboot: true,
@@ -287,10 +288,45 @@ test("features say what is so, and refuse what would do nothing", async () => {
     "runtime-heroku-exec": false,
   });
   assert.equal((await patch(`${path}/preboot`, { enabled: true })).json.enabled, true);
-  refused(await patch(`${path}/preboot`, { enabled: false }), /cannot be turned off/);
+  refused(await patch(`${path}/runtime-dyno-metadata`, { enabled: false }), /cannot be turned off/);
   refused(await patch(`${path}/http-session-affinity`, { enabled: true }), /not there yet/);
   assert.equal((await get(`${path}/nope`)).json.resource, "app_feature");
+  assert.equal((await patch(`${path}/nope`, { enabled: true })).status, 404);
   assert.equal((await get("/account/features/nope")).status, 404);
+});
+
+test("spec 12, 3.5, 3.7: preboot and daily cycling are words for the app's settings", async () => {
+  const { name } = await world.deployed(newName());
+  const turned = async (feature: string, enabled: boolean) =>
+    (await patch(`/apps/${name}/features/${feature}`, { enabled })).json.enabled;
+  const runtime = async () => (await get(`/apps/${name}/runtime`)).json;
+  assert.equal(await turned("preboot", false), false);
+  assert.equal((await runtime()).rollout, "stop-start");
+  assert.equal(await turned("preboot", true), true);
+  assert.equal((await runtime()).rollout, "surge");
+  assert.equal(await turned("daily-cycling", true), true);
+  assert.equal((await runtime()).daily_cycling, true);
+  await patch(`/apps/${name}/runtime`, { daily_cycling: false });
+  assert.equal((await get(`/apps/${name}/features/daily-cycling`)).json.enabled, false);
+});
+
+test("spec 12: a feature is turned on and off for one app, and the log says by whom", async () => {
+  const { name } = await world.deployed(newName());
+  const other = await world.deployed(newName());
+  const path = `/apps/${name}/features/log-runtime-metrics`;
+  assert.deepEqual([(await get(path)).json.enabled, (await get(path)).json.state], [false, "beta"]);
+  const on = await patch(path, { enabled: true });
+  assert.deepEqual([on.status, on.json.enabled], [200, true]);
+  await patch(path, { enabled: true });
+  assert.equal((await get(`/apps/${name}/features/${on.json.id}`)).json.enabled, true, "by its id too");
+  assert.equal((await get(`/apps/${other.name}/features/log-runtime-metrics`)).json.enabled, false);
+  assert.equal((await patch(path, { enabled: false })).json.enabled, false);
+  const said = (await logOf(name)).filter((line) => line.includes("log-runtime-metrics"));
+  assert.deepEqual(said, [
+    "app[api]: Enable log-runtime-metrics feature by user owner@example.com",
+    "app[api]: Disable log-runtime-metrics feature by user owner@example.com",
+  ]);
+  refused(await patch(path, { enabled: "yes" }), /enabled/);
 });
 
 test("authorizations: made with scope and expiry, shown once, listed redacted, revoked", async () => {

@@ -78,6 +78,23 @@ export async function ranOutOfMemory(cgroups: Cgroups, dynoId: string): Promise<
   return texts.some((text) => /^oom_kill [1-9]/m.test(text));
 }
 
+/** The most memory that the dyno held at once, cache included; null where the kernel does not keep it, or the group is gone. */
+export async function peakMemoryBytes(cgroups: Cgroups, dynoId: string): Promise<number | null> {
+  const file = cgroups.kind === "v2" ? "memory.peak" : "memory.max_usage_in_bytes"; // version 2 from Linux 5.19 on
+  const folder = controllerFolder(cgroups, file, existsSync);
+  const text = folder && (await readFile(join(folder, dynoId, file), "utf8").catch(() => undefined));
+  return text === undefined ? null : Number(text);
+}
+
+/** The instance's folder in the hierarchy whose groups have this file, as the watchers' group shows; undefined: none has. */
+export function controllerFolder(
+  { folders }: Cgroups,
+  file: string,
+  exists: (path: string) => boolean,
+): string | undefined {
+  return folders.find((folder) => exists(join(folder, WATCHERS, file)));
+}
+
 /** Processes in a group of this instance, in all hierarchies. */
 export async function processesOf(cgroups: Cgroups, name: string): Promise<ReadonlySet<number>> {
   const lists = await Promise.all(

@@ -7,6 +7,7 @@ import type { Logger } from "../../lib/logger.ts";
 import { Nudge } from "../../lib/nudge.ts";
 import type { InstancePaths } from "../../model/instance.ts";
 import { isMounted, mountImage } from "./loop.ts";
+import { volumesOf } from "./usage-counters.ts";
 
 /**
  * Where dynos write: one sparse file with btrfs in a loop device, and in it a volume with a limit of its own for each dyno
@@ -23,6 +24,8 @@ export interface LimitedStore extends AsyncDisposable {
   remove(name: string): Promise<void>;
   /** Names of all volumes. */
   list(): Promise<readonly string[]>;
+  /** Bytes that each volume holds, by name, as of the last commit; empty where nothing counts them. */
+  used(): Promise<ReadonlyMap<string, number>>;
 }
 
 export interface StoreOptions {
@@ -144,6 +147,11 @@ class BtrfsStore implements LimitedStore {
     return readdir(this.#root);
   }
 
+  async used(): Promise<ReadonlyMap<string, number>> {
+    const { stdout } = await run("btrfs", ["qgroup", "show", "--raw", this.#root]);
+    return volumesOf(stdout);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#background;
@@ -213,6 +221,10 @@ class PlainStore implements LimitedStore {
 
   list(): Promise<readonly string[]> {
     return readdir(this.#root);
+  }
+
+  async used(): Promise<ReadonlyMap<string, number>> {
+    return new Map(); // walking all files of all dynos would cost more than it tells
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

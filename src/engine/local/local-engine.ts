@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
 import { type DynoSize, sizeNamed } from "../../model/size.ts";
+import type { DynoUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
   type DynoSignal,
@@ -16,7 +17,7 @@ import {
   type SlugRef,
 } from "../engine.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
-import { ranOutOfMemory } from "./cgroup.ts";
+import { peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { IoSocket } from "./io-socket.ts";
@@ -25,6 +26,7 @@ import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
 import { checkSpec, checkUuid } from "./spec-check.ts";
 import type { Tombstones } from "./tombstones.ts";
+import { UsageLook } from "./usage.ts";
 import { appVolumesOf, make, takeApart, type Workshop } from "./workshop.ts";
 
 /** One dyno, from the first call about it to `remove`. */
@@ -72,6 +74,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #background = new Set<Promise<void>>();
   readonly #refusals: Disposable;
+  readonly #usage: UsageLook;
   #exits: FSWatcher | undefined;
 
   static async open(parts: LocalEngineParts): Promise<LocalEngine> {
@@ -87,6 +90,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   private constructor(parts: LocalEngineParts) {
     this.#parts = parts;
     this.#shop = parts.shop;
+    this.#usage = new UsageLook(parts.shop);
     this.#refusals = parts.shop.network.onRefused((index, destination, protocol) => {
       const dynoId = this.#byNetwork.get(index);
       if (dynoId === undefined) return;
@@ -112,6 +116,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
       releaseId,
       state,
     }));
+  }
+
+  usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
+    return this.#usage.of([...this.#dynos.values()], new Set(tasksOf));
   }
 
   /** Where the router sends a dyno's requests; undefined unless it runs and was given a port. */
@@ -355,7 +363,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async #finish(dyno: Dyno, status: number | null, at: number): Promise<void> {
     const { id } = dyno.labels;
     const outOfMemory = await ranOutOfMemory(this.#shop.cgroups, id);
-    const ended: EndedFacts = { kind: "ended", at, status, outOfMemory };
+    const peak = outOfMemory ? await peakMemoryBytes(this.#shop.cgroups, id) : null;
+    const ended: EndedFacts = { kind: "ended", at, status, outOfMemory, ...(peak !== null && { memoryBytes: peak }) };
     await dyno.folder.setEnded(ended);
     dyno.state = ended;
     dyno.life.abort();

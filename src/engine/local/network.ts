@@ -1,4 +1,4 @@
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
@@ -9,7 +9,7 @@ import type { Instance } from "../../model/instance.ts";
 import { type AddressRange, addressOf, gatewayOf, rangeBlock } from "./address.ts";
 import type { AppAllow } from "./app-allow.ts";
 import { networkOwners } from "./dyno-folder.ts";
-import { type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
+import { indexOfName, type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
 import { needForwarding, releaseForwarding } from "./network-forwarding.ts";
 import { destroy, existing, INTERFACES_FOLDER, NamespacePool, NETNS_FOLDER } from "./network-pool.ts";
@@ -17,6 +17,7 @@ import { claimRange, forgetRange, rememberedRange } from "./network-range.ts";
 import { RuleKeeper } from "./network-rules.ts";
 import { type AllowedTarget, type RefusedProtocol, renderInnerTable } from "./nft.ts";
 import { RESOLVER_FILES, type ResolverFiles } from "./resolver.ts";
+import { trafficOf } from "./usage-counters.ts";
 
 /** A network namespace with one routed address, ready for a dyno; never used by two. */
 export interface DynoNetwork {
@@ -43,6 +44,8 @@ export interface NetworkPool extends AsyncDisposable {
   release(index: number): Promise<void>;
   /** Forgets what the app was allowed. Repeatable. */
   forgetApp(appId: string): Promise<void>;
+  /** Bytes that came into and went out of each dyno since its namespace was made, by its index. */
+  traffic(): Promise<ReadonlyMap<number, { readonly inBytes: number; readonly outBytes: number }>>;
   /** Refused connections of dynos, at most one a minute for each dyno and destination (`10.0.0.5:5432`). */
   onRefused(listener: (index: number, destination: string, protocol: RefusedProtocol) => void): Disposable;
 }
@@ -165,6 +168,17 @@ class LocalNetwork implements NetworkPool {
 
   forgetApp(appId: string): Promise<void> {
     return this.#rules.forgetApp(appId);
+  }
+
+  async traffic(): Promise<ReadonlyMap<number, { readonly inBytes: number; readonly outBytes: number }>> {
+    const interfaces = trafficOf(await readFile("/proc/net/dev", "utf8"));
+    const { interfacePrefix } = this.#layout;
+    return new Map(
+      [...interfaces].flatMap(([name, { inBytes, outBytes }]) => {
+        const index = indexOfName(interfacePrefix, name);
+        return index === undefined ? [] : [[index, { inBytes: outBytes, outBytes: inBytes }] as const]; // the host's end
+      }),
+    );
   }
 
   onRefused(listener: (index: number, destination: string, protocol: RefusedProtocol) => void): Disposable {

@@ -1,6 +1,7 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import type { Clock, Instant } from "../../lib/clock.ts";
 import { sizeNamed } from "../../model/size.ts";
+import { type DynoUsage, MEBIBYTE, type MemoryUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
   type DynoSignal,
@@ -49,6 +50,14 @@ export interface SimDyno {
   isTerminated: boolean;
 }
 
+/** What a test says that a dyno uses. */
+export type SimUsage = Partial<Pick<DynoUsage, "cpuMs" | "processes" | "diskBytes" | "io" | "network" | "tasks">> & {
+  readonly memory?: Partial<MemoryUsage>;
+};
+
+const NO_USAGE = { cpuMs: 0, processes: 1, diskBytes: 0, io: null, network: null };
+const NO_MEMORY = { rssBytes: 0, cacheBytes: 0, swapBytes: 0, pagesIn: 0, pagesOut: 0 };
+
 /** An engine in memory: dynos do what their commands say, calls fail on demand, and the host may die. */
 export class SimEngine implements Engine {
   readonly #clock: Clock;
@@ -57,6 +66,7 @@ export class SimEngine implements Engine {
   readonly #removed = new Set<string>();
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #slugs = new Set<string>();
+  readonly #usages = new Map<string, SimUsage>();
   faults: EngineFaults;
   /** Live dynos that the host has room for. */
   capacity = Number.POSITIVE_INFINITY;
@@ -98,9 +108,9 @@ export class SimEngine implements Engine {
   }
 
   /** The dyno's command ends. */
-  exit(id: string, status: number, outOfMemory = false): void {
+  exit(id: string, status: number, outOfMemory = false, memoryBytes?: number): void {
     const dyno = this.#dynos.get(id);
-    if (dyno !== undefined) this.#end(dyno, status, outOfMemory);
+    if (dyno !== undefined) this.#end(dyno, status, outOfMemory, memoryBytes);
   }
 
   list(): Promise<readonly ObservedDyno[]> {
@@ -114,6 +124,36 @@ export class SimEngine implements Engine {
         state,
       })),
     );
+  }
+
+  usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
+    return this.#call("usage", () =>
+      this.dynos.flatMap(({ spec: { id, appId, kind, name, size }, state }) => {
+        if (state.kind !== "running") return [];
+        const quotaBytes = (sizeNamed(size)?.memoryMb ?? 0) * MEBIBYTE;
+        const { memory, ...used } = this.#usages.get(id) ?? {};
+        const tasks = tasksOf.includes(appId) ? (used.tasks ?? { waitedMs: 0, uninterruptible: 0 }) : null;
+        return [
+          {
+            id,
+            appId,
+            kind,
+            name,
+            at: this.#clock.now(),
+            since: state.since,
+            ...NO_USAGE,
+            ...used,
+            tasks,
+            memory: { ...NO_MEMORY, quotaBytes, ceilingBytes: quotaBytes, ...memory },
+          },
+        ];
+      }),
+    );
+  }
+
+  /** From now on the dyno uses this much; what is not said is next to nothing. */
+  uses(id: string, usage: SimUsage): void {
+    this.#usages.set(id, usage);
   }
 
   start(spec: DynoSpec): Promise<void> {
@@ -153,6 +193,7 @@ export class SimEngine implements Engine {
       if (dyno === undefined) return;
       if (dyno.state.kind !== "ended") this.#end(dyno, 137);
       this.#dynos.delete(id);
+      this.#usages.delete(id);
       this.#removed.add(id);
       this.changes++;
     });
@@ -255,10 +296,17 @@ export class SimEngine implements Engine {
     this.#end(dyno, 143);
   }
 
-  #end(dyno: SimDyno, status: number | null, outOfMemory = false): void {
+  #end(dyno: SimDyno, status: number | null, outOfMemory = false, memoryBytes?: number): void {
     if (dyno.state.kind === "ended") return;
     dyno.life.abort();
-    this.#become(dyno, { kind: "ended", at: this.#clock.now(), status, outOfMemory });
+    const at = this.#clock.now();
+    this.#become(dyno, {
+      kind: "ended",
+      at,
+      status,
+      outOfMemory,
+      ...(memoryBytes !== undefined && { memoryBytes }),
+    });
   }
 
   #become(dyno: SimDyno, state: ObservedState): void {

@@ -1,9 +1,11 @@
 import type { Migration } from "kysely/migration";
 import { up as first } from "./0001-first.ts";
 import { up as appRuntime } from "./0002-app-runtime.ts";
+import { up as appFeatures } from "./0005-app-features.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-first": { up: first },
   "0002-app-runtime": { up: appRuntime },
+  "0005-app-features": { up: appFeatures },
 };

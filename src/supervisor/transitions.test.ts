@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DynoRecord } from "../model/dyno.ts";
+import { ended } from "./transitions.ts";
+
+const RECORD: DynoRecord = {
+  id: "one",
+  appId: "app",
+  kind: "formation",
+  name: "web.1",
+  type: "web",
+  releaseId: "v3",
+  size: "Basic",
+  command: "run",
+  state: "up",
+  stateSince: 0,
+  createdAt: 0,
+  launchedAt: 0,
+  stopping: null,
+  exit: null,
+  oneOff: null,
+  port: 1,
+};
+const MIB = 1024 * 1024;
+
+function linesOf(change: { readonly status?: number; readonly outOfMemory?: boolean; readonly memoryBytes?: number }) {
+  const action = ended(RECORD, { at: 1, status: 137, outOfMemory: true, crash: null, ...change }, 1);
+  return action.kind === "change" ? action.lines.map(({ text }) => text) : [];
+}
+
+test("spec 6.1: R15 says what the dyno held when it was killed, then how it ended", () => {
+  assert.deepEqual(linesOf({ memoryBytes: 1194 * MIB }), [
+    "Process running mem=1194M(233.2%)",
+    "Error R15 (Memory quota vastly exceeded)",
+    "Stopping process with SIGKILL",
+    "Process exited with status 137",
+    "State changed from up to crashed",
+  ]);
+});
+
+test("where nobody knows how much it held, R15 names no number; other ends are no R15", () => {
+  assert.deepEqual(linesOf({})[0], "Error R15 (Memory quota vastly exceeded)");
+  const plain = (status: number) => [`Process exited with status ${status}`, "State changed from up to crashed"];
+  assert.deepEqual(linesOf({ outOfMemory: false }), plain(137));
+  assert.deepEqual(linesOf({ status: 1, memoryBytes: MIB }), plain(1));
+});
