@@ -14,6 +14,7 @@ import type { LogSink } from "./logs/line.ts";
 import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { startRouter } from "./router/router.ts";
+import { startScheduler } from "./schedule/scheduler.ts";
 import { openKeyFile } from "./store/secrets.ts";
 import { openStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -76,6 +77,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  const schedules = parts.use(startScheduler({ store, supervision, sink: logs, clock, random, logger }));
   parts.use(
     engine.notices(
       (notice) =>
@@ -90,6 +92,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       config,
       store,
       supervision,
+      schedules,
       logs,
       builds,
       engine,

@@ -13,7 +13,7 @@ const INTERFACES = new Set([
   "logs/line.ts",
   "logs/dyno-logs.ts",
 ]);
-const FEATURES = ["supervisor", "router", "logs", "build", "run"];
+const FEATURES = ["supervisor", "router", "logs", "build", "run", "schedule"];
 const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);
 
 interface Import {

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { Runs } from "../run/one-off.ts";
+import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import type { Background } from "./background.ts";
@@ -21,6 +22,7 @@ export interface ApiContext {
   readonly logs: AppLogs;
   readonly engine: Pick<Engine, "removeApp">;
   readonly runs: Runs;
+  readonly schedules: Schedules;
   readonly builds: BuildRoutes;
   readonly clock: Clock;
   readonly random: Random;

@@ -29,13 +29,17 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
+import { scheduleRoutes } from "./resources/schedules.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
 
 export interface ApiOptions
-  extends Pick<ApiContext, "config" | "store" | "supervision" | "logs" | "builds" | "clock" | "random" | "logger"> {
+  extends Pick<
+    ApiContext,
+    "config" | "store" | "supervision" | "schedules" | "logs" | "builds" | "clock" | "random" | "logger"
+  > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
   readonly output: RunOptions["output"];
@@ -118,6 +122,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   buildRoutes(routes, context);
   formationRoutes(routes, context);
   dynoRoutes(routes, context);
+  scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);
   domainRoutes(routes, context);
   logSessionRoutes(routes, context);

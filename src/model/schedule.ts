@@ -15,6 +15,46 @@ export interface ScheduleSettings extends Timetable {
   readonly enabled: boolean;
 }
 
+/** A schedule of an app, as the platform remembers it. */
+export interface Schedule extends ScheduleSettings {
+  readonly id: string;
+  readonly appId: string;
+  /** `app.json`: it comes and goes with the current release. */
+  readonly source: ScheduleSource;
+  /** Of every time up to this instant it is decided what became of it. */
+  readonly decidedUntil: Instant;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export type ScheduleSource = "app.json" | "api";
+
+/** What became of a time that the line named, of several that nobody saw, or of somebody's wish to run it now. */
+export interface ScheduleRun {
+  readonly id: string;
+  readonly scheduleId: string;
+  /** The (last) time that the line named; null: somebody asked for it. */
+  readonly dueAt: Instant | null;
+  readonly decidedAt: Instant;
+  readonly outcome: RunOutcome;
+}
+
+export type RunOutcome =
+  | {
+      readonly kind: "started";
+      readonly dynoId: string;
+      readonly dynoName: string;
+      /** status null: nobody saw it end. */
+      readonly end: { readonly at: Instant; readonly status: number | null } | null;
+    }
+  /** It was due, and did not run. */
+  | { readonly kind: "skipped"; readonly reason: string }
+  /** So many were due while nobody was there to start them. */
+  | { readonly kind: "missed"; readonly count: number; readonly reason: string };
+
+/** Runs that are remembered of each schedule. */
+export const RUNS_KEPT = 100;
+
 /** A cron line and the zone whose clock it goes by. */
 export interface Timetable {
   /** Five fields, or `@daily` and its kin. */

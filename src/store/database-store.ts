@@ -7,6 +7,7 @@ import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { releaseQueries } from "./queries/releases.ts";
+import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
 import { tokenQueries } from "./queries/tokens.ts";
 import { userQueries } from "./queries/users.ts";
@@ -119,6 +120,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     builds: buildQueries(work),
     formation: formationQueries(work),
     dynos: dynoQueries(work),
+    schedules: scheduleQueries(work),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Instant } from "../lib/clock.ts";
 import type { RestartPolicyName } from "../model/app.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
+import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
 
 /**
  * The tables as the queries see them. Only what SQLite and PostgreSQL share: text, integers (flags are 0 or 1, times are
@@ -22,6 +23,8 @@ export interface Tables {
   readonly builds: BuildRow;
   readonly formation: FormationRow;
   readonly dynos: DynoRow;
+  readonly schedules: ScheduleRow;
+  readonly schedule_runs: ScheduleRunRow;
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -141,4 +144,37 @@ export interface DynoRow {
   one_off: string | null;
   sealed: string | null;
   port: number | null;
+}
+
+export interface ScheduleRow {
+  id: string;
+  app_id: string;
+  source: ScheduleSource;
+  name: string;
+  command: string;
+  cron: string;
+  time_zone: string;
+  size: string | null;
+  concurrency: Concurrency;
+  enabled: number;
+  decided_until: Instant;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface ScheduleRunRow {
+  id: string;
+  schedule_id: string;
+  /** Order of creation. */
+  seq: number;
+  due_at: Instant | null;
+  decided_at: Instant;
+  outcome: RunOutcome["kind"];
+  /** How many: 1 unless missed. */
+  count: number;
+  reason: string | null;
+  dyno_id: string | null;
+  dyno_name: string | null;
+  ended_at: Instant | null;
+  exit_status: number | null;
 }

@@ -17,6 +17,7 @@ import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
+import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
@@ -82,10 +83,19 @@ export async function openWorld(
   const supervision = new TestSupervision(store, clock, options.program ?? (async () => 0));
   const logs = new TestLogs();
   const builds = new TestBuilds();
+  const scheduler = startScheduler({
+    store,
+    supervision,
+    sink: logs,
+    clock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
   const apiOptions: ApiOptions = {
     config,
     store,
     supervision,
+    schedules: scheduler,
     logs,
     builds,
     engine: supervision,
@@ -129,6 +139,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
       rmSync(home, { recursive: true, force: true });
@@ -192,7 +203,7 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     }
     await this.#runFormation(appId);
     for (const dyno of await store.dynos.list(appId)) {
-      if (dyno.kind !== "run" || dyno.state !== "starting" || dyno.oneOff?.awaiting === true) continue;
+      if (dyno.kind === "formation" || dyno.state !== "starting" || dyno.oneOff?.awaiting === true) continue;
       await store.dynos.update(dyno.id, { state: "up", launchedAt: this.#clock.now() });
       this.#start(dyno.id, dyno.command);
     }
