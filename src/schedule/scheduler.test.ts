@@ -281,6 +281,26 @@ test("runs that are kept: the newest 100", async () => {
   assert.equal(runs[0]?.dueAt, world.clock.now());
 });
 
+test("spec 14.1: it may die at each call in turn: the run is there once, with its dyno", async () => {
+  let deaths = 0;
+  for (let callsLeft = 0; callsLeft < 60; callsLeft++) {
+    await using world = await World.open({ cron: [{ command: "tick", schedule: "0 0 * * *" }] });
+    world.clock.jump(24 * HOUR - (world.clock.now() % (24 * HOUR)) - 100);
+    const life = { callsLeft };
+    world.start(mortal(world.store, life));
+    await world.clock.advance(1000);
+    if (life.callsLeft < 0) deaths++;
+    await world.stop();
+    world.start();
+    await world.clock.advance(10_000);
+    const [run, ...more] = await world.runs();
+    const [dyno, ...others] = await world.dynos();
+    assert.deepEqual([more, others], [[], []], `dead after ${callsLeft} calls`);
+    assert.ok(run?.outcome.kind === "started" && run.outcome.dynoId === dyno?.id, `dead after ${callsLeft} calls`);
+  }
+  assert.ok(deaths > 10 && deaths < 60, `it died ${deaths} times`);
+});
+
 const TABLES = [
   { schedule: "* * * * *" },
   { schedule: "*/5 * * * *", concurrency_policy: "allow" },

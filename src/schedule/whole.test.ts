@@ -75,20 +75,19 @@ for (let seed = 1; seed <= 6; seed++)
 test("spec 3.9: a scheduled dyno is never restarted, and ends after 24 hours", async () => {
   await using world = await World.make();
   const { clock, store } = world;
-  const daemon = await Daemon.start(world);
+  const first = await Daemon.start(world);
   const app = await world.app({ web: "run", job: "run" });
-  await clock.advance(10_000);
-  const schedule = await store.schedules.create({
-    ...checkedSchedule({ command: "job", schedule: "0 0 * * *" }),
-    enabled: true,
-    appId: app.id,
-  });
-  await clock.advance(24 * 60 * MINUTE);
+  const draft = checkedSchedule({ command: "job", schedule: "1 0 * * *" });
+  const schedule = await store.schedules.create({ ...draft, enabled: true, appId: app.id });
+  await clock.advance(2 * MINUTE);
+  await first.kill();
+  await world.start();
+  await clock.advance(24 * 60 * MINUTE - MINUTE - 500); // no scheduler: its looks would take the test's time
   assert.equal((await store.dynos.list(app.id)).filter(({ kind }) => kind === "scheduler").length, 1);
-  await clock.advance(24 * 60 * MINUTE);
-  const [second, first] = await store.schedules.runs(schedule.id);
-  assert.equal(first?.outcome.kind, "started");
-  assert.equal(second?.outcome.kind, "skipped", "due at the instant in which the other ends");
-  assert.deepEqual(first.outcome.kind === "started" && first.outcome.end?.status, 143);
-  await daemon.kill();
+  world.kill();
+  const second = await Daemon.start(world);
+  await clock.advance(MINUTE);
+  const [, run] = await store.schedules.runs(schedule.id);
+  assert.equal(run?.outcome.kind === "started" && run.outcome.end?.status, 143);
+  await second.kill();
 });
