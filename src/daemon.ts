@@ -15,6 +15,7 @@ import { startMetrics } from "./metrics/sampler.ts";
 import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { startRouter } from "./router/router.ts";
+import { startScheduler } from "./schedule/scheduler.ts";
 import { openKeyFile } from "./store/secrets.ts";
 import { openStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -78,6 +79,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   );
   supervised.resolve(supervision);
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
+  const schedules = parts.use(startScheduler({ store, supervision, sink: logs, clock, random, logger }));
   parts.use(
     engine.notices(
       (notice) =>
@@ -92,6 +94,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       config,
       store,
       supervision,
+      schedules,
       logs,
       builds,
       engine,

@@ -14,7 +14,7 @@ const INTERFACES = new Set([
   "logs/dyno-logs.ts",
   "metrics/usage-reader.ts",
 ]);
-const FEATURES = ["supervisor", "router", "logs", "build", "run", "metrics"];
+const FEATURES = ["supervisor", "router", "logs", "build", "run", "schedule", "metrics"];
 const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);
 
 interface Import {

@@ -5,6 +5,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { UsageReader } from "../metrics/usage-reader.ts";
 import type { Runs } from "../run/one-off.ts";
+import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import type { Background } from "./background.ts";
@@ -22,6 +23,7 @@ export interface ApiContext {
   readonly logs: AppLogs;
   readonly engine: Pick<Engine, "removeApp">;
   readonly runs: Runs;
+  readonly schedules: Schedules;
   readonly builds: BuildRoutes;
   readonly usage: UsageReader;
   readonly clock: Clock;

@@ -30,6 +30,7 @@ import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
+import { scheduleRoutes } from "./resources/schedules.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { usageRoutes } from "./resources/usage.ts";
 import { Routes } from "./route.ts";
@@ -39,7 +40,7 @@ import { listenTls } from "./tls-listener.ts";
 export interface ApiOptions
   extends Pick<
     ApiContext,
-    "config" | "store" | "supervision" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+    "config" | "store" | "supervision" | "schedules" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
   > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
@@ -124,6 +125,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   dynoRoutes(routes, context);
   runtimeRoutes(routes, context);
+  scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
   domainRoutes(routes, context);

@@ -40,7 +40,7 @@ const dynoSpec = Type.Object(
     id: uuid,
     appId: uuid,
     uidIndex,
-    kind: oneOf(["formation", "run", "release", "build"]),
+    kind: oneOf(["formation", "run", "scheduler", "release", "build"]),
     name: Type.String({ pattern: "^[-\\w]{1,128}\\.\\d{1,9}$" }),
     releaseId: orNull(uuid),
     stack: oneOf(["debian-12", "debian-12-build"]),

@@ -85,6 +85,9 @@ test("the good start is started, as it was sent", async () => {
   await host.start(spec);
   assert.deepEqual(engine.dynos.get(spec.id), spec);
   assert.equal((await host.list())[0]?.name, "web.1");
+  const scheduled = goodSpec({ kind: "scheduler", name: "scheduler.4711", port: null });
+  await host.start(scheduled);
+  assert.deepEqual(engine.dynos.get(scheduled.id), scheduled);
 });
 
 const bad: Readonly<Record<string, Record<string, unknown>>> = {

@@ -1,6 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
+import type { Random } from "../lib/random.ts";
 
-export type DynoKind = "formation" | "run" | "release" | "build";
+export type DynoKind = "formation" | "run" | "scheduler" | "release" | "build";
 
 /** What users are shown of a dyno (spec 1.3); `down` ones are not listed. */
 export type DynoState = "starting" | "up" | "crashed" | "down" | "complete";
@@ -62,6 +63,15 @@ export function ordinalOf(name: string): number {
   const dot = name.lastIndexOf(".");
   const ordinal = Number(name.slice(dot + 1));
   return dot > 0 && Number.isSafeInteger(ordinal) ? ordinal : 0;
+}
+
+const NAME_TRIES = 50;
+
+/** `run.1234`, `scheduler.1234`, of which no dyno of the app is left (spec 1.2); undefined: none was found. */
+export function freeName(type: string, dynos: readonly DynoRecord[], random: Random): string | undefined {
+  const taken = new Set(dynos.map((dyno) => dyno.name));
+  const tries = Array.from({ length: NAME_TRIES }, () => `${type}.${random.below(9999) + 1}`);
+  return tries.find((name) => !taken.has(name));
 }
 
 /** Whether it runs, or is on its way to. */

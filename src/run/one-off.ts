@@ -4,7 +4,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { DynoLogs } from "../logs/dyno-logs.ts";
 import type { App } from "../model/app.ts";
-import type { DynoRecord, OneOff } from "../model/dyno.ts";
+import { type DynoRecord, freeName, type OneOff } from "../model/dyno.ts";
 import { PlatformError } from "../model/errors.ts";
 import { resolveCommand } from "../model/procfile.ts";
 import type { Release, Slug } from "../model/release.ts";
@@ -57,7 +57,6 @@ export interface Runs extends AsyncDisposable {
   join(dynoId: string, client: AttachedClient): Promise<void>;
 }
 
-const NAME_TRIES = 50;
 const ONE_OFFS_MAX = 50;
 const DAY_SECONDS = 86_400;
 const COMMAND_BYTES_MAX = 100_000;
@@ -152,7 +151,7 @@ async function recordFor(
     id: random.uuid(),
     appId: request.app.id,
     kind: "run",
-    name: freeName(dynos, random),
+    name: nameAmong(dynos, random),
     type: "run",
     releaseId: release.id,
     size: await sizeFor(request, store),
@@ -191,13 +190,9 @@ function refuseTooMany(dynos: readonly DynoRecord[]): void {
   );
 }
 
-/** `run.1234`, of which no dyno of the app is left (spec 1.2). */
-function freeName(dynos: readonly DynoRecord[], random: Random): string {
-  const taken = new Set(dynos.map((dyno) => dyno.name));
-  for (let tries = 0; tries < NAME_TRIES; tries++) {
-    const name = `run.${random.below(9999) + 1}`;
-    if (!taken.has(name)) return name;
-  }
+function nameAmong(dynos: readonly DynoRecord[], random: Random): string {
+  const name = freeName("run", dynos, random);
+  if (name !== undefined) return name;
   throw new PlatformError("service_unavailable", "No free name for the dyno was found; please try again.");
 }
 

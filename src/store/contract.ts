@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
+import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
 import { BOOT_TIMEOUT_SECONDS_MAX, DEFAULT_RUNTIME, type Runtime, STOP_GRACE_SECONDS_MAX } from "../model/runtime.ts";
@@ -218,6 +219,102 @@ export function storeContract(name: string, open: OpenStore): void {
     const processTypes = { worker: "w", "2": "x", web: "y", "1": "z" };
     const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id, processTypes });
     assert.deepEqual((await store.slugs.byId(slug.id))?.processTypes, processTypes);
+  });
+
+  check("spec 5.4: a slug keeps what its app.json asks for", async ({ store, app }) => {
+    const manifest = parseAppManifest('{"cron": [{"command": "true", "schedule": "@daily"}]}');
+    const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id, manifest });
+    assert.deepEqual((await store.slugs.byId(slug.id))?.manifest, manifest);
+  });
+
+  check("schedules: a name once for each place, a line that changes begins anew", async ({ store, app }) => {
+    const made = await store.schedules.create({ ...NEW_SCHEDULE, appId: app.id });
+    assert.deepEqual([made.source, made.enabled, made.cron], ["api", true, "@daily"]);
+    await refused("invalid_params", /called tidy already/, () =>
+      store.schedules.create({ ...NEW_SCHEDULE, appId: app.id }),
+    );
+    await store.schedules.decided(made.id, made.decidedUntil + 5);
+    const resized = await store.schedules.update(made.id, { size: "Standard-2X" });
+    assert.equal(resized.decidedUntil, made.decidedUntil + 5, "what is decided stays decided");
+    const moved = await store.schedules.update(made.id, { cron: "@hourly" });
+    assert.notEqual(moved.decidedUntil, made.decidedUntil + 5);
+    assert.deepEqual(await store.schedules.list(app.id), [moved]);
+    assert.deepEqual(await store.schedules.listRunnable(), [], "the app has no code");
+    await store.schedules.remove(made.id);
+    assert.deepEqual(await store.schedules.list(app.id), []);
+    await refused("not_found", /schedule/, () => store.schedules.update(made.id, { name: "x" }));
+  });
+
+  check("schedules: at most 100 beside those of app.json", async ({ store, app }) => {
+    for (let number = 0; number < 100; number++)
+      await store.schedules.create({ ...NEW_SCHEDULE, name: `s${number}`, appId: app.id });
+    await refused("invalid_params", /has 100 schedules/, () =>
+      store.schedules.create({ ...NEW_SCHEDULE, appId: app.id }),
+    );
+  });
+
+  check("schedules of app.json come and go with the current release", async ({ store, user, app }) => {
+    const make = async (cron: readonly object[]) => {
+      const manifest = parseAppManifest(JSON.stringify({ cron }));
+      const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id, manifest });
+      const release = await store.releases.create({ ...newRelease(app, user), slugId: slug.id });
+      return () => store.apps.update(app.id, { currentReleaseId: release.id });
+    };
+    const own = await store.schedules.create({ ...NEW_SCHEDULE, name: "own", appId: app.id });
+    const first = await make([{ command: "a", schedule: "@daily" }]);
+    assert.equal((await store.schedules.list(app.id)).length, 1, "not while it is pending");
+    await first();
+    assert.deepEqual(
+      (await store.schedules.list(app.id)).map(({ name, source }) => [name, source]),
+      [
+        ["a", "app.json"],
+        ["own", "api"],
+      ],
+    );
+    assert.equal((await store.schedules.listRunnable()).length, 2);
+    const second = await make([{ command: "a", schedule: "@daily", maintenance: true }]);
+    await second();
+    assert.deepEqual(
+      (await store.schedules.listRunnable()).map(({ id }) => id),
+      [own.id],
+    );
+    await (await make([]))();
+    assert.deepEqual(
+      (await store.schedules.list(app.id)).map(({ name }) => name),
+      ["own"],
+    );
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.schedules.list(app.id), []);
+  });
+
+  check("a run ends with its dyno, in the same write; a dyno that vanishes has ended", async ({ store, app }) => {
+    const schedule = await store.schedules.create({ ...NEW_SCHEDULE, appId: app.id });
+    const run = async (name: string) => {
+      const dyno: DynoRecord = { ...newDyno(app), id: crypto.randomUUID(), kind: "scheduler", name, type: "scheduler" };
+      await store.dynos.create(dyno);
+      const outcome = { kind: "started", dynoId: dyno.id, dynoName: name, end: null } as const;
+      await store.schedules.addRun({ scheduleId: schedule.id, dueAt: 5, decidedAt: 6, outcome });
+      return dyno;
+    };
+    const first = await run("scheduler.1");
+    const second = await run("scheduler.2");
+    await store.schedules.addRun({
+      scheduleId: schedule.id,
+      dueAt: 7,
+      decidedAt: 8,
+      outcome: { kind: "skipped", reason: "no" },
+    });
+    assert.equal((await store.schedules.latestRuns(app.id)).length, 3, "the newest, and those that go on");
+    await store.dynos.update(first.id, { exit: { at: 9, status: 4 } });
+    await store.dynos.update(first.id, { exit: { at: 10, status: 5 } });
+    await store.dynos.remove(second.id);
+    const ends = (await store.schedules.runs(schedule.id)).map(
+      ({ outcome }) => outcome.kind === "started" && outcome.end,
+    );
+    assert.deepEqual(ends.slice(0, 1), [false]);
+    assert.deepEqual(ends[2], { at: 9, status: 4 });
+    assert.ok(typeof ends[1] === "object" && ends[1]?.status === null);
+    assert.equal((await store.schedules.latestRuns(app.id)).length, 1);
   });
 
   check("builds: newest first; those in work are found after a restart", async ({ store, user, app }) => {
@@ -442,7 +539,18 @@ const NEW_SLUG = {
   stack: "debian-12",
   commit: null,
   buildpackDescription: null,
+  manifest: NO_MANIFEST,
 };
+
+const NEW_SCHEDULE = {
+  name: "tidy",
+  command: "tidy --all",
+  cron: "@daily",
+  timeZone: "UTC",
+  size: null,
+  concurrency: "forbid",
+  enabled: true,
+} as const;
 
 function newRelease(app: App, user: User) {
   return { appId: app.id, userId: user.id, slugId: null, description: "Deploy abc", status: "pending" } as const;

@@ -8,6 +8,7 @@ import { dynoQueries } from "./queries/dynos.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { releaseQueries } from "./queries/releases.ts";
+import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
 import { tokenQueries } from "./queries/tokens.ts";
 import { userQueries } from "./queries/users.ts";
@@ -121,6 +122,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     builds: buildQueries(work),
     formation: formationQueries(work),
     dynos: dynoQueries(work),
+    schedules: scheduleQueries(work),
   };
 }
 

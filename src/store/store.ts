@@ -5,6 +5,7 @@ import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
+import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
 
 /**
  * What features ask of storage. A call that has resolved is on disk. Every write is one transaction; `transaction` joins
@@ -22,6 +23,7 @@ export interface Store extends AsyncDisposable {
   readonly builds: BuildStore;
   readonly formation: FormationStore;
   readonly dynos: DynoStore;
+  readonly schedules: ScheduleStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
   /** Calls `listener` after a commit that changed something of an app. */
@@ -197,4 +199,28 @@ export interface CrashRecord {
   readonly name: string;
   readonly count: number;
   readonly lastAt: Instant;
+}
+
+/**
+ * Schedules, and what became of their runs. Those of `app.json` follow the current release: `apps.update` brings them in line with its
+ * slug's manifest in the same transaction. A run's end is noted with its dyno's, by `dynos.update`.
+ */
+export interface ScheduleStore {
+  /** By name. */
+  list(appId: string): Promise<readonly Schedule[]>;
+  /** Those of all apps that are on and whose app has code to run. */
+  listRunnable(): Promise<readonly Schedule[]>;
+  /** One of the API's. Throws `invalid_params` when the name is taken, or there are too many. */
+  create(schedule: ScheduleSettings & { readonly appId: string }): Promise<Schedule>;
+  /** With another line or zone, or switched on, it begins anew: what was due until now is not. */
+  update(id: string, change: Partial<ScheduleSettings>): Promise<Schedule>;
+  /** Its dynos live on. */
+  remove(id: string): Promise<void>;
+  /** Notes that of every time up to this instant it is decided what became of it. */
+  decided(id: string, until: Instant): Promise<void>;
+  /** The newest 100 runs, newest first. */
+  runs(scheduleId: string): Promise<readonly ScheduleRun[]>;
+  /** Of each schedule of the app its newest run, and those whose dynos have not ended. */
+  latestRuns(appId: string): Promise<readonly ScheduleRun[]>;
+  addRun(run: Omit<ScheduleRun, "id">): Promise<ScheduleRun>;
 }

@@ -3,6 +3,7 @@ import type { Instant } from "../lib/clock.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
+import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
 
 /**
  * The tables as the queries see them. Only what SQLite and PostgreSQL share: text, integers (flags are 0 or 1, times are
@@ -23,6 +24,8 @@ export interface Tables {
   readonly formation: FormationRow;
   readonly dynos: DynoRow;
   readonly app_features: FeatureRow;
+  readonly schedules: ScheduleRow;
+  readonly schedule_runs: ScheduleRunRow;
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -91,6 +94,8 @@ export interface SlugRow {
   stack: string;
   commit_hash: string | null;
   buildpack_description: string | null;
+  /** An `AppManifest`; null: made before there were any. */
+  manifest: string | null;
   created_at: Instant;
 }
 
@@ -156,4 +161,37 @@ export interface DynoRow {
   one_off: string | null;
   sealed: string | null;
   port: number | null;
+}
+
+export interface ScheduleRow {
+  id: string;
+  app_id: string;
+  source: ScheduleSource;
+  name: string;
+  command: string;
+  cron: string;
+  time_zone: string;
+  size: string | null;
+  concurrency: Concurrency;
+  enabled: number;
+  decided_until: Instant;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface ScheduleRunRow {
+  id: string;
+  schedule_id: string;
+  /** Order of creation. */
+  seq: number;
+  due_at: Instant | null;
+  decided_at: Instant;
+  outcome: RunOutcome["kind"];
+  /** How many: 1 unless missed. */
+  count: number;
+  reason: string | null;
+  dyno_id: string | null;
+  dyno_name: string | null;
+  ended_at: Instant | null;
+  exit_status: number | null;
 }

@@ -4,6 +4,7 @@ import { silentLogger } from "../lib/logger.ts";
 import { type Random, seededRandom } from "../lib/random.ts";
 import { SimClock } from "../lib/sim-clock.ts";
 import type { App } from "../model/app.ts";
+import { NO_MANIFEST } from "../model/app-manifest.ts";
 import { ChecksumError } from "../model/checksum.ts";
 import { type DynoRecord, routedDynos } from "../model/dyno.ts";
 import type { Release } from "../model/release.ts";
@@ -138,6 +139,7 @@ export class World implements AsyncDisposable {
         stack: "debian-12",
         commit: null,
         buildpackDescription: null,
+        manifest: NO_MANIFEST,
       });
       const release = {
         appId,

@@ -15,9 +15,11 @@ import type { LogLine } from "../../src/logs/line.ts";
 import type { Measured } from "../../src/metrics/measure.ts";
 import type { UsageReader } from "../../src/metrics/usage-reader.ts";
 import type { App, User } from "../../src/model/app.ts";
+import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
+import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
@@ -85,10 +87,19 @@ export async function openWorld(
   const logs = new TestLogs();
   const builds = new TestBuilds();
   const usage = new TestUsage();
+  const scheduler = startScheduler({
+    store,
+    supervision,
+    sink: logs,
+    clock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
   const apiOptions: ApiOptions = {
     config,
     store,
     supervision,
+    schedules: scheduler,
     logs,
     builds,
     usage,
@@ -125,6 +136,7 @@ export async function openWorld(
         stack: "debian-12",
         commit: "abcdef0123456789",
         buildpackDescription: "Node.js",
+        manifest: NO_MANIFEST,
       });
       const release = { appId: app.id, slugId: slug.id, description: "Deploy abcdef01", userId: user.id } as const;
       await store.releases.create({ ...release, status: "pending" });
@@ -133,6 +145,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
       rmSync(home, { recursive: true, force: true });
@@ -196,7 +209,7 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     }
     await this.#runFormation(appId);
     for (const dyno of await store.dynos.list(appId)) {
-      if (dyno.kind !== "run" || dyno.state !== "starting" || dyno.oneOff?.awaiting === true) continue;
+      if (dyno.kind === "formation" || dyno.state !== "starting" || dyno.oneOff?.awaiting === true) continue;
       await store.dynos.update(dyno.id, { state: "up", launchedAt: this.#clock.now() });
       this.#start(dyno.id, dyno.command);
     }

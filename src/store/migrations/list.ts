@@ -1,6 +1,8 @@
 import type { Migration } from "kysely/migration";
 import { up as first } from "./0001-first.ts";
 import { up as appRuntime } from "./0002-app-runtime.ts";
+import { up as manifest } from "./0003-manifest.ts";
+import { up as schedules } from "./0003-schedules.ts";
 import { up as appFeatures } from "./0005-app-features.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
@@ -8,4 +10,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-first": { up: first },
   "0002-app-runtime": { up: appRuntime },
   "0005-app-features": { up: appFeatures },
+  "0003-manifest": { up: manifest },
+  "0003-schedules": { up: schedules },
 };

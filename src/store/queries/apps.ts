@@ -8,6 +8,7 @@ import { sealConfig } from "./config.ts";
 import { insertDomain, refuseTaken } from "./domains.ts";
 import { found } from "./missing.ts";
 import { insertRelease } from "./releases.ts";
+import { syncSchedules } from "./schedules.ts";
 
 /** Ranges of user ids that root claims for an installation; 0 is nobody's. */
 const UID_INDEX_MAX = 4095;
@@ -57,6 +58,7 @@ export function appQueries(work: Work): AppStore {
           .where("id", "=", id)
           .returningAll()
           .executeTakeFirstOrThrow();
+        if (change.currentReleaseId !== undefined) await syncSchedules(work, db, before, change.currentReleaseId);
         touch(id);
         return appOf(row);
       }),

@@ -3,6 +3,7 @@ import type { DynoStore } from "../store.ts";
 import type { Database, DynoRow } from "../tables.ts";
 import type { Work } from "../work.ts";
 import { found } from "./missing.ts";
+import { noteEnd } from "./schedules.ts";
 
 export function dynoQueries(work: Work): DynoStore {
   return {
@@ -32,11 +33,13 @@ export function dynoQueries(work: Work): DynoStore {
         const row = found(await db.selectFrom("dynos").selectAll().where("id", "=", id).executeTakeFirst(), "dyno");
         const { id: _id, app_id: _appId, ...columns } = rowOf(work, { ...recordOf(work, row), ...change });
         await db.updateTable("dynos").set(columns).where("id", "=", id).execute();
+        if (row.kind === "scheduler" && change.exit) await noteEnd(db, id, change.exit);
         touch(row.app_id);
       }),
     remove: (id) =>
       work.write(async (db, touch) => {
-        const row = await db.deleteFrom("dynos").where("id", "=", id).returning("app_id").executeTakeFirst();
+        const row = await db.deleteFrom("dynos").where("id", "=", id).returning(["app_id", "kind"]).executeTakeFirst();
+        if (row?.kind === "scheduler") await noteEnd(db, id, { at: work.clock.now(), status: null });
         if (row) touch(row.app_id);
       }),
     crashes: (appId) =>
