@@ -21,6 +21,12 @@ export const NOT_INTERNET = [
   "224.0.0.0/3",
 ];
 
+/**
+ * All of IPv6 that is not the internet: everything outside 2000::/3 (loopback, unique local, link-local, multicast, IPv4 in
+ * disguise, NAT64), and in it Teredo, documentation and 6to4, behind which private IPv4 addresses may hide.
+ */
+export const NOT_INTERNET_6 = ["::/3", "2001::/32", "2001:db8::/32", "2002::/16", "4000::/2", "8000::/1"];
+
 /** Parses `10.0.0.0/8`, `10.1.2.3`; undefined for anything else (`default` among it). */
 export function parseBlock(text: string): Block | undefined {
   const [address = "", length, ...rest] = text.split("/");

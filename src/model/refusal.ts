@@ -1,7 +1,7 @@
 import { DestinationError, parseDestination } from "./destination.ts";
 
 export interface Refusal {
-  /** `10.0.0.5:5432`, or an address alone for what has no ports. */
+  /** `10.0.0.5:5432`, `[fd00::5]:5432`, or an address alone for what has no ports. */
   readonly destination: string;
   readonly protocol: string;
   readonly appName: string;

@@ -29,6 +29,9 @@ const WORLD = `stworld${process.pid}`;
 const DEVICE = `wst${process.pid}`; // not like a dyno's interface
 const PUBLIC = "25.99.1.2";
 const ON_HOST = "25.99.1.1";
+const PUBLIC_6 = "2a99:1::2";
+const ON_HOST_6 = "2a99:1::1";
+const PRIVATE_6 = ["fd99:1::2", "2002:a00:1::2", "64:ff9b::a00:1"];
 const PRIVATE = ["10.255.254.2", "172.31.250.2", "192.168.254.2", "100.127.250.2", "169.254.169.254", "198.19.250.2"];
 const LINK_LOCAL_RESOLVER = "169.254.77.77";
 const LOOPBACK_RESOLVER = "127.0.77.53";
@@ -53,19 +56,27 @@ before(async () => {
     `addr add ${ON_HOST}/24 dev ${DEVICE}`,
     `link set ${DEVICE} up`,
     ...addresses.slice(1).map((address) => `route add ${address}/32 dev ${DEVICE}`),
+    `addr add ${ON_HOST_6}/64 dev ${DEVICE} nodad`,
+    ...PRIVATE_6.map((address) => `route add ${address}/128 dev ${DEVICE}`),
   ]);
   await ipLines(
     [
       "link set lo up",
       ...addresses.map((address, at) => `addr add ${address}/${at === 0 ? 24 : 32} dev eth0`),
       "link set eth0 up",
+      ...[PUBLIC_6, ...PRIVATE_6].map(
+        (address) => `addr add ${address}/${address === PUBLIC_6 ? 64 : 128} dev eth0 nodad`,
+      ),
       // Like the internet, it does not know dynos' addresses: only masqueraded packets are answered.
       "route add 10.0.0.0/8 dev lo",
     ],
     WORLD,
   );
   world = await serve([`--net=/run/netns/${WORLD}`], {
-    tcp: TCP_PORTS.map((port) => ["0.0.0.0", port]),
+    tcp: TCP_PORTS.flatMap((port) => [
+      ["0.0.0.0", port] as const,
+      ...[PUBLIC_6, ...PRIVATE_6].map((address) => [address, port] as const),
+    ]),
     udp: addresses.map((address) => [address, 5000]),
     dns: addresses,
     echo: [ECHO_PORT],
@@ -75,6 +86,8 @@ before(async () => {
       ["0.0.0.0", HTTP_PORT],
       ["0.0.0.0", HTTPS_PORT],
       ["0.0.0.0", 18_022],
+      [ON_HOST_6, HTTP_PORT],
+      [ON_HOST_6, 18_022],
     ],
     udp: [],
     dns: [LOOPBACK_RESOLVER],
@@ -94,7 +107,7 @@ after(async () => {
 });
 
 test("the world answers the host everywhere (or the refusals below would prove nothing)", async () => {
-  for (const address of [PUBLIC, ...PRIVATE])
+  for (const address of [PUBLIC, ...PRIVATE, PUBLIC_6, ...PRIVATE_6])
     for (const port of TCP_PORTS) assert.equal(await client([], "tcp", address, port), "hello", `${address}:${port}`);
 });
 
@@ -194,13 +207,37 @@ test("packets with another's address go nowhere", async () => {
   assert.equal(await arrived(), 1);
 });
 
-test("nothing passes by the rules over IPv6", async () => {
+test("IPv6: a dyno has one address, by which it reaches the internet and the router, and nothing else", async () => {
   await using net = await network("ipv6");
+  await using foreign = await network("ipv6-other");
   const dyno = await net.pool.take("formation", APP);
+  const [other, another] = [await net.pool.take("run", APP), await foreign.pool.take("formation", APP)];
   const { stdout } = await run("nsenter", [`--net=${dyno.netnsPath}`, "ip", "-6", "-o", "addr"]);
-  assert.deepEqual(stdout.match(/inet6 \S+/g) ?? [], ["inet6 ::1/128"]);
-  const device = (await run("ip", ["-o", "-6", "addr"])).stdout;
-  assert.ok(!device.includes(net.instance.interfacePrefix), "the host's ends have no address either");
+  assert.equal((stdout.match(/inet6 \S+/g) ?? []).length, 2, "::1, and its own; no link-local one");
+  assert.ok(dyno.address6?.startsWith("fd53:"));
+  assert.equal(await inside(dyno, "tcp", PUBLIC_6, 5000), "hello");
+  assert.equal(await inside(dyno, "tcp", PUBLIC_6, 25), "ECONNREFUSED");
+  for (const address of PRIVATE_6) assert.equal(await inside(dyno, "tcp", address, 80), "ECONNREFUSED", address);
+  assert.equal(await inside(dyno, "tcp", ON_HOST_6, HTTP_PORT), "hello", "the router");
+  assert.equal(await inside(dyno, "tcp", ON_HOST_6, 18_022), "ECONNREFUSED", "another port of the host");
+  for (const victim of [other, another]) {
+    await using _server = await serving(victim, "::", 5000);
+    assert.equal(await client([], "tcp", victim.address6 ?? "", 5000), "own"); // root may
+    assert.equal(await inside(dyno, "tcp", victim.address6 ?? "", 5000), "ECONNREFUSED");
+  }
+  await until(async () => {
+    const refused = await run("nft", ["list", "set", "inet", net.instance.nftTable, "refused_6"]);
+    return refused.stdout.includes(PRIVATE_6[0] ?? "");
+  });
+});
+
+test("IPv6: another's address, or none at all, goes nowhere", async () => {
+  await using net = await network("ipv6-spoof");
+  const [dyno, victim] = [await net.pool.take("formation", APP), await net.pool.take("formation", APP)];
+  const lines = [`addr add ${victim.address6}/128 dev eth0 nodad`, "addr add fe80::9/64 dev eth0 nodad"];
+  await ipLines(lines, netnsOf(dyno));
+  assert.equal(await inside(dyno, "tcp", PUBLIC_6, 80), "hello");
+  assert.equal(await inside(dyno, "tcp", PUBLIC_6, 80, victim.address6 ?? ""), "TIMEOUT");
 });
 
 for (const [what, server] of [
@@ -705,16 +742,21 @@ const netnsOf = (dyno: DynoNetwork): string => dyno.netnsPath.slice("/run/netns/
 
 /** Everything on the host that carries the instance's id, or its range. */
 async function tracesOf(instance: Instance, gateway: string): Promise<readonly string[]> {
-  const [tables, links, routes] = await Promise.all([
+  const [tables, links, routes, routes6] = await Promise.all([
     run("nft", ["list", "tables"]),
     run("ip", ["-o", "link"]),
     run("ip", ["route", "show", "table", "all"]),
+    run("ip", ["-6", "route", "show", "table", "all"]),
   ]);
   const lines = [tables, links]
     .flatMap(({ stdout }) => stdout.split("\n"))
     .filter((line) => line.includes(instance.id));
   const range = gateway.replace(/\.1$/, ".0/16");
-  const ranges = routes.stdout.split("\n").filter((line) => line.includes(range));
+  const prefix = instance.id.slice(0, 4).replace(/^0+/, "");
+  const ranges = [
+    ...routes.stdout.split("\n").filter((line) => line.includes(range)),
+    ...routes6.stdout.split("\n").filter((line) => line.includes(`fd53:${prefix}:`)),
+  ];
   return [...lines, ...(await namespacesOf(instance)), ...ranges];
 }
 

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { overlap, parseBlock } from "../../model/address-block.ts";
-import { addressOf, chooseRange, indexOf, isBuildIndex, nextIndex } from "./address.ts";
+import {
+  address6Of,
+  addressOf,
+  chooseRange,
+  indexOf,
+  indexOf6,
+  isBuildIndex,
+  nextIndex,
+  prefix6Of,
+} from "./address.ts";
 
 const block = (text: string) => parseBlock(text) ?? assert.fail(text);
 
@@ -13,6 +22,20 @@ test("every index has an address of its own, and the address gives it back", () 
       assert.equal(indexOf({ octet }, addressOf({ octet }, index)), index);
     }),
   );
+});
+
+test("every index has an IPv6 address too, in the instance's own /64", () => {
+  assert.equal(prefix6Of("00ab0d", { octet: 9 }), "fd53:00ab:0d09:1");
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 0xffff }), (last) => {
+      const prefix = prefix6Of("00ab0d", { octet: 9 });
+      const index = nextIndex(last, false, new Set()) ?? assert.fail();
+      assert.equal(indexOf6(prefix, address6Of(prefix, index)), index);
+      assert.equal(indexOf6(prefix, `fd53:ab:d09:1::${index.toString(16)}`), index); // as the kernel's tools write it
+    }),
+  );
+  for (const address of ["fd53:ab:d09:1::1", "fd53:ab:d09:2::5", "fd53:ab:d09:1::1:5", "::5", ""])
+    assert.equal(indexOf6("fd53:00ab:0d09:1", address), undefined, address);
 });
 
 test("indexes go round, pass by those in use, and end when all are", () => {

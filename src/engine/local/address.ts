@@ -17,6 +17,25 @@ const FIRST_DYNO = 2;
 const FIRST_BUILD = 0xf000;
 const END = 0xffff;
 
+/**
+ * IPv6: a unique local /64 for each instance (RFC 4193), of its id and its range: as unlikely to meet another network as the
+ * id is to meet another id. Indexes are the same; `::1` is the host as dynos see it.
+ */
+export const prefix6Of = (id: string, { octet }: AddressRange): string =>
+  `fd53:${id.slice(0, 4)}:${id.slice(4, 6)}${octet.toString(16).padStart(2, "0")}:1`;
+export const block6 = (prefix6: string): string => `${prefix6}::/64`;
+export const address6Of = (prefix6: string, index: number): string => `${prefix6}::${index.toString(16)}`;
+export const gateway6Of = (prefix6: string): string => address6Of(prefix6, GATEWAY_INDEX);
+
+/** The index whose IPv6 address this is, as the kernel's tools write it. */
+export function indexOf6(prefix6: string, address: string): number | undefined {
+  const canonical = (text: string) => text.replaceAll(/(^|:)0+(?=[0-9a-f])/g, "$1");
+  const prefix = `${canonical(prefix6)}::`;
+  const digits = canonical(address).startsWith(prefix) ? canonical(address).slice(prefix.length) : "";
+  const index = /^[0-9a-f]{1,4}$/.test(digits) ? Number.parseInt(digits, 16) : 0;
+  return isUsable(index) ? index : undefined;
+}
+
 export const rangeBlock = ({ octet }: AddressRange): string => `10.${octet}.0.0/16`;
 export const buildBlock = ({ octet }: AddressRange): string => `10.${octet}.240.0/20`;
 export const gatewayOf = (range: AddressRange): string => addressOf(range, GATEWAY_INDEX);

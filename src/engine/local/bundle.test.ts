@@ -6,7 +6,7 @@ import type { DynoSpec } from "../engine.ts";
 import { type BundleFolders, bundleOf, hostsOf, resolvConfOf } from "./bundle.ts";
 import { seccompProfile } from "./seccomp.ts";
 
-const network = { index: 2, netnsPath: "/run/netns/st0-2", address: "10.1.0.2", gateway: "10.1.0.1" };
+const network = { index: 2, netnsPath: "/run/netns/st0-2", address: "10.1.0.2", gateway: "10.1.0.1", address6: null };
 const folders: BundleFolders = {
   stack: "/h/mnt/stack",
   slug: "/h/mnt/slugs/s",

@@ -1,8 +1,10 @@
-import { type AddressRange, addressOf, gatewayOf, rangeBlock } from "./address.ts";
+import { type AddressRange, address6Of, addressOf, block6, gateway6Of, gatewayOf, rangeBlock } from "./address.ts";
 
 /** Text for `ip -batch`, pure: what is made on the host and inside a namespace for a dyno's network. */
 export interface Layout {
   readonly range: AddressRange;
+  /** Of the instance's IPv6 addresses (`prefix6Of`); undefined: the kernel has no IPv6. */
+  readonly prefix6: string | undefined;
   readonly netnsPrefix: string;
   readonly interfacePrefix: string;
   /** Ports that `*.localhost` leads to; undefined: the platform's domain is another. */
@@ -13,13 +15,19 @@ export interface Layout {
  * A pair of interfaces with the gateway's address on one end, since the kernel need not have dummy interfaces; and a route
  * that refuses what goes to addresses without a dyno, which also shows other programs that the range is taken.
  */
-export function renderGateway({ range, interfacePrefix }: Layout): string {
+export function renderGateway({ range, prefix6, interfacePrefix }: Layout): string {
   return lines([
     `link add ${interfacePrefix}gw type veth peer name ${interfacePrefix}gx`,
     `link set ${interfacePrefix}gw addrgenmode none up`,
     `link set ${interfacePrefix}gx addrgenmode none up`,
     `addr add ${gatewayOf(range)}/32 dev ${interfacePrefix}gw`,
     `route replace unreachable ${rangeBlock(range)}`,
+    ...(prefix6 === undefined
+      ? []
+      : [
+          `addr add ${gateway6Of(prefix6)}/128 dev ${interfacePrefix}gw nodad`,
+          `route replace unreachable ${block6(prefix6)}`,
+        ]),
   ]);
 }
 
@@ -32,11 +40,17 @@ export function renderOuter(layout: Layout, index: number): string {
     `link set ${device} addrgenmode none up`,
     `route add ${address}/32 dev ${device} src ${gatewayOf(layout.range)}`,
     `neigh replace ${address} lladdr ${macOf(index)} nud permanent dev ${device}`,
+    ...(layout.prefix6 === undefined
+      ? []
+      : [
+          `route add ${address6Of(layout.prefix6, index)}/128 dev ${device}`,
+          `neigh replace ${address6Of(layout.prefix6, index)} lladdr ${macOf(index)} nud permanent dev ${device}`,
+        ]),
   ]);
 }
 
 /**
- * The dyno's half. No IPv6 address but `::1`, so nothing passes by the rules. With `localhostPorts`, connections to
+ * The dyno's half. Of IPv6 one address, permanent neighbours and no link-local one: no neighbour is ever asked for. With `localhostPorts`, connections to
  * 127.0.0.1 on these are routed to the host (a rule before the table `local`), where `renderInnerTable` renames them.
  */
 export function renderInner(layout: Layout, index: number): string {
@@ -49,6 +63,7 @@ export function renderInner(layout: Layout, index: number): string {
     "link set eth0 addrgenmode none up",
     `neigh replace ${gateway} lladdr ${HOST_MAC} nud permanent dev eth0`,
     `route add ${toGateway}`,
+    ...(layout.prefix6 === undefined ? [] : renderInner6(layout.prefix6, index)),
     ...(ports === undefined
       ? []
       : [
@@ -58,6 +73,15 @@ export function renderInner(layout: Layout, index: number): string {
           "rule del pref 0",
         ]),
   ]);
+}
+
+function renderInner6(prefix6: string, index: number): readonly string[] {
+  const gateway = gateway6Of(prefix6);
+  return [
+    `addr add ${address6Of(prefix6, index)}/128 dev eth0 nodad`,
+    `neigh replace ${gateway} lladdr ${HOST_MAC} nud permanent dev eth0`,
+    `route add default via ${gateway} dev eth0 onlink`,
+  ];
 }
 
 export function renderNetnsRemoval(layout: Pick<Layout, "netnsPrefix">, indexes: readonly number[]): string {

@@ -28,6 +28,8 @@ export interface RuleKeeperOptions {
 
 const LOOK_MS = 2000;
 const REFRESH_MS = 30_000;
+/** Each look is a program of 10 ms: the refusals of IPv6, which are rare, are looked at every so many looks instead of the others. */
+const LOOKS_A_LOOK_6 = 4;
 
 /** Keeps the table equal to what the host's resolver and the allowed addresses are, and reads what it refused. */
 export class RuleKeeper implements AsyncDisposable {
@@ -41,6 +43,7 @@ export class RuleKeeper implements AsyncDisposable {
   readonly #table: NetworkTable;
   readonly #watch: Disposable;
   #servers = "";
+  #looks = 0;
   #resolver: string | undefined;
   #buildAllow: readonly AllowedTarget[] = [];
   #appAllowDue = false;
@@ -131,9 +134,17 @@ export class RuleKeeper implements AsyncDisposable {
   /** undefined: the table is not there. */
   async #refused(): Promise<readonly Refusal[] | undefined> {
     const { fixed } = this.#options;
+    const isTurnOf6 = fixed.prefix6 !== undefined && this.#looks++ % LOOKS_A_LOOK_6 === 0;
     try {
-      const { stdout } = await run("nft", ["-j", "list", "set", "inet", fixed.table, "refused"]);
-      return parseRefusals(stdout, fixed.range);
+      const { stdout } = await run("nft", [
+        "-j",
+        "list",
+        "set",
+        "inet",
+        fixed.table,
+        isTurnOf6 ? "refused_6" : "refused",
+      ]);
+      return parseRefusals(stdout, fixed);
     } catch (error) {
       const tables = await run("nft", ["list", "tables", "inet"]);
       if (tables.stdout.split("\n").includes(`table inet ${fixed.table}`)) throw error;

@@ -6,7 +6,7 @@ import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
 import type { Instance } from "../../model/instance.ts";
-import { type AddressRange, addressOf, gatewayOf, rangeBlock } from "./address.ts";
+import { type AddressRange, address6Of, addressOf, block6, gatewayOf, prefix6Of, rangeBlock } from "./address.ts";
 import type { AppAllow } from "./app-allow.ts";
 import { networkOwners } from "./dyno-folder.ts";
 import { indexOfName, type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
@@ -27,6 +27,8 @@ export interface DynoNetwork {
   readonly address: string;
   /** Also the dyno's only name server: the dyno's `resolv.conf` names it. */
   readonly gateway: string;
+  /** Its IPv6 address, behind the host's; null: the kernel has no IPv6. */
+  readonly address6: string | null;
 }
 
 export interface NetworkPool extends AsyncDisposable {
@@ -75,9 +77,11 @@ export interface NetworkOptions {
 export async function openNetwork(options: NetworkOptions): Promise<NetworkPool> {
   const { instance, config, logger, clock } = options;
   const range = await claimRange(instance);
+  const prefix6 = (await hasIpv6()) ? prefix6Of(instance.id, range) : undefined;
   const routerPorts = [config.httpPort, config.httpsPort];
   const layout: Layout = {
     range,
+    prefix6,
     netnsPrefix: instance.netnsPrefix,
     interfacePrefix: instance.interfacePrefix,
     localhostPorts: isLocalhost(config.domain) ? routerPorts : undefined,
@@ -89,6 +93,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
       table: instance.nftTable,
       interfacePrefix: instance.interfacePrefix,
       range,
+      prefix6,
       routerPorts,
       routerUid: options.routerUid,
       proberUid: options.probeUid,
@@ -105,7 +110,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     logger,
     clock,
   });
-  await needForwarding(instance); // only now: the rules stand
+  await needForwarding(instance, prefix6 !== undefined); // only now: the rules stand
   const namespaces = await NamespacePool.open({
     layout,
     poolSize: options.poolSize,
@@ -196,6 +201,7 @@ class LocalNetwork implements NetworkPool {
       netnsPath: join(NETNS_FOLDER, netnsOf(this.#layout, index)),
       address: addressOf(this.#layout.range, index),
       gateway: gatewayOf(this.#layout.range),
+      address6: this.#layout.prefix6 === undefined ? null : address6Of(this.#layout.prefix6, index),
     };
   }
 }
@@ -205,6 +211,12 @@ const CONNECTIONS_MAX = 8192;
 const GONE_MS_MAX = 30_000;
 
 const isLocalhost = (domain: string): boolean => domain === "localhost" || domain.endsWith(".localhost");
+
+/** Whether the kernel has IPv6, and nobody has turned it off. */
+async function hasIpv6(): Promise<boolean> {
+  const off = await readFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", "utf8").catch(() => "1"); // built without
+  return off.trim() === "0";
+}
 
 async function setUpGateway(layout: Layout): Promise<void> {
   const interfaces = await readdir(INTERFACES_FOLDER);
@@ -221,12 +233,15 @@ async function standingRange(instance: Instance): Promise<AddressRange | undefin
 
 async function removeGateway(instance: Instance, range: AddressRange | undefined): Promise<void> {
   const interfaces = await readdir(INTERFACES_FOLDER);
-  const routes = await ipJson("-4", "route", "show", "type", "unreachable");
-  const block = range && rangeBlock(range);
-  const ours = block !== undefined && JSON.stringify(routes).includes(`"${block}"`);
+  const routes = [
+    ...(await ipJson("-4", "route", "show", "type", "unreachable")),
+    ...((await hasIpv6()) ? await ipJson("-6", "route", "show", "type", "unreachable") : []),
+  ];
+  const standing = JSON.stringify(routes);
+  const blocks = range === undefined ? [] : [rangeBlock(range), block6(prefix6Of(instance.id, range))];
   const commands = [
     ...(interfaces.includes(`${instance.interfacePrefix}gw`) ? [`link del ${instance.interfacePrefix}gw`] : []),
-    ...(ours ? [`route del unreachable ${block}`] : []),
+    ...blocks.filter((block) => standing.includes(`"${block}"`)).map((block) => `route del unreachable ${block}`),
   ];
   if (commands.length > 0) await ipBatch(`${commands.join("\n")}\n`, { force: true });
 }

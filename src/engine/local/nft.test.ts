@@ -6,6 +6,7 @@ const rules: Rules = {
   table: "stator_abcdef",
   interfacePrefix: "stabcdef-",
   range: { octet: 9 },
+  prefix6: "fd53:00ab:cd09:1",
   routerPorts: [80, 443],
   routerUid: 998,
   proberUid: 0,
@@ -44,16 +45,27 @@ test("refusals are read out of nft's JSON; what is not a dyno's is passed over",
             element("10.9.0.6", "udp", "10.0.0.1", 53),
             element("10.9.0.6", "icmp", "10.0.0.1", 0),
             element("10.8.0.6", "tcp", "10.0.0.1", 1),
+            element("fd53:ab:cd09:1::1f", "tcp", "fd00::7", 5432),
+            element("fd53:ab:cd09:2::1f", "tcp", "fd00::7", 5432),
+            element("fd53:ab:cd09:1::1f", "icmpv6", "fe80::1", 0),
             "odd",
           ],
         },
       },
     ],
   });
-  assert.deepEqual(parseRefusals(json, { octet: 9 }), [
+  assert.deepEqual(parseRefusals(json, rules), [
     { index: 5, destination: "192.168.7.7:5432", protocol: "tcp" },
     { index: 6, destination: "10.0.0.1:53", protocol: "udp" },
     { index: 6, destination: "10.0.0.1", protocol: "other" },
+    { index: 31, destination: "[fd00::7]:5432", protocol: "tcp" },
+    { index: 31, destination: "fe80::1", protocol: "other" },
   ]);
-  assert.deepEqual(parseRefusals('{"nftables":[{"set":{"name":"refused"}}]}', { octet: 9 }), []);
+  assert.deepEqual(parseRefusals('{"nftables":[{"set":{"name":"refused"}}]}', rules), []);
+});
+
+test("without IPv6 addresses nothing of it passes", () => {
+  assert.match(renderTable({ ...rules, prefix6: undefined }), /meta nfproto ipv6 drop/);
+  assert.doesNotMatch(renderTable({ ...rules, prefix6: undefined }), /ip6 saddr \S+ oifname .* masquerade/);
+  assert.match(renderTable(rules), /ip6 saddr != fd53:00ab:cd09:1::\/64 drop/);
 });

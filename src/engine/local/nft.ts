@@ -1,6 +1,6 @@
-import { NOT_INTERNET } from "../../model/address-block.ts";
+import { NOT_INTERNET, NOT_INTERNET_6 } from "../../model/address-block.ts";
 import { METADATA_SERVICE } from "../../model/destination.ts";
-import { type AddressRange, buildBlock, gatewayOf, indexOf, rangeBlock } from "./address.ts";
+import { type AddressRange, block6, buildBlock, gatewayOf, indexOf, indexOf6, rangeBlock } from "./address.ts";
 
 /** Everything that the rules depend on. The rules' number does not grow with dynos (architecture, decision 5). */
 export interface Rules {
@@ -8,6 +8,8 @@ export interface Rules {
   /** Every interface whose name starts so leads to a dyno of ours. */
   readonly interfacePrefix: string;
   readonly range: AddressRange;
+  /** Of dynos' IPv6 addresses; undefined: they have none, and IPv6 from them is dropped. */
+  readonly prefix6: string | undefined;
   /** Ports of the router, which dynos may connect to so that an app can call another by its URL. */
   readonly routerPorts: readonly number[];
   readonly routerUid: number;
@@ -54,13 +56,17 @@ table inet ${rules.table} {
   set allowed_block { type ipv4_addr . ipv4_addr; flags interval; }
   set allowed_block_port { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
   set refused { type ipv4_addr . inet_proto . ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
+  set not_internet_6 { type ipv6_addr; flags interval; elements = { ${NOT_INTERNET_6.join(", ")} }; }
+  set refused_6 { type ipv6_addr . inet_proto . ipv6_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
+  set refused_rate_6 { type ipv6_addr; flags dynamic,timeout; timeout 60s; size 65536; }
+  set connections_6 { type ipv6_addr; flags dynamic; size 65536; }
   set refused_rate { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
   set connections { type ipv4_addr; flags dynamic; size 65536; }
 
   chain spoofed {
     type filter hook prerouting priority -300;
     iifname != ${dyno} accept
-    meta nfproto ipv6 drop
+    ${rules.prefix6 === undefined ? "meta nfproto ipv6 drop" : `ip6 saddr != ${block6(rules.prefix6)} drop`}
     fib saddr . iif oif missing drop
     ip saddr != ${rangeBlock(rules.range)} drop
     ip daddr 127.0.0.0/8 drop
@@ -68,6 +74,7 @@ table inet ${rules.table} {
   chain count {
     type filter hook prerouting priority -150;
     iifname ${dyno} ct state new add @connections { ip saddr ct count over ${rules.connectionsMax} } drop
+    iifname ${dyno} ct state new add @connections_6 { ip6 saddr ct count over ${rules.connectionsMax} } drop
   }
   chain translate {
     type nat hook prerouting priority -100;
@@ -80,6 +87,7 @@ table inet ${rules.table} {
   chain to_internet {
     type nat hook postrouting priority 100;
     ip saddr ${rangeBlock(rules.range)} oifname != ${dyno} masquerade
+    ${rules.prefix6 === undefined ? "" : `ip6 saddr ${block6(rules.prefix6)} oifname != ${dyno} masquerade`}
   }
 
   chain known {
@@ -108,6 +116,7 @@ table inet ${rules.table} {
     ip daddr { ${METADATA_SERVICE}, ${rangeBlock(rules.range)} } goto refuse
     ${allowedIn("allowed_block")}
     ip daddr @not_internet goto refuse
+    ip6 daddr @not_internet_6 goto refuse
     tcp dport 25 goto refuse
     accept
   }
@@ -129,6 +138,8 @@ table inet ${rules.table} {
   chain refuse {
     meta l4proto { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . th dport }
     meta l4proto != { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . 0 }
+    meta l4proto { tcp, udp } update @refused_rate_6 { ip6 saddr limit rate 5/second burst 20 packets } add @refused_6 { ip6 saddr . meta l4proto . ip6 daddr . th dport }
+    meta l4proto != { tcp, udp } update @refused_rate_6 { ip6 saddr limit rate 5/second burst 20 packets } add @refused_6 { ip6 saddr . meta l4proto . ip6 daddr . 0 }
     goto turn_away
   }
   chain turn_away {
@@ -168,14 +179,17 @@ export interface Refusal {
   readonly protocol: RefusedProtocol;
 }
 
-/** Reads `nft -j list set` of the set `refused`. Foreign things in it are passed over. */
-export function parseRefusals(json: string, range: AddressRange): Refusal[] {
+/** Reads `nft -j list set` of the sets `refused` and `refused_6`. Foreign things in them are passed over. */
+export function parseRefusals(json: string, { range, prefix6 }: Pick<Rules, "range" | "prefix6">): Refusal[] {
+  const indexFrom = (source: string): number | undefined =>
+    !source.includes(":") ? indexOf(range, source) : prefix6 === undefined ? undefined : indexOf6(prefix6, source);
   return elementsOf(JSON.parse(json)).flatMap((element): Refusal[] => {
     const [source, protocol, address, port] = concatenated(element);
-    const index = typeof source === "string" ? indexOf(range, source) : undefined;
+    const index = typeof source === "string" ? indexFrom(source) : undefined;
     if (index === undefined || typeof address !== "string") return [];
+    const host = address.includes(":") ? `[${address}]` : address;
     return protocol === "tcp" || protocol === "udp"
-      ? [{ index, destination: `${address}:${String(port)}`, protocol }]
+      ? [{ index, destination: `${host}:${String(port)}`, protocol }]
       : [{ index, destination: address, protocol: "other" }];
   });
 }

@@ -251,5 +251,11 @@ export function kindOf(address: string): string {
 }
 
 function ipv6(facts: HostFacts): Finding {
-  return ok("ipv6", "IPv6", `The machine has ${facts.ipv6 ? "an" : "no"} IPv6 address; dynos use IPv4 only.`);
+  return ok(
+    "ipv6",
+    "IPv6",
+    facts.ipv6
+      ? "The machine has an address, behind which dynos reach the internet."
+      : "The machine has no address: dynos reach the internet by IPv4 only.",
+  );
 }
