@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BUILD_SIZE, SIZES } from "../../model/size.ts";
+import { BUILD_SIZE, HEROKU_SIZES } from "../../model/size.ts";
 import { specOf } from "../contract.ts";
 import type { DynoSpec } from "../engine.ts";
 import { type BundleFolders, bundleOf, hostsOf, resolvConfOf } from "./bundle.ts";
@@ -42,7 +42,7 @@ interface Config {
 }
 
 function configOf(change: Partial<DynoSpec> = {}, more: Partial<Parameters<typeof bundleOf>[0]> = {}): Config {
-  const [size = BUILD_SIZE] = SIZES;
+  const [size = BUILD_SIZE] = HEROKU_SIZES;
   return bundleOf({
     spec: specOf(change),
     size,

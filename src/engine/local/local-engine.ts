@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
-import { type DynoSize, sizeNamed } from "../../model/size.ts";
+import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
   type DynoSignal,
@@ -15,6 +15,7 @@ import {
   type ObservedState,
   type SlugRef,
 } from "../engine.ts";
+import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
@@ -48,8 +49,8 @@ export interface LocalEngineParts {
   readonly shop: Workshop;
   readonly bundles: string;
   readonly tombstones: Tombstones;
-  /** Sum of the memory quotas of all dynos that live. */
-  readonly capacityMb: number;
+  /** Of the machine; times the catalogue's overcommit it bounds the sum of the quotas of all dynos that live. */
+  readonly memoryMb: number;
 }
 
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
@@ -277,8 +278,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   #adopt({ folder, labels, state, network, started }: Adopted): void {
-    const size = sizeNamed(labels.size);
-    if (size === undefined) throw new Error(`dyno ${labels.id} has an unknown size, ${labels.size}`);
+    // The operator took the size away meanwhile: its group holds it to what that said, and here it counts like a build.
+    const size = sizeNamed(labels.size) ?? BUILD_SIZE;
     const life = new AbortController();
     const conmon = started?.conmon ?? null;
     const dyno: Dyno = {
@@ -315,11 +316,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const taken = [...this.#dynos.values()]
       .filter(({ state }) => state.kind !== "ended")
       .reduce((sum, dyno) => sum + dyno.size.memoryMb, 0);
-    const free = this.#parts.capacityMb - taken;
-    if (size.memoryMb <= free) return;
-    const asked = `${spec.name} asks for ${size.memoryMb} MB (${size.name})`;
-    const there = `${Math.max(0, free)} MB of this machine's ${this.#parts.capacityMb} MB for dynos are free`;
-    throw new EngineError("no_capacity", `No room: ${asked}, ${there}.`);
+    const refusal = refusalOf({ name: spec.name, size, takenMb: taken, memoryMb: this.#parts.memoryMb });
+    if (refusal !== undefined) throw new EngineError("no_capacity", refusal);
   }
 
   /** Waits until its port accepts a connection, then says so. */

@@ -39,11 +39,7 @@ export interface LocalEngineOptions {
   readonly runtimes?: readonly RuntimeName[];
 }
 
-/**
- * Sum of memory quotas over the memory there is. Quotas are ceilings that most dynos stay far below; all dynos together are
- * kept below the machine's memory by their common group, so that the host never suffers.
- */
-const OVERCOMMIT = 4;
+/** Kept from dynos, all together. */
 const HOST_MEMORY_MB = 512;
 const BUNDLES_BYTES = 256 * 1024 * 1024;
 const RUNTIMES: readonly RuntimeName[] = ["crun", "runc"];
@@ -82,7 +78,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     shop: { ...base, runtime },
     bundles: paths.bundles,
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
-    capacityMb: limits.memoryMb * OVERCOMMIT,
+    memoryMb: limits.memoryMb,
   });
   logger.info("engine.opened", {
     runtime: runtime.name,
