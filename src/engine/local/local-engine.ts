@@ -56,6 +56,8 @@ export interface LocalEngineParts {
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
+/** How often version 1's counters of kills are read: it kills one process where the whole dyno should end. */
+const OUT_OF_MEMORY_ROUNDS = 5;
 const LOG_LOOK_MS = 500;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
@@ -274,6 +276,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       io?.close();
     }
     while (this.#background.size > 0) await Promise.all(this.#background);
+    await this.#shop.userLimits[Symbol.asyncDispose]();
     await this.#shop.store[Symbol.asyncDispose]();
   }
 
@@ -377,14 +380,27 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #patrol(): Promise<void> {
     const { signal } = this.#stop;
-    while (!signal.aborted) {
+    for (let round = 1; !signal.aborted; round++) {
       await this.#shop.clock.sleep(PATROL_MS, signal).catch(() => {}); // aborted: the loop sees it
       await this.#patrolOnce();
+      if (round % OUT_OF_MEMORY_ROUNDS === 0 && this.#shop.cgroups.kind === "v1") await this.#endWithoutMemory();
     }
   }
 
   async #patrolOnce(): Promise<void> {
     await Promise.all([...this.#dynos.values()].map((dyno) => this.#look(dyno)));
+  }
+
+  /** Ends what is left of dynos of which the kernel killed a process at the ceiling. Builds say by themselves what happened. */
+  async #endWithoutMemory(): Promise<void> {
+    for (const { labels, state } of this.#dynos.values()) {
+      if (state.kind !== "running" || labels.kind === "build") continue;
+      if (!(await ranOutOfMemory(this.#shop.cgroups, labels.id))) continue;
+      this.#shop.logger.info("dyno.out_of_memory", { dynoId: labels.id });
+      await this.signal(labels.id, "KILL").catch((error: unknown) => {
+        this.#shop.logger.warn("dyno.kill_failed", { dynoId: labels.id, error });
+      });
+    }
   }
 
   async #rotateLogs(): Promise<void> {
