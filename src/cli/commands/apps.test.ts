@@ -9,6 +9,7 @@ import { parseVars } from "./config-set.ts";
 import { coloured, queryOf } from "./logs.ts";
 import { format as formatPs } from "./ps.ts";
 import { formatFormation, parseUpdate } from "./ps-scale.ts";
+import { sizesAsked } from "./ps-type.ts";
 import { format as formatReleases } from "./releases.ts";
 import { versionOf } from "./releases-rollback.ts";
 
@@ -54,6 +55,17 @@ test("spec 16: ps shows one-offs first, then a group for each type and command, 
       "",
     ],
   );
+});
+
+test("the words of ps:type: a size for each type, or one for all", () => {
+  const formation = [{ type: "web" }, { type: "worker" }];
+  assert.deepEqual(sizesAsked(["web=standard-2x"], formation), [{ type: "web", size: "standard-2x" }]);
+  assert.deepEqual(sizesAsked(["Eco"], formation), [
+    { type: "web", size: "Eco" },
+    { type: "worker", size: "Eco" },
+  ]);
+  assert.deepEqual(sizesAsked([], formation), []);
+  assert.throws(() => sizesAsked(["web=", "x"], formation), UsageError);
 });
 
 test("spec 10.1: the words of ps:scale", () => {
