@@ -16,6 +16,7 @@ import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { startRouter } from "./router/router.ts";
 import { startScheduler } from "./schedule/scheduler.ts";
+import { keepSizes } from "./sizes.ts";
 import { openKeyFile } from "./store/secrets.ts";
 import { openStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -35,6 +36,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   await mkdir(data, { recursive: true, mode: 0o700 });
 
   await using parts = new AsyncDisposableStack();
+  parts.use(keepSizes(instance, logger));
   const key = await openKeyFile(join(data, "secret.key"));
   const store = parts.use(await openStore({ path: join(data, "stator.db"), key, clock }));
   const engine = parts.use(new HostClient({ instance, clock, logger }));

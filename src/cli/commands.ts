@@ -213,6 +213,16 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/ps-scale.ts"),
   },
   {
+    name: "ps:type",
+    aliases: ["ps:resize", "dyno:type", "dyno:resize"],
+    usage: "[web=Standard-2X worker=Eco | SIZE]",
+    summary: "show or set the size of each process type's dynos",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-type.ts"),
+  },
+  {
     name: "ps:restart",
     aliases: ["restart", "dyno:restart"],
     usage: "[DYNO | TYPE]",

@@ -3,6 +3,7 @@ import { aborted } from "../lib/abort.ts";
 import { systemClock } from "../lib/clock.ts";
 import { jsonLogger } from "../lib/logger.ts";
 import { userNamed } from "../lib/system-user.ts";
+import { keepSizes } from "../sizes.ts";
 import { prepareFolders } from "./folders.ts";
 import { enterRole, keepProcess } from "./own-processes.ts";
 import { openParts } from "./parts.ts";
@@ -28,6 +29,7 @@ export async function runHost(config: Config, until: AbortSignal, options: HostO
   await ensureCertificates(config, folders, users.daemon, clock.now());
 
   await using parts = new AsyncDisposableStack();
+  parts.use(keepSizes(instance, logger));
   if (options.supervise) parts.use(keepProcess("keeper", { config, clock, logger }));
   parts.use(await openParts({ config, users, folders, cgroupParent: options.cgroupParent, clock, logger }));
   logger.info("host.ready", { instance: instance.id });

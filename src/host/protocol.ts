@@ -1,7 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
-import { BUILD_SIZE, SIZES } from "../model/size.ts";
+import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
 import type { AppRoute } from "../router/routes.ts";
 
 /**
@@ -51,7 +51,7 @@ const dynoSpec = Type.Object(
       Type.String({ pattern: "^[^\\0]*$" }),
       closed,
     ),
-    size: oneOf([...SIZES, BUILD_SIZE].map(({ name }) => name)),
+    size: Type.String({ pattern: "^[A-Za-z0-9][-A-Za-z0-9]{0,31}$" }), // of the catalogue: `checkStart`
     port: orNull(Type.Integer({ minimum: 1024, maximum: 65_535 })),
     terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
     stdin: Type.Boolean(),
@@ -199,6 +199,8 @@ function checkStart(spec: DynoSpec): void {
   if (envBytes > ENV_BYTES_MAX) throw new RefusedMessage(400, `start/env: more than ${ENV_BYTES_MAX} bytes`);
   if (byteLength(spec.command) > COMMAND_BYTES_MAX)
     throw new RefusedMessage(400, `start/command: more than ${COMMAND_BYTES_MAX} bytes`);
+  // This process's own catalogue, by its exact names; the operator's file may have changed it since the start.
+  if (sizeNamed(spec.size)?.name !== spec.size) throw new RefusedMessage(400, "start/size: not in the catalogue");
   const build = spec.kind === "build";
   if (build !== (spec.stack === "debian-12-build") || build !== (spec.size === BUILD_SIZE.name))
     throw new RefusedMessage(400, "start: the build stack and size are for build dynos, and they for those");

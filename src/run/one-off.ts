@@ -8,7 +8,7 @@ import { type DynoRecord, freeName, type OneOff } from "../model/dyno.ts";
 import { PlatformError } from "../model/errors.ts";
 import { resolveCommand } from "../model/procfile.ts";
 import type { Release, Slug } from "../model/release.ts";
-import { DEFAULT_SIZE, SIZES } from "../model/size.ts";
+import { DEFAULT_SIZE, sizeOffered, sizes } from "../model/size.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import { type AttachedClient, bridge } from "./bridge.ts";
@@ -198,9 +198,11 @@ function nameAmong(dynos: readonly DynoRecord[], random: Random): string {
 
 async function sizeFor({ app, size, type }: OneOffRequest, store: Store): Promise<string> {
   if (size !== null) {
-    const found = SIZES.find((each) => each.name.toLowerCase() === size.toLowerCase());
+    const found = sizeOffered(size);
     if (found) return found.name;
-    const all = SIZES.map((each) => each.name).join(", ");
+    const all = sizes()
+      .map((each) => each.name)
+      .join(", ");
     throw new PlatformError("invalid_params", `Couldn't find that dyno size (${size}). Available sizes: ${all}.`);
   }
   const formation = await store.formation.list(app.id);

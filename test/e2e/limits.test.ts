@@ -16,11 +16,18 @@ after(() => dispose());
 
 const run = (script: string) => stator(["run", "-a", app, "--no-tty", "--", script], { timeoutMs: 120_000 });
 
-test("memory: the dyno that takes more than its quota is killed alone, 137 and R15", async () => {
-  const { code } = await run("python3 -c 'x = bytearray(900 * 1024 * 1024); print(len(x))'");
+test("memory: beyond the quota a dyno goes on; at the ceiling, twice that, the kernel ends it alone: 137 and R15", async () => {
+  const beyond = await run("python3 -c 'x = bytearray(800 * 1024 * 1024); print(len(x))'");
+  assert.match(beyond.stdout, /838860800/);
+  const { code } = await run("python3 -c 'x = bytearray(1400 * 1024 * 1024); print(len(x))'");
   assert.equal(code, 137);
   await waitLog(app, /heroku\[run\.\d+\]: Error R15 \(Memory quota vastly exceeded\)/);
   assert.equal((await throughRouter(app)).status, 200);
+});
+
+test("memory: a child at the ceiling takes its whole dyno along, within seconds on cgroup v1", async () => {
+  const { code } = await run("python3 -c 'x = bytearray(1400 * 1024 * 1024)' & sleep 60");
+  assert.equal(code, 137);
 });
 
 test("processes: a fork bomb meets its limit, and the app answers meanwhile", async () => {

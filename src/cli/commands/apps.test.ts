@@ -10,6 +10,7 @@ import { coloured, queryOf } from "./logs.ts";
 import { format as formatPs } from "./ps.ts";
 import { format as formatEnded } from "./ps-ended.ts";
 import { formatFormation, parseUpdate } from "./ps-scale.ts";
+import { sizesAsked } from "./ps-type.ts";
 import { format as formatReleases } from "./releases.ts";
 import { versionOf } from "./releases-rollback.ts";
 import { format as formatRuntime } from "./runtime.ts";
@@ -107,6 +108,17 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     "daily-cycling:  on",
     "cycling-hour:   03:00 UTC",
   ]);
+});
+
+test("the words of ps:type: a size for each type, or one for all", () => {
+  const formation = [{ type: "web" }, { type: "worker" }];
+  assert.deepEqual(sizesAsked(["web=standard-2x"], formation), [{ type: "web", size: "standard-2x" }]);
+  assert.deepEqual(sizesAsked(["Eco"], formation), [
+    { type: "web", size: "Eco" },
+    { type: "worker", size: "Eco" },
+  ]);
+  assert.deepEqual(sizesAsked([], formation), []);
+  assert.throws(() => sizesAsked(["web=", "x"], formation), UsageError);
 });
 
 test("spec 10.1: the words of ps:scale", () => {

@@ -52,6 +52,9 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
         ExecStart: `${node} ${main} host`,
         KillMode: "process",
         LimitNOFILE: "1048576",
+        // Those of dynos are counted for root as well, who made their user namespaces.
+        LimitSIGPENDING: "infinity",
+        LimitMSGQUEUE: "infinity",
         TasksMax: "infinity",
         OOMScoreAdjust: "-900",
       },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BUILD_SIZE, SIZES } from "../../model/size.ts";
+import { BUILD_SIZE, HEROKU_SIZES } from "../../model/size.ts";
 import { specOf } from "../contract.ts";
 import type { DynoSpec } from "../engine.ts";
 import { type BundleFolders, bundleOf, hostsOf, resolvConfOf } from "./bundle.ts";
@@ -42,7 +42,7 @@ interface Config {
 }
 
 function configOf(change: Partial<DynoSpec> = {}, more: Partial<Parameters<typeof bundleOf>[0]> = {}): Config {
-  const [size = BUILD_SIZE] = SIZES;
+  const [size = BUILD_SIZE] = HEROKU_SIZES;
   return bundleOf({
     spec: specOf(change),
     size,
@@ -83,7 +83,7 @@ test("a config var takes the place of a variable of the platform's (spec 4.4)", 
 test("limits follow the size, and what the host can give", () => {
   const config = configOf();
   const { memory, cpu, pids } = config.linux.resources;
-  assert.deepEqual([memory.limit, memory.swap, pids.limit], [536_870_912, 536_870_912, 256]);
+  assert.deepEqual([memory.limit, memory.swap, pids.limit], [1_073_741_824, 1_073_741_824, 256]);
   assert.equal(cpu.quota, 400_000);
   assert.deepEqual(
     config.process.rlimits.map(({ type, hard }) => [type, hard]),
@@ -91,6 +91,8 @@ test("limits follow the size, and what the host can give", () => {
       ["RLIMIT_NOFILE", 1024],
       ["RLIMIT_NPROC", 100],
       ["RLIMIT_CORE", 0],
+      ["RLIMIT_SIGPENDING", 1024],
+      ["RLIMIT_MSGQUEUE", 98_304],
     ],
   );
   assert.equal(configOf({}, { size: BUILD_SIZE }).linux.resources.cpu.quota, undefined);

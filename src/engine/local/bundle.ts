@@ -4,6 +4,7 @@ import type { DynoSpec } from "../engine.ts";
 import type { CgroupKind } from "./cgroup.ts";
 import type { DynoNetwork } from "./network.ts";
 import type { SeccompProfile } from "./seccomp.ts";
+import type { BlockDevice } from "./store-device.ts";
 
 /** What a dyno's container is made of; everything on the host that it refers to is there already. */
 export interface BundleParts {
@@ -57,13 +58,44 @@ export interface HostLimits {
   /** Highest number of open files that we may allow a process. */
   readonly openFilesMax: number;
   readonly processesMax: number;
+  /** Processes and threads that one dyno may have, whatever its size says: a share of the machine's. */
+  readonly pidsMax?: number;
+  readonly pendingSignalsMax?: number;
+  readonly messageQueueBytesMax?: number;
+  /** The disk on which block I/O is limited; undefined: it cannot be. */
+  readonly device?: BlockDevice | undefined;
+  /** Whether buffers of TCP connections can be counted (version 1; version 2 counts them as memory). */
+  readonly tcpLimit?: boolean;
 }
 
 const IDS = 65_536;
 const MEBIBYTE = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
+/** Of its memory, what buffers of TCP connections may take beside it on version 1. */
+const TCP_SHARE = 4;
 /** Spec 11. */
 const OPEN_FILES = 10_000;
+/**
+ * Both are counted for root too, who made all dynos' user namespaces, up to root's own limit (which our unit sets to infinity):
+ * a dyno gets what programs need, and no more than this share of root's.
+ */
+const PENDING_SIGNALS = 1024;
+const MESSAGE_QUEUE_BYTES = 98_304; // one of the default length
+const DYNOS_OF_ROOT = 64;
+
+/** A dyno's share of what is counted for root too. */
+export function shareOfRoot(limits: Pick<HostLimits, "pendingSignalsMax" | "messageQueueBytesMax">): {
+  readonly pendingSignals: number;
+  readonly messageQueueBytes: number;
+} {
+  const share = (wanted: number, all = Number.MAX_SAFE_INTEGER) => Math.min(wanted, Math.floor(all / DYNOS_OF_ROOT));
+  return {
+    pendingSignals: share(PENDING_SIGNALS, limits.pendingSignalsMax),
+    messageQueueBytes: share(MESSAGE_QUEUE_BYTES, limits.messageQueueBytesMax),
+  };
+}
+/** Terminals, of which the machine has a number for all. */
+const TERMINALS = 64;
 /** When the machine itself runs out, dynos go before anything of the host's. */
 const OOM_SCORE = 500;
 
@@ -89,6 +121,8 @@ export function bundleOf(parts: BundleParts): unknown {
         limit("RLIMIT_NOFILE", Math.min(OPEN_FILES, limits.openFilesMax)),
         limit("RLIMIT_NPROC", Math.min(size.pidsMax, limits.processesMax)), // buildpacks tell the size by `ulimit -u`
         limit("RLIMIT_CORE", 0),
+        limit("RLIMIT_SIGPENDING", shareOfRoot(limits).pendingSignals),
+        limit("RLIMIT_MSGQUEUE", shareOfRoot(limits).messageQueueBytes),
       ],
     },
     mounts: mountsOf(folders),
@@ -105,7 +139,7 @@ export function bundleOf(parts: BundleParts): unknown {
       uidMappings: mapping,
       gidMappings: mapping,
       cgroupsPath: cgroupPath,
-      resources: resourcesOf(size, limits),
+      resources: resourcesOf(spec, size, limits),
       seccomp,
       maskedPaths: MASKED,
       readonlyPaths: READ_ONLY,
@@ -131,16 +165,34 @@ function limit(type: string, value: number): { readonly type: string; readonly s
   return { type, soft: value, hard: value };
 }
 
-function resourcesOf(size: DynoSize, limits: HostLimits): unknown {
-  const memory = size.memoryMb * MEBIBYTE;
+function resourcesOf(spec: DynoSpec, size: DynoSize, limits: HostLimits): unknown {
+  const memory = size.memoryCeilingMb * MEBIBYTE;
   return {
     devices: [{ allow: false, access: "rwm" }],
-    memory: { limit: memory, ...(limits.swapLimit && { swap: memory }) }, // the sum of both: no swap
+    memory: {
+      limit: memory,
+      ...(limits.swapLimit && { swap: memory + size.swapMb * MEBIBYTE }), // the sum of both
+      ...(limits.tcpLimit === true && { kernelTCP: memory / TCP_SHARE }),
+    },
     cpu: {
       shares: size.cpuShares,
       ...(size.cpuPercentMax > 0 && { period: CPU_PERIOD_US, quota: (size.cpuPercentMax * CPU_PERIOD_US) / 100 }),
     },
-    pids: { limit: size.pidsMax },
+    pids: { limit: Math.min(size.pidsMax, limits.pidsMax ?? size.pidsMax) },
+    ...(limits.device && { blockIO: blockIoOf(size, limits.device) }),
+    // At the ceiling the whole dyno ends, not one process of it. Version 1 has no such thing: the engine sees to it. A build
+    // lives on, to say which of its programs wanted too much.
+    ...(limits.cgroup === "v2" && spec.kind !== "build" && { unified: { "memory.oom.group": "1" } }),
+  };
+}
+
+function blockIoOf({ io }: DynoSize, { major, minor }: BlockDevice): unknown {
+  const each = (rate: number) => [{ major, minor, rate }];
+  return {
+    throttleReadBpsDevice: each(io.readMbPerSecond * MEBIBYTE),
+    throttleWriteBpsDevice: each(io.writeMbPerSecond * MEBIBYTE),
+    throttleReadIOPSDevice: each(io.readOpsPerSecond),
+    throttleWriteIOPSDevice: each(io.writeOpsPerSecond),
   };
 }
 
@@ -159,7 +211,7 @@ function mountsOf({ slug, disk, hosts, resolvConf, build }: BundleFolders): read
       destination: "/dev/pts",
       type: "devpts",
       source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", `max=${TERMINALS}`],
     },
     tmpfs("/dev/shm", "mode=1777", "size=64m", "noexec", "nodev"), // counted to the dyno's memory
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },

@@ -15,6 +15,10 @@ export interface Cgroups {
   readonly hybridMount: string | null;
   /** Whether memory and swap together can be limited. */
   readonly swapLimit: boolean;
+  /** Whether buffers of TCP connections are counted apart and can be limited; version 2 counts them as memory. */
+  readonly tcpLimit: boolean;
+  /** Whether block I/O can be limited. */
+  readonly ioLimit: boolean;
   /** The instance's group, as seen from each hierarchy's root: `/stator-012abc`. */
   readonly path: string;
   /** That group's folder in each hierarchy. */
@@ -23,8 +27,9 @@ export interface Cgroups {
 
 const ROOT = "/sys/fs/cgroup";
 const WATCHERS = "conmon";
-/** Controllers that a dyno's limits need. */
+/** Controllers that a dyno's limits need; `io` only where the kernel has it. */
 const NEEDED = ["cpu", "memory", "pids"];
+const WANTED = [...NEEDED, "io"];
 
 /** Finds the hierarchies and where this instance's groups are, without touching anything. */
 export async function findCgroups(name: string, parent: string): Promise<Cgroups> {
@@ -34,24 +39,37 @@ export async function findCgroups(name: string, parent: string): Promise<Cgroups
   const v1 = mounts.filter((mount) => mount.type === "cgroup");
   if (unified?.at === ROOT) {
     const folder = join(ROOT, path);
-    return { kind: "v2", hybridMount: null, swapLimit: true, path, folders: [folder] };
+    const controllers = (await readFile(join(ROOT, "cgroup.controllers"), "utf8")).split(/\s+/);
+    const ioLimit = controllers.includes("io");
+    return { kind: "v2", hybridMount: null, swapLimit: true, tcpLimit: false, ioLimit, path, folders: [folder] };
   }
   const memory = v1.find((mount) => mount.options.includes("memory"));
   if (memory === undefined)
     throw new Error("no control groups: neither version 2 at /sys/fs/cgroup nor memory of version 1");
-  const swapLimit = (await readdir(memory.at)).includes("memory.memsw.usage_in_bytes");
+  const files = await readdir(memory.at);
+  const swapLimit = files.includes("memory.memsw.usage_in_bytes");
+  const tcpLimit = files.includes("memory.kmem.tcp.limit_in_bytes");
   const folders = v1.map((mount) => join(mount.at, path));
-  return { kind: "v1", hybridMount: unified?.at ?? null, swapLimit, path, folders };
+  const ioLimit = v1.some((mount) => mount.options.includes("blkio"));
+  return { kind: "v1", hybridMount: unified?.at ?? null, swapLimit, tcpLimit, ioLimit, path, folders };
 }
 
-/** Makes the instance's groups and the watchers' group in it; all of them together use no more than this memory. */
-export async function prepareCgroups(cgroups: Cgroups, memoryMb: number): Promise<void> {
+/** What all dynos of an instance and their watchers use together, so that the host never suffers. */
+export interface CommonLimits {
+  readonly memoryMb: number;
+  /** Processes and threads. */
+  readonly pids: number;
+}
+
+/** Makes the instance's groups and the watchers' group in it. */
+export async function prepareCgroups(cgroups: Cgroups, { memoryMb, pids }: CommonLimits): Promise<void> {
   for (const folder of cgroups.folders) {
     if (cgroups.kind === "v2") await delegate(folder);
     await mkdir(join(folder, WATCHERS), { recursive: true });
     if (folder.startsWith(join(ROOT, "cpuset"))) await inheritCpus(folder);
     const limit = join(folder, cgroups.kind === "v2" ? "memory.max" : "memory.limit_in_bytes");
     if (existsSync(limit)) await writeFile(limit, String(memoryMb * 1024 ** 2)).catch(ignoreBusy);
+    if (existsSync(join(folder, "pids.max"))) await writeFile(join(folder, "pids.max"), String(pids));
   }
 }
 
@@ -71,7 +89,10 @@ export function cgroupPathOf(cgroups: Cgroups, dynoId: string): string {
 
 /** Whether the kernel ever killed a process of the dyno for its memory. False once the group is gone. */
 export async function ranOutOfMemory(cgroups: Cgroups, dynoId: string): Promise<boolean> {
-  const files = cgroups.folders.map((folder) =>
+  const memory = cgroups.folders.filter(
+    (folder) => cgroups.kind === "v2" || /^\/sys\/fs\/cgroup\/[^/]*memory/.test(folder),
+  );
+  const files = (memory.length > 0 ? memory : cgroups.folders).map((folder) =>
     join(folder, dynoId, cgroups.kind === "v2" ? "memory.events" : "memory.oom_control"),
   );
   const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => ""))); // other controllers
@@ -177,7 +198,9 @@ async function delegate(folder: string): Promise<void> {
 async function enableControllers(folder: string): Promise<void> {
   const control = join(folder, "cgroup.subtree_control");
   const enabled = (await readFile(control, "utf8")).split(/\s+/);
-  const missing = NEEDED.filter((each) => !enabled.includes(each));
+  const available = (await readFile(join(folder, "cgroup.controllers"), "utf8")).split(/\s+/);
+  const wantedHere = WANTED.filter((each) => NEEDED.includes(each) || available.includes(each));
+  const missing = wantedHere.filter((each) => !enabled.includes(each));
   if (missing.length === 0) return;
   const wanted = missing.map((each) => `+${each}`).join(" ");
   try {

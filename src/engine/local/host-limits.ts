@@ -5,6 +5,11 @@ import { totalmem } from "node:os";
 export interface OwnLimits {
   readonly openFilesMax: number;
   readonly processesMax: number;
+  /** Processes and threads that the machine can have at once. */
+  readonly threadsMax: number;
+  readonly pendingSignalsMax: number;
+  /** Bytes in POSIX message queues. */
+  readonly messageQueueBytesMax: number;
   /** Of the machine, or of the container that we run in. */
   readonly memoryMb: number;
 }
@@ -16,6 +21,9 @@ export async function ownLimits(): Promise<OwnLimits> {
   return {
     openFilesMax: hardLimit(text, "Max open files"),
     processesMax: hardLimit(text, "Max processes"),
+    threadsMax: await threadsMax(),
+    pendingSignalsMax: hardLimit(text, "Max pending signals"),
+    messageQueueBytesMax: hardLimit(text, "Max msgqueue size"),
     memoryMb: Math.floor(bytes / 1024 ** 2),
   };
 }
@@ -25,4 +33,9 @@ function hardLimit(text: string, name: string): number {
   const line = text.split("\n").find((each) => each.startsWith(name));
   const hard = line?.slice(name.length).trim().split(/\s+/)[1];
   return hard === undefined || hard === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(hard);
+}
+
+async function threadsMax(): Promise<number> {
+  const files = ["/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"];
+  return Math.min(...(await Promise.all(files.map((file) => readFile(file, "utf8")))).map(Number));
 }

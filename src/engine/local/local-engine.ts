@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
-import { type DynoSize, sizeNamed } from "../../model/size.ts";
+import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import type { DynoUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
@@ -16,6 +16,7 @@ import {
   type ObservedState,
   type SlugRef,
 } from "../engine.ts";
+import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
@@ -50,13 +51,15 @@ export interface LocalEngineParts {
   readonly shop: Workshop;
   readonly bundles: string;
   readonly tombstones: Tombstones;
-  /** Sum of the memory quotas of all dynos that live. */
-  readonly capacityMb: number;
+  /** Of the machine; times the catalogue's overcommit it bounds the sum of the quotas of all dynos that live. */
+  readonly memoryMb: number;
 }
 
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
+/** How often version 1's counters of kills are read: it kills one process where the whole dyno should end. */
+const OUT_OF_MEMORY_ROUNDS = 5;
 const LOG_LOOK_MS = 500;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
@@ -281,12 +284,13 @@ export class LocalEngine implements Engine, AsyncDisposable {
       io?.close();
     }
     while (this.#background.size > 0) await Promise.all(this.#background);
+    await this.#shop.userLimits[Symbol.asyncDispose]();
     await this.#shop.store[Symbol.asyncDispose]();
   }
 
   #adopt({ folder, labels, state, network, started }: Adopted): void {
-    const size = sizeNamed(labels.size);
-    if (size === undefined) throw new Error(`dyno ${labels.id} has an unknown size, ${labels.size}`);
+    // The operator took the size away meanwhile: its group holds it to what that said, and here it counts like a build.
+    const size = sizeNamed(labels.size) ?? BUILD_SIZE;
     const life = new AbortController();
     const conmon = started?.conmon ?? null;
     const dyno: Dyno = {
@@ -323,11 +327,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const taken = [...this.#dynos.values()]
       .filter(({ state }) => state.kind !== "ended")
       .reduce((sum, dyno) => sum + dyno.size.memoryMb, 0);
-    const free = this.#parts.capacityMb - taken;
-    if (size.memoryMb <= free) return;
-    const asked = `${spec.name} asks for ${size.memoryMb} MB (${size.name})`;
-    const there = `${Math.max(0, free)} MB of this machine's ${this.#parts.capacityMb} MB for dynos are free`;
-    throw new EngineError("no_capacity", `No room: ${asked}, ${there}.`);
+    const refusal = refusalOf({ name: spec.name, size, takenMb: taken, memoryMb: this.#parts.memoryMb });
+    if (refusal !== undefined) throw new EngineError("no_capacity", refusal);
   }
 
   /** Waits until its port accepts a connection, then says so. */
@@ -388,14 +389,27 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #patrol(): Promise<void> {
     const { signal } = this.#stop;
-    while (!signal.aborted) {
+    for (let round = 1; !signal.aborted; round++) {
       await this.#shop.clock.sleep(PATROL_MS, signal).catch(() => {}); // aborted: the loop sees it
       await this.#patrolOnce();
+      if (round % OUT_OF_MEMORY_ROUNDS === 0 && this.#shop.cgroups.kind === "v1") await this.#endWithoutMemory();
     }
   }
 
   async #patrolOnce(): Promise<void> {
     await Promise.all([...this.#dynos.values()].map((dyno) => this.#look(dyno)));
+  }
+
+  /** Ends what is left of dynos of which the kernel killed a process at the ceiling. Builds say by themselves what happened. */
+  async #endWithoutMemory(): Promise<void> {
+    for (const { labels, state } of this.#dynos.values()) {
+      if (state.kind !== "running" || labels.kind === "build") continue;
+      if (!(await ranOutOfMemory(this.#shop.cgroups, labels.id))) continue;
+      this.#shop.logger.info("dyno.out_of_memory", { dynoId: labels.id });
+      await this.signal(labels.id, "KILL").catch((error: unknown) => {
+        this.#shop.logger.warn("dyno.kill_failed", { dynoId: labels.id, error });
+      });
+    }
   }
 
   async #rotateLogs(): Promise<void> {

@@ -30,6 +30,8 @@ export interface NamespaceOptions {
   readonly innerRules: string | undefined;
   /** Called with each new interface before it is given away. */
   readonly prepare: (device: string) => Promise<void>;
+  /** Called with each new namespace once both halves are made. */
+  readonly shape: (index: number) => Promise<void>;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -198,9 +200,10 @@ export class NamespacePool implements AsyncDisposable {
 
   /** The half inside the namespace, then the mark that it is whole. */
   async #finish(index: number): Promise<void> {
-    const { layout, innerRules, prepare } = this.#options;
+    const { layout, innerRules, prepare, shape } = this.#options;
     await prepare(nameOf(layout, index));
     await ipBatch(renderInner(layout, index), { netns: netnsOf(layout, index) });
+    await shape(index);
     if (innerRules !== undefined)
       await nftFileInside(join(NETNS_FOLDER, netnsOf(layout, index)), innerFile(this.#options));
     await writeFile(this.#marker(index), fingerprint(this.#options));

@@ -6,15 +6,27 @@ import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
 import type { Instance } from "../../model/instance.ts";
-import { type AddressRange, address6Of, addressOf, block6, gatewayOf, prefix6Of, rangeBlock } from "./address.ts";
+import { BUILD_SIZE, DEFAULT_SIZE, type NetworkRates, sizeNamed } from "../../model/size.ts";
+import {
+  type AddressRange,
+  address6Of,
+  addressOf,
+  block6,
+  gatewayOf,
+  isBuildIndex,
+  prefix6Of,
+  rangeBlock,
+} from "./address.ts";
 import type { AppAllow } from "./app-allow.ts";
 import { networkOwners } from "./dyno-folder.ts";
+import { ownLimits } from "./host-limits.ts";
 import { indexOfName, type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
 import { needForwarding, releaseForwarding } from "./network-forwarding.ts";
 import { destroy, existing, INTERFACES_FOLDER, NamespacePool, NETNS_FOLDER } from "./network-pool.ts";
 import { claimRange, forgetRange, rememberedRange } from "./network-range.ts";
 import { RuleKeeper } from "./network-rules.ts";
+import { Shaper } from "./network-shaper.ts";
 import { type AllowedTarget, type RefusedProtocol, renderInnerTable } from "./nft.ts";
 import { RESOLVER_FILES, type ResolverFiles } from "./resolver.ts";
 import { trafficOf } from "./usage-counters.ts";
@@ -34,9 +46,9 @@ export interface DynoNetwork {
 export interface NetworkPool extends AsyncDisposable {
   /**
    * A namespace out of the pool, from which the app's own allowed destinations are reached; waits for one to be made when the
-   * pool is empty.
+   * pool is empty. Its interface is held to the rates; without any, to those of the default size.
    */
-  take(kind: DynoKind, appId: string): Promise<DynoNetwork>;
+  take(kind: DynoKind, appId: string, rates?: NetworkRates): Promise<DynoNetwork>;
   /**
    * Takes over the namespace of a dyno that outlived the last host process. To be called for all of them after
    * `openNetwork`, before the first `take`: what is not adopted then and was in use is destroyed.
@@ -98,6 +110,8 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
       routerUid: options.routerUid,
       proberUid: options.probeUid,
       connectionsMax: CONNECTIONS_MAX,
+      routerConnectionsMax: await routerConnectionsMax(),
+      newConnectionsPerSecond: NEW_CONNECTIONS_PER_SECOND,
     },
     resolverFiles: options.resolverFiles ?? RESOLVER_FILES,
     buildAllow: options.buildAllow,
@@ -111,16 +125,18 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     clock,
   });
   await needForwarding(instance, prefix6 !== undefined); // only now: the rules stand
+  const shaper = new Shaper(layout, logger);
   const namespaces = await NamespacePool.open({
     layout,
     poolSize: options.poolSize,
     folder,
     innerRules: layout.localhostPorts && renderInnerTable(gatewayOf(range), layout.localhostPorts),
     prepare: (device) => routeLoopback(device, rules.resolver),
+    shape: (index) => shaper.apply(index, usualRates(index)),
     logger,
     clock,
   });
-  return new LocalNetwork(layout, namespaces, rules);
+  return new LocalNetwork(layout, namespaces, rules, shaper);
 }
 
 /**
@@ -144,17 +160,19 @@ class LocalNetwork implements NetworkPool {
   readonly #layout: Layout;
   readonly #namespaces: NamespacePool;
   readonly #rules: RuleKeeper;
+  readonly #shaper: Shaper;
 
-  constructor(layout: Layout, namespaces: NamespacePool, rules: RuleKeeper) {
+  constructor(layout: Layout, namespaces: NamespacePool, rules: RuleKeeper, shaper: Shaper) {
     this.#layout = layout;
     this.#namespaces = namespaces;
     this.#rules = rules;
+    this.#shaper = shaper;
   }
 
-  async take(kind: DynoKind, appId: string): Promise<DynoNetwork> {
+  async take(kind: DynoKind, appId: string, rates?: NetworkRates): Promise<DynoNetwork> {
     const index = await this.#namespaces.take(kind === "build" ? "build" : "dyno");
     try {
-      await this.#rules.setOwner(index, appId);
+      await Promise.all([this.#rules.setOwner(index, appId), this.#shaper.apply(index, rates ?? usualRates(index))]);
     } catch (error) {
       await this.release(index).catch(() => {}); // the caller is told why it is not there at all
       throw error;
@@ -168,6 +186,7 @@ class LocalNetwork implements NetworkPool {
   }
 
   async release(index: number): Promise<void> {
+    this.#shaper.forget(index);
     await Promise.all([this.#rules.setOwner(index, undefined), this.#namespaces.release(index)]);
   }
 
@@ -206,8 +225,26 @@ class LocalNetwork implements NetworkPool {
   }
 }
 
+/** What most dynos have; the others' are set when they start. */
+function usualRates(index: number): NetworkRates {
+  return (isBuildIndex(index) ? BUILD_SIZE : (sizeNamed(DEFAULT_SIZE) ?? BUILD_SIZE)).network;
+}
+
 /** So that one dyno cannot fill the host's table of connections (decision 14); the table holds 262,144 by default. */
 const CONNECTIONS_MAX = 8192;
+/** Sustained, they take an eighth of the table, whose ended connections the kernel drops first when it is nearly full. */
+const NEW_CONNECTIONS_PER_SECOND = 1000;
+/** Two descriptors of the router each. */
+const ROUTER_CONNECTIONS_MIN = 128;
+const ROUTER_CONNECTIONS_MAX = 4096;
+const ROUTER_SHARE = 1 / 32;
+
+/** One dyno's part of what the router can hold under this host's limit of open files. */
+async function routerConnectionsMax(): Promise<number> {
+  const { openFilesMax } = await ownLimits();
+  const part = Math.floor(openFilesMax * ROUTER_SHARE);
+  return Math.min(ROUTER_CONNECTIONS_MAX, Math.max(ROUTER_CONNECTIONS_MIN, part));
+}
 const GONE_MS_MAX = 30_000;
 
 const isLocalhost = (domain: string): boolean => domain === "localhost" || domain.endsWith(".localhost");

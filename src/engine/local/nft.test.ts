@@ -13,6 +13,8 @@ const rules: Rules = {
   resolver: "192.168.1.1",
   buildAllow: [],
   connectionsMax: 100,
+  routerConnectionsMax: 10,
+  newConnectionsPerSecond: 50,
 };
 
 test("the table replaces the old one in one transaction", () => {

@@ -21,6 +21,10 @@ export interface Rules {
   readonly buildAllow: readonly AllowedTarget[];
   /** Connections that one dyno may hold open through the host. */
   readonly connectionsMax: number;
+  /** Of these to the router: it holds a number for everybody. */
+  readonly routerConnectionsMax: number;
+  /** New TCP connections that one dyno may open in a second, over a while; each is remembered for two minutes after its end. */
+  readonly newConnectionsPerSecond: number;
 }
 
 export interface AllowedTarget {
@@ -33,6 +37,7 @@ export interface AllowedTarget {
  * itself, so the number of our router's user may be that of another instance's router.
  */
 const ANY_INSTANCE = "st*";
+const NEW_CONNECTIONS_BURST = 4000;
 
 /**
  * The whole table as one transaction that replaces the old one. Every value in it is ours or was parsed (addresses, numbers);
@@ -60,8 +65,12 @@ table inet ${rules.table} {
   set refused_6 { type ipv6_addr . inet_proto . ipv6_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
   set refused_rate_6 { type ipv6_addr; flags dynamic,timeout; timeout 60s; size 65536; }
   set connections_6 { type ipv6_addr; flags dynamic; size 65536; }
+  set router_connections_6 { type ipv6_addr; flags dynamic; size 65536; }
+  set new_connections_6 { type ipv6_addr; flags dynamic,timeout; timeout 60s; size 65536; }
   set refused_rate { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
   set connections { type ipv4_addr; flags dynamic; size 65536; }
+  set router_connections { type ipv4_addr; flags dynamic; size 65536; }
+  set new_connections { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
 
   chain spoofed {
     type filter hook prerouting priority -300;
@@ -73,8 +82,13 @@ table inet ${rules.table} {
   }
   chain count {
     type filter hook prerouting priority -150;
-    iifname ${dyno} ct state new add @connections { ip saddr ct count over ${rules.connectionsMax} } drop
-    iifname ${dyno} ct state new add @connections_6 { ip6 saddr ct count over ${rules.connectionsMax} } drop
+    iifname != ${dyno} accept
+    tcp flags & (syn | ack) == syn update @new_connections { ip saddr limit rate over ${rules.newConnectionsPerSecond}/second burst ${NEW_CONNECTIONS_BURST} packets } drop
+    tcp flags & (syn | ack) == syn update @new_connections_6 { ip6 saddr limit rate over ${rules.newConnectionsPerSecond}/second burst ${NEW_CONNECTIONS_BURST} packets } drop
+    ct state new tcp dport { ${rules.routerPorts.join(", ")} } fib daddr type local add @router_connections { ip saddr ct count over ${rules.routerConnectionsMax} } drop
+    ct state new tcp dport { ${rules.routerPorts.join(", ")} } fib daddr type local add @router_connections_6 { ip6 saddr ct count over ${rules.routerConnectionsMax} } drop
+    ct state new add @connections { ip saddr ct count over ${rules.connectionsMax} } drop
+    ct state new add @connections_6 { ip6 saddr ct count over ${rules.connectionsMax} } drop
   }
   chain translate {
     type nat hook prerouting priority -100;

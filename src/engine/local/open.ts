@@ -10,7 +10,8 @@ import type { StackName } from "../engine.ts";
 import { findCgroups, prepareCgroups } from "./cgroup.ts";
 import { DynoFolder } from "./dyno-folder.ts";
 import { ownLimits } from "./host-limits.ts";
-import { openLimitedStore } from "./limited-store.ts";
+import { raiseMachineLimits } from "./host-sysctls.ts";
+import { openLimitedStore, storeOf } from "./limited-store.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { LogFiles } from "./log-files.ts";
 import { isMounted } from "./loop.ts";
@@ -20,7 +21,9 @@ import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { STACK_NAMES } from "./stack.ts";
+import { storeDevice } from "./store-device.ts";
 import { Tombstones } from "./tombstones.ts";
+import { openUserLimits } from "./user-limits.ts";
 import { uidStartOf, type Workshop } from "./workshop.ts";
 
 export interface LocalEngineOptions {
@@ -39,12 +42,11 @@ export interface LocalEngineOptions {
   readonly runtimes?: readonly RuntimeName[];
 }
 
-/**
- * Sum of memory quotas over the memory there is. Quotas are ceilings that most dynos stay far below; all dynos together are
- * kept below the machine's memory by their common group, so that the host never suffers.
- */
-const OVERCOMMIT = 4;
+/** Kept from dynos, all together. */
 const HOST_MEMORY_MB = 512;
+/** Of the processes and threads that the machine can have: all dynos together, and one of them. */
+const PIDS_OF_ALL = 0.75;
+const PIDS_OF_ONE = 0.25;
 const BUNDLES_BYTES = 256 * 1024 * 1024;
 const RUNTIMES: readonly RuntimeName[] = ["crun", "runc"];
 
@@ -54,8 +56,12 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   const { paths } = instance;
   await makeFolders(instance);
   const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
+  await raiseMachineLimits(logger);
   const limits = await ownLimits();
-  await prepareCgroups(cgroups, Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB));
+  await prepareCgroups(cgroups, {
+    memoryMb: Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB),
+    pids: Math.floor(limits.threadsMax * PIDS_OF_ALL),
+  });
   const store = await openLimitedStore({ paths, logger, clock });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
@@ -74,7 +80,15 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     store,
     slugs,
     logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment")),
-    limits: { cgroup: cgroups.kind, swapLimit: cgroups.swapLimit, ...limits },
+    limits: {
+      cgroup: cgroups.kind,
+      swapLimit: cgroups.swapLimit,
+      tcpLimit: cgroups.tcpLimit,
+      pidsMax: Math.floor(limits.threadsMax * PIDS_OF_ONE),
+      device: cgroups.ioLimit ? await storeDevice(storeOf(paths)) : undefined,
+      ...limits,
+    },
+    userLimits: await openUserLimits(options.programFolder, logger),
     seccomp: seccompProfile(process.arch),
   };
   const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
@@ -82,12 +96,14 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     shop: { ...base, runtime },
     bundles: paths.bundles,
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
-    capacityMb: limits.memoryMb * OVERCOMMIT,
+    memoryMb: limits.memoryMb,
   });
   logger.info("engine.opened", {
     runtime: runtime.name,
     cgroups: cgroups.kind,
     disksLimited: store.limited,
+    ioLimitedOn: base.limits.device?.name ?? null,
+    inotifyDivided: base.userLimits.works,
     dynos: (await engine.list()).length,
   });
   return engine;

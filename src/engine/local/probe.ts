@@ -1,8 +1,10 @@
 import type { Instance } from "../../model/instance.ts";
+import { limitFindings } from "./limit-findings.ts";
 import { gatherFacts } from "./probe-facts.ts";
 import { type Finding, judge } from "./probe-judge.ts";
 
 /** What this host offers for dynos, each with a verdict; whole only when asked by root. Changes nothing. */
 export async function probeHost(instance: Instance): Promise<readonly Finding[]> {
-  return judge(await gatherFacts(instance));
+  const [facts, limits] = await Promise.all([gatherFacts(instance), limitFindings(instance)]);
+  return [...judge(facts), ...limits];
 }

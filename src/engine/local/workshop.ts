@@ -17,6 +17,7 @@ import type { DynoNetwork, NetworkPool } from "./network.ts";
 import type { Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import type { SlugImages } from "./slug-images.ts";
+import type { UserLimits } from "./user-limits.ts";
 
 /** All that dynos are made with. */
 export interface Workshop {
@@ -31,6 +32,7 @@ export interface Workshop {
   readonly slugs: SlugImages;
   readonly logs: LogFiles;
   readonly limits: HostLimits;
+  readonly userLimits: UserLimits;
   readonly seccomp: SeccompProfile;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -61,7 +63,7 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
   const { runtime, logs } = shop;
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
   const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null, void]>([
-    takeNetwork(shop, folder, spec),
+    takeNetwork(shop, folder, spec, size),
     makeDisk(shop, spec.id, size, uidStart),
     slugFolder(shop, spec),
     spec.io ? makeBuildFolders(shop, folder, spec.appId, uidStart) : Promise.resolve(null),
@@ -100,7 +102,8 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       terminal: spec.terminal !== null,
       stdin: spec.stdin,
     });
-    await adoptWatcher(shop.cgroups, conmon.pid);
+    const first = Number(await readFile(folder.file("pid"), "utf8"));
+    await Promise.all([adoptWatcher(shop.cgroups, conmon.pid), shop.userLimits.apply(first)]);
     await runtime.start(spec.id);
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
@@ -132,8 +135,8 @@ async function settled<T extends readonly unknown[]>(promises: { readonly [K in 
   return (await Promise.all(list)) as unknown as T; // the same tuple, awaited
 }
 
-async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec): Promise<DynoNetwork> {
-  const network = await shop.network.take(spec.kind, spec.appId);
+async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<DynoNetwork> {
+  const network = await shop.network.take(spec.kind, spec.appId, size.network);
   await folder.setNetwork({ index: network.index });
   return network;
 }

@@ -1,7 +1,7 @@
 import { PROCESS_TYPE } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Formation, Scaling } from "../../model/formation.ts";
-import { DEFAULT_SIZE, SIZES } from "../../model/size.ts";
+import { DEFAULT_SIZE, sizeOffered, sizes } from "../../model/size.ts";
 import type { FormationStore } from "../store.ts";
 import type { Database, FormationRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
@@ -49,7 +49,7 @@ function applyChange(rows: readonly FormationRow[], change: Change): readonly Fo
   if (!rows.some(({ type }) => type === change.type)) {
     throw new PlatformError("invalid_params", `Couldn't find that process type (${change.type}).`);
   }
-  const size = change.size === undefined ? undefined : sizeOffered(change.size);
+  const size = change.size === undefined ? undefined : offeredName(change.size);
   return rows.map((row) =>
     row.type === change.type
       ? { ...row, size: size ?? row.size, quantity: quantityAfter(row, change.quantity ?? row.quantity) }
@@ -63,10 +63,12 @@ function quantityAfter(row: FormationRow, quantity: number | { readonly by: numb
   throw new PlatformError("invalid_params", `Cannot scale ${row.type} to ${wanted}: 0 to ${DYNOS_MAX} dynos.`);
 }
 
-function sizeOffered(name: string): string {
-  const size = SIZES.find((each) => each.name.toLowerCase() === name.toLowerCase());
+function offeredName(name: string): string {
+  const size = sizeOffered(name);
   if (size) return size.name;
-  const offered = SIZES.map((each) => each.name).join(", ");
+  const offered = sizes()
+    .map((each) => each.name)
+    .join(", ");
   throw new PlatformError("invalid_params", `Couldn't find that dyno size (${name}). Available sizes: ${offered}.`);
 }
 

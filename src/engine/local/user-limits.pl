@@ -1,0 +1,40 @@
+# Lowers limits that the kernel keeps for each user namespace: it reads the id of a process a line, enters that process's user
+# namespace in a child (a program cannot come back from one) and writes the limits there. Answers `<id> ok` or `<id> <why not>`.
+# `trial` stands for a process in a new namespace. Limits and system call numbers come in the environment, so that the
+# argument vector is constant.
+use strict;
+use warnings;
+
+$| = 1;
+my $CLONE_NEWUSER = 0x10000000;
+
+while (defined(my $line = <STDIN>)) {
+    chomp $line;
+    my $child = fork() // die "fork: $!";
+    if ($child == 0) {
+        my $why = eval { lower($line); 1 } ? 'ok' : $@ =~ s/\s+/ /gr;
+        print "$line $why\n";
+        exit 0;
+    }
+    waitpid($child, 0);
+    print "$line ended with status $?\n" if $? != 0;
+}
+
+sub lower {
+    my ($id) = @_;
+    if ($id eq 'trial') {
+        syscall($ENV{STATOR_UNSHARE} + 0, $CLONE_NEWUSER) == 0 or die "unshare: $!";
+    } else {
+        open(my $theirs, '<', '/proc/' . ($id + 0) . '/ns/user') or die "open: $!";
+        # A sandbox without a user namespace of its own: what would be lowered is the machine's.
+        my ($own, $other) = ((stat '/proc/self/ns/user')[1], (stat $theirs)[1]);
+        return if $own == $other;
+        syscall($ENV{STATOR_SETNS} + 0, fileno($theirs), $CLONE_NEWUSER) == 0 or die "setns: $!";
+    }
+    for (split / /, $ENV{STATOR_LIMITS}) {
+        my ($name, $value) = split /=/;
+        open(my $file, '>', "/proc/sys/user/$name") or die "$name: $!";
+        print $file $value;
+        close($file) or die "$name: $!";
+    }
+}
