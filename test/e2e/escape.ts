@@ -110,13 +110,13 @@ export function escapeSuite(isolation: Isolation): void {
     assert.deepEqual(Object.fromEntries(wrong), {});
   }
 
-  const attempt = (what: string, work: () => Promise<void>) =>
-    test(what, async () => {
+  const attempt = (what: string, work: () => Promise<void>): void =>
+    void test(what, async () => {
       await work();
       await healthy();
     });
 
-  describe(`escape: ${isolation.name}`, () => {
+  void describe(`escape: ${isolation.name}`, () => {
     before(async () => {
       mkdirSync(canaries, { mode: 0o777 });
       writeFileSync(join(canaries, "open"), word, { mode: 0o666 });
@@ -316,7 +316,9 @@ export function escapeSuite(isolation: Isolation): void {
         [],
       );
       assert.deepEqual(seen.opened, {});
-      mustBeRefused(seen.made);
+      // Of version 1 crun mounts the folder itself as a tmpfs of 1 MiB, which is the dyno's own and holds no groups.
+      const { "/sys/fs/cgroup": _own, ...groups } = seen.made;
+      mustBeRefused(seen.values["/sys/fs/cgroup/memory.max"] === undefined ? groups : seen.made);
       mustBeRefused(seen.raised);
       assert.ok(Object.values(seen.values).includes(String(512 * 1024 ** 2)), "it sees its own limit");
     });
@@ -384,11 +386,12 @@ export function escapeSuite(isolation: Isolation): void {
       mustBeRefused(rest, 10);
     });
 
-    attempt("ports: of all on the host only the router's two answer, by whatever address", async () => {
+    attempt("ports: of all on the host only the router's two and names answer, by whatever address", async () => {
       const router = [config.httpPort, config.httpsPort].toSorted((a, b) => a - b);
       const gateway = `${standing.victims[0]?.address.split(".").slice(0, 2).join(".")}.0.1`;
       const all = await probe<Scan>("scan", { address: gateway });
-      assert.deepEqual(all.accepted, router, JSON.stringify(all));
+      const names = all.accepted.filter((port) => port !== 53); // of the name server, on the gateway alone
+      assert.deepEqual(names, router, JSON.stringify(all));
       const ours = [config.apiPort, config.tlsPort, 22, decoyPort, ...router];
       for (const address of hostAddresses()) {
         const { accepted } = await probe<Scan>("scan", { address, ports: ours });
@@ -560,11 +563,12 @@ function mustBeOurMounts(mounts: readonly MountInfo[]): void {
   for (const [at, what] of seen) {
     if (expected[at] !== undefined) continue;
     const device = /^\/dev\/(null|zero|full|random|urandom|tty)$/.test(at);
-    const group = /^\/sys\/fs\/cgroup/.test(at) && /\bro\b/.test(what);
-    const proc = /^\/proc\//.test(at) && (/ ro\b/.test(what) || /^(devtmpfs|tmpfs|udev)/.test(what));
+    const group =
+      at.startsWith("/sys/fs/cgroup") && (/^cgroup2? ro,/.test(what) || what.startsWith("tmpfs rw,nosuid,nodev"));
+    const proc = at.startsWith("/proc/") && (/ ro\b/.test(what) || /^(devtmpfs|tmpfs|udev)/.test(what));
     assert.ok(device || group || proc, `${at}: ${what}`);
   }
-  for (const path of ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"])
+  for (const path of ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"].filter(existsSync))
     assert.ok(
       seen.some(([at, what]) => at === path && / ro\b/.test(what)),
       `${path} is read-only`,
