@@ -5,6 +5,7 @@ import { buildQueries } from "./queries/builds.ts";
 import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
+import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { slugQueries } from "./queries/slugs.ts";
@@ -113,6 +114,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     tokens: tokenQueries(work),
     apps: appQueries(work),
     domains: domainQueries(work),
+    egressRules: egressRuleQueries(work),
     config: configQueries(work),
     slugs: slugQueries(work),
     releases: releaseQueries(work),

@@ -22,6 +22,7 @@ export interface Tables {
   readonly builds: BuildRow;
   readonly formation: FormationRow;
   readonly dynos: DynoRow;
+  readonly egress_rules: EgressRuleRow;
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -63,6 +64,15 @@ export interface DomainRow {
   kind: "heroku" | "custom";
   created_at: Instant;
   updated_at: Instant;
+}
+
+export interface EgressRuleRow {
+  id: string;
+  app_id: string;
+  action: "allow" | "deny";
+  cidr: string;
+  port: number | null;
+  created_at: Instant;
 }
 
 export interface SlugRow {

@@ -14,6 +14,7 @@ import { systemRandom } from "../../src/lib/random.ts";
 import type { LogLine } from "../../src/logs/line.ts";
 import type { App, User } from "../../src/model/app.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
+import type { EgressRule } from "../../src/model/egress-rule.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import { openStore } from "../../src/store/sqlite.ts";
@@ -267,6 +268,12 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   async resize(dynoId: string, rows: number, columns: number): Promise<void> {
     this.asked.push(`resize ${rows}x${columns}`);
     void dynoId;
+  }
+
+  async setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    this.asked.push(
+      `setEgress ${appId} ${rules.map(({ action, cidr, port }) => `${action} ${cidr}:${port}`).join(", ")}`,
+    );
   }
 
   async removeApp(appId: string): Promise<void> {

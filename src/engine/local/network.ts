@@ -5,10 +5,12 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
+import type { EgressRule } from "../../model/egress-rule.ts";
 import type { Instance } from "../../model/instance.ts";
 import { type AddressRange, addressOf, gatewayOf, rangeBlock } from "./address.ts";
 import type { AppAllow } from "./app-allow.ts";
 import { networkOwners } from "./dyno-folder.ts";
+import { EgressFile } from "./egress-file.ts";
 import { type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
 import { needForwarding, releaseForwarding } from "./network-forwarding.ts";
@@ -41,7 +43,9 @@ export interface NetworkPool extends AsyncDisposable {
   adopt(index: number, kind: DynoKind): DynoNetwork;
   /** Destroys the namespace. Repeatable. */
   release(index: number): Promise<void>;
-  /** Forgets what the app was allowed. Repeatable. */
+  /** What the app's owner says of its dynos' connections, those that run and those to come. Durable. */
+  setEgress(appId: string, rules: readonly EgressRule[]): Promise<void>;
+  /** Forgets what the app was allowed and denied. Repeatable. */
   forgetApp(appId: string): Promise<void>;
   /** Refused connections of dynos, at most one a minute for each dyno and destination (`10.0.0.5:5432`). */
   onRefused(listener: (index: number, destination: string, protocol: RefusedProtocol) => void): Disposable;
@@ -94,6 +98,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     resolverFiles: options.resolverFiles ?? RESOLVER_FILES,
     buildAllow: options.buildAllow,
     appAllow: options.appAllow,
+    egress: new EgressFile(instance),
     owners: await networkOwners(instance.paths.bundles),
     onResolver: async (resolver) => {
       for (const index of await existing(layout)) await routeLoopback(nameOf(layout, index), resolver);
@@ -161,6 +166,10 @@ class LocalNetwork implements NetworkPool {
 
   async release(index: number): Promise<void> {
     await Promise.all([this.#rules.setOwner(index, undefined), this.#namespaces.release(index)]);
+  }
+
+  setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    return this.#rules.setEgress(appId, rules);
   }
 
   forgetApp(appId: string): Promise<void> {
