@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { tellEgress } from "./api/resources/egress-rules.ts";
 import { startApi } from "./api/server.ts";
 import { type Builds, openBuilds } from "./build/builds.ts";
 import type { Config } from "./config.ts";
@@ -91,6 +92,11 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     ),
   );
 
+  // What the store says holds: the host process may have missed a rule, and remembers those it was told.
+  const tellAll = () =>
+    void tellEgressRules(store, engine).catch((error: unknown) => logger.warn("egress.untold", { error }));
+  parts.use(engine.onReturn(tellAll));
+  tellAll();
   parts.use(
     await startApi({
       config,
@@ -110,6 +116,10 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   logger.info("daemon.ready", { apiPort: config.apiPort, tlsPort: config.tlsPort });
   await aborted(until);
   logger.info("daemon.stopping");
+}
+
+async function tellEgressRules(store: Store, engine: HostClient): Promise<void> {
+  for (const appId of await store.egressRules.apps()) await tellEgress(appId, store, engine);
 }
 
 /** The app's owner reads in the app's own log what was refused and how it would be allowed. */

@@ -22,6 +22,7 @@ import { configVarRoutes } from "./resources/config-vars.ts";
 import { domainRoutes } from "./resources/domains.ts";
 import { dynoSizeRoutes } from "./resources/dyno-sizes.ts";
 import { dynoRoutes } from "./resources/dynos.ts";
+import { egressRuleRoutes } from "./resources/egress-rules.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
@@ -129,6 +130,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
   domainRoutes(routes, context);
+  egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
   stackRoutes(routes);
   platformRoutes(routes, context);

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind } from "../model/dyno.ts";
+import type { EgressRule } from "../model/egress-rule.ts";
 import type { DynoUsage } from "../model/usage.ts";
 
 /**
@@ -45,6 +46,11 @@ export interface Engine {
   removeSlug(slug: SlugRef): Promise<void>;
   /** Frees all that is kept for an app: repository, cache, slugs. Its dynos must have ended. */
   removeApp(appId: string, uidIndex: number): Promise<void>;
+  /**
+   * The app's own egress rules, all of them: for its dynos that run, and before the first packet of those to come. Kept by the
+   * engine, whoever restarts. Throws `invalid` for what is no rule.
+   */
+  setEgress(appId: string, rules: readonly EgressRule[]): Promise<void>;
   /** Processed raw log segments up to (not including) `segment` may go. */
   trimLog(id: string, segment: number): Promise<void>;
 }

@@ -14,6 +14,7 @@ import {
 import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { EgressRule } from "../model/egress-rule.ts";
 import type { Instance } from "../model/instance.ts";
 import type { DynoUsage } from "../model/usage.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
@@ -88,6 +89,9 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   }
   removeApp(appId: string, uidIndex: number): Promise<void> {
     return this.#call("removeApp", { appId, uidIndex });
+  }
+  setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    return this.#call("setEgress", { appId, rules: rules.map(({ action, cidr, port }) => ({ action, cidr, port })) });
   }
   trimLog(id: string, segment: number): Promise<void> {
     return this.#call("trimLog", { id, segment });

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
+import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
 import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
 import type { AppRoute } from "../router/routes.ts";
 
@@ -72,6 +73,16 @@ const route = Type.Object(
   closed,
 );
 
+const octet = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const egressRule = Type.Object(
+  {
+    action: oneOf(["allow", "deny"]),
+    cidr: Type.String({ pattern: `^${octet}(\\.${octet}){3}(/([12]?\\d|3[01]))?$`, maxLength: 18 }),
+    port: orNull(Type.Integer({ minimum: 1, maximum: 65_535 })),
+  },
+  closed,
+);
+
 const small = 4 * 1024;
 /** Apps whose dynos' tasks are looked at in one call: as many as there can be. */
 export const TASKS_OF_MAX = 4096;
@@ -92,6 +103,12 @@ const CALLS = {
   hasSlug: { schema: Compile(slug), bytesMax: small },
   removeSlug: { schema: Compile(slug), bytesMax: small },
   removeApp: { schema: Compile(Type.Object({ appId: uuid, uidIndex }, closed)), bytesMax: small },
+  setEgress: {
+    schema: Compile(
+      Type.Object({ appId: uuid, rules: Type.Array(egressRule, { maxItems: EGRESS_RULES_MAX }) }, closed),
+    ),
+    bytesMax: 2 * small,
+  },
   trimLog: {
     schema: Compile(Type.Object({ id: uuid, segment: Type.Integer({ minimum: 0, maximum: 1e9 }) }, closed)),
     bytesMax: small,
@@ -112,6 +129,7 @@ export interface CallMessages {
   readonly hasSlug: SlugRef;
   readonly removeSlug: SlugRef;
   readonly removeApp: { readonly appId: string; readonly uidIndex: number };
+  readonly setEgress: { readonly appId: string; readonly rules: readonly EgressRule[] };
   readonly trimLog: { readonly id: string; readonly segment: number };
   readonly setRoute: AppRoute;
   readonly removeRoute: { readonly appId: string };

@@ -195,6 +195,36 @@ test("another instance's message is refused, whatever it asks for", async () => 
   assert.deepEqual(engine.asked, []);
 });
 
+test("egress rules: blocks and ports of numbers alone, and few of them", async () => {
+  const appId = randomUUID();
+  const rule = { action: "deny", cidr: "10.0.0.0/8", port: 443 };
+  await using host = client();
+  const good = [rule, { ...rule, action: "allow", cidr: "0.0.0.0/0", port: null }, { ...rule, cidr: "203.0.113.7" }];
+  await host.setEgress(appId, good as never);
+  assert.equal(engine.asked.length, 1);
+  const hostile: readonly Record<string, unknown>[] = [
+    { cidr: "10.0.0.0/8 } ; flush ruleset" },
+    { cidr: "10.0.0.0/8\n" },
+    { cidr: "256.0.0.0/8" },
+    { cidr: "10.0.0.0/33" },
+    { cidr: "::/0" },
+    { cidr: "@refused" },
+    { cidr: 10 },
+    { port: 0 },
+    { port: 65_536 },
+    { port: "443" },
+    { port: 1.5 },
+    { action: "accept" },
+    { set: "refused" },
+  ];
+  for (const change of hostile)
+    assert.match(await post("setEgress", { appId, rules: [{ ...rule, ...change }] }), / 400 /, JSON.stringify(change));
+  assert.match(await post("setEgress", { appId, rules: Array.from({ length: 51 }, () => rule) }), / 4(00|13) /);
+  assert.match(await post("setEgress", { appId: "../x", rules: [] }), / 400 /);
+  assert.match(await post("setEgress", { appId, rules: [rule], path: "/etc" }), / 400 /);
+  assert.equal(engine.asked.length, 1);
+});
+
 test("messages that there are not", async () => {
   const lines = [
     "GET /call/list",

@@ -131,6 +131,7 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   hasSlug: ({ engine }, slug) => engine.hasSlug(slug),
   removeSlug: ({ engine }, slug) => engine.removeSlug(slug),
   removeApp: ({ engine }, { appId, uidIndex }) => engine.removeApp(appId, uidIndex),
+  setEgress: ({ engine }, { appId, rules }) => engine.setEgress(appId, rules),
   trimLog: ({ engine }, { id, segment }) => engine.trimLog(id, segment),
   setRoute: ({ router }, route) => router.setRoute(route),
   removeRoute: ({ router }, { appId }) => router.removeRoute(appId),

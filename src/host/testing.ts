@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PassThrough, type Readable, Writable } from "node:stream";
 import type { ByteStream, DynoSpec, Engine, EngineNotice, ObservedDyno, SlugRef } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
+import type { EgressRule } from "../model/egress-rule.ts";
 import type { DynoUsage } from "../model/usage.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
 
@@ -94,6 +95,9 @@ export class FakeEngine implements Engine {
   }
   async removeApp(appId: string, uidIndex: number): Promise<void> {
     this.asked.push(`removeApp ${appId} ${uidIndex}`);
+  }
+  async setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    this.asked.push(`setEgress ${appId} ${JSON.stringify(rules)}`);
   }
   async trimLog(id: string, segment: number): Promise<void> {
     this.asked.push(`trimLog ${id} ${segment}`);

@@ -4,7 +4,7 @@ import type { Readable, Writable } from "node:stream";
 
 /**
  * The only place that starts programs on the host: an argument list, never a shell string, an empty environment but for
- * what is named, and no shell by any name (`docs/decisions/0002-no-shell.md`). Shells run inside dynos only.
+ * what is named, and no shell by any name (`docs/decisions/0010-no-shell-on-the-host.md`). Shells run inside dynos only.
  */
 export interface CommandOptions {
   /** The whole environment of the program; `PATH` is added. */

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import childProcess from "node:child_process";
+import { join } from "node:path";
 import { test } from "node:test";
-import { run, start } from "./command.ts";
+import { ended, run, start } from "./command.ts";
 import { guardAgainstShells } from "./guard.ts";
+
+const here = import.meta.dirname;
 
 test("a shell by any path is refused by the door", () => {
   for (const shell of ["sh", "/bin/bash", "/usr/bin/dash", "busybox"]) {
@@ -27,6 +30,29 @@ test("an argument is one argument, whatever it holds", async () => {
   const { stdout } = await run("printf", ["%s", hostile]);
   assert.equal(stdout, hostile);
 });
+
+for (const role of ["daemon", "host", "keeper"]) {
+  test(`decision 10: the guard bites in the ${role} as it is really started, whatever way a library takes`, async () => {
+    // No home can be made there: the process ends before it touches anything, should the guard not end it first.
+    const child = start(
+      process.execPath,
+      ["--import", join(here, "guard-bites.ts"), join(here, "..", "main.ts"), role],
+      {
+        env: { STATOR_HOME: "/dev/null/home" },
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    const chunks: Buffer[] = [];
+    child.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk));
+    await ended(child, "node");
+    const text = Buffer.concat(chunks).toString("utf8");
+    const said = text.split("\n").find((line) => line.startsWith('{"ways"')) ?? assert.fail(text);
+    const { ways, honest } = JSON.parse(said) as { readonly ways: Record<string, string>; readonly honest: string };
+    assert.ok(Object.keys(ways).length >= 14);
+    for (const [way, what] of Object.entries(ways)) assert.match(what, /^refused: /, way);
+    assert.equal(honest, "ran", "a program with arguments still runs");
+  });
+}
 
 test("after the guard, Node's own ways to a shell throw", () => {
   guardAgainstShells();

@@ -5,6 +5,7 @@ import { buildQueries } from "./queries/builds.ts";
 import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
+import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { releaseQueries } from "./queries/releases.ts";
@@ -115,6 +116,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     tokens: tokenQueries(work),
     apps: appQueries(work),
     domains: domainQueries(work),
+    egressRules: egressRuleQueries(work),
     config: configQueries(work),
     features: featureQueries(work),
     slugs: slugQueries(work),

@@ -1,6 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
+import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
@@ -16,6 +17,7 @@ export interface Store extends AsyncDisposable {
   readonly tokens: TokenStore;
   readonly apps: AppStore;
   readonly domains: DomainStore;
+  readonly egressRules: EgressRuleStore;
   readonly config: ConfigStore;
   readonly features: FeatureStore;
   readonly slugs: SlugStore;
@@ -102,6 +104,22 @@ export interface DomainStore {
     readonly hostname: string;
     readonly kind: "heroku" | "custom";
   }): Promise<Domain>;
+  remove(id: string): Promise<void>;
+}
+
+export interface StoredEgressRule extends EgressRule {
+  readonly id: string;
+  readonly appId: string;
+  readonly createdAt: Instant;
+}
+
+export interface EgressRuleStore {
+  /** Oldest first. */
+  list(appId: string): Promise<readonly StoredEgressRule[]>;
+  /** Ids of the apps that have any. */
+  apps(): Promise<readonly string[]>;
+  /** Throws `invalid_params` for what is no rule, is there already, or is one too many. */
+  add(appId: string, rule: EgressRule): Promise<StoredEgressRule>;
   remove(id: string): Promise<void>;
 }
 

@@ -26,6 +26,7 @@ export interface Tables {
   readonly app_features: FeatureRow;
   readonly schedules: ScheduleRow;
   readonly schedule_runs: ScheduleRunRow;
+  readonly egress_rules: EgressRuleRow;
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -83,6 +84,15 @@ export interface DomainRow {
   kind: "heroku" | "custom";
   created_at: Instant;
   updated_at: Instant;
+}
+
+export interface EgressRuleRow {
+  id: string;
+  app_id: string;
+  action: "allow" | "deny";
+  cidr: string;
+  port: number | null;
+  created_at: Instant;
 }
 
 export interface SlugRow {

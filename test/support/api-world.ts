@@ -17,6 +17,7 @@ import type { UsageReader } from "../../src/metrics/usage-reader.ts";
 import type { App, User } from "../../src/model/app.ts";
 import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
+import type { EgressRule } from "../../src/model/egress-rule.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
@@ -286,6 +287,12 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   async resize(dynoId: string, rows: number, columns: number): Promise<void> {
     this.asked.push(`resize ${rows}x${columns}`);
     void dynoId;
+  }
+
+  async setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    this.asked.push(
+      `setEgress ${appId} ${rules.map(({ action, cidr, port }) => `${action} ${cidr}:${port}`).join(", ")}`,
+    );
   }
 
   async removeApp(appId: string): Promise<void> {

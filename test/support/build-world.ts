@@ -123,6 +123,7 @@ export class StandInEngine implements Engine {
 
   async removeSlug(): Promise<void> {}
   async removeApp(): Promise<void> {}
+  async setEgress(): Promise<void> {}
   async trimLog(): Promise<void> {}
   async signal(): Promise<void> {}
   async resize(): Promise<void> {}

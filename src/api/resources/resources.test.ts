@@ -69,6 +69,29 @@ test("apps: names are found, and bad ones, taken ones, other stacks and other re
   refused(await patch(`/apps/${made.json.name}`, { build_stack: "container" }), /stack \(container\)/);
 });
 
+test("egress rules: added, listed, taken away; the engine is told each time, and what is no rule is refused", async () => {
+  const { name, id } = await world.deployed(newName());
+  const path = `/apps/${name}/egress-rules`;
+  const all = (await post(path, { action: "deny", cidr: "0.0.0.0/0" })).json;
+  assert.deepEqual([all.action, all.cidr, all.port, all.app.name], ["deny", "0.0.0.0/0", null, name]);
+  const one = await post(path, { action: "allow", cidr: "203.0.113.0/24", port: 443 });
+  assert.equal(one.status, 201);
+  assert.deepEqual((await get(path)).json.map((rule: { cidr: string }) => rule.cidr).toSorted(), [
+    "0.0.0.0/0",
+    "203.0.113.0/24",
+  ]);
+  const asked = () => world.supervision.asked.filter((each) => each.startsWith(`setEgress ${id}`)).at(-1) ?? "";
+  assert.match(asked(), /deny 0\.0\.0\.0\/0:null, allow 203\.0\.113\.0\/24:443/);
+  refused(await post(path, { action: "deny", cidr: "0.0.0.0/0" }), /has this rule already/);
+  refused(await post(path, { action: "deny", cidr: "10.0.0.1/8" }), /10\.0\.0\.1\/8 is written 10\.0\.0\.0\/8/);
+  refused(await post(path, { action: "deny", cidr: "example.com; flush ruleset" }), /is not an IPv4 block/);
+  refused(await post(path, { action: "deny", cidr: "10.0.0.0/8", port: 70_000 }), /70000 is not a port/);
+  assert.ok((await post(path, { action: "route", cidr: "10.0.0.0/8" })).status >= 400);
+  assert.equal((await world.call("DELETE", `${path}/${all.id}`)).json.id, all.id);
+  assert.doesNotMatch(asked(), /0\.0\.0\.0\/0/);
+  assert.equal((await world.call("DELETE", `${path}/${all.id}`)).status, 404);
+});
+
 test("maintenance", async () => {
   const { name } = await world.deployed(newName());
   assert.equal((await patch(`/apps/${name}`, { maintenance: true })).json.maintenance, true);

@@ -7,7 +7,7 @@ const allowed = (texts: Readonly<Record<string, readonly string[]>>) =>
   new Map(Object.entries(texts).map(([appId, all]) => [appId, all.map(parseDestination)]));
 
 test("each of an app's dynos has an element for each of its destinations, in the set for their kind", () => {
-  const elements = new AllowedElements({ octet: 9 }, new Map([[5, "one"]]));
+  const elements = new AllowedElements({ octet: 9 }, undefined, new Map([[5, "one"]]));
   elements.setAllowed(allowed({ one: ["10.0.0.5:5432", "10.0.0.6", "172.16.0.0/12:80", "192.168.0.0/16"] }));
   elements.setOwner(256 + 6, "one");
   elements.setOwner(7, "two");
@@ -23,13 +23,37 @@ test("each of an app's dynos has an element for each of its destinations, in the
 });
 
 test("an address is its new owner's alone, and nobody's once given back", () => {
-  const elements = new AllowedElements({ octet: 9 }, new Map());
+  const elements = new AllowedElements({ octet: 9 }, undefined, new Map());
   elements.setAllowed(allowed({ one: ["10.0.0.5"], two: ["10.0.0.6"] }));
   elements.setOwner(5, "one");
   elements.setOwner(5, "two");
   assert.deepEqual(elements.of(5), ["allowed { 10.9.0.5 . 10.0.0.6 }"]);
   elements.setOwner(5, undefined);
   assert.equal(elements.all().size, 0);
+});
+
+test("an app that denies anything gets no IPv6, of which its rules do not speak; builds are left alone", () => {
+  const elements = new AllowedElements(
+    { octet: 9 },
+    "fd53:00ab:cd09:1",
+    new Map([
+      [5, "one"],
+      [6, "two"],
+      [0xf001, "one"],
+    ]),
+  );
+  elements.setEgress(
+    new Map([
+      ["one", [{ action: "deny", cidr: "0.0.0.0/0", port: null } as const]],
+      ["two", [{ action: "allow", cidr: "25.0.0.0/8", port: 443 } as const]],
+    ]),
+  );
+  assert.deepEqual(elements.of(5), [
+    "egress_deny { 10.9.0.5 . 0.0.0.0-255.255.255.255 }",
+    "egress_deny_6 { fd53:00ab:cd09:1::5 }",
+  ]);
+  assert.deepEqual(elements.of(6), ["egress_allow_port { 10.9.0.6 . 25.0.0.0/8 . 443 }"]);
+  assert.deepEqual(elements.of(0xf001), []);
 });
 
 test("a change takes away first, and says only what differs", () => {

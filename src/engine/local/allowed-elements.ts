@@ -1,17 +1,22 @@
 import { type Destination, withoutNested } from "../../model/destination.ts";
-import { type AddressRange, addressOf } from "./address.ts";
+import { type EgressRule, withoutNestedRules } from "../../model/egress-rule.ts";
+import { type AddressRange, address6Of, addressOf, isBuildIndex } from "./address.ts";
 
 /**
- * What apps were allowed, as elements of the table's sets `allowed...` (`nft.ts`): one for each of an app's dynos and each of its
- * destinations, so that the rules stay as many as they are and a dyno of an app that was allowed nothing is not in them.
+ * What apps were allowed, as elements of the table's sets `allowed...` (`nft.ts`), and what their owners deny, as those of
+ * `egress_...`: one for each of an app's dynos and each of its destinations, so that the rules stay as many as they are and a
+ * dyno of an app that was allowed and denied nothing is not in them. An owner's rules are not for build dynos.
  */
 export class AllowedElements {
   readonly #range: AddressRange;
+  readonly #prefix6: string | undefined;
   readonly #owners = new Map<number, string>();
   #allowed: ReadonlyMap<string, readonly Destination[]> = new Map();
+  #egress: ReadonlyMap<string, readonly EgressRule[]> = new Map();
 
-  constructor(range: AddressRange, owners: ReadonlyMap<number, string>) {
+  constructor(range: AddressRange, prefix6: string | undefined, owners: ReadonlyMap<number, string>) {
     this.#range = range;
+    this.#prefix6 = prefix6;
     for (const [index, appId] of owners) this.#owners.set(index, appId);
   }
 
@@ -25,17 +30,32 @@ export class AllowedElements {
     this.#allowed = new Map([...allowed].map(([appId, all]) => [appId, withoutNested(all)]));
   }
 
+  setEgress(egress: ReadonlyMap<string, readonly EgressRule[]>): void {
+    this.#egress = new Map([...egress].map(([appId, all]) => [appId, withoutNestedRules(all)]));
+  }
+
   of(index: number): readonly string[] {
     const appId = this.#owners.get(index);
     const source = addressOf(this.#range, index);
     const allowed = appId === undefined ? undefined : this.#allowed.get(appId);
-    return (allowed ?? []).map((destination) => elementOf(source, destination));
+    const egress = appId === undefined || isBuildIndex(index) ? undefined : this.#egress.get(appId);
+    return [
+      ...(allowed ?? []).map((destination) => elementOf(source, destination)),
+      ...(egress ?? []).map((rule) => egressElementOf(source, rule)),
+      ...this.#without6(index, egress ?? []),
+    ];
+  }
+
+  /** Rules speak of IPv4: an app that denies anything gets no IPv6 at all, or there would be a way around. */
+  #without6(index: number, egress: readonly EgressRule[]): readonly string[] {
+    if (this.#prefix6 === undefined || !egress.some(({ action }) => action === "deny")) return [];
+    return [`egress_deny_6 { ${address6Of(this.#prefix6, index)} }`];
   }
 
   /** The elements of each index that has any. */
   all(): Elements {
     const found = new Map<number, readonly string[]>();
-    if (this.#allowed.size === 0) return found;
+    if (this.#allowed.size === 0 && this.#egress.size === 0) return found;
     for (const index of this.#owners.keys()) {
       const elements = this.of(index);
       if (elements.length > 0) found.set(index, elements);
@@ -65,6 +85,12 @@ export function sameElements(one: readonly string[] = [], other: readonly string
 /** The set's name, then what is in it. */
 function elementOf(source: string, { where, isExact, port }: Destination): string {
   const set = `allowed${isExact ? "" : "_block"}${port === null ? "" : "_port"}`;
+  return `${set} { ${source} . ${where}${port === null ? "" : ` . ${port}`} }`;
+}
+
+function egressElementOf(source: string, { action, cidr, port }: EgressRule): string {
+  const set = `egress_${action}${port === null ? "" : "_port"}`;
+  const where = cidr === "0.0.0.0/0" ? "0.0.0.0-255.255.255.255" : cidr; // nft takes no prefix 0 within a concatenation
   return `${set} { ${source} . ${where}${port === null ? "" : ` . ${port}`} }`;
 }
 

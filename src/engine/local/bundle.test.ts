@@ -22,6 +22,7 @@ interface Config {
   readonly hostname: string;
   readonly process: {
     readonly args: readonly string[];
+    readonly cwd: string;
     readonly env: readonly string[];
     readonly terminal: boolean;
     readonly consoleSize?: unknown;
@@ -29,10 +30,17 @@ interface Config {
     readonly capabilities: Readonly<Record<string, readonly string[]>>;
     readonly rlimits: readonly { readonly type: string; readonly hard: number }[];
   };
-  readonly mounts: readonly { readonly destination: string; readonly options: readonly string[] }[];
+  readonly mounts: readonly {
+    readonly destination: string;
+    readonly type: string;
+    readonly source: string;
+    readonly options: readonly string[];
+  }[];
   readonly linux: {
     readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
     readonly uidMappings: readonly unknown[];
+    readonly maskedPaths: readonly string[];
+    readonly readonlyPaths: readonly string[];
     readonly resources: {
       readonly memory: { readonly limit: number; readonly swap?: number };
       readonly cpu: { readonly quota?: number; readonly shares: number };
@@ -119,6 +127,34 @@ test("only build dynos see the repository, the cache and the build kit", () => {
   assert.deepEqual(places({ ...config, mounts: writable }), ["/repo", "/cache"]);
 });
 
+test("decision 17: a runtime meets nothing on its way that a dyno could have put there", () => {
+  const build = { repo: "/r", cache: "/c", io: "/i", toolchain: "/t", buildkit: "/k", ca: "/ca" };
+  const config = configOf({}, { folders: { ...folders, build } });
+  const places = config.mounts.map(({ destination }) => destination);
+  // What one dyno shares with another, or brings with it, is a leaf: no mount, no masked and no read-only path lies below it.
+  const { maskedPaths, readonlyPaths } = config.linux;
+  for (const own of ["/app", "/tmp", "/var/tmp", "/repo", "/cache", "/dev/shm"])
+    for (const each of [...places, ...maskedPaths, ...readonlyPaths])
+      assert.equal(each.startsWith(`${own}/`), false, `${each} lies below ${own}`);
+  // All that masking uses is mounted fresh for this dyno: CVE-2025-31133 and -52565 put links in place of these.
+  for (const fresh of ["/proc", "/dev", "/dev/pts"]) {
+    const mount = config.mounts.find(({ destination }) => destination === fresh);
+    assert.equal(mount?.source === mount?.type || mount?.source === "tmpfs", true, fresh);
+  }
+  assert.ok(places.indexOf("/dev") < places.indexOf("/dev/pts"));
+  assert.equal(config.process.cwd, "/app", "CVE-2024-21626: never a user's, and a mount point, so no link");
+  // CVE-2025-52881: nothing is written below /proc for a dyno but what the kernel asks for itself.
+  assert.deepEqual(
+    ["sysctl", "mountLabel", "rootfsPropagation"].filter((key) => key in config.linux),
+    [],
+  );
+  assert.deepEqual(
+    ["apparmorProfile", "selinuxLabel"].filter((key) => key in config.process),
+    [],
+  );
+  assert.equal("hooks" in config, false);
+});
+
 test("a terminal has a size; pipes have none", () => {
   assert.deepEqual(configOf({ terminal: { rows: 3, columns: 7 } }).process.consoleSize, { height: 3, width: 7 });
   assert.equal(configOf().process.consoleSize, undefined);
@@ -139,8 +175,14 @@ test("system calls: nothing is both allowed and forbidden, and volumes of btrfs 
     [...allowed].filter((each) => forbidden.has(each)),
     [],
   );
-  for (const name of ["mount", "unshare", "setns", "bpf", "ptrace_not_a_call", "clone3"])
-    assert.equal(allowed.has(name), false, name);
+  const never =
+    "mount unshare setns bpf clone3 keyctl userfaultfd io_uring_setup perf_event_open kexec_load ptrace process_vm_writev";
+  for (const name of never.split(" ")) assert.equal(allowed.has(name), false, name);
+  const families = syscalls.filter(({ names }) => names.includes("socket")).flatMap(({ args }) => args ?? []);
+  assert.deepEqual(
+    families.map(({ value, op }) => [value, op]),
+    [1, 2, 10, 16].map((family) => [family, "SCMP_CMP_EQ"]), // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+  );
   const rules = syscalls.filter(({ names }) => names.includes("ioctl")).flatMap(({ args }) => args ?? []);
   const isAllowed = (request: number) =>
     rules.some(({ value, valueTwo }) => (request & value) >>> 0 === (valueTwo ?? 0) >>> 0);

@@ -71,6 +71,8 @@ export async function openLimitedStore(options: StoreOptions): Promise<LimitedSt
       return new PlainStore(root);
     }
   }
+  // crun 1.8 gives a bind mount that is not read-only the flags of its source alone, whatever the bundle asks for.
+  await run("mount", ["-o", "remount,nosuid,nodev", "--", root]);
   await chmod(root, 0o711);
   return BtrfsStore.open(root, options);
 }

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
+import type { EgressRule } from "../../model/egress-rule.ts";
 import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import type { DynoUsage } from "../../model/usage.ts";
 import {
@@ -25,7 +26,7 @@ import type { IoSocket } from "./io-socket.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
-import { checkSpec, checkUuid } from "./spec-check.ts";
+import { checkEgress, checkSpec, checkUuid } from "./spec-check.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
 import { appVolumesOf, make, takeApart, type Workshop } from "./workshop.ts";
@@ -267,6 +268,12 @@ export class LocalEngine implements Engine, AsyncDisposable {
     for (const name of [repo, cache]) await this.#shop.store.remove(name);
     for (const slug of await this.#shop.slugs.listOf(uidIndex)) await this.removeSlug(slug);
     await this.#shop.network.forgetApp(appId);
+  }
+
+  async setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    checkUuid(appId);
+    checkEgress(rules);
+    await this.#shop.network.setEgress(appId, rules);
   }
 
   async trimLog(id: string, segment: number): Promise<void> {

@@ -2,8 +2,10 @@ import type { Clock, Instant } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { Nudge } from "../../lib/nudge.ts";
+import type { EgressRule } from "../../model/egress-rule.ts";
 import { AllowedElements } from "./allowed-elements.ts";
 import type { AllowedByApp, AppAllow } from "./app-allow.ts";
+import type { EgressFile } from "./egress-file.ts";
 import { RefusalFilter } from "./network-refusals.ts";
 import { NetworkTable } from "./network-table.ts";
 import { type AllowedTarget, parseRefusals, type Refusal, type Rules, renderTable } from "./nft.ts";
@@ -16,6 +18,7 @@ export interface RuleKeeperOptions {
   readonly resolverFiles: ResolverFiles;
   readonly buildAllow: () => Promise<readonly AllowedTarget[]>;
   readonly appAllow: AppAllow;
+  readonly egress: EgressFile;
   /** The apps of dynos that live already, by the indexes of their addresses: their connections must not be cut by our start. */
   readonly owners: ReadonlyMap<number, string>;
   /** Called before rules that name another resolver are loaded. */
@@ -55,6 +58,7 @@ export class RuleKeeper implements AsyncDisposable {
   /** The rules stand when this resolves. */
   static async open(options: RuleKeeperOptions): Promise<RuleKeeper> {
     const keeper = new RuleKeeper(options);
+    keeper.#allowed.setEgress(await options.egress.read()); // before any rule: what was denied is denied at once
     await keeper.#refresh(await readResolvers(options.resolverFiles));
     keeper.#loop = keeper.#keep();
     return keeper;
@@ -63,7 +67,7 @@ export class RuleKeeper implements AsyncDisposable {
   private constructor(options: RuleKeeperOptions) {
     const { fixed, owners, appAllow, folder, logger } = options;
     this.#options = options;
-    this.#allowed = new AllowedElements(fixed.range, owners);
+    this.#allowed = new AllowedElements(fixed.range, fixed.prefix6, owners);
     this.#table = new NetworkTable({ name: fixed.table, folder, wanted: () => this.#allowed.all(), logger });
     this.#watch = appAllow.watch(() => {
       this.#appAllowDue = true;
@@ -90,8 +94,15 @@ export class RuleKeeper implements AsyncDisposable {
     if (!this.#table.holds(index, this.#allowed.of(index))) await this.#table.enter();
   }
 
+  /** What the app's owner says of its dynos' connections; noted and in the rules when this resolves. */
+  async setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    this.#allowed.setEgress(await this.#options.egress.set(appId, rules));
+    await this.#table.enter();
+  }
+
   /** The app is gone, and what it was allowed with it. */
   async forgetApp(appId: string): Promise<void> {
+    await this.setEgress(appId, []);
     await this.#options.appAllow.forget(appId);
     await this.#readAppAllow();
   }

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
+import type { EgressRule } from "../../model/egress-rule.ts";
 import type { Instance } from "../../model/instance.ts";
 import { BUILD_SIZE, DEFAULT_SIZE, type NetworkRates, sizeNamed } from "../../model/size.ts";
 import {
@@ -19,6 +20,7 @@ import {
 } from "./address.ts";
 import type { AppAllow } from "./app-allow.ts";
 import { networkOwners } from "./dyno-folder.ts";
+import { EgressFile } from "./egress-file.ts";
 import { ownLimits } from "./host-limits.ts";
 import { indexOfName, type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
@@ -56,7 +58,9 @@ export interface NetworkPool extends AsyncDisposable {
   adopt(index: number, kind: DynoKind): DynoNetwork;
   /** Destroys the namespace. Repeatable. */
   release(index: number): Promise<void>;
-  /** Forgets what the app was allowed. Repeatable. */
+  /** What the app's owner says of its dynos' connections, those that run and those to come. Durable. */
+  setEgress(appId: string, rules: readonly EgressRule[]): Promise<void>;
+  /** Forgets what the app was allowed and denied. Repeatable. */
   forgetApp(appId: string): Promise<void>;
   /** Bytes that came into and went out of each dyno since its namespace was made, by its index. */
   traffic(): Promise<ReadonlyMap<number, { readonly inBytes: number; readonly outBytes: number }>>;
@@ -116,6 +120,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     resolverFiles: options.resolverFiles ?? RESOLVER_FILES,
     buildAllow: options.buildAllow,
     appAllow: options.appAllow,
+    egress: new EgressFile(instance),
     owners: await networkOwners(instance.paths.bundles),
     onResolver: async (resolver) => {
       for (const index of await existing(layout)) await routeLoopback(nameOf(layout, index), resolver);
@@ -188,6 +193,10 @@ class LocalNetwork implements NetworkPool {
   async release(index: number): Promise<void> {
     this.#shaper.forget(index);
     await Promise.all([this.#rules.setOwner(index, undefined), this.#namespaces.release(index)]);
+  }
+
+  setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
+    return this.#rules.setEgress(appId, rules);
   }
 
   forgetApp(appId: string): Promise<void> {

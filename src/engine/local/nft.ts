@@ -60,6 +60,11 @@ table inet ${rules.table} {
   set allowed_port { type ipv4_addr . ipv4_addr . inet_service; }
   set allowed_block { type ipv4_addr . ipv4_addr; flags interval; }
   set allowed_block_port { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
+  set egress_allow { type ipv4_addr . ipv4_addr; flags interval; }
+  set egress_allow_port { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
+  set egress_deny { type ipv4_addr . ipv4_addr; flags interval; }
+  set egress_deny_port { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
+  set egress_deny_6 { type ipv6_addr; }
   set refused { type ipv4_addr . inet_proto . ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
   set not_internet_6 { type ipv6_addr; flags interval; elements = { ${NOT_INTERNET_6.join(", ")} }; }
   set refused_6 { type ipv6_addr . inet_proto . ipv6_addr . inet_service; flags dynamic,timeout; timeout 60s; size 16384; }
@@ -110,12 +115,21 @@ table inet ${rules.table} {
     ${nameAsked} accept
     ip saddr ${buildBlock(rules.range)} accept
   }
+  chain own_rules {
+    ${nameAsked} return
+    ip6 saddr @egress_deny_6 goto refuse
+    ip saddr . ip daddr @egress_allow return
+    meta l4proto { tcp, udp } ip saddr . ip daddr . th dport @egress_allow_port return
+    ip saddr . ip daddr @egress_deny goto refuse
+    meta l4proto { tcp, udp } ip saddr . ip daddr . th dport @egress_deny_port goto refuse
+  }
   chain to_host {
     type filter hook input priority 0;
     iifname != ${dyno} accept
     ct state established,related jump known
-    tcp dport { ${rules.routerPorts.join(", ")} } accept
     ${nameAsked} accept
+    jump own_rules
+    tcp dport { ${rules.routerPorts.join(", ")} } accept
     ${allowedIn("allowed")}
     goto refuse
   }
@@ -123,6 +137,7 @@ table inet ${rules.table} {
     type filter hook forward priority -10;
     iifname != ${dyno} accept
     ct state established,related jump known
+    jump own_rules
     ${allowedIn("allowed")}
     oifname ${dyno} goto refuse
     ${rules.resolver === undefined ? "" : `ip daddr ${rules.resolver} meta l4proto { tcp, udp } th dport 53 accept`}

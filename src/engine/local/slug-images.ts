@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { chown, copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { chown, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -205,12 +206,7 @@ export class SlugImages {
     });
     const image = join(this.#images, `${nameOf(slug)}.erofs`);
     const beside = `${image}.${process.pid}.${this.#counter++}.new`;
-    await copyFile(made, beside); // nobody else holds this one open
-    {
-      await using file = await open(beside, "r");
-      await file.chmod(0o600);
-      await file.sync();
-    }
+    await copyOwn(made, beside, this.#options.maker.uid); // nobody else holds this one open
     await rename(beside, image);
     await syncFolder(this.#images);
   }
@@ -228,6 +224,19 @@ export class SlugImages {
     const args = [...namespaces, "--", "prlimit", ...limits, "--", "setpriv", ...user, ...powers, "--", ...command];
     return ["unshare", args];
   }
+}
+
+/**
+ * Copies what the helper made, in a folder of the helper's: a plain file with one name, that is the helper's own and no link, or
+ * root would read whatever a helper taken over by its tar points at.
+ */
+export async function copyOwn(from: string, to: string, owner: number): Promise<void> {
+  await using source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const facts = await source.stat();
+  if (!facts.isFile() || facts.uid !== owner || facts.nlink !== 1 || facts.size > SLUG_BYTES_MAX * 2)
+    throw new Error(`${from} is not what mkfs.erofs makes`);
+  await using target = await open(to, "wx", 0o600);
+  await pipeline(source.createReadStream(), target.createWriteStream({ flush: true }));
 }
 
 function nameOf({ digest, uidIndex }: SlugRef): string {

@@ -1,3 +1,4 @@
+import { checkEgressRule, EGRESS_RULES_MAX, type EgressRule } from "../../model/egress-rule.ts";
 import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import { type DynoSpec, EngineError } from "../engine.ts";
 import { UUID } from "./dyno-folder.ts";
@@ -21,6 +22,20 @@ export function checkSpec(spec: DynoSpec): DynoSize {
   if ((size === BUILD_SIZE) !== (spec.kind === "build"))
     throw new EngineError("invalid", `A ${spec.kind} dyno cannot have the size ${size.name}.`);
   return size;
+}
+
+/** They become text that `nft` reads. */
+export function checkEgress(rules: readonly EgressRule[]): void {
+  if (rules.length > EGRESS_RULES_MAX) throw new EngineError("invalid", `More than ${EGRESS_RULES_MAX} egress rules.`);
+  for (const rule of rules) {
+    if (rule.action !== "allow" && rule.action !== "deny")
+      throw new EngineError("invalid", "An egress rule that neither allows nor denies.");
+    try {
+      checkEgressRule(rule);
+    } catch (error) {
+      throw new EngineError("invalid", error instanceof Error ? error.message : String(error), error);
+    }
+  }
 }
 
 export function checkUuid(id: string): void {

@@ -22,7 +22,7 @@ export async function mountStacks(instance: Instance): Promise<Stacks> {
     if (await isMounted(at)) continue;
     await mkdir(at, { recursive: true, mode: 0o755 });
     const { image } = stackFiles(instance, name);
-    await mountImage({ image, at, type: "erofs", options: ["nodev"], readOnly: true });
+    await mountImage({ image, at, type: "erofs", options: ["nodev", "nosuid"], readOnly: true });
   }
   return { mountOf: (name) => mountPoint(instance, name) };
 }

@@ -240,6 +240,10 @@ export class SimEngine implements Engine {
     return this.#call("removeSlug", () => void this.#slugs.delete(`${digest} ${uidIndex}`));
   }
 
+  setEgress(): Promise<void> {
+    return this.#call("setEgress", () => {});
+  }
+
   removeApp(): Promise<void> {
     return this.#call("removeApp", () => {});
   }

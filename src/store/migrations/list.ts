@@ -4,6 +4,7 @@ import { up as appRuntime } from "./0002-app-runtime.ts";
 import { up as manifest } from "./0003-manifest.ts";
 import { up as schedules } from "./0003-schedules.ts";
 import { up as appFeatures } from "./0005-app-features.ts";
+import { up as egressRules } from "./0006-egress-rules.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -12,4 +13,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0005-app-features": { up: appFeatures },
   "0003-manifest": { up: manifest },
   "0003-schedules": { up: schedules },
+  "0006-egress-rules": { up: egressRules },
 };

@@ -1,0 +1,696 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import {
+  api,
+  checkout,
+  config,
+  eventually,
+  type Files,
+  platform,
+  processes,
+  push,
+  pushOk,
+  stator,
+  statorOk,
+  temporaryApp,
+  temporaryRepository,
+  throughRouter,
+  token,
+  waitUp,
+} from "./harness.ts";
+
+/**
+ * Attempts to leave a dyno, made inside real dynos of the installed platform, in one isolation class; after each the platform
+ * must be as it was. `test/apps/escape/probe.py` makes the attempts and judges nothing; what must have come of them stands here.
+ */
+export interface Isolation {
+  readonly name: "container" | "gvisor";
+  /** Makes the app's dynos be of this class; called before anything is pushed to it. */
+  prepare(app: string): Promise<void>;
+  /** What differs in this class, each with its reason; a name is that of an attempt, as the probe calls it. */
+  readonly differs: ReadonlyMap<string, RegExp>;
+}
+
+export const CONTAINER: Isolation = { name: "container", prepare: async () => {}, differs: new Map() };
+
+interface Victim {
+  readonly dyno: string;
+  readonly pid: number;
+  readonly address: string;
+  readonly port: number;
+  readonly intact: boolean;
+  readonly files: readonly string[];
+}
+
+type Outcomes = Readonly<Record<string, string>>;
+
+const REFUSED = /^(refused|absent) /;
+/** What must not change by anything that a dyno does. */
+const HOST_PROGRAMS = ["crun", "runc", "conmon", "nsenter", "ip", "nft"];
+
+export function escapeSuite(isolation: Isolation): void {
+  const word = `canary-${randomBytes(12).toString("hex")}`;
+  const canaries = `/var/tmp/stator-escape-${word.slice(-8)}`;
+  const pwned = `stator-pwned-${word.slice(-8)}`;
+  let app = "";
+  let other = "";
+  let disposals: AsyncDisposable[] = [];
+  let decoys: Server[] = [];
+  let decoyPort = 0;
+  let standing: Awaited<ReturnType<typeof snapshot>>;
+
+  /** What one attempt gave. */
+  async function probe<T>(name: string, given: unknown = {}, on = app): Promise<T> {
+    const command = `python3 probe.py ${name} '${JSON.stringify(given)}'`;
+    const { code, stdout, stderr } = await stator(["run", "-a", on, "--no-tty", "--", command], { timeoutMs: 180_000 });
+    const line = stdout.split("\n").find((each) => each.startsWith("PROBE "));
+    assert.ok(line, `${name}: status ${code}\n${stdout}\n${stderr}`);
+    return JSON.parse(line.slice(6)) as T;
+  }
+
+  const victim = async (of: string): Promise<Victim> => JSON.parse((await throughRouter(of)).body) as Victim;
+
+  /** What must be the same after each attempt. */
+  async function snapshot() {
+    const [mine, theirs] = await Promise.all([victim(app), victim(other)]);
+    return {
+      victims: [mine, theirs],
+      ours: (await processes()).filter(({ role }) => role !== "conmon").map(({ role, pid }) => `${role} ${pid}`),
+      programs: HOST_PROGRAMS.map((each) => `${each} ${digestOf(each)}`),
+      canary: readFileSync(join(canaries, "open"), "utf8"),
+      sysctls: ["kernel/core_pattern", "kernel/hostname", "net/ipv4/ip_forward"].map((each) =>
+        readFileSync(`/proc/sys/${each}`, "utf8"),
+      ),
+      pwned: ["/", "/tmp", "/var/tmp", "/root", config.instance.home].flatMap((folder) =>
+        readdirSync(folder).filter((each) => each.includes(pwned)),
+      ),
+    };
+  }
+
+  async function healthy(): Promise<void> {
+    const account = await fetch(`${api}/account`, {
+      headers: { Accept: "application/vnd.heroku+json; version=3", Authorization: `Bearer ${token()}` },
+    });
+    assert.equal(account.status, 200);
+    assert.deepEqual(await snapshot(), standing, "the platform and the other dynos are as they were");
+  }
+
+  /** Every attempt that was not refused, unless this class has another answer for it. */
+  function mustBeRefused(outcomes: Outcomes, least = 1): void {
+    const names = Object.keys(outcomes);
+    assert.ok(names.length >= least, `only ${names.length} attempts were made`);
+    const wrong = Object.entries(outcomes).filter(
+      ([name, what]) => !(isolation.differs.get(name) ?? REFUSED).test(what),
+    );
+    assert.deepEqual(Object.fromEntries(wrong), {});
+  }
+
+  const attempt = (what: string, work: () => Promise<void>): void =>
+    void test(what, async () => {
+      await work();
+      await healthy();
+    });
+
+  void describe(`escape: ${isolation.name}`, () => {
+    before(async () => {
+      mkdirSync(canaries, { mode: 0o777 });
+      writeFileSync(join(canaries, "open"), word, { mode: 0o666 });
+      writeFileSync(join(canaries, "secret"), word, { mode: 0o600 });
+      decoys = await Promise.all(["0.0.0.0", "127.0.0.1"].map(listen));
+      decoyPort = portOf(decoys[0]);
+      for (const prefix of ["escape", "other"]) {
+        const made = await temporaryApp(prefix);
+        disposals = [...disposals, made];
+        await isolation.prepare(made.name);
+        using repository = await temporaryRepository("test/apps/escape");
+        await pushOk(repository.folder, made.name);
+        await waitUp(made.name, "web", 1);
+        if (prefix === "escape") app = made.name;
+        else other = made.name;
+      }
+      standing = await snapshot();
+      assert.ok(standing.victims.every(({ intact }) => intact));
+    });
+    after(async () => {
+      for (const server of decoys) server.close();
+      for (const each of disposals) await each[Symbol.asyncDispose]();
+      rmSync(canaries, { recursive: true, force: true });
+    });
+
+    attempt(
+      "a dyno is nobody: user, groups, capabilities, no_new_privs, filter, own hostname and own processes",
+      async () => {
+        const one = await probe<Identity>("identity");
+        const { status } = one;
+        assert.deepEqual([status["Uid"], status["Gid"]], ["1000\t1000\t1000\t1000", "1000\t1000\t1000\t1000"]);
+        for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
+          assert.match(status[set] ?? "", isolation.differs.get(set) ?? /^0{16}$/, set);
+        assert.match(status["NoNewPrivs"] ?? "", isolation.differs.get("NoNewPrivs") ?? /^1$/);
+        assert.match(status["Seccomp"] ?? "", isolation.differs.get("Seccomp") ?? /^2$/);
+        assert.equal(one.hostname, one.dyno);
+        assert.equal(one.cwd, "/app");
+        const allowed = ["tini", "bash", "python3", "sh"];
+        assert.deepEqual(
+          one.processes.filter((each) => !allowed.includes(each)),
+          [],
+        );
+        assert.deepEqual(one.interfaces.toSorted(), ["eth0", "lo"]);
+        assert.deepEqual(
+          [one.limits["NPROC"], one.limits["CORE"]],
+          [
+            [256, 256],
+            [0, 0],
+          ],
+        );
+        assert.ok((one.limits["NOFILE"]?.[1] ?? 1e9) <= 10_000);
+      },
+    );
+
+    attempt("root in the dyno is nobody on the host, and no two apps share a uid", async () => {
+      const [mine, theirs] = await Promise.all([probe<Identity>("identity"), probe<Identity>("identity", {}, other)]);
+      const [first, second] = isolation.differs.has("uidMap") ? hostMaps(app, other) : [mine.uidMap, theirs.uidMap];
+      for (const map of [first, second]) {
+        assert.equal(map.length, 3, "one range");
+        assert.equal(map[0], "0");
+        assert.equal(map[2], "65536");
+        assert.ok(Number(map[1]) >= 65_536, "no user of the host's");
+      }
+      assert.ok(Math.abs(Number(first[1]) - Number(second[1])) >= 65_536, "the ranges do not overlap");
+      assert.deepEqual(mine.gidMap, mine.uidMap);
+    });
+
+    attempt("no devices but the usual six and a pty, and none can be made", async () => {
+      const { nodes, dev, made } = await probe<{ nodes: Outcomes; dev: readonly string[]; made: Outcomes }>("devices");
+      const usual: Outcomes = {
+        "/dev/null": "c 1:3",
+        "/dev/zero": "c 1:5",
+        "/dev/full": "c 1:7",
+        "/dev/random": "c 1:8",
+        "/dev/urandom": "c 1:9",
+        "/dev/tty": "c 5:0",
+        "/dev/pts/ptmx": "c 5:2",
+      };
+      const more = Object.entries(nodes).filter(([path, what]) => usual[path] !== what);
+      assert.deepEqual(more, []);
+      const links = ["core", "fd", "mqueue", "ptmx", "pts", "shm", "stderr", "stdin", "stdout"];
+      const unusual = dev.filter((name) => usual[`/dev/${name}`] === undefined && !links.includes(name));
+      assert.deepEqual(unusual, []);
+      mustBeRefused(made, 8);
+    });
+
+    attempt(
+      "system calls: mounts, namespaces, keys, bpf, userfaultfd, io_uring, perf, kexec, ptrace and the rest",
+      async () => {
+        const { results } = await probe<{ results: Outcomes }>("syscalls");
+        mustBeRefused(results, 60);
+        // Refused for what they are, not for what they were asked: else the probe would prove nothing.
+        const asked = Object.entries(results).filter(([, what]) => /EINVAL|EFAULT|EBADF|ENOENT|ESRCH/.test(what));
+        assert.deepEqual(
+          asked.filter(([name]) => !isolation.differs.has(name)),
+          [],
+        );
+      },
+    );
+
+    attempt("sockets: no raw ones, no rare families, no ports below 1024, no change of the network", async () => {
+      const { results, usable } = await probe<{ results: Outcomes; usable: Outcomes }>("sockets");
+      mustBeRefused(results, 80);
+      assert.deepEqual(usable, { inet: "made", inet6: "made", unix: "made", netlink: "made" });
+    });
+
+    attempt("files of the host and of other dynos: by path, by link, by .., by /proc and by what is open", async () => {
+      const [mine] = standing.victims;
+      const { paths } = config.instance;
+      const store = join(paths.host, "store");
+      const volumes = standing.victims.flatMap(({ dyno }) =>
+        ["upper/secret", "tmp/secret", "var-tmp/secret"].map((each) => join(store, `dyno-${dyno}`, each)),
+      );
+      const ofHost = [
+        join(canaries, "open"),
+        join(canaries, "secret"),
+        "/etc/shadow",
+        paths.settings,
+        paths.data,
+        paths.hostSocket,
+        join(paths.bundles, mine?.dyno ?? "", "config.json"),
+        join(paths.logs, `${mine?.dyno}.log`),
+        "/usr/bin/crun",
+        "/usr/sbin/runc",
+        "/usr/bin/conmon",
+      ];
+      assert.ok(readFileSync(join(canaries, "open"), "utf8") === word, "whoever sees the host's files sees this one");
+      const words = [
+        word,
+        "secret-of-",
+        ...readFileSync("/etc/shadow", "utf8").split("\n").filter(Boolean).slice(0, 1),
+      ];
+      const seen = await probe<{ found: Outcomes; written: Outcomes; inProc: Outcomes }>("files", {
+        paths: [...ofHost, ...volumes],
+        words: words.map((each) => each.replaceAll("'", "")),
+      });
+      assert.deepEqual(seen.found, {});
+      assert.deepEqual(seen.written, {});
+      const own = Object.keys(seen.inProc).filter((path) => !path.endsWith("/cmdline")); // the words are its arguments
+      assert.deepEqual(own, []);
+    });
+
+    attempt("processes and signals: none of the host's, none of another dyno's, not even of the same app", async () => {
+      const host = await processes();
+      const pids = [
+        ...new Set([...host.map(({ pid }) => pid), ...hostPidsOf("victim.py"), ...hostPidsOf("conmon"), process.pid]),
+      ];
+      assert.ok(hostPidsOf("victim.py").length >= 2, "the victims are seen from the host");
+      const { results, highest } = await probe<{ results: Outcomes; highest: number }>("processes", { pids });
+      assert.ok(highest < Math.min(...pids), "its numbers are its own");
+      mustBeRefused(results, 7 * 3);
+      await stator(["run", "-a", app, "--no-tty", "--", "python3 probe.py killall; kill -9 -1"]);
+    });
+
+    attempt("two dynos of one app: neither files, nor memory, nor sockets, nor signals", async () => {
+      await statorOk(["ps:scale", "web=2", "-a", app]);
+      await using _one = {
+        [Symbol.asyncDispose]: async () => {
+          await statorOk(["ps:scale", "web=1", "-a", app]);
+          await waitUp(app, "web", 1);
+        },
+      };
+      await waitUp(app, "web", 2);
+      const both = await eventually("both dynos answer", async () => {
+        const seen = new Map<string, Victim>();
+        for (let count = 0; count < 12; count++) {
+          const each = await victim(app);
+          seen.set(each.dyno, each);
+        }
+        return seen.size === 2 ? [...seen.values()] : undefined;
+      });
+      assert.deepEqual(
+        both.map(({ intact }) => intact),
+        [true, true],
+        "each has its own /app/secret and /tmp/secret",
+      );
+      const sockets = await probe<{ results: Outcomes }>("neighbours", {
+        sockets: [config.instance.paths.hostSocket, join(config.instance.paths.bundles, both[0]?.dyno ?? "", "attach")],
+      });
+      mustBeRefused(sockets.results, 15);
+      const addresses = await Promise.all(
+        both.map(({ address, port }) => probe<Scan>("scan", { address, ports: [port, 22, 80] })),
+      );
+      assert.deepEqual(
+        addresses.flatMap(({ accepted }) => accepted),
+        [],
+      );
+    });
+
+    attempt("control groups: only its own, and nothing in it can be changed", async () => {
+      const seen = await probe<{
+        names: readonly string[];
+        opened: Outcomes;
+        made: Outcomes;
+        values: Outcomes;
+        raised: Outcomes;
+      }>("cgroups");
+      assert.deepEqual(
+        seen.names.filter((name) => /[0-9a-f]{8}-[0-9a-f]{4}-|stator/.test(name)),
+        [],
+      );
+      assert.deepEqual(seen.opened, {});
+      // Of version 1 crun mounts the folder itself as a tmpfs of 1 MiB, which is the dyno's own and holds no groups.
+      const { "/sys/fs/cgroup": _own, ...groups } = seen.made;
+      mustBeRefused(seen.values["/sys/fs/cgroup/memory.max"] === undefined ? groups : seen.made);
+      mustBeRefused(seen.raised);
+      assert.ok(Object.values(seen.values).includes(String(512 * 1024 ** 2)), "it sees its own limit");
+    });
+
+    attempt("the kernel: no log, no memory, no setting, no trigger", async () => {
+      const seen = await probe<{ written: Outcomes; every: Outcomes; lowered: string; reads: Outcomes }>("kernel");
+      mustBeRefused(seen.written, 20);
+      assert.deepEqual(seen.every, {}, "no sysctl can even be opened for writing");
+      assert.match(seen.lowered, isolation.differs.get("lowered") ?? REFUSED);
+      const masked = /^(refused|absent|hidden)|^read ''$|^lists \[\]$/;
+      const wrong = Object.entries(seen.reads).filter(
+        ([name, what]) => !(isolation.differs.get(name) ?? masked).test(what),
+      );
+      assert.deepEqual(Object.fromEntries(wrong), {});
+    });
+
+    attempt(
+      "what all dynos share, and what a runtime looks at in a container, cannot be changed (CVE-2019-5736, -2025-31133, -52565)",
+      async () => {
+        const { results } = await probe<{ results: Outcomes }>("stack");
+        mustBeRefused(results, 60);
+      },
+    );
+
+    attempt("no descriptor of the runtime's is left open, and none leads out (CVE-2024-21626)", async () => {
+      const seen = await probe<{
+        found: Readonly<Record<string, { target: string; folder: string }>>;
+        inherited: Outcomes;
+        moved: Outcomes;
+      }>("descriptors");
+      assert.deepEqual(seen.inherited, {}, "the first process has its three standard streams alone");
+      const folders = Object.entries(seen.found).filter(([, { folder }]) => folder === "folder");
+      assert.deepEqual(folders, []);
+      mustBeRefused(seen.moved, 100);
+    });
+
+    attempt(
+      "a program that is a link to /proc/self/exe runs as itself, and changes no runtime (CVE-2019-5736)",
+      async () => {
+        const script = [
+          "printf '#!/proc/self/exe\\n' > /app/evil && chmod +x /app/evil",
+          "ln -sf /proc/self/exe /app/me",
+          "(/app/evil || true) 2>&1; (/app/me --version || true) 2>&1",
+          `for n in 1 2 3 4 5 6 7 8 9; do (echo ${pwned} > /proc/self/exe) 2>&1; (echo ${pwned} > /proc/1/exe) 2>&1; done; echo tried`,
+        ].join("; ");
+        const { stdout } = await stator(["run", "-a", app, "--no-tty", "--", script]);
+        assert.match(stdout, /tried/);
+      },
+    );
+
+    attempt("mounts: each at its place and none shared; masked paths are empty (CVE-2025-31133, -52881)", async () => {
+      const { mounts } = await probe<{ mounts: readonly MountInfo[] }>("mounts");
+      if (isolation.name === "container") mustBeOurMounts(mounts);
+      assert.deepEqual(
+        mounts.filter(({ optional }) => optional.some((each) => each.startsWith("shared"))),
+        [],
+      );
+    });
+
+    attempt("set-uid files of the stack and of its own give no power, nor do file capabilities", async () => {
+      const { results, candidates } = await probe<{ results: Outcomes; candidates: readonly string[] }>("suid");
+      assert.ok(candidates.includes("/app/suid-id"));
+      const { "/app/suid-id": own, ...rest } = results;
+      assert.equal(own, "1000");
+      mustBeRefused(rest, 10);
+    });
+
+    attempt("ports: of all on the host only the router's two and names answer, by whatever address", async () => {
+      const router = [config.httpPort, config.httpsPort].toSorted((a, b) => a - b);
+      const gateway = `${standing.victims[0]?.address.split(".").slice(0, 2).join(".")}.0.1`;
+      const all = await probe<Scan>("scan", { address: gateway });
+      const names = all.accepted.filter((port) => port !== 53); // of the name server, on the gateway alone
+      assert.deepEqual(names, router, JSON.stringify(all));
+      const ours = [config.apiPort, config.tlsPort, 22, decoyPort, ...router];
+      for (const address of hostAddresses()) {
+        const { accepted } = await probe<Scan>("scan", { address, ports: ours });
+        assert.deepEqual(
+          accepted.filter((port) => !router.includes(port)),
+          [],
+          address,
+        );
+      }
+      const loopback = await probe<Scan>("scan", { address: "127.0.0.1", ports: ours });
+      assert.deepEqual(
+        loopback.accepted.filter((port) => !router.includes(port)),
+        [],
+        "127.0.0.1 is its own",
+      );
+    });
+
+    attempt("ports: no other app's dyno, no metadata service, no private network", async () => {
+      const [, theirs] = standing.victims;
+      const { accepted } = await probe<Scan>("scan", { address: theirs?.address, ports: [theirs?.port, 22, 80, 443] });
+      assert.deepEqual(accepted, []);
+      for (const address of ["169.254.169.254", "192.168.0.1", "172.17.0.1", "100.100.100.200"]) {
+        const metadata = await probe<Scan>("scan", { address, ports: [80, 443, 53, 22, config.apiPort] });
+        assert.deepEqual([metadata.accepted, metadata.silent], [[], 0], address);
+      }
+      assert.equal((await victim(other)).intact, true);
+    });
+
+    attempt("a repository of hostile names and links: what is in it stays inside", async () => {
+      await using made = await temporaryApp("hostile");
+      await isolation.prepare(made.name);
+      using repository = await temporaryRepository(hostileFiles(pwned));
+      const { code, stderr } = await push(repository.folder, made.name);
+      assert.equal(code, 0, stderr);
+      const script = `ls -1 | wc -l; cat 'shadow' 2>&1 | head -1; cat -- '-rf'; python3 probe.py identity | head -c 6`;
+      const { stdout } = await stator(["run", "-a", made.name, "--no-tty", "--", script]);
+      assert.match(stdout, /Permission denied|No such file|^root:[*!]/m, "the link leads to the dyno's own file");
+      assert.match(stdout, /dash/);
+      assert.match(stdout, /PROBE /);
+    });
+
+    attempt(
+      "Procfile, app.json, branches, config vars and app names full of shell, newlines, NUL and dashes",
+      async () => {
+        await using made = await temporaryApp("words");
+        await isolation.prepare(made.name);
+        const odd = `a'b"c\`touch /tmp/${pwned}\`$(touch /tmp/${pwned});touch /tmp/${pwned}|&\n-rf\n--help`;
+        await platform("PATCH", `/apps/${made.name}/config-vars`, {
+          ODD: odd,
+          DASH: "--version",
+          LD_LIKE: "/proc/self/exe",
+        });
+        for (const bad of [{ NUL: "a\0b" }, { "A=B": "x" }, { "A\nB": "x" }, { "": "x" }, { "-n": "x", "\0": "y" }])
+          assert.ok((await call("PATCH", `/apps/${made.name}/config-vars`, bad)) >= 400, JSON.stringify(bad));
+        for (const bad of ["-rf", "a;b", "../x", "a b", `$(touch /tmp/${pwned})`, "a\nb", "a\0b", "--help"])
+          assert.ok((await call("POST", "/apps", { name: bad })) >= 400, JSON.stringify(bad));
+        using repository = await temporaryRepository({
+          Procfile: [
+            `web: exec python3 victim.py; touch /tmp/${pwned}`,
+            `worker: $(touch /tmp/${pwned}) "\`touch /tmp/${pwned}\`" ; -rf --no-preserve-root`,
+            `-rf: --help`,
+            `; touch /tmp/${pwned}`,
+            `$(id): x`,
+            "nul: a\0b",
+            `../../x: y`,
+          ].join("\n"),
+          "app.json": JSON.stringify({
+            name: `$(touch /tmp/${pwned})`,
+            scripts: { postdeploy: `touch /tmp/${pwned}` },
+            buildpacks: [{ url: `--upload-pack=touch /tmp/${pwned}` }, { url: "../../../etc" }, { url: "\0" }],
+            formation: { "-rf": { quantity: 1 }, web: { quantity: 1, size: "$(id)" } },
+          }),
+          "victim.py": readFileSync(join(checkout, "test/apps/escape/victim.py"), "utf8"),
+        });
+        for (const branch of [
+          `refs/heads/$(touch\${IFS}/tmp/${pwned})`,
+          "refs/heads/;id",
+          "refs/heads/x--upload-pack=id",
+          "refs/tags/-rf",
+        ]) {
+          const { stderr } = await push(repository.folder, made.name, `HEAD:${branch}`);
+          assert.doesNotMatch(stderr, /uid=\d/, branch);
+        }
+        const main = await push(repository.folder, made.name);
+        assert.equal(main.code, 0, main.stderr);
+        const { stdout } = await stator([
+          "run",
+          "-a",
+          made.name,
+          "--no-tty",
+          "--",
+          `printf '%s|%s|' "$ODD" "$DASH"; ls /tmp`,
+        ]);
+        assert.equal(stdout.replaceAll("\r", "").trimEnd(), `${odd}|--version|`);
+      },
+    );
+
+    attempt(
+      "a hostile build: the build dyno has the same walls, and what it leaves in the slug has no power",
+      async () => {
+        await using made = await temporaryApp("hostile-build");
+        await isolation.prepare(made.name);
+        using repository = await temporaryRepository(hostileBuild(pwned));
+        const { code, stderr } = await push(repository.folder, made.name);
+        assert.equal(code, 0, stderr);
+        const script = "cat built.json; cat seen-in-build; ls -l suid; ./suid -u; ls -la /app; cat into-host 2>&1";
+        const { stdout } = await stator(["run", "-a", made.name, "--no-tty", "--", script]);
+        const built = stdout.split("\n").filter((line) => line.startsWith("PROBE "));
+        assert.equal(built.length, 2, stdout);
+        const [calls, kernel] = built.map(
+          (line) => JSON.parse(line.slice(6)) as { results?: Outcomes; every?: Outcomes },
+        );
+        mustBeRefused(calls?.results ?? {}, 60);
+        assert.deepEqual(kernel?.every, {});
+        assert.match(stdout, /^1000$/m, "set-uid has no effect");
+        assert.doesNotMatch(stdout, new RegExp(word));
+      },
+    );
+  });
+}
+
+interface Identity {
+  readonly status: Readonly<Record<string, string>>;
+  readonly uidMap: readonly string[];
+  readonly gidMap: readonly string[];
+  readonly hostname: string;
+  readonly dyno: string;
+  readonly cwd: string;
+  readonly processes: readonly string[];
+  readonly limits: Readonly<Record<string, readonly [number, number]>>;
+  readonly interfaces: readonly string[];
+}
+
+interface Scan {
+  readonly accepted: readonly number[];
+  readonly silent: number;
+}
+
+interface MountInfo {
+  readonly root: string;
+  readonly at: string;
+  readonly type: string;
+  readonly options: readonly string[];
+  readonly optional: readonly string[];
+}
+
+/** Where what is mounted in a container, and how: nothing else, and nothing that a dyno chose. */
+function mustBeOurMounts(mounts: readonly MountInfo[]): void {
+  const expected: Readonly<Record<string, RegExp>> = {
+    "/": /^erofs ro/,
+    "/proc": /^proc rw,nosuid,nodev,noexec/,
+    "/dev": /^tmpfs rw,nosuid/,
+    "/dev/pts": /^devpts rw,nosuid,noexec/,
+    "/dev/shm": /^tmpfs rw,nosuid,nodev,noexec/,
+    "/dev/mqueue": /^mqueue rw,nosuid,nodev,noexec/,
+    "/sys": /^tmpfs rw,nosuid,nodev,noexec/,
+    "/app": /^overlay rw,nosuid,nodev/,
+    "/tmp": /^\w+ rw,nosuid,nodev/,
+    "/var/tmp": /^\w+ rw,nosuid,nodev/,
+    "/etc/hosts": /^tmpfs ro,nosuid,nodev/,
+    "/etc/resolv.conf": /^tmpfs ro,nosuid,nodev/,
+  };
+  const seen = mounts.map(({ at, type, options }) => [at, `${type} ${options.join(",")}`] as const);
+  for (const [at, how] of Object.entries(expected))
+    assert.ok(
+      seen.some(([where, what]) => where === at && how.test(what)),
+      `${at}: ${JSON.stringify(seen)}`,
+    );
+  for (const [at, what] of seen) {
+    if (expected[at] !== undefined) continue;
+    const device = /^\/dev\/(null|zero|full|random|urandom|tty)$/.test(at);
+    const group =
+      at.startsWith("/sys/fs/cgroup") && (/^cgroup2? ro,/.test(what) || what.startsWith("tmpfs rw,nosuid,nodev"));
+    const proc = at.startsWith("/proc/") && (/ ro\b/.test(what) || /^(devtmpfs|tmpfs|udev)/.test(what));
+    assert.ok(device || group || proc, `${at}: ${what}`);
+  }
+  for (const path of ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"].filter(existsSync))
+    assert.ok(
+      seen.some(([at, what]) => at === path && / ro\b/.test(what)),
+      `${path} is read-only`,
+    );
+}
+
+/** Names and links as nobody in his right mind has them; the app is the probe. */
+function hostileFiles(pwned: string): Files {
+  const apps = join(checkout, "test/apps/escape");
+  return {
+    Procfile: "web: exec python3 victim.py\n",
+    "victim.py": readFileSync(join(apps, "victim.py"), "utf8"),
+    "probe.py": readFileSync(join(apps, "probe.py"), "utf8"),
+    "-rf": "dash\n",
+    "--checkpoint-action=exec=id": "dash\n",
+    "--to-command=id": "",
+    [`$(touch ${pwned})`]: "",
+    [`\`touch ${pwned}\``]: "",
+    [`; touch ${pwned} #`]: "",
+    "new\nline": "",
+    "tab\tand \u202e\u0007 bell": "",
+    "'\"\\": "",
+    "*": "",
+    "~": "",
+    [`${"long".repeat(60)}`]: "",
+  };
+}
+
+/** A Node.js app whose build runs the probe in the build dyno, and leaves behind what it can. */
+function hostileBuild(pwned: string): Files {
+  const apps = join(checkout, "test/apps/escape");
+  return {
+    Procfile: "web: exec python3 victim.py\n",
+    "package.json": JSON.stringify({ name: "hostile", version: "1.0.0", scripts: { build: "sh ./hostile.sh" } }),
+    "package-lock.json": JSON.stringify({
+      name: "hostile",
+      version: "1.0.0",
+      lockfileVersion: 3,
+      requires: true,
+      packages: { "": { name: "hostile", version: "1.0.0" } },
+    }),
+    "hostile.sh": `
+HEROKU_DYNO_ID=build python3 probe.py syscalls > built.json 2>&1
+HEROKU_DYNO_ID=build python3 probe.py kernel >> built.json 2>&1
+cp /usr/bin/id suid; chmod 6755 suid
+mknod device b 7 0; mkfifo fifo
+ln -s /var/tmp into-host; ln -s / root; ln -s /proc/1/root proc-root; ln -s ../../../../../../../etc up; ln -s loop loop
+touch -- -rf '--help' "$(printf 'new\\nline')" '$(touch /tmp/${pwned})'
+mkdir -p .profile.d dev proc sys; ln -s /dev/null dev/null
+echo "touch /app/${pwned}" > .profile.d/evil.sh
+ln -sf /proc/sysrq-trigger node_modules 2>/dev/null
+ln -s /repo/.. /cache/up 2>/dev/null; ln -s / /cache/root 2>/dev/null; ln -s / /repo/escape 2>/dev/null
+mkdir -p /repo/hooks /repo/objects/info; printf '#!/bin/sh\\nid > /tmp/${pwned}\\n' > /repo/hooks/post-receive; chmod +x /repo/hooks/post-receive
+ls / /repo /cache /run/stator > seen-in-build 2>&1
+exit 0
+`,
+    "victim.py": readFileSync(join(apps, "victim.py"), "utf8"),
+    "probe.py": readFileSync(join(apps, "probe.py"), "utf8"),
+  };
+}
+
+function digestOf(program: string): string {
+  const path = ["/usr/bin", "/usr/sbin"].map((folder) => join(folder, program)).find((each) => existsSync(each));
+  if (path === undefined) return "none";
+  return `${createHash("sha256").update(readFileSync(path)).digest("hex")} ${statSync(path).mode}`;
+}
+
+/** Processes of the host, dynos' included, whose arguments hold this. */
+function hostPidsOf(text: string): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text);
+      } catch {
+        return false; // it ended
+      }
+    })
+    .map(Number);
+}
+
+/** The ranges of both apps' dynos as the host sees them, where the dyno itself is not told. */
+function hostMaps(...apps: readonly string[]): readonly [readonly string[], readonly string[]] {
+  const maps = hostPidsOf("victim.py").map((pid) => readFileSync(`/proc/${pid}/uid_map`, "utf8").trim().split(/\s+/));
+  const [first = [], second = []] = [...new Map(maps.map((map) => [map[1], map])).values()];
+  assert.ok(first.length > 0 && second.length > 0, `two ranges for ${apps.join(" and ")}`);
+  return [first, second];
+}
+
+function hostAddresses(): readonly string[] {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return [
+    ...new Set(all.filter(({ family, internal }) => family === "IPv4" && !internal).map(({ address }) => address)),
+  ];
+}
+
+function listen(host: string): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.end("decoy"));
+    server.once("error", reject);
+    server.listen(0, host, () => resolve(server));
+  });
+}
+
+function portOf(server: Server | undefined): number {
+  const address = server?.address();
+  assert.ok(typeof address === "object" && address !== null);
+  return address.port;
+}
+
+async function call(method: string, path: string, body: unknown): Promise<number> {
+  const response = await fetch(`${api}${path}`, {
+    method,
+    headers: {
+      Accept: "application/vnd.heroku+json; version=3",
+      Authorization: `Bearer ${token()}`,
+      "Content-Type": "application/json",
+    },
+    body: JSON.stringify(body),
+  });
+  return response.status;
+}
