@@ -264,13 +264,14 @@ async function requestsUntil(name: string, body: () => Promise<void>): Promise<r
   return failures;
 }
 
-/** The worker numbers its lines: in what the log still holds none is missing and none is there twice. */
+/** The worker numbers its lines: in what the log still holds of it none is missing and none is there twice. */
 async function assertEveryLineOnce(name: string): Promise<void> {
-  const numbers = [
+  const all = [
     ...(await statorOk(["logs", "-a", name, "-n", "1500", "-s", "app", "-d", "worker.1"])).matchAll(
       /app\[worker\.1\]: count (\d+)/g,
     ),
   ].map((match) => Number(match[1]));
+  const numbers = all.slice(Math.max(0, all.lastIndexOf(1))); // an earlier test had a worker.1 too
   assert.ok(numbers.length > 100, "the worker's lines are in the log");
   const first = numbers[0] ?? 0;
   assert.deepEqual(
