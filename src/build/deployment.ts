@@ -7,6 +7,7 @@ import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
 import { type AppManifest, ManifestError, NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
 import type { Build, Release, Slug } from "../model/release.ts";
+import { switchSecondsOf } from "../model/runtime.ts";
 import { BUILD_SIZE } from "../model/size.ts";
 import type { Store } from "../store/store.ts";
 import type { SlugImages, Supervision } from "../supervisor/supervision.ts";
@@ -183,9 +184,13 @@ export class Deployment implements Builder {
     this.#released = true;
     const release = await this.#makeRelease(build, slug);
     supervision.nudge(this.#app.id);
-    const url = urlOf((await store.apps.byId(this.#app.id)) ?? this.#app);
+    const app = (await store.apps.byId(this.#app.id)) ?? this.#app;
+    const wait =
+      app.rollout === "preboot" && !isFirst
+        ? `       Preboot: requests move to the new web dynos in ${switchSecondsOf(app)} s\n`
+        : "";
     await say(
-      `-----> Launching...\n       Released v${release.version}\n       ${url} deployed to Stator\n\nVerifying deploy... `,
+      `-----> Launching...\n       Released v${release.version}\n       ${urlOf(app)} deployed to Stator\n${wait}\nVerifying deploy... `,
     );
     const said: Promise<void>[] = [];
     const outcome = await supervision.settled(release.id, this.#stopping, (name) =>

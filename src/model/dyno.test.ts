@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type DynoRecord, ordinalOf, routedDynos, shownDynos } from "./dyno.ts";
+import { type DynoRecord, endedOneOffs, ordinalOf, routedDynos, shownDynos } from "./dyno.ts";
 
 const dyno = (id: string, change: Partial<DynoRecord> = {}): DynoRecord => ({
   id,
@@ -58,4 +58,11 @@ test("a pending release's dyno gets requests only where the current one has none
   assert.deepEqual(ids(routedDynos(records, "v1")), ["old", "new2"]);
   assert.deepEqual(ids(routedDynos(records, "v2")), ["new", "new2"]);
   assert.deepEqual(ids(routedDynos([...records].reverse(), "v2")).sort(), ["new", "new2"]);
+});
+
+test("spec 3.9: of one-off dynos those that have ended, the latest first", () => {
+  const ended = (id: string, at: number, change: Partial<DynoRecord> = {}) =>
+    dyno(id, { kind: "run", state: "complete", exit: { at, status: 0 }, ...change });
+  const records = [ended("a", 1), ended("b", 3), ended("c", 2), ended("crashed", 9, { kind: "formation" })];
+  assert.deepEqual(ids(endedOneOffs([...records, dyno("runs", { kind: "run" })])), ["b", "c", "a"]);
 });

@@ -29,6 +29,13 @@ export const DEFAULT_RUNTIME: Runtime = {
   cyclingHour: null,
 };
 
+/** With `preboot`: from the end of the boot timeout to the switch (spec 3.7). */
+const PREBOOT_SECONDS = 120;
+
+export function switchSecondsOf({ bootTimeoutSeconds }: Pick<Runtime, "bootTimeoutSeconds">): number {
+  return bootTimeoutSeconds + PREBOOT_SECONDS;
+}
+
 export const BOOT_TIMEOUT_SECONDS_MAX = 1800;
 export const STOP_GRACE_SECONDS_MAX = 600;
 

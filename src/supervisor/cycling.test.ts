@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { cycleAt } from "./cycling.ts";
+import type { ObservedDyno } from "../engine/engine.ts";
+import type { DynoRecord } from "../model/dyno.ts";
+import { DEFAULT_RUNTIME } from "../model/runtime.ts";
+import { cycle, cycleAt } from "./cycling.ts";
+import type { Desired, DesiredRelease } from "./desired.ts";
+import { Deadlines } from "./situation.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -38,4 +43,71 @@ test("a chosen hour: within it (UTC), and never for a dyno younger than 12 hours
 test("a dyno that was never launched counts from when it was made", () => {
   const at = cycleAt({ id: "x", createdAt: DAY, launchedAt: null }, { cyclingHour: null });
   assert.ok(at >= 2 * DAY);
+});
+
+const NOW = 10 * DAY;
+const web = (ordinal: number, change: Partial<DynoRecord> = {}): DynoRecord => ({
+  id: `web-${ordinal}`,
+  appId: "app",
+  kind: "formation",
+  name: `web.${ordinal}`,
+  type: "web",
+  releaseId: "v3",
+  size: "Basic",
+  command: "run",
+  state: "up",
+  stateSince: NOW - 2 * DAY,
+  createdAt: NOW - 2 * DAY,
+  launchedAt: NOW - 2 * DAY,
+  stopping: null,
+  exit: null,
+  oneOff: null,
+  port: 1,
+  ...change,
+});
+const release: DesiredRelease = {
+  id: "v3",
+  version: 3,
+  createdAt: 0,
+  types: ["web"],
+  dynos: [1, 2].map((ordinal) => ({ name: `web.${ordinal}`, type: "web", size: "Basic", command: "run" })),
+};
+const desired: Desired = {
+  app: { id: "app", ...DEFAULT_RUNTIME, dailyCycling: true },
+  current: release,
+  candidate: null,
+  overtaken: [],
+};
+
+function cycled(records: readonly DynoRecord[], change: Partial<Desired> = {}, unseen: readonly string[] = []) {
+  const observed = records
+    .filter(({ id }) => !unseen.includes(id))
+    .map(({ id, kind, name }): ObservedDyno => {
+      const state = { kind: "running", since: 0, listening: true, address: null } as const;
+      return { id, appId: "app", kind, name, releaseId: "v3", state };
+    });
+  const look = { desired: { ...desired, ...change }, records, observed, crashes: [], attempts: new Map(), now: NOW };
+  const actions = cycle(look.desired, release, { ...look, deadlines: new Deadlines(NOW) });
+  return actions.map((action) => (action.kind === "change" ? action.record.name : action.kind));
+}
+
+test("of several that are due the one that runs longest goes, and no other with it", () => {
+  assert.deepEqual(cycled([web(1), web(2, { launchedAt: NOW - 3 * DAY })]), ["web.2"]);
+  assert.deepEqual(cycled([web(1, { launchedAt: NOW }), web(2, { launchedAt: NOW })]), []);
+});
+
+test("nothing is cycled while another of its type is missing, starting, stopping, not to be seen, or of another size", () => {
+  const stopping = { since: NOW, reason: "restart", killed: false } as const;
+  assert.deepEqual(cycled([web(1)]), []);
+  assert.deepEqual(cycled([web(1), web(2, { state: "starting" })]), []);
+  assert.deepEqual(cycled([web(1), web(2, { stopping })]), []);
+  assert.deepEqual(cycled([web(1), web(2)], {}, ["web-2"]), []);
+  assert.deepEqual(cycled([web(1), web(2, { size: "Standard-2X" })]), []);
+});
+
+test("nothing is cycled while a release comes up, or where it is off", () => {
+  const both = [web(1), web(2)];
+  assert.equal(cycled(both).length, 1);
+  assert.deepEqual(cycled(both, { candidate: { ...release, id: "v4" } }), []);
+  assert.deepEqual(cycled(both, { app: { id: "app", ...DEFAULT_RUNTIME } }), []);
 });

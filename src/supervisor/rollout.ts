@@ -1,6 +1,6 @@
 import type { DynoRecord } from "../model/dyno.ts";
 import { isLive, ordinalOf } from "../model/dyno.ts";
-import type { RolloutName } from "../model/runtime.ts";
+import { type RolloutName, switchSecondsOf } from "../model/runtime.ts";
 import type { Desired, DesiredDyno, DesiredRelease } from "./desired.ts";
 import { type Action, attemptKey } from "./situation.ts";
 import { hasFailedForLong, type Look, waitsForPort } from "./tend.ts";
@@ -8,9 +8,6 @@ import { backToStarting, hadBadChecksum, heroku, stop, wasAskedToEnd } from "./t
 
 /** A process that waits for no port is up for good once it has run this long. */
 export const PROVEN_MS = 10_000;
-
-/** With `preboot`: from the end of the boot timeout to the switch (spec 3.7). */
-export const PREBOOT_MS = 120_000;
 
 /**
  * Whether old dynos of a type are stopped when those of the pending release are started, as Heroku does it (spec 3.3); else they
@@ -83,7 +80,7 @@ function givenWay({ app, current }: Desired, look: Look): readonly Action[] {
 /** Where nothing old serves there is nothing to switch from. */
 function waitsForSwitch({ app }: Desired, { createdAt }: DesiredRelease, look: Look): boolean {
   if (app.rollout !== "preboot" || !oldOnes(look).some(({ type }) => type === "web")) return false;
-  return !look.deadlines.passed(createdAt, app.bootTimeoutSeconds * 1000 + PREBOOT_MS);
+  return !look.deadlines.passed(createdAt, switchSecondsOf(app) * 1000);
 }
 
 /** Whether it has come up: web dynos listen, others have run for 10 s. */

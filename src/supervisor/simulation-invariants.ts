@@ -27,7 +27,7 @@ export class Invariants {
   /** Without room for all, or with a clock that jumps, more is allowed. */
   isCalm = true;
   /** Strategies that the app has had. */
-  readonly rollouts = new Set<RolloutName>(["surge"]);
+  readonly rollouts = new Set<RolloutName>();
   /** Whether dynos are ever cycled. */
   cycles = false;
   readonly #quantities: { readonly at: number; readonly of: ReadonlyMap<string, number> }[] = [];
@@ -77,18 +77,23 @@ export class Invariants {
     this.#current = current;
   }
 
-  /** Never two live dynos of one name and release, unless one is being stopped; never more names than asked for. */
+  /** Never two live dynos of one name and release (or of one name, if old ones go first), unless one is being stopped; never more names than asked for. */
   #oneForEachName(standing: readonly DynoRecord[]): void {
     const seen = new Set<string>();
     const releases = new Set<string>();
     for (const record of standing.filter(({ kind }) => kind === "formation")) {
-      const key = `${record.name} of ${record.releaseId}`;
+      const key = this.#goesFirst(record.type) ? record.name : `${record.name} of ${record.releaseId}`;
       if (seen.has(key)) this.#broken(`two live dynos of ${key}`);
       seen.add(key);
       releases.add(record.releaseId);
       if (ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
     }
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
+  }
+
+  /** Whether no strategy that the app has had lets old and new dynos of the type stand side by side. */
+  #goesFirst(type: string): boolean {
+    return this.rollouts.size > 0 && [...this.rollouts].every((rollout) => stopsFirst(rollout, type));
   }
 
   async #transition(

@@ -240,6 +240,8 @@ async function main(): Promise<void> {
   const [first, count] = one === undefined ? [1, Number(values.seeds ?? 1000)] : [one, 1];
   let bad = 0;
   for (let seed = first; seed < first + count; seed++) {
+    const played = seed - first;
+    if (played > 0 && played % 500 === 0) process.stderr.write(`${played} seeds, ${bad} with broken promises so far\n`);
     const broken = await simulate(seed);
     if (broken.length === 0) continue;
     bad++;

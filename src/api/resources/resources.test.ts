@@ -248,7 +248,7 @@ test("how an app's dynos live: seen, changed in part, told in the log; what is u
   const said = "Set runtime boot-timeout=90 restart-policy=heroku daily-cycling=true cycling-hour=3 by user ";
   assert.ok((await logOf(name)).some((line) => line.startsWith(`app[api]: ${said}`)));
   for (const bad of [{ boot_timeout: 0 }, { cycling_hour: 24 }]) refused(await patch(path, bad), /say a number from/);
-  for (const bad of [{ rollout: "never" }, { restart_policy: null }, { daily_cycling: "maybe" }]) {
+  for (const bad of [{ rollout: "never" }, { restart_policy: null }, { daily_cycling: "maybe" }, { no_such: 1 }]) {
     assert.ok((await patch(path, bad)).status >= 400, JSON.stringify(bad));
   }
   assert.deepEqual({ ...(await get(path)).json, updated_at }, { updated_at, ...before, ...change });
