@@ -49,5 +49,5 @@ export function outcomeOf(run: RunJson): string {
   if (run.outcome === "skipped") return "skipped";
   if (run.outcome === "missed") return run.missed === 1 ? "missed" : `missed ${run.missed} times`;
   if (run.ended_at === null) return `running as ${run.dyno?.name ?? "a dyno"}`;
-  return run.exit_status === null ? "lost" : `exited with status ${run.exit_status}`;
+  return run.exit_status === null ? "lost or not started" : `exited with status ${run.exit_status}`;
 }

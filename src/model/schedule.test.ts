@@ -63,6 +63,12 @@ test("a time that summer time leaves out comes right after it; one that winter t
   assert.equal(iso(nextRunAt(night, at("2026-10-25T00:30:00Z"))), "2026-10-26T01:30:00Z");
 });
 
+test("hours that are listed are times like one: none is lost to summer time, none comes twice", () => {
+  const hours = checkedTimetable("0 2-3 * * *", "Europe/Berlin");
+  assert.equal(iso(nextRunAt(hours, at("2026-03-28T12:00:00Z"))), "2026-03-29T01:00:00Z");
+  assert.equal(iso(nextRunAt(hours, at("2026-10-25T00:00:00Z"))), "2026-10-25T02:00:00Z");
+});
+
 test("an interval goes on evenly through both changes of the clock", () => {
   const half = checkedTimetable("*/30 * * * *", "Europe/Berlin");
   for (const day of ["2026-03-29", "2026-10-25"]) {

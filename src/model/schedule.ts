@@ -1,6 +1,6 @@
 import { Cron } from "croner";
 import type { Instant } from "../lib/clock.ts";
-import { sizeNamed } from "./size.ts";
+import { BUILD_SIZE, sizeNamed } from "./size.ts";
 
 /** What a scheduled dyno runs, and when. */
 export interface ScheduleSettings extends Timetable {
@@ -196,7 +196,7 @@ export function nameFor(command: string): string {
 
 function checkedSize(size: string): string {
   const found = sizeNamed(size);
-  if (found === undefined || found.name === "Build")
+  if (found === undefined || found === BUILD_SIZE)
     throw new ScheduleError("size", `${quoted(size)} is no dyno size: GET /dyno-sizes lists them.`);
   return found.name;
 }

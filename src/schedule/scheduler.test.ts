@@ -254,6 +254,18 @@ test("one that is off does not run, and has missed nothing when it is switched o
   assert.deepEqual(kinds(await world.runs()), ["started"]);
 });
 
+test("a clock that is set back by hours while the scheduler runs: it says so, and goes on by the new time", async () => {
+  await using world = await World.open({ cron: [{ command: "tick", schedule: "* * * * *" }] });
+  world.start();
+  await world.clock.advance(MINUTE);
+  await world.endAll();
+  world.clock.jump(-3 * HOUR);
+  await world.clock.advance(6_000);
+  assert.equal(world.lines.at(-1), "scheduler: The clock was set back by more than an hour: tick goes by the new time");
+  await world.clock.advance(MINUTE);
+  assert.deepEqual(kinds(await world.runs()), ["started", "started"]);
+});
+
 test("run now: at once, by whom; refused while it runs and allows no other", async () => {
   await using world = await World.open({ cron: [{ command: "tick", schedule: "@yearly" }] });
   world.start();

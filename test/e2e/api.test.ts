@@ -124,3 +124,12 @@ test("heroku run --no-tty with piped input: all of it, and its end", async () =>
   assert.equal(code, 0, text);
   assert.ok(text.includes(lines));
 });
+
+test("spec 1.1: heroku ps shows a scheduled dyno that runs, in a group of its own", async () => {
+  const body = { command: "cat", schedule: "@yearly", name: "nightly" };
+  assert.equal((await world.call("POST", "/apps/hello/schedules", { body })).status, 201);
+  const { json } = await world.call("POST", "/apps/hello/schedules/nightly/runs");
+  const { text, code } = await heroku("ps scheduler -a hello");
+  assert.equal(code, 0, text);
+  assert.match(text, new RegExp(`=== scheduler \\(Basic\\): cat \\(1\\)\\s+${json.dyno.name}: up `));
+});

@@ -51,7 +51,7 @@ test("a cron line of app.json starts a dyno on the minute, through a killed daem
   process.kill(await pidOf("daemon"), "SIGKILL");
   const run = await eventually(
     "a run of the minute has ended",
-    async () => (await runs("tick").catch(() => [])).find((each) => each.exit_status !== null),
+    async () => (await runs("tick").catch(() => [])).findLast((each) => each.exit_status !== null),
     75_000,
   );
   assert.deepEqual([run.outcome, run.exit_status], ["started", 0]);

@@ -65,7 +65,7 @@ test("schedules:info shows the runs, and why one did not run", () => {
 
 test("what became of a run, in words", () => {
   assert.equal(outcomeOf({ ...RUN, ended_at: null }), "running as scheduler.12");
-  assert.equal(outcomeOf({ ...RUN, exit_status: null }), "lost");
+  assert.equal(outcomeOf({ ...RUN, exit_status: null }), "lost or not started");
   assert.equal(outcomeOf({ ...RUN, outcome: "missed", missed: 7 }), "missed 7 times");
 });
 
