@@ -99,12 +99,17 @@ export async function ranOutOfMemory(cgroups: Cgroups, dynoId: string): Promise<
   return texts.some((text) => /^oom_kill [1-9]/m.test(text));
 }
 
-/** The most memory that the dyno held at once, cache included; null where the kernel does not keep it, or the group is gone. */
+/**
+ * The most memory that the dyno held at once, cache included, with swap where the kernel counts both together (version 1); null
+ * where it does not keep it (version 2 before Linux 5.19), or the group is gone.
+ */
 export async function peakMemoryBytes(cgroups: Cgroups, dynoId: string): Promise<number | null> {
-  const file = cgroups.kind === "v2" ? "memory.peak" : "memory.max_usage_in_bytes"; // version 2 from Linux 5.19 on
-  const folder = controllerFolder(cgroups, file, existsSync);
-  const text = folder && (await readFile(join(folder, dynoId, file), "utf8").catch(() => undefined));
-  return text === undefined ? null : Number(text);
+  for (const file of ["memory.memsw.max_usage_in_bytes", "memory.max_usage_in_bytes", "memory.peak"]) {
+    const folder = controllerFolder(cgroups, file, existsSync);
+    const text = folder && (await readFile(join(folder, dynoId, file), "utf8").catch(() => undefined)); // gone
+    if (text !== undefined) return Number(text);
+  }
+  return null;
 }
 
 /** The instance's folder in the hierarchy whose groups have this file, as the watchers' group shows; undefined: none has. */

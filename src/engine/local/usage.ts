@@ -49,7 +49,8 @@ const TASKS_MAX = 1024;
 export class UsageLook {
   readonly #parts: UsageParts;
   readonly #waits = new Map<string, Waits>();
-  readonly #files = new Map<string, string | undefined>();
+  /** Where groups have a file of this name. */
+  readonly #folders = new Map<string, string | undefined>();
 
   constructor(parts: UsageParts) {
     this.#parts = parts;
@@ -117,7 +118,8 @@ export class UsageLook {
 
   /** The sum grows, although tasks end: what each of them waited since the last look is added to it. */
   #tasks(id: string): TaskUsage | null {
-    const list = this.#read(id, this.#parts.cgroups.kind === "v1" ? "tasks" : "cgroup.threads");
+    // By a controller's hierarchy: version 1 has one of systemd's own, where the runtime may put nothing.
+    const list = this.#read(id, this.#parts.cgroups.kind === "v1" ? "tasks" : "cgroup.threads", "pids.current");
     if (list === undefined) return null;
     const before = this.#waits.get(id) ?? { tasks: new Map<string, number>(), totalMs: 0 };
     const tasks = new Map<string, number>();
@@ -136,9 +138,11 @@ export class UsageLook {
     return { waitedMs: totalMs, uninterruptible };
   }
 
-  #read(id: string, file: string): string | undefined {
-    if (!this.#files.has(file)) this.#files.set(file, controllerFolder(this.#parts.cgroups, file, existsSync));
-    const folder = this.#files.get(file);
+  /** `beside`: the file that shows which hierarchy is meant. */
+  #read(id: string, file: string, beside = file): string | undefined {
+    if (!this.#folders.has(beside))
+      this.#folders.set(beside, controllerFolder(this.#parts.cgroups, beside, existsSync));
+    const folder = this.#folders.get(beside);
     return folder === undefined ? undefined : readQuietly(join(folder, id, file));
   }
 }
