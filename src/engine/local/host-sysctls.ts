@@ -33,6 +33,7 @@ export function machineLimits(memoryBytes = totalmem()): readonly MachineLimit[]
     { path: "fs/file-max", atLeast: 100_000_000, what: "open files" }, // each counts as its dyno's memory
     { path: "fs/aio-max-nr", atLeast: 16_777_216, what: "asynchronous I/O requests" }, // likewise
     { path: "net/netfilter/nf_conntrack_max", atLeast: connections, what: "connections that are tracked" },
+    { path: "net/netfilter/nf_conntrack_buckets", atLeast: connections >> 2, what: "the table of these" },
   ];
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { run } from "../../lib/command.ts";
 import { silentLogger } from "../../lib/logger.ts";
@@ -9,9 +9,10 @@ import { shareOfRoot } from "./bundle.ts";
 import { type Cgroups, findCgroups } from "./cgroup.ts";
 import { ownLimits } from "./host-limits.ts";
 import { tooLow } from "./host-sysctls.ts";
+import { tryIo } from "./io-trial.ts";
 import { storeOf } from "./limited-store.ts";
 import { qdisc } from "./network-shaper.ts";
-import { type BlockDevice, storeDevice } from "./store-device.ts";
+import { storeDevice } from "./store-device.ts";
 import { openUserLimits } from "./user-limits.ts";
 
 /** What was found of the limits that this host can hold; texts are why not, "" that it can. */
@@ -34,8 +35,6 @@ export interface LimitFacts {
   /** Why the operator's file of sizes is refused. */
   readonly sizes: string;
 }
-
-const MEBIBYTE = 1024 ** 2;
 
 /** Looks and tries; changes nothing that it does not put back. */
 export async function gatherLimitFacts(instance: Instance): Promise<LimitFacts> {
@@ -67,24 +66,6 @@ function nearest(path: string): string {
   let at = path;
   while (!existsSync(at)) at = dirname(at);
   return at;
-}
-
-/** Writes a rate into a group of its own below the instance's, and reads it back. */
-async function tryIo(cgroups: Cgroups, { major, minor }: BlockDevice): Promise<string | null> {
-  const file = cgroups.kind === "v2" ? "io.max" : "blkio.throttle.write_bps_device";
-  const parent = cgroups.folders.find((folder) => cgroups.kind === "v2" || folder.includes("/blkio"));
-  if (parent === undefined || !existsSync(parent)) return null;
-  const folder = join(parent, "trial");
-  const rate = cgroups.kind === "v2" ? `wbps=${MEBIBYTE}` : String(MEBIBYTE);
-  try {
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, file), `${major}:${minor} ${rate}`);
-    return (await readFile(join(folder, file), "utf8")).includes(`${major}:${minor} `) ? "" : "the rate did not stay";
-  } catch (error) {
-    return textOf(error);
-  } finally {
-    await rmdir(folder).catch(() => {}); // it never came to be
-  }
 }
 
 async function tryBandwidth({ interfacePrefix }: Instance): Promise<string> {

@@ -19,7 +19,7 @@ import {
 } from "../engine.ts";
 import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
-import { peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
+import { killQuietly, peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { IoSocket } from "./io-socket.ts";
@@ -61,9 +61,17 @@ const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
 /** How often version 1's counters of kills are read: it kills one process where the whole dyno should end. */
 const OUT_OF_MEMORY_ROUNDS = 5;
-const LOG_LOOK_MS = 500;
+const LOG_LOOK_MS = 250;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
+/** So often it is looked that soon after the last segment ended: floods come again. */
+const FLOOD_LOOKS = 40;
+/**
+ * conmon belongs to no dyno's group: a dyno that floods would have its lines formatted, counted and read at the cost of others,
+ * and faster than they can be counted. So conmon stands still for a while after each segment, and the dyno waits for it.
+ */
+const LOG_BYTES_PER_MS = 20 * 1024;
+const LOG_PAUSE_MS_MAX = 2000;
 
 /** Dynos as OCI containers on this machine, inside the root host process. */
 export class LocalEngine implements Engine, AsyncDisposable {
@@ -75,6 +83,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   readonly #starts = new Gate(STARTS_AT_ONCE);
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #noticeListeners = new Set<(notice: EngineNotice) => void>();
+  /** Whose conmon stands still for a moment. */
+  readonly #slowed = new Set<string>();
   readonly #stop = new AbortController();
   readonly #background = new Set<Promise<void>>();
   readonly #refusals: Disposable;
@@ -314,6 +324,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     };
     this.#dynos.set(labels.id, dyno);
     if (state.kind === "ended") this.#tidy(dyno);
+    this.#begin(resume(conmon));
     if (network) this.#byNetwork.set(network.index, labels.id);
     this.#begin(this.#awaitPort(dyno));
   }
@@ -422,23 +433,39 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async #rotateLogs(): Promise<void> {
     const { clock, logs, logger } = this.#shop;
     const { signal } = this.#stop;
-    let isFlood = false;
+    let floodLooks = 0;
     while (!signal.aborted) {
-      await clock.sleep(isFlood ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
-      const flooding: string[] = [];
-      for (const { labels, folder, state } of this.#dynos.values()) {
-        if (state.kind !== "running" || signal.aborted) continue;
+      await clock.sleep(floodLooks > 0 ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
+      floodLooks = this.#slowed.size > 0 ? FLOOD_LOOKS : Math.max(0, floodLooks - 1);
+      for (const dyno of this.#dynos.values()) {
+        const { labels, folder, state } = dyno;
+        if (state.kind !== "running" || signal.aborted || this.#slowed.has(labels.id)) continue;
         try {
-          if (await logs.rotate(labels.id, folder.file("ctl"))) flooding.push(labels.id);
+          const bytes = await logs.rotate(labels.id, folder.file("ctl"));
+          if (bytes === 0) continue;
+          floodLooks = FLOOD_LOOKS;
+          this.#begin(this.#slowDown(dyno, bytes));
         } catch (error) {
           logger.warn("dyno.rotate_failed", { dynoId: labels.id, error });
         }
       }
-      for (const id of flooding)
-        await logs.dropBeyondAllowance(id).catch((error: unknown) => {
-          logger.warn("dyno.drop_failed", { dynoId: id, error });
-        });
-      isFlood = flooding.length > 0;
+    }
+  }
+
+  /** Drops what is beyond the allowance, and holds a flood to its rate. */
+  async #slowDown({ labels: { id }, conmon, life }: Dyno, bytes: number): Promise<void> {
+    const { clock, logs, logger } = this.#shop;
+    const signal = AbortSignal.any([life.signal, this.#stop.signal]);
+    const pauseMs = Math.min(LOG_PAUSE_MS_MAX, bytes / LOG_BYTES_PER_MS);
+    this.#slowed.add(id);
+    if (conmon !== null && (await isAlive(conmon))) killQuietly(conmon.pid, "SIGSTOP");
+    try {
+      await Promise.all([logs.dropBeyondAllowance(id), clock.sleep(pauseMs, signal).catch(() => {})]); // it has ended
+    } catch (error) {
+      logger.warn("dyno.drop_failed", { dynoId: id, error });
+    } finally {
+      await resume(conmon);
+      this.#slowed.delete(id);
     }
   }
 
@@ -453,6 +480,11 @@ export class LocalEngine implements Engine, AsyncDisposable {
       .finally(() => this.#background.delete(done));
     this.#background.add(done);
   }
+}
+
+/** Also of a conmon that an earlier host process left standing still. */
+async function resume(conmon: ProcessRef | null): Promise<void> {
+  if (conmon !== null && (await isAlive(conmon))) killQuietly(conmon.pid, "SIGCONT");
 }
 
 async function exitTime({ bundles, shop }: LocalEngineParts, dyno: Dyno): Promise<number> {

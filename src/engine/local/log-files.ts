@@ -40,16 +40,16 @@ export class LogFiles {
     await file.chmod(MODE);
   }
 
-  /** Begins a new segment if the current one is large enough; gives whether it did. */
-  async rotate(id: string, controlFifo: string): Promise<boolean> {
+  /** Begins a new segment if the current one is large enough; gives the bytes of the one that ended, else 0. */
+  async rotate(id: string, controlFifo: string): Promise<number> {
     const { size } = await stat(this.pathOf(id));
-    if (size < SEGMENT_BYTES) return false;
+    if (size < SEGMENT_BYTES) return 0;
     const number = (await this.#lastNumber(id)) + 1;
     await writeFile(this.#numberFile(id), String(number), { mode: 0o600 });
     await rename(this.pathOf(id), `${this.pathOf(id)}.${number}`);
     await this.create(id);
     await writeFifo(controlFifo, "2 0 0\n"); // conmon opens the path again
-    return true;
+    return size;
   }
 
   /** Drops the oldest segments beyond the allowance, and counts what they held. */

@@ -7,10 +7,11 @@ import type { Logger } from "../../lib/logger.ts";
 import { userNamed } from "../../lib/system-user.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
-import { findCgroups, prepareCgroups } from "./cgroup.ts";
+import { type Cgroups, findCgroups, prepareCgroups } from "./cgroup.ts";
 import { DynoFolder } from "./dyno-folder.ts";
 import { ownLimits } from "./host-limits.ts";
 import { raiseMachineLimits } from "./host-sysctls.ts";
+import { tryIo } from "./io-trial.ts";
 import { openLimitedStore, storeOf } from "./limited-store.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { LogFiles } from "./log-files.ts";
@@ -21,7 +22,7 @@ import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { STACK_NAMES } from "./stack.ts";
-import { storeDevice } from "./store-device.ts";
+import { type BlockDevice, storeDevice } from "./store-device.ts";
 import { Tombstones } from "./tombstones.ts";
 import { openUserLimits } from "./user-limits.ts";
 import { uidStartOf, type Workshop } from "./workshop.ts";
@@ -85,7 +86,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
       swapLimit: cgroups.swapLimit,
       tcpLimit: cgroups.tcpLimit,
       pidsMax: Math.floor(limits.threadsMax * PIDS_OF_ONE),
-      device: cgroups.ioLimit ? await storeDevice(storeOf(paths)) : undefined,
+      device: await limitedDevice(cgroups, storeOf(paths), logger),
       ...limits,
     },
     userLimits: await openUserLimits(options.programFolder, logger),
@@ -107,6 +108,15 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     dynos: (await engine.list()).length,
   });
   return engine;
+}
+
+/** The disk on which the kernel takes rates; one that it refuses would keep every dyno from starting. */
+async function limitedDevice(cgroups: Cgroups, store: string, logger: Logger): Promise<BlockDevice | undefined> {
+  const device = cgroups.ioLimit ? await storeDevice(store) : undefined;
+  const why = device === undefined ? "no controller or no disk" : await tryIo(cgroups, device);
+  if (why === "") return device;
+  logger.warn("io.unlimited", { message: "Disk rates of dynos are not limited.", device: device?.name, why });
+  return undefined;
 }
 
 async function makeFolders({ home, paths }: Instance): Promise<void> {
