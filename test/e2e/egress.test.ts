@@ -27,8 +27,11 @@ test("nothing is denied by itself, and what is denied is refused in dynos to com
   assert.match(await fromDyno(), /path=\/inside/);
   assert.match((await stator(["egress", "-a", app])).stderr, /no egress rules/);
   await statorOk(["egress:deny", "0.0.0.0/0", "-a", app]);
-  assert.match(await fromDyno(), /refused|Failed to connect|Couldn't connect/);
-  await waitLog(app, new RegExp(`heroku\\[run\\.\\d+\\]: .*10\\.\\d+\\.0\\.1:${config.httpPort}`));
+  assert.match(await fromDyno(`${call}; sleep 4`), /refused|Failed to connect|Couldn't connect/); // refusals are read every 2 s
+  await waitLog(
+    app,
+    new RegExp(`heroku\\[run\\.\\d+\\]: Connection to 10\\.\\d+\\.0\\.1:${config.httpPort} .*own egress rules`),
+  );
   const names =
     "import socket; socket.create_connection((socket.gethostbyname(open('/etc/resolv.conf').read().split()[1]), 53), 5); print('named')";
   assert.match(await fromDyno(`python3 -c "${names}"`), /named/, "names still resolve");
