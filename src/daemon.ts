@@ -13,6 +13,7 @@ import { systemRandom } from "./lib/random.ts";
 import { openLogs } from "./logs/hub.ts";
 import type { LogSink } from "./logs/line.ts";
 import { startMetrics } from "./metrics/sampler.ts";
+import { isDenied } from "./model/egress-rule.ts";
 import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { startRouter } from "./router/router.ts";
@@ -127,6 +128,7 @@ async function tellRefused(notice: EngineNotice, instance: Instance, store: Stor
   const dyno = await store.dynos.byId(notice.dynoId);
   const app = dyno && (await store.apps.byId(dyno.appId));
   if (!dyno || !app) return;
-  const text = refusalText({ ...notice, appName: app.name, program: programOf(instance) });
+  const byOwner = isDenied(await store.egressRules.list(app.id), notice.destination);
+  const text = refusalText({ ...notice, byOwner, appName: app.name, program: programOf(instance) });
   logs.append(app.id, { at: systemClock.now(), source: "heroku", process: dyno.name, text });
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkEgressRule, type EgressRule, withoutNestedRules } from "./egress-rule.ts";
+import { checkEgressRule, type EgressRule, isDenied, withoutNestedRules } from "./egress-rule.ts";
 
 test("a block, an address or all; one way to write each", () => {
   for (const cidr of ["0.0.0.0/0", "10.0.0.0/8", "203.0.113.7"]) checkEgressRule({ cidr, port: null });
@@ -30,4 +30,18 @@ test("blocks within blocks of the same action and port go; others stay", () => {
   const all = rule("deny", "0.0.0.0/0");
   const rules = [rule("deny", "10.0.0.0/8"), all, rule("allow", "10.0.0.0/8"), rule("deny", "10.1.1.1", 80), all];
   assert.deepEqual(withoutNestedRules(rules), [all, rule("allow", "10.0.0.0/8"), rule("deny", "10.1.1.1", 80)]);
+});
+
+test("what an allow rule names is not denied, by whichever port; the order does not matter", () => {
+  const rules: readonly EgressRule[] = [
+    { action: "allow", cidr: "203.0.113.0/24", port: 443 },
+    { action: "deny", cidr: "0.0.0.0/0", port: null },
+  ];
+  for (const all of [rules, rules.toReversed()]) {
+    assert.equal(isDenied(all, "203.0.113.7:443"), false);
+    assert.equal(isDenied(all, "203.0.113.7:80"), true);
+    assert.equal(isDenied(all, "203.0.113.7"), true);
+    assert.equal(isDenied(all, "10.0.0.1:443"), true);
+  }
+  assert.equal(isDenied([], "10.0.0.1:443"), false);
 });

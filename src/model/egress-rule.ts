@@ -35,6 +35,20 @@ function writtenAs(base: number, prefix: number): string {
   return prefix === 32 ? first : `${first}/${prefix}`;
 }
 
+/** Whether these rules refuse a connection to `10.0.0.5:5432`, or to an address by a protocol without ports. */
+export function isDenied(rules: readonly EgressRule[], destination: string): boolean {
+  const [address = "", port] = destination.split(":");
+  const block = parseBlock(address);
+  if (block === undefined) return false;
+  const matches = (action: EgressRule["action"]): boolean =>
+    rules.some((rule) => {
+      const of = parseBlock(rule.cidr);
+      if (rule.action !== action || of === undefined || !contains(of, block)) return false;
+      return rule.port === null || rule.port === Number(port);
+    });
+  return matches("deny") && !matches("allow");
+}
+
 /** Those that say something which no other one of the same action and port says: the kernel's sets take no block within another. */
 export function withoutNestedRules(rules: readonly EgressRule[]): readonly EgressRule[] {
   const parsed = rules.map((rule, at) => ({ rule, at, block: parseBlock(rule.cidr) }));

@@ -45,7 +45,7 @@ async function output(command: string, change: Partial<DynoSpec> = {}): Promise<
   const spec = specOf({ command, kind: "run", name: "run.1", ...change });
   await engine.start(spec);
   await untilEnded(engine, spec.id);
-  const log = readFileSync(join(host.instance.paths.logs, `${spec.id}.log`), "utf8");
+  const log = readFileSync(join(host.instance.paths.logs, `${spec.id}.log`), "utf8").replaceAll("\r", "");
   await engine.remove(spec.id);
   return log.replace(/^\S+ (?:stdout|stderr) F (.*\n)/gm, "$1").replace(/^\S+ (?:stdout|stderr) P (.*)\n/gm, "$1");
 }
@@ -89,7 +89,7 @@ for (const runtime of ["crun", "runc"] as const) {
     assert.match(pipes, /^in \/app \/app$/m);
     assert.match(pipes, /cannot remove '\/dev\/null': Permission denied/);
     mustBeMasked(pipes);
-    const terminal = (await output(`{ ${look}\n} 2>&1`, { terminal: { rows: 24, columns: 200 } })).replaceAll("\r", "");
+    const terminal = await output(`{ ${look}\n} 2>&1`, { terminal: { rows: 24, columns: 200 } });
     assert.match(terminal, /^open 0 1 2( 255)? ?$/m); // bash keeps its terminal as 255
     assert.doesNotMatch(terminal, /^went to /m);
     assert.match(terminal, /^in \/app \/app$/m);

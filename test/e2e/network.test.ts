@@ -326,6 +326,58 @@ test("what is allowed no longer ends at once, for connections that stand too; th
   }
 });
 
+test("what an app's owner denies is refused at once, for standing connections too; exceptions and builds pass, other apps are not concerned", async () => {
+  const allowing = new Allowing();
+  await using net = await network("egress", { appAllow: allowing });
+  await allowing.allow(APP, "172.31.250.2");
+  const [dyno, other, build] = [
+    await net.pool.take("formation", APP),
+    await net.pool.take("formation", OTHER_APP),
+    await net.pool.take("build", APP),
+  ];
+  const [internet, allowed] = await Promise.all([talking(dyno, PUBLIC), talking(dyno, "172.31.250.2")]);
+  try {
+    await net.pool.setEgress(APP, [
+      { action: "deny", cidr: "0.0.0.0/0", port: null },
+      { action: "allow", cidr: "25.99.0.0/16", port: 80 },
+      { action: "allow", cidr: "192.168.254.2", port: null }, // the platform's walls stand behind it
+    ]);
+    assert.equal(await internet.say(), "ECONNRESET");
+    assert.equal(await allowed.say(), "ECONNRESET", "what the operator allowed the owner may deny");
+    for (const each of [dyno, await net.pool.take("run", APP)]) {
+      assert.equal(await inside(each, "tcp", PUBLIC, 5000), "ECONNREFUSED");
+      assert.notEqual(await inside(each, "udp", PUBLIC, 5000), "hello");
+      assert.equal(await inside(each, "tcp", PUBLIC, 80), "hello", "the exception");
+      assert.equal(await inside(each, "tcp", each.gateway, HTTP_PORT), "ECONNREFUSED", "the router too");
+      assert.equal(await inside(each, "tcp", "192.168.254.2", 80), "ECONNREFUSED", "an owner opens nothing");
+    }
+    assert.equal(await inside(other, "tcp", PUBLIC, 5000), "hello");
+    assert.equal(await inside(build, "tcp", PUBLIC, 5000), "hello");
+    const rules = async (): Promise<number> =>
+      (await run("nft", ["-a", "list", "table", "inet", net.instance.nftTable])).stdout.split("# handle").length;
+    const before = await rules();
+    await net.pool.take("run", APP);
+    assert.equal(await rules(), before, "no rule for each dyno");
+    await net.pool.setEgress(APP, [{ action: "deny", cidr: "25.99.1.2", port: 80 }]);
+    assert.equal(await inside(dyno, "tcp", PUBLIC, 5000), "hello");
+    assert.equal(await inside(dyno, "tcp", PUBLIC, 80), "ECONNREFUSED");
+    await net.pool.forgetApp(APP);
+    assert.equal(await inside(dyno, "tcp", PUBLIC, 80), "hello");
+  } finally {
+    for (const each of [internet, allowed]) each.end();
+  }
+});
+
+test("what an owner denied holds with the next host process, before anybody told it again", async () => {
+  const net = await network("egress-restart");
+  await net.pool.setEgress(APP, [{ action: "deny", cidr: "0.0.0.0/0", port: null }]);
+  await net.pool[Symbol.asyncDispose]();
+  await using again = await network("egress-restart");
+  const [dyno, other] = [await again.pool.take("formation", APP), await again.pool.take("formation", OTHER_APP)];
+  assert.equal(await inside(dyno, "tcp", PUBLIC, 5000), "ECONNREFUSED");
+  assert.equal(await inside(other, "tcp", PUBLIC, 5000), "hello");
+});
+
 test("blocks hold neither the host, nor dynos, nor the metadata service: these are allowed by name alone", async () => {
   const allowing = new Allowing();
   await using net = await network("special", { appAllow: allowing });

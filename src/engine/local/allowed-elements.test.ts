@@ -69,3 +69,33 @@ test("a change takes away first, and says only what differs", () => {
   assert.equal(renderChange("t", after, after), "");
   assert.equal(renderChange("t", NO_ELEMENTS, NO_ELEMENTS), "");
 });
+
+test("an owner's egress rules are elements for each of the app's dynos, but no build dyno's and no other app's", () => {
+  const elements = new AllowedElements(
+    { octet: 7 },
+    new Map([
+      [2, "one"],
+      [0xf001, "one"],
+      [3, "two"],
+    ]),
+  );
+  elements.setEgress(
+    new Map([
+      [
+        "one",
+        [
+          { action: "deny", cidr: "10.0.0.0/8", port: null },
+          { action: "deny", cidr: "0.0.0.0/0", port: null },
+          { action: "allow", cidr: "203.0.113.7", port: 443 },
+        ],
+      ],
+    ]),
+  );
+  const own = [
+    "egress_deny { 10.7.0.2 . 0.0.0.0-255.255.255.255 }",
+    "egress_allow_port { 10.7.0.2 . 203.0.113.7 . 443 }",
+  ];
+  assert.deepEqual([...elements.all()], [[2, own]]);
+  elements.setEgress(new Map());
+  assert.deepEqual([...elements.all()], []);
+});
