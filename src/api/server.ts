@@ -25,6 +25,7 @@ import { dynoRoutes } from "./resources/dynos.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
+import { isolationRoutes } from "./resources/isolation.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
@@ -114,6 +115,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   collaboratorRoutes(routes, context);
   featureRoutes(routes);
   configVarRoutes(routes, context);
+  isolationRoutes(routes, context);
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
   formationRoutes(routes, context);

@@ -224,6 +224,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/ps-stop.ts"),
   },
   {
+    name: "isolation",
+    usage: "[container | gvisor]",
+    summary: "show or set how strong the walls of an app's dynos are",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/isolation.ts"),
+  },
+  {
     name: "logs",
     usage: "",
     summary: "show an app's log",

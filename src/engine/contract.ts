@@ -32,6 +32,7 @@ export function specOf(change: Partial<DynoSpec> = {}): DynoSpec {
     command: "",
     env: {},
     size: "Basic",
+    isolation: "container",
     port: null,
     terminal: null,
     stdin: false,

@@ -2,6 +2,7 @@ import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, RestartPolicyName, User } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
+import type { Isolation } from "../model/isolation.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 
 /**
@@ -80,6 +81,7 @@ export interface AppStore {
       name: string;
       maintenance: boolean;
       restartPolicy: RestartPolicyName;
+      isolation: Isolation;
       currentReleaseId: string;
       releasedAt: Instant;
     }>,
@@ -118,7 +120,7 @@ export interface ReleaseStore {
   /** Newest first. */
   list(appId: string): Promise<readonly Release[]>;
   newest(appId: string): Promise<Release | undefined>;
-  /** The next version, with the app's config vars of this instant. */
+  /** The next version, with the app's config vars and isolation class of this instant. */
   create(release: {
     readonly appId: string;
     readonly slugId: string | null;

@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 import type { Instant } from "../lib/clock.ts";
 import type { RestartPolicyName } from "../model/app.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
+import type { Isolation } from "../model/isolation.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
 
 /**
@@ -48,6 +49,7 @@ export interface AppRow {
   maintenance: number;
   stack: string;
   restart_policy: RestartPolicyName;
+  isolation: Isolation;
   current_release_id: string | null;
   /** Whether it ever had a formation: only the first one gets a web dyno by itself (spec 5.1). */
   had_formation: number;
@@ -85,6 +87,7 @@ export interface ReleaseRow {
   status: ReleaseStatus;
   failure: string | null;
   slug_id: string | null;
+  isolation: Isolation;
   user_id: string;
   /** Its config vars. */
   sealed: string;

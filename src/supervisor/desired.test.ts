@@ -13,6 +13,7 @@ const app: App = {
   maintenance: false,
   stack: "debian-12",
   restartPolicy: "steady",
+  isolation: "container",
   currentReleaseId: "v3",
   createdAt: 0,
   updatedAt: 0,

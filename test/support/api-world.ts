@@ -16,6 +16,7 @@ import type { App, User } from "../../src/model/app.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
+import type { Isolation } from "../../src/model/isolation.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
@@ -168,6 +169,7 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   readonly asked: string[] = [];
   /** While true pending releases stay pending. */
   isHolding = false;
+  readonly isolationRefusals: Partial<Record<Isolation, string>> = {};
 
   constructor(store: Store, clock: Clock, program: Program) {
     this.#store = store;
@@ -267,6 +269,10 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   async resize(dynoId: string, rows: number, columns: number): Promise<void> {
     this.asked.push(`resize ${rows}x${columns}`);
     void dynoId;
+  }
+
+  async isolationRefusal(isolation: Isolation): Promise<string | null> {
+    return this.isolationRefusals[isolation] ?? null;
   }
 
   async removeApp(appId: string): Promise<void> {

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
+import { ISOLATIONS, type Isolation } from "../../model/isolation.ts";
 import { type DynoSize, sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
@@ -25,7 +26,7 @@ import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
 import { checkSpec, checkUuid } from "./spec-check.ts";
 import type { Tombstones } from "./tombstones.ts";
-import { appVolumesOf, make, takeApart, type Workshop } from "./workshop.ts";
+import { appVolumesOf, make, runtimeOf, takeApart, type Workshop } from "./workshop.ts";
 
 /** One dyno, from the first call about it to `remove`. */
 interface Dyno {
@@ -48,6 +49,7 @@ export interface LocalEngineParts {
   readonly shop: Workshop;
   readonly bundles: string;
   readonly tombstones: Tombstones;
+  readonly isolations: { refusal(isolation: Isolation): Promise<string | null> };
   /** Sum of the memory quotas of all dynos that live. */
   readonly capacityMb: number;
 }
@@ -81,6 +83,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await engine.#patrolOnce();
     engine.#begin(engine.#patrol());
     engine.#begin(engine.#rotateLogs());
+    engine.#begin(engine.#tellIsolations());
     return engine;
   }
 
@@ -127,6 +130,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
       if (this.#dynos.has(spec.id)) return;
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);
       this.#checkCapacity(spec, size);
+      const refusal = await this.#parts.isolations.refusal(spec.isolation);
+      if (refusal !== null) throw new EngineError("failed", refusal);
       const { env: _env, ...labels } = spec;
       const dyno: Dyno = {
         labels: { ...labels, createdAt: this.#shop.clock.now() },
@@ -176,7 +181,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async signal(id: string, signal: DynoSignal): Promise<void> {
     await this.#serial.run(id, async () => {
-      if (this.#dynos.get(id)?.state.kind === "running") await this.#shop.runtime.signal(id, signal);
+      const dyno = this.#dynos.get(id);
+      if (dyno?.state.kind === "running") await runtimeOf(this.#shop, dyno.labels.isolation).signal(id, signal);
     });
   }
 
@@ -232,6 +238,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
   notices(listener: (notice: EngineNotice) => void): Disposable {
     this.#noticeListeners.add(listener);
     return { [Symbol.dispose]: () => void this.#noticeListeners.delete(listener) };
+  }
+
+  isolationRefusal(isolation: Isolation): Promise<string | null> {
+    return this.#parts.isolations.refusal(isolation);
   }
 
   hasSlug(slug: SlugRef): Promise<boolean> {
@@ -387,6 +397,14 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #patrolOnce(): Promise<void> {
     await Promise.all([...this.#dynos.values()].map((dyno) => this.#look(dyno)));
+  }
+
+  /** Tried now, so that the first app that asks need not wait. */
+  async #tellIsolations(): Promise<void> {
+    for (const isolation of ISOLATIONS) {
+      const refusal = await this.#parts.isolations.refusal(isolation);
+      this.#shop.logger.info("engine.isolation", { isolation, refusal });
+    }
   }
 
   async #rotateLogs(): Promise<void> {

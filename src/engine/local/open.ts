@@ -9,7 +9,9 @@ import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
 import { findCgroups, prepareCgroups } from "./cgroup.ts";
 import { DynoFolder } from "./dyno-folder.ts";
+import { GvisorRuntime } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
+import { Isolations } from "./isolations.ts";
 import { openLimitedStore } from "./limited-store.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { LogFiles } from "./log-files.ts";
@@ -76,10 +78,14 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment")),
     limits: { cgroup: cgroups.kind, swapLimit: cgroups.swapLimit, ...limits },
     seccomp: seccompProfile(process.arch),
+    gvisor: new GvisorRuntime({ bundles: paths.bundles, namespace }),
   };
+  await base.gvisor.prepare();
   const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
+  const shop: Workshop = { ...base, runtime };
   const engine = await LocalEngine.open({
-    shop: { ...base, runtime },
+    shop,
+    isolations: new Isolations(shop),
     bundles: paths.bundles,
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     capacityMb: limits.memoryMb * OVERCOMMIT,

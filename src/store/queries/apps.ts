@@ -1,5 +1,6 @@
 import { APP_NAME, type App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
 import type { AppStore } from "../store.ts";
 import type { AppRow, Database } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
@@ -49,6 +50,7 @@ export function appQueries(work: Work): AppStore {
             updated_at: work.clock.now(),
             ...(change.maintenance !== undefined && { maintenance: Number(change.maintenance) }),
             ...(change.restartPolicy !== undefined && { restart_policy: change.restartPolicy }),
+            ...(change.isolation !== undefined && { isolation: change.isolation }),
             ...(change.currentReleaseId !== undefined && { current_release_id: change.currentReleaseId }),
             ...(change.releasedAt !== undefined && { released_at: change.releasedAt }),
           })
@@ -81,6 +83,7 @@ async function insertApp(
     maintenance: 0,
     stack: app.stack,
     restart_policy: "steady",
+    isolation: DEFAULT_ISOLATION,
     current_release_id: null,
     had_formation: 0,
     created_at: now,
@@ -151,6 +154,7 @@ function appOf(row: AppRow): App {
     maintenance: row.maintenance === 1,
     stack: row.stack,
     restartPolicy: row.restart_policy,
+    isolation: row.isolation,
     currentReleaseId: row.current_release_id,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
