@@ -120,6 +120,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/network-deny.ts"),
   },
   {
+    name: "isolation:install",
+    usage: "",
+    summary: "install gVisor, for the isolation class of that name (root on the platform's machine)",
+    flags: [],
+    positionals: "none",
+    group: "machine",
+    load: () => import("./commands/isolation-install.ts"),
+  },
+  {
     name: "uninstall",
     usage: "",
     summary: "remove the platform with all apps and their data from this machine",

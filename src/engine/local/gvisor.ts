@@ -85,10 +85,20 @@ const GVISOR_FLAGS: readonly string[] = [
   "--net-raw=false",
 ];
 
+/** For a container without network and limits. */
+export const TRIAL_FLAGS: readonly string[] = [
+  "--platform=systrap",
+  "--network=none",
+  "--overlay2=none",
+  "--ignore-cgroups",
+];
+
 /** The first version of `runsc` that serves: those before fail the `statx` calls of Debian's own `ls`. */
 const OLDEST_VERSION = 20_230_601;
 
 export type RunscVersion = number | null;
+
+export const isNewEnough = (version: RunscVersion): boolean => version !== null && version >= OLDEST_VERSION;
 
 /** The date in what `runsc --version` says; null for what has none. */
 export function parseRunscVersion(text: string): RunscVersion {
@@ -114,8 +124,8 @@ export function gvisorRefusal({ architecture, version, trialError }: GvisorFacts
     return `gVisor (runsc) is packaged by Debian for amd64 only, and this machine is ${architecture}. Apps stay containers here.`;
   if (version === undefined)
     return `gVisor is not installed. On the platform's machine type: ${INSTALL} (apt-get install runsc, in a version that serves).`;
-  if (version === null || version < OLDEST_VERSION)
-    return `The runsc of this machine (${version ?? "unknown version"}) is too old: in it even ls fails. On the platform's machine type: ${INSTALL}`;
+  if (!isNewEnough(version))
+    return `The runsc of this machine (${version ?? "unknown version"}) is too old: in it even ls fails. On the platform's machine type: ${INSTALL}.`;
   if (trialError === null || trialError === "") return null;
   return `runsc is installed, but no dyno starts with it: ${trialError}`;
 }

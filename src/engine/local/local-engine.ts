@@ -19,14 +19,13 @@ import {
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
-import { writeFifo } from "./fifo.ts";
 import type { IoSocket } from "./io-socket.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
 import { checkSpec, checkUuid } from "./spec-check.ts";
 import type { Tombstones } from "./tombstones.ts";
-import { appVolumesOf, make, runtimeOf, takeApart, type Workshop } from "./workshop.ts";
+import { appVolumesOf, make, runtimeOf, setTerminalSize, takeApart, type Workshop } from "./workshop.ts";
 
 /** One dyno, from the first call about it to `remove`. */
 interface Dyno {
@@ -206,7 +205,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async resize(id: string, rows: number, columns: number): Promise<void> {
     const dyno = this.#dynos.get(id);
     if (dyno?.state.kind !== "running" || dyno.labels.terminal === null) return;
-    await writeFifo(dyno.folder.file("ctl"), `1 ${Math.trunc(rows)} ${Math.trunc(columns)}\n`);
+    await setTerminalSize(dyno.folder, { rows, columns });
   }
 
   async input(id: string): Promise<Writable> {

@@ -163,8 +163,9 @@ export class Runtime implements DynoRuntime {
 
   /** crun and runc keep a folder for each container, runsc files whose names begin with its id. */
   async #knows(id: string): Promise<boolean> {
+    if (this.name !== "runsc") return existsSync(join(this.#root, id));
     const names = existsSync(this.#root) ? await readdir(this.#root) : [];
-    return names.some((name) => name === id || name.startsWith(`${id}_`));
+    return names.some((name) => name.startsWith(`${id}_`));
   }
 
   /** A program in the mount namespace that runtimes see. */

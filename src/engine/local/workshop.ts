@@ -11,6 +11,7 @@ import type { DynoSpec, StackName } from "../engine.ts";
 import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
+import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
 import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
@@ -113,6 +114,8 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       stdin: spec.stdin,
     });
     await adoptWatcher(shop.cgroups, conmon.pid);
+    // runsc does not read the size of a terminal out of the bundle.
+    if (spec.isolation === "gvisor" && spec.terminal !== null) await setTerminalSize(folder, spec.terminal);
     await runtime.start(spec.id, network);
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
@@ -120,6 +123,13 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
     io?.close();
     throw error;
   }
+}
+
+export async function setTerminalSize(
+  folder: DynoFolder,
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+): Promise<void> {
+  await writeFifo(folder.file("ctl"), `1 ${Math.trunc(rows)} ${Math.trunc(columns)}\n`);
 }
 
 /** Kills what lives of a dyno and frees all that it holds but its log and what is known of it. Repeatable. */
