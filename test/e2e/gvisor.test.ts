@@ -50,7 +50,7 @@ const DIFFERENCES: Readonly<Record<Isolation, Differences>> = {
   },
   gvisor: {
     kernel: /Starting gVisor/,
-    forkBomb: /^(?!stopped)/, // its kernel ends, and the dyno with it
+    forkBomb: /^(stopped at \d+ .*Resource temporarily unavailable\s*)?$/, // or its kernel ends, and the dyno with it
     userNamespace: /^userns/m, // of its own kernel: nothing of the machine's
     writeToStack: /Permission denied|Read-only file system/,
     localhostIsRouter: false,
