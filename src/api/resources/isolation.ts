@@ -1,4 +1,5 @@
 import Type from "typebox";
+import { EngineError } from "../../engine/engine.ts";
 import { PlatformError } from "../../model/errors.ts";
 import { ISOLATIONS, type Isolation, isIsolation } from "../../model/isolation.ts";
 import { addRelease, announce } from "../actions.ts";
@@ -24,7 +25,7 @@ export function isolationRoutes(routes: Routes, context: ApiContext): void {
   routes.app({ path: "GET /apps/:app/stator/isolation", response: Answer }, ({ app }) => answerFor(app.id));
   routes.app({ path: "PATCH /apps/:app/stator/isolation", body: Change, response: Answer }, async (call) => {
     const wanted = isolationNamed(call.body.isolation);
-    const refusal = wanted === call.app.isolation ? null : await engine.isolationRefusal(wanted);
+    const refusal = wanted === call.app.isolation ? null : await refusalOf(wanted);
     if (refusal !== null)
       throw new PlatformError("invalid_params", `The isolation class ${wanted} cannot be had here: ${refusal}`);
     await change(call, wanted);
@@ -45,11 +46,21 @@ export function isolationRoutes(routes: Routes, context: ApiContext): void {
     if (release) announce(context, release, app, user);
   }
 
+  async function refusalOf(isolation: Isolation): Promise<string | null> {
+    try {
+      return await engine.isolationRefusal(isolation);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      const what = "What this machine can give cannot be told now, since its host process does not answer.";
+      throw new PlatformError("service_unavailable", `${what} Please try again in a minute.`, { cause: error });
+    }
+  }
+
   async function answerFor(appId: string) {
     const app = await store.apps.byId(appId);
     if (app === undefined) throw new PlatformError("not_found", "Couldn't find that app.", { resource: "app" });
     const current = app.currentReleaseId === null ? undefined : await store.releases.byId(app.currentReleaseId);
-    const choices = ISOLATIONS.map(async (name) => ({ name, refusal: await engine.isolationRefusal(name) }));
+    const choices = ISOLATIONS.map(async (name) => ({ name, refusal: await refusalOf(name) }));
     return { isolation: app.isolation, current: current?.isolation ?? null, choices: await Promise.all(choices) };
   }
 }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type ChildProcess, ended, run, start } from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
+import type { ProcessRef } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
 import { type CreateOptions, type DynoRuntime, Runtime, type RuntimeOptions } from "./runtime.ts";
 
@@ -20,7 +21,7 @@ export class GvisorRuntime implements DynoRuntime {
     return this.#inner.prepare();
   }
 
-  create(options: CreateOptions): Promise<import("./dyno-folder.ts").ProcessRef> {
+  create(options: CreateOptions): Promise<ProcessRef> {
     return this.#inner.create(options);
   }
 
