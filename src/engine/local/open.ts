@@ -85,7 +85,12 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   const shop: Workshop = { ...base, runtime };
   const engine = await LocalEngine.open({
     shop,
-    isolations: new Isolations(shop),
+    isolations: new Isolations({
+      tryGvisor: () => tryDyno(shop, randomUUID(), "gvisor"),
+      remembered: join(paths.bundles, "gvisor"),
+      clock,
+      logger,
+    }),
     bundles: paths.bundles,
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     capacityMb: limits.memoryMb * OVERCOMMIT,
