@@ -11,7 +11,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import tar from "tar-stream";
 import { engineContract, isEngineError, specOf, until, untilEnded } from "../../src/engine/contract.ts";
 import type { DynoSpec } from "../../src/engine/engine.ts";
-import { cleanInstance } from "../../src/engine/local/clean.ts";
+import { cleanInstance, stopAll } from "../../src/engine/local/clean.ts";
 import { mountsBelow } from "../../src/engine/local/loop.ts";
 import { run } from "../../src/lib/command.ts";
 import { leftoversOf } from "../leftovers.ts";
@@ -270,6 +270,20 @@ test("killed at any instant of a start: what was half made is taken apart by the
     await engine.start(spec);
     await engine.remove(spec.id);
   }
+});
+
+test("stopAll lets the obedient go in peace, and kills the rest", async () => {
+  const obedient = specOf({ command: "trap 'echo bye; exit 0' TERM; sleep 1000 & wait", ...gvisor });
+  const stubborn = specOf({ command: "trap '' TERM; echo here; while :; do sleep 1000; done", ...gvisor });
+  for (const spec of [obedient, stubborn]) await engine.start(spec);
+  await eventuallyText(stubborn.id, /here/);
+  await pause(500); // the other one's trap is set
+  await engine.close();
+  await stopAll(host.instance, 2000);
+  assert.equal(textOf(obedient.id), "bye\n");
+  engine = await host.openEngine();
+  assert.deepEqual(await engine.list(), []);
+  for (const { id } of [obedient, stubborn]) assert.deepEqual(await leftOf(id), []);
 });
 
 test("cleanInstance leaves nothing of dynos that ran, on the host's mounts, groups, processes, devices", async () => {
