@@ -26,6 +26,7 @@ import { egressRuleRoutes } from "./resources/egress-rules.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
+import { isolationRoutes } from "./resources/isolation.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
@@ -121,6 +122,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);
   configVarRoutes(routes, context);
+  isolationRoutes(routes, context);
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
   formationRoutes(routes, context);

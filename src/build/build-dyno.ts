@@ -79,6 +79,7 @@ export class BuildDynos {
         port: null,
         terminal: null,
         stdin: false,
+        isolation: "container", // docs/decisions/0018
         io: true,
       });
       return new BuildDyno(id, await this.#connect(id, signal), engine, remove);

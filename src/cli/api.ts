@@ -6,6 +6,8 @@ export interface AppJson {
   readonly region: { readonly name: string };
   readonly stack: { readonly name: string };
   readonly acm: boolean;
+  /** Ours; absent on an older platform, and on Heroku. */
+  readonly isolation?: string;
   readonly git_url: string;
   readonly web_url: string | null;
   readonly repo_size: number | null;

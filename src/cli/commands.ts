@@ -120,6 +120,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/network-deny.ts"),
   },
   {
+    name: "isolation:install",
+    usage: "",
+    summary: "install gVisor, for the isolation class of that name (root on the platform's machine)",
+    flags: [],
+    positionals: "none",
+    group: "machine",
+    load: () => import("./commands/isolation-install.ts"),
+  },
+  {
     name: "uninstall",
     usage: "",
     summary: "remove the platform with all apps and their data from this machine",
@@ -268,6 +277,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     positionals: "any",
     group: "apps",
     load: () => import("./commands/runtime-set.ts"),
+  },
+  {
+    name: "isolation",
+    usage: "[container | gvisor]",
+    summary: "show or set how strong the walls of an app's dynos are",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/isolation.ts"),
   },
   {
     name: "logs",

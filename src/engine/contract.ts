@@ -6,6 +6,8 @@ import { type DynoSpec, type Engine, EngineError, type ObservedDyno, type Observ
 /** An engine to be tested, and what its dynos can be told to do. */
 export interface EngineUnderTest extends AsyncDisposable {
   readonly engine: Engine;
+  /** What every dyno of the tests has beside; a container where nothing is said. */
+  readonly spec?: Pick<DynoSpec, "isolation">;
   readonly commands: {
     /** Lives until it is signalled. */
     readonly stay: string;
@@ -32,6 +34,7 @@ export function specOf(change: Partial<DynoSpec> = {}): DynoSpec {
     command: "",
     env: {},
     size: "Basic",
+    isolation: "container",
     port: null,
     terminal: null,
     stdin: false,
@@ -73,7 +76,13 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
   void describe(`engine contract: ${name}`, () => {
     void test("a dyno is listed with what it was started as, runs, and ends with its status", async () => {
       await using under = await open();
-      const spec = specOf({ command: under.commands.exit(7), kind: "run", name: "run.1", releaseId: randomUUID() });
+      const spec = specOf({
+        ...under.spec,
+        command: under.commands.exit(7),
+        kind: "run",
+        name: "run.1",
+        releaseId: randomUUID(),
+      });
       await under.engine.start(spec);
       const ended = await untilEnded(under.engine, spec.id);
       assert.equal(ended.status, 7);
@@ -86,7 +95,7 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
 
     void test("start may be repeated while the dyno lives and after it ended; once removed it is gone", async () => {
       await using under = await open();
-      const spec = specOf({ command: under.commands.stay });
+      const spec = specOf({ ...under.spec, command: under.commands.stay });
       await Promise.all([under.engine.start(spec), under.engine.start(spec)]);
       await under.engine.start(spec);
       assert.equal((await under.engine.list()).length, 1);
@@ -106,8 +115,8 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
     void test("spec 3.3: SIGTERM ends what obeys it, SIGKILL the rest; signals to the dead do nothing", async () => {
       await using under = await open();
       const [obedient, stubborn] = [
-        specOf({ command: under.commands.stay }),
-        specOf({ command: under.commands.stubborn }),
+        specOf({ ...under.spec, command: under.commands.stay }),
+        specOf({ ...under.spec, command: under.commands.stubborn }),
       ];
       for (const spec of [obedient, stubborn]) await under.engine.start(spec);
       for (const spec of [obedient, stubborn]) await until(under.engine, spec.id, ({ kind }) => kind === "running");
@@ -125,8 +134,8 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
     void test("a dyno with a port is listening once it accepts connections, one without never", async () => {
       await using under = await open();
       const [web, worker] = [
-        specOf({ command: under.commands.serve, port: 5000 }),
-        specOf({ command: under.commands.serve, name: "worker.1" }),
+        specOf({ ...under.spec, command: under.commands.serve, port: 5000 }),
+        specOf({ ...under.spec, command: under.commands.serve, name: "worker.1" }),
       ];
       await under.engine.start(worker);
       await under.engine.start(web);
@@ -161,7 +170,7 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
 
     void test("remove kills what lives, and what is unknown may be removed", async () => {
       await using under = await open();
-      const spec = specOf({ command: under.commands.stubborn });
+      const spec = specOf({ ...under.spec, command: under.commands.stubborn });
       await under.engine.start(spec);
       await under.engine.remove(spec.id);
       await under.engine.remove(randomUUID());
@@ -171,9 +180,15 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
     void test("a size or an id that is none is invalid, and a slug that is not there is not found; nothing is started", async () => {
       await using under = await open();
       const { engine, commands } = under;
-      await assert.rejects(engine.start(specOf({ command: commands.stay, size: "Huge" })), isEngineError("invalid"));
-      await assert.rejects(engine.start(specOf({ command: commands.stay, id: "../x" })), isEngineError("invalid"));
-      const missing = specOf({ command: commands.stay, slugDigest: "0".repeat(64) });
+      await assert.rejects(
+        engine.start(specOf({ ...under.spec, command: commands.stay, size: "Huge" })),
+        isEngineError("invalid"),
+      );
+      await assert.rejects(
+        engine.start(specOf({ ...under.spec, command: commands.stay, id: "../x" })),
+        isEngineError("invalid"),
+      );
+      const missing = specOf({ ...under.spec, command: commands.stay, slugDigest: "0".repeat(64) });
       await assert.rejects(engine.start(missing), isEngineError("not_found"));
       assert.deepEqual(await engine.list(), []);
       assert.equal(await engine.hasSlug({ digest: "0".repeat(64), uidIndex: 1 }), false);

@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
+import type { Isolation } from "../model/isolation.ts";
 import type { DynoUsage } from "../model/usage.ts";
 
 /**
@@ -33,6 +34,11 @@ export interface Engine {
   input(id: string): Promise<Writable>;
   /** A two-way byte stream with the program in a build dyno (`io: true`), once that has connected. */
   io(id: string, signal: AbortSignal): Promise<ByteStream>;
+  /**
+   * Why no dyno of this class can start here, and what to do about it, in words for a person; null when dynos of it start.
+   * May take seconds when it is asked first: it is tried.
+   */
+  isolationRefusal(isolation: Isolation): Promise<string | null>;
   /** Calls `listener` when something may have changed, with the dyno's id where known. Hints only: any may be lost. */
   watch(listener: (dynoId: string | undefined) => void): Disposable;
   /** Calls `listener` with things that belong into the app's log. May be lost while the daemon is down. */
@@ -97,6 +103,8 @@ export interface DynoSpec {
   readonly env: Readonly<Record<string, string>>;
   /** A name of the catalogue. */
   readonly size: string;
+  /** Build dynos are containers. */
+  readonly isolation: Isolation;
   /** Expected to accept connections on this port (also set as PORT by the caller). null: not a web dyno. */
   readonly port: number | null;
   /** A terminal of this size; null: plain pipes. */

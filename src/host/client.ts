@@ -16,6 +16,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { Instance } from "../model/instance.ts";
+import type { Isolation } from "../model/isolation.ts";
 import type { DynoUsage } from "../model/usage.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
 import {
@@ -80,6 +81,9 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   }
   resize(id: string, rows: number, columns: number): Promise<void> {
     return this.#call("resize", { id, rows, columns });
+  }
+  isolationRefusal(isolation: Isolation): Promise<string | null> {
+    return this.#call("isolationRefusal", { isolation });
   }
   hasSlug({ digest, uidIndex }: SlugRef): Promise<boolean> {
     return this.#call("hasSlug", { digest, uidIndex });

@@ -2,6 +2,7 @@ import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
+import { ISOLATIONS, type Isolation } from "../model/isolation.ts";
 import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
 import type { AppRoute } from "../router/routes.ts";
 
@@ -53,6 +54,7 @@ const dynoSpec = Type.Object(
       closed,
     ),
     size: Type.String({ pattern: "^[A-Za-z0-9][-A-Za-z0-9]{0,31}$" }), // of the catalogue: `checkStart`
+    isolation: oneOf(ISOLATIONS),
     port: orNull(Type.Integer({ minimum: 1024, maximum: 65_535 })),
     terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
     stdin: Type.Boolean(),
@@ -100,6 +102,10 @@ const CALLS = {
   },
   remove: { schema: Compile(dynoId), bytesMax: small },
   resize: { schema: Compile(Type.Object({ id: uuid, rows: side, columns: side }, closed)), bytesMax: small },
+  isolationRefusal: {
+    schema: Compile(Type.Object({ isolation: oneOf(ISOLATIONS) }, closed)),
+    bytesMax: small,
+  },
   hasSlug: { schema: Compile(slug), bytesMax: small },
   removeSlug: { schema: Compile(slug), bytesMax: small },
   removeApp: { schema: Compile(Type.Object({ appId: uuid, uidIndex }, closed)), bytesMax: small },
@@ -126,6 +132,7 @@ export interface CallMessages {
   readonly signal: { readonly id: string; readonly signal: "TERM" | "KILL" | "HUP" };
   readonly remove: { readonly id: string };
   readonly resize: { readonly id: string; readonly rows: number; readonly columns: number };
+  readonly isolationRefusal: { readonly isolation: Isolation };
   readonly hasSlug: SlugRef;
   readonly removeSlug: SlugRef;
   readonly removeApp: { readonly appId: string; readonly uidIndex: number };
@@ -222,6 +229,7 @@ function checkStart(spec: DynoSpec): void {
   const build = spec.kind === "build";
   if (build !== (spec.stack === "debian-12-build") || build !== (spec.size === BUILD_SIZE.name))
     throw new RefusedMessage(400, "start: the build stack and size are for build dynos, and they for those");
+  if (build && spec.isolation !== "container") throw new RefusedMessage(400, "start: build dynos are containers");
   if (spec.io && !build) throw new RefusedMessage(400, "start/io: only for build dynos");
 }
 

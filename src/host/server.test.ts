@@ -112,6 +112,16 @@ const bad: Readonly<Record<string, Record<string, unknown>>> = {
   "a size in another case": { size: "basic" },
   "a legacy name of a size": { size: "Hobby" },
   "a size with a path": { size: "../Basic" },
+  "an isolation class outside the catalogue": { isolation: "none" },
+  "no isolation class": { isolation: null },
+  "an isolation class that is a list": { isolation: ["gvisor"] },
+  "a build on another kernel": {
+    kind: "build",
+    stack: "debian-12-build",
+    size: "Build",
+    port: null,
+    isolation: "gvisor",
+  },
   "a privileged port": { port: 22 },
   "a port beyond all": { port: 65_536 },
   "io for a web dyno": { io: true },
@@ -326,6 +336,14 @@ test("routes carry host names and ids; text that could become configuration is r
   assert.match(await post("setRoute", { ...route, dynoIds: ["10.0.0.1:80"] }), / 400 /);
   assert.match(await post("setRoute", { ...route, address: "10.0.0.1" }), / 400 /);
   assert.match(await post("setRoute", { ...route, hosts: Array(1101).fill("a.b") }), / 400 /);
+});
+
+test("why an isolation class cannot be had is told, for the names of the catalogue only", async () => {
+  await using host = client();
+  assert.equal(await host.isolationRefusal("container"), null);
+  assert.equal(await host.isolationRefusal("gvisor"), "gVisor is not installed");
+  for (const isolation of ["kvm", "--platform=kvm", "", 1])
+    assert.match(await post("isolationRefusal", { isolation }), / 400 /, String(isolation));
 });
 
 test("a slug arrives whole; one that breaks off is no slug", async () => {

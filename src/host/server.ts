@@ -128,6 +128,7 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   signal: ({ engine }, { id, signal }) => engine.signal(id, signal),
   remove: ({ engine }, { id }) => engine.remove(id),
   resize: ({ engine }, { id, rows, columns }) => engine.resize(id, rows, columns),
+  isolationRefusal: ({ engine }, { isolation }) => engine.isolationRefusal(isolation),
   hasSlug: ({ engine }, slug) => engine.hasSlug(slug),
   removeSlug: ({ engine }, slug) => engine.removeSlug(slug),
   removeApp: ({ engine }, { appId, uidIndex }) => engine.removeApp(appId, uidIndex),

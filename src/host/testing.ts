@@ -81,6 +81,9 @@ export class FakeEngine implements Engine {
     this.listeners.add(listener);
     return { [Symbol.dispose]: () => void this.listeners.delete(listener) };
   }
+  async isolationRefusal(isolation: string): Promise<string | null> {
+    return isolation === "gvisor" ? "gVisor is not installed" : null;
+  }
   async hasSlug({ digest }: SlugRef): Promise<boolean> {
     return this.slugs.has(digest);
   }
@@ -135,6 +138,7 @@ export function goodSpec(change: Partial<DynoSpec> = {}): DynoSpec {
     port: 5000,
     terminal: null,
     stdin: false,
+    isolation: "container",
     io: false,
     ...change,
   };

@@ -1,4 +1,5 @@
 import type { Instant } from "../lib/clock.ts";
+import type { Isolation } from "./isolation.ts";
 import type { Runtime } from "./runtime.ts";
 
 export const APP_NAME = /^[a-z][a-z0-9-]{1,28}[a-z0-9]$/;
@@ -13,6 +14,8 @@ export interface App extends Runtime {
   readonly uidIndex: number;
   readonly maintenance: boolean;
   readonly stack: string;
+  /** What its next releases are made with; dynos run as their release says. */
+  readonly isolation: Isolation;
   /** The release that runs; null before the first. */
   readonly currentReleaseId: string | null;
   readonly createdAt: Instant;

@@ -1,5 +1,6 @@
 import type { Instant } from "../lib/clock.ts";
 import type { AppManifest } from "./app-manifest.ts";
+import type { Isolation } from "./isolation.ts";
 
 /** Names to values, in the order given. */
 export type ConfigVars = Readonly<Record<string, string>>;
@@ -14,6 +15,8 @@ export interface Release {
   /** Why it failed, in a sentence; null unless failed. */
   readonly failure: string | null;
   readonly slugId: string | null;
+  /** The app's when it was made: so a release that does not come up leaves the old dynos as they were. */
+  readonly isolation: Isolation;
   readonly userId: string;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;

@@ -114,6 +114,21 @@ export function storeContract(name: string, open: OpenStore): void {
     );
   });
 
+  check(
+    "the isolation class: container at first; a release keeps the one that it was made with",
+    async ({ store, user, app }) => {
+      assert.equal(app.isolation, "container");
+      const before = await store.releases.create(newRelease(app, user));
+      assert.equal((await store.apps.update(app.id, { isolation: "gvisor" })).isolation, "gvisor");
+      const after = await store.releases.create(newRelease(app, user));
+      assert.deepEqual(
+        [(await store.releases.byId(before.id))?.isolation, (await store.releases.byId(after.id))?.isolation],
+        ["container", "gvisor"],
+      );
+      assert.equal((await store.apps.find(app.name))?.isolation, "gvisor");
+    },
+  );
+
   check("a host name belongs to one app, in any case of letters", async ({ store, user, app }) => {
     const other = await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
     const added = await store.domains.add({ appId: app.id, hostname: "WWW.Example.com", kind: "custom" });

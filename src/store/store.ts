@@ -4,6 +4,7 @@ import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
 import type { Formation } from "../model/formation.ts";
+import type { Isolation } from "../model/isolation.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
@@ -88,6 +89,7 @@ export interface AppStore {
       Runtime & {
         readonly name: string;
         readonly maintenance: boolean;
+        readonly isolation: Isolation;
         readonly currentReleaseId: string;
         readonly releasedAt: Instant;
       }
@@ -153,7 +155,7 @@ export interface ReleaseStore {
   /** Newest first. */
   list(appId: string): Promise<readonly Release[]>;
   newest(appId: string): Promise<Release | undefined>;
-  /** The next version, with the app's config vars of this instant. */
+  /** The next version, with the app's config vars and isolation class of this instant. */
   create(release: {
     readonly appId: string;
     readonly slugId: string | null;

@@ -1,6 +1,7 @@
 import type { Kysely } from "kysely";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
+import type { Isolation } from "../model/isolation.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
@@ -53,6 +54,7 @@ export interface AppRow {
   maintenance: number;
   stack: string;
   restart_policy: RestartPolicyName;
+  isolation: Isolation;
   current_release_id: string | null;
   /** Whether it ever had a formation: only the first one gets a web dyno by itself (spec 5.1). */
   had_formation: number;
@@ -117,6 +119,7 @@ export interface ReleaseRow {
   status: ReleaseStatus;
   failure: string | null;
   slug_id: string | null;
+  isolation: Isolation;
   user_id: string;
   /** Its config vars. */
   sealed: string;

@@ -14,6 +14,7 @@ const app: App = {
   uidIndex: 0,
   maintenance: false,
   stack: "debian-12",
+  isolation: "container",
   currentReleaseId: "v3",
   createdAt: 0,
   updatedAt: 0,

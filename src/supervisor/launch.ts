@@ -78,6 +78,7 @@ function specOf(record: DynoRecord, basis: Basis, port: number): DynoSpec {
       call: record.oneOff?.env ?? {},
     }),
     size: record.size,
+    isolation: release.isolation,
     port: waitsForPort(record) ? port : null,
     terminal: record.oneOff?.terminal ?? null,
     stdin: record.oneOff?.attach ?? false,

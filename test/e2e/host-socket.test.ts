@@ -35,6 +35,7 @@ function spec(change: Partial<DynoSpec> = {}): DynoSpec {
     port: null,
     terminal: null,
     stdin: false,
+    isolation: "container",
     io: false,
     ...change,
   };

@@ -755,6 +755,7 @@ async function noteDyno({ instance }: Network, { index }: DynoNetwork, appId: st
     port: null,
     terminal: null,
     stdin: false,
+    isolation: "container",
     io: false,
     createdAt: 0,
   });

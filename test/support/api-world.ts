@@ -20,6 +20,7 @@ import { shownDynos } from "../../src/model/dyno.ts";
 import type { EgressRule } from "../../src/model/egress-rule.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
+import type { Isolation } from "../../src/model/isolation.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -188,6 +189,7 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   readonly asked: string[] = [];
   /** While true pending releases stay pending. */
   isHolding = false;
+  readonly isolationRefusals: Partial<Record<Isolation, string>> = {};
 
   constructor(store: Store, clock: Clock, program: Program) {
     this.#store = store;
@@ -293,6 +295,10 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     this.asked.push(
       `setEgress ${appId} ${rules.map(({ action, cidr, port }) => `${action} ${cidr}:${port}`).join(", ")}`,
     );
+  }
+
+  async isolationRefusal(isolation: Isolation): Promise<string | null> {
+    return this.isolationRefusals[isolation] ?? null;
   }
 
   async removeApp(appId: string): Promise<void> {

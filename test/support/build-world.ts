@@ -113,6 +113,9 @@ export class StandInEngine implements Engine {
     this.#dynos.delete(id);
   }
 
+  async isolationRefusal(): Promise<string | null> {
+    return null;
+  }
   async hasSlug(slug: SlugRef): Promise<boolean> {
     return this.slugs.has(`${slug.digest} ${slug.uidIndex}`);
   }

@@ -21,6 +21,8 @@ const AppSchema = exactly({
   git_url: Type.String(),
   id: Uuid,
   internal_routing: nullable(Type.Boolean()),
+  /** Ours: the isolation class. */
+  isolation: Type.String(),
   maintenance: Type.Boolean(),
   name: Type.String(),
   organization: Type.Null(),
@@ -165,6 +167,7 @@ async function appJson(app: App, call: Call, { store, config }: ApiContext) {
     git_url: new URL(`/${app.name}.git`, call.origin).href,
     id: app.id,
     internal_routing: null,
+    isolation: app.isolation,
     maintenance: app.maintenance,
     name: app.name,
     organization: null,

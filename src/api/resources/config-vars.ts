@@ -43,7 +43,7 @@ async function change({ app, user, body }: AppCall<Changes>, context: ApiContext
 }
 
 /** A release that is coming up is not undone by a config var that is set meanwhile: its code is taken on. */
-async function slugOfNext(
+export async function slugOfNext(
   releases: ApiContext["store"]["releases"],
   appId: string,
   current: Release | undefined,

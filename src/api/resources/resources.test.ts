@@ -115,6 +115,56 @@ test("spec 4.5: several config vars in one call are one release; the answer is a
   refused(await patch(path, { A: 1 }), /A/);
 });
 
+test("isolation: a change is a release with the app's code, and only its dynos run with it; asked again it is none", async () => {
+  const app = await world.deployed(newName());
+  const path = `/apps/${app.name}/stator/isolation`;
+  const choices = [
+    { name: "container", refusal: null },
+    { name: "gvisor", refusal: null },
+  ];
+  assert.deepEqual((await get(path)).json, { isolation: "container", current: "container", choices });
+  world.supervision.isHolding = true;
+  assert.deepEqual((await patch(path, { isolation: "gvisor" })).json, {
+    isolation: "gvisor",
+    current: "container",
+    choices,
+  });
+  assert.equal((await get(`/apps/${app.name}`)).json.isolation, "gvisor");
+  const releases = await world.store.releases.list(app.id);
+  assert.deepEqual(
+    releases.map(({ version, isolation, status }) => [version, isolation, status]),
+    [
+      [4, "gvisor", "pending"],
+      [3, "container", "succeeded"],
+      [2, "container", "succeeded"],
+      [1, "container", "succeeded"],
+    ],
+  );
+  assert.deepEqual([releases[0]?.slugId, releases[0]?.description], [releases[1]?.slugId, "Set isolation to gvisor"]);
+  assert.ok((await logOf(app.name)).includes("app[api]: Set isolation to gvisor by user owner@example.com"));
+  await patch(path, { isolation: "gvisor" });
+  assert.equal((await get(`/apps/${app.name}/releases`)).json.length, 4, "nothing changed: no release");
+  world.supervision.isHolding = false;
+  await patch(`/apps/${app.name}/config-vars`, { A: "1" });
+  assert.equal((await world.store.releases.newest(app.id))?.isolation, "gvisor", "later releases keep it");
+});
+
+test("isolation: a word that is none is refused, and a class that the machine cannot give, with what to do; nothing is changed", async () => {
+  await using other = await openWorld();
+  other.supervision.isolationRefusals.gvisor = "runsc is not installed: stator isolation:install.";
+  const { name } = await other.deployed("walls");
+  const path = `/apps/${name}/stator/isolation`;
+  for (const isolation of ["kvm", "", "GVISOR", "--platform=kvm"])
+    refused(await other.call("PATCH", path, { body: { isolation } }), /container or gvisor/);
+  refused(await other.call("PATCH", path, { body: { isolation: "gvisor" } }), /stator isolation:install/);
+  const { json } = await other.call("GET", path);
+  assert.deepEqual(
+    [json.isolation, json.choices[1].refusal],
+    ["container", "runsc is not installed: stator isolation:install."],
+  );
+  assert.equal((await other.store.releases.list((await other.store.apps.find(name))?.id ?? "")).length, 3);
+});
+
 test("a changed config var is a pending release at once; the next takes its code on", async () => {
   const app = await world.deployed(newName());
   world.supervision.isHolding = true;

@@ -35,6 +35,7 @@ export function factsOf(app: AppJson, dynos: readonly DynoJson[], url: string): 
     ["Auto Cert Mgmt", String(app.acm)],
     ["Dynos", counts.join(", ")],
     ["Git URL", url],
+    ...(app.isolation === undefined ? [] : [["Isolation", app.isolation] as const]),
     ["Owner", app.owner.email],
     ["Region", app.region.name],
     ["Repo Size", fileSize(app.repo_size)],

@@ -6,6 +6,7 @@ import { Input, UsageError } from "../command.ts";
 import { commandOf, envOf } from "../one-off.ts";
 import { inWords, whichOf } from "../which-dynos.ts";
 import { parseVars } from "./config-set.ts";
+import { linesOf } from "./isolation.ts";
 import { coloured, queryOf } from "./logs.ts";
 import { format as formatPs } from "./ps.ts";
 import { format as formatEnded } from "./ps-ended.ts";
@@ -220,4 +221,20 @@ test("apps of git remotes: of this platform only, each once, of one remote if it
   );
   assert.deepEqual(appsOfRemotes(remotes, origins, "staging"), [{ remote: "staging", app: "hello-staging" }]);
   assert.deepEqual(appsOfRemotes(remotes, origins, "other"), []);
+});
+
+test("isolation: the class, what runs while another one comes up, and why a class cannot be had", () => {
+  const choices = [
+    { name: "container", refusal: null },
+    { name: "gvisor", refusal: null },
+  ];
+  assert.deepEqual(linesOf({ isolation: "container", current: "container", choices }), ["container"]);
+  assert.deepEqual(linesOf({ isolation: "gvisor", current: "container", choices }), [
+    "gvisor (its current release runs as container)",
+  ]);
+  const none = [{ name: "gvisor", refusal: "gVisor is not installed." }];
+  assert.deepEqual(linesOf({ isolation: "container", current: null, choices: none }), [
+    "container",
+    "gvisor cannot be had on this machine: gVisor is not installed.",
+  ]);
 });

@@ -4,7 +4,7 @@ import { groupsOf, killGroup } from "./cgroup.ts";
 import { DynoFolder, dynoFolders, type Labels, type StartedFacts, UUID } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
 import type { Tombstones } from "./tombstones.ts";
-import { dynoVolumeOf, takeApart, type Workshop } from "./workshop.ts";
+import { dynoVolumeOf, runtimeOf, takeApart, type Workshop } from "./workshop.ts";
 
 /** A dyno of an earlier host process. */
 export interface Adopted {
@@ -23,7 +23,7 @@ export async function adoptDynos(shop: Workshop, bundles: string, tombstones: To
   const adopted: Adopted[] = [];
   for (const id of await dynoFolders(bundles)) {
     const folder = new DynoFolder(bundles, id);
-    const dyno = tombstones.has(id) ? undefined : await adoptDyno(shop, folder, id);
+    const dyno = tombstones.has(id) ? undefined : await adoptDyno(shop, folder);
     if (dyno) adopted.push(dyno);
     else await forget(shop, folder, id);
   }
@@ -32,11 +32,11 @@ export async function adoptDynos(shop: Workshop, bundles: string, tombstones: To
 }
 
 /** undefined: it was never whole. */
-async function adoptDyno(shop: Workshop, folder: DynoFolder, id: string): Promise<Adopted | undefined> {
+async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | undefined> {
   const [labels, ended, facts] = await Promise.all([folder.labels(), folder.ended(), folder.network()]);
   if (labels === undefined) return undefined;
   if (ended !== undefined) return { folder, labels, state: ended, network: null, started: null };
-  const started = (await folder.started()) ?? (await startedUnseen(shop, folder, id));
+  const started = (await folder.started()) ?? (await startedUnseen(shop, folder, labels));
   if (started === undefined || facts === undefined) return undefined;
   const network = shop.network.adopt(facts.index, labels.kind);
   const listening = await folder.listening();
@@ -50,8 +50,12 @@ async function adoptDyno(shop: Workshop, folder: DynoFolder, id: string): Promis
 }
 
 /** The host process died between letting the command begin and noting it. */
-async function startedUnseen(shop: Workshop, folder: DynoFolder, id: string): Promise<StartedFacts | undefined> {
-  const state = await shop.runtime.state(id);
+async function startedUnseen(
+  shop: Workshop,
+  folder: DynoFolder,
+  { id, isolation }: Labels,
+): Promise<StartedFacts | undefined> {
+  const state = await runtimeOf(shop, isolation).state(id);
   const hasRun = state === "running" || (state === "stopped" && (await folder.exitStatus()) !== undefined);
   if (!hasRun) return undefined;
   const started = { at: shop.clock.now(), conmon: await folder.conmon() };
@@ -86,7 +90,7 @@ async function sweep(shop: Workshop, known: ReadonlySet<string>): Promise<void> 
 const UNCLAIMED_LOG_MS = 24 * 3_600_000;
 
 async function takeApartGroup(shop: Workshop, id: string): Promise<void> {
-  await shop.runtime.delete(id).catch(() => {}); // the group is killed next, which is what counts
+  for (const runtime of [shop.runtime, shop.gvisor]) await runtime.delete(id).catch(() => {}); // the group is killed next, which is what counts
   await killGroup(shop.cgroups, id, shop.clock);
 }
 

@@ -190,3 +190,34 @@ test("system calls: nothing is both allowed and forbidden, and volumes of btrfs 
   for (const request of [0x5401, 0x5413, 0x541b, 0x80045430, 0x40049409, 0xc0189436])
     assert.equal(isAllowed(request), true);
 });
+
+test("gVisor: the same walls but those that its own kernel is; /app is the dyno's own copy, and no overlay is left to it", () => {
+  const [container, gvisor] = [configOf(), configOf({ isolation: "gvisor" })];
+  for (const key of ["seccomp", "maskedPaths", "readonlyPaths"]) {
+    assert.ok(key in container.linux, key);
+    assert.ok(!(key in gvisor.linux), key);
+  }
+  assert.deepEqual(gvisor.linux.uidMappings, container.linux.uidMappings);
+  assert.deepEqual(gvisor.process, container.process);
+  assert.deepEqual(gvisor.root, container.root);
+  const { pids, ...limits } = gvisor.linux.resources;
+  assert.deepEqual({ ...limits, pids: { limit: 256 } }, container.linux.resources);
+  assert.equal(pids.limit, 576, "threads of its kernel, and two for each process");
+  assert.deepEqual(
+    gvisor.linux.namespaces.map(({ type }) => type),
+    ["user", "mount", "pid", "ipc", "uts", "network"],
+  );
+  const places = (config: Config) => config.mounts.map(({ destination }) => destination);
+  assert.deepEqual(
+    places(container).filter((each) => !places(gvisor).includes(each)),
+    ["/dev/mqueue", "/sys/fs/cgroup"],
+  );
+  const app = gvisor.mounts.find(({ destination }) => destination === "/app");
+  assert.deepEqual(app, {
+    destination: "/app",
+    type: "bind",
+    source: "/s/upper",
+    options: ["rbind", "rprivate", "nosuid", "nodev"],
+  });
+  for (const { options } of gvisor.mounts) for (const option of options) assert.doesNotMatch(option, /dir=/);
+});

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
+import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
 import type { DynoSpec, ObservedState } from "../engine.ts";
 
 /**
@@ -59,8 +60,9 @@ export class DynoFolder {
     await this.#write("labels.json", labels);
   }
 
-  labels(): Promise<Labels | undefined> {
-    return this.#read<Labels>("labels.json");
+  async labels(): Promise<Labels | undefined> {
+    const labels = await this.#read<Labels>("labels.json");
+    return labels && { ...labels, isolation: labels.isolation ?? DEFAULT_ISOLATION }; // a host process before 0018 wrote none
   }
 
   network(): Promise<NetworkFacts | undefined> {

@@ -18,6 +18,10 @@ export interface LimitedStore extends AsyncDisposable {
   readonly limited: boolean;
   /** Makes a volume. Its folder belongs to root and is open to whoever knows its name. */
   create(name: string, sizeMb: number): Promise<string>;
+  /** Makes a volume with what another one holds, which is shared and not counted until it changes. */
+  copy(name: string, sizeMb: number, from: string): Promise<string>;
+  /** Gives a volume its name, once what is in it is on disk. */
+  rename(from: string, to: string): Promise<void>;
   /** Gives the volume, which is made if it is not there. */
   ensure(name: string, sizeMb: number): Promise<string>;
   /** Deletes a volume and all in it; repeatable. */
@@ -47,6 +51,8 @@ const IMAGE_BYTES_MIN = 1024 ** 3;
 const SHARE_OF_FREE = 0.9;
 /** The kernel needs this long to forget a deleted volume, whose quota group can go then. */
 const SWEEP_AFTER_MS = 40_000;
+
+const COPY_MS = 120_000;
 
 export const imageOf = (paths: InstancePaths): string => join(paths.host, "store.img");
 export const storeOf = (paths: InstancePaths): string => join(paths.host, "store");
@@ -132,6 +138,20 @@ class BtrfsStore implements LimitedStore {
     return path;
   }
 
+  async copy(name: string, sizeMb: number, from: string): Promise<string> {
+    const path = join(this.#root, name);
+    const beside = join(this.#root, `new-${process.pid}-${this.#counter++}`);
+    await run("btrfs", ["subvolume", "snapshot", join(this.#root, from), beside]);
+    await run("btrfs", ["qgroup", "limit", "-e", `${sizeMb}M`, beside]); // what it shares with nobody
+    await rename(beside, path);
+    return path;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await run("sync", ["--file-system", join(this.#root, from)]);
+    await rename(join(this.#root, from), join(this.#root, to));
+  }
+
   async ensure(name: string, sizeMb: number): Promise<string> {
     const path = join(this.#root, name);
     if (!existsSync(path)) await this.#make(path, sizeMb);
@@ -209,6 +229,17 @@ class PlainStore implements LimitedStore {
     const path = join(this.#root, name);
     await mkdir(path, { mode: 0o711 });
     return path;
+  }
+
+  async copy(name: string, _sizeMb: number, from: string): Promise<string> {
+    const path = join(this.#root, name);
+    await run("cp", ["--archive", "--no-target-directory", "--", join(this.#root, from), path], { timeoutMs: COPY_MS });
+    return path;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await run("sync", ["--file-system", join(this.#root, from)]);
+    await rename(join(this.#root, from), join(this.#root, to));
   }
 
   async ensure(name: string): Promise<string> {

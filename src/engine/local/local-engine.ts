@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
+import { ISOLATIONS, type Isolation } from "../../model/isolation.ts";
 import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import type { DynoUsage } from "../../model/usage.ts";
 import {
@@ -21,7 +22,6 @@ import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { killQuietly, peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
-import { writeFifo } from "./fifo.ts";
 import type { IoSocket } from "./io-socket.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
@@ -29,7 +29,7 @@ import { Gate, Serial } from "./serial.ts";
 import { checkEgress, checkSpec, checkUuid } from "./spec-check.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
-import { appVolumesOf, make, takeApart, type Workshop } from "./workshop.ts";
+import { appVolumesOf, make, runtimeOf, setTerminalSize, takeApart, type Workshop } from "./workshop.ts";
 
 /** One dyno, from the first call about it to `remove`. */
 interface Dyno {
@@ -52,6 +52,7 @@ export interface LocalEngineParts {
   readonly shop: Workshop;
   readonly bundles: string;
   readonly tombstones: Tombstones;
+  readonly isolations: { refusal(isolation: Isolation): Promise<string | null> };
   /** Of the machine; times the catalogue's overcommit it bounds the sum of the quotas of all dynos that live. */
   readonly memoryMb: number;
 }
@@ -98,6 +99,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await engine.#patrolOnce();
     engine.#begin(engine.#patrol());
     engine.#begin(engine.#rotateLogs());
+    engine.#begin(engine.#tellIsolations());
     return engine;
   }
 
@@ -149,6 +151,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
       if (this.#dynos.has(spec.id)) return;
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);
       this.#checkCapacity(spec, size);
+      const refusal = await this.#parts.isolations.refusal(spec.isolation);
+      if (refusal !== null) throw new EngineError("failed", refusal);
       const { env: _env, ...labels } = spec;
       const dyno: Dyno = {
         labels: { ...labels, createdAt: this.#shop.clock.now() },
@@ -198,7 +202,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async signal(id: string, signal: DynoSignal): Promise<void> {
     await this.#serial.run(id, async () => {
-      if (this.#dynos.get(id)?.state.kind === "running") await this.#shop.runtime.signal(id, signal);
+      const dyno = this.#dynos.get(id);
+      if (dyno?.state.kind === "running") await runtimeOf(this.#shop, dyno.labels.isolation).signal(id, signal);
     });
   }
 
@@ -222,7 +227,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async resize(id: string, rows: number, columns: number): Promise<void> {
     const dyno = this.#dynos.get(id);
     if (dyno?.state.kind !== "running" || dyno.labels.terminal === null) return;
-    await writeFifo(dyno.folder.file("ctl"), `1 ${Math.trunc(rows)} ${Math.trunc(columns)}\n`);
+    await setTerminalSize(dyno.folder, { rows, columns });
   }
 
   async input(id: string): Promise<Writable> {
@@ -254,6 +259,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
   notices(listener: (notice: EngineNotice) => void): Disposable {
     this.#noticeListeners.add(listener);
     return { [Symbol.dispose]: () => void this.#noticeListeners.delete(listener) };
+  }
+
+  isolationRefusal(isolation: Isolation): Promise<string | null> {
+    return this.#parts.isolations.refusal(isolation);
   }
 
   hasSlug(slug: SlugRef): Promise<boolean> {
@@ -427,6 +436,14 @@ export class LocalEngine implements Engine, AsyncDisposable {
       await this.signal(labels.id, "KILL").catch((error: unknown) => {
         this.#shop.logger.warn("dyno.kill_failed", { dynoId: labels.id, error });
       });
+    }
+  }
+
+  /** Tried now, so that the first app that asks need not wait. */
+  async #tellIsolations(): Promise<void> {
+    for (const isolation of ISOLATIONS) {
+      const refusal = await this.#parts.isolations.refusal(isolation);
+      this.#shop.logger.info("engine.isolation", { isolation, refusal });
     }
   }
 

@@ -9,9 +9,11 @@ import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
 import { type Cgroups, findCgroups, prepareCgroups } from "./cgroup.ts";
 import { DynoFolder } from "./dyno-folder.ts";
+import { GvisorRuntime } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
 import { raiseMachineLimits } from "./host-sysctls.ts";
 import { tryIo } from "./io-trial.ts";
+import { Isolations } from "./isolations.ts";
 import { openLimitedStore, storeOf } from "./limited-store.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { LogFiles } from "./log-files.ts";
@@ -91,10 +93,19 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     },
     userLimits: await openUserLimits(options.programFolder, logger),
     seccomp: seccompProfile(process.arch),
+    gvisor: new GvisorRuntime({ bundles: paths.bundles, namespace }),
   };
+  await base.gvisor.prepare();
   const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
+  const shop: Workshop = { ...base, runtime };
   const engine = await LocalEngine.open({
-    shop: { ...base, runtime },
+    shop,
+    isolations: new Isolations({
+      tryGvisor: () => tryDyno(shop, randomUUID(), "gvisor"),
+      remembered: join(paths.bundles, "gvisor"),
+      clock,
+      logger,
+    }),
     bundles: paths.bundles,
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     memoryMb: limits.memoryMb,

@@ -4,6 +4,8 @@ import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { run } from "../../lib/command.ts";
 import type { Instance } from "../../model/instance.ts";
+import type { RunscVersion } from "./gvisor.ts";
+import { runscVersion } from "./isolations.ts";
 import { type TrialResult, tryRuntime } from "./probe-trial.ts";
 import { nameServers, RESOLVER_FILES, usableResolvers } from "./resolver.ts";
 
@@ -16,6 +18,8 @@ export interface HostFacts {
   /** Version of each distribution package; null: not installed. */
   readonly packages: Readonly<Record<string, string | null>>;
   readonly trials: { readonly crun: TrialResult; readonly runc: TrialResult } | null;
+  /** For the isolation class of that name. `version` undefined: not installed; `trial` null: none was made. */
+  readonly gvisor: { readonly version: RunscVersion | undefined; readonly trial: TrialResult | null };
   readonly userNamespacesMax: number;
   /** An error's text, or "" when rules can be loaded. */
   readonly nftError: string | null;
@@ -56,10 +60,11 @@ const CAP_SYS_RESOURCE = 24n;
 export async function gatherFacts(instance: Instance): Promise<HostFacts> {
   const root = process.getuid?.() === 0;
   const status = await text("/proc/self/status");
-  const [packages, trials, nftError, forwardDroppedBy, modules, cgroup, disk, container, resolvers] = await Promise.all(
-    [
+  const [packages, trials, gvisor, nftError, forwardDroppedBy, modules, cgroup, disk, container, resolvers] =
+    await Promise.all([
       packageVersions(),
       root ? tryBoth(instance) : null,
+      gvisorFacts(instance, root),
       root ? tryNft(instance) : null,
       root ? droppingTables(instance) : [],
       presentModules(),
@@ -67,8 +72,7 @@ export async function gatherFacts(instance: Instance): Promise<HostFacts> {
       diskFacts(instance.home),
       inContainer(),
       resolverFacts(),
-    ],
-  );
+    ]);
   const meminfo = await text("/proc/meminfo");
   return {
     root,
@@ -77,6 +81,7 @@ export async function gatherFacts(instance: Instance): Promise<HostFacts> {
     cgroup,
     packages,
     trials,
+    gvisor,
     userNamespacesMax: Number((await text("/proc/sys/user/max_user_namespaces")) || 0),
     nftError,
     forwardDroppedBy,
@@ -143,6 +148,11 @@ async function packageVersions(): Promise<Readonly<Record<string, string | null>
 
 async function tryBoth(instance: Instance): Promise<HostFacts["trials"]> {
   return { crun: await tryRuntime("crun", instance), runc: await tryRuntime("runc", instance) };
+}
+
+async function gvisorFacts(instance: Instance, root: boolean): Promise<HostFacts["gvisor"]> {
+  const version = await runscVersion();
+  return { version, trial: root && version !== undefined ? await tryRuntime("runsc", instance) : null };
 }
 
 /** Loads a table with what our rules need, checks it and throws it away: nothing changes. */

@@ -14,6 +14,7 @@ const good: HostFacts = {
   cgroup: { kind: "v2", controllers: ["cpu", "io", "memory", "pids"] },
   packages: Object.fromEntries(RUNTIME_PACKAGES.map((name) => [name, "1.0"])),
   trials: { crun: works, runc: works },
+  gvisor: { version: 20_240_729, trial: works },
   userNamespacesMax: 90_000,
   nftError: "",
   forwardDroppedBy: [],
@@ -52,6 +53,16 @@ const cases: readonly (readonly [
   detail: RegExp,
 ])[] = [
   ["old kernel", { kernel: "5.4.0-1" }, "kernel", "missing", /5\.11/],
+  ["no gVisor", { gvisor: { version: undefined, trial: null } }, "isolation-gvisor", "ok", /isolation:install/],
+  [
+    "an old gVisor",
+    { gvisor: { version: 20_221_219, trial: works } },
+    "isolation-gvisor",
+    "degraded",
+    /20221219.*too old.*isolation:install/,
+  ],
+  ["a gVisor that fails", { gvisor: { version: 20_240_729, trial: fails } }, "isolation-gvisor", "degraded", /why not/],
+  ["gVisor on arm64", { architecture: "arm64" }, "isolation-gvisor", "ok", /amd64 only.*arm64/],
   ["other processor", { architecture: "riscv64" }, "kernel", "missing", /amd64 and arm64/],
   [
     "hybrid hierarchy",

@@ -1,3 +1,4 @@
+import { gvisorRefusal } from "./gvisor.ts";
 import type { HostFacts } from "./probe-facts.ts";
 
 /** One thing that the host offers or not, in words that a person can act on. */
@@ -16,6 +17,7 @@ export function judge(facts: HostFacts): readonly Finding[] {
     systemd(facts),
     cgroup(facts),
     runtime(facts),
+    gvisor(facts),
     ...packages(facts),
     userNamespaces(facts),
     proc(facts),
@@ -97,6 +99,17 @@ function runtime(facts: HostFacts): Finding {
   if (crun.works) return ok(id, title, "Containers start with crun, all walls up.");
   if (runc.works) return degraded(id, title, `runc works, crun does not, so starts take twice as long: ${crun.error}`);
   return missing(id, title, `No container starts with crun or runc: ${crun.error}`);
+}
+
+/** Nobody needs it who does not ask for it. */
+function gvisor({ architecture, gvisor: { version, trial } }: HostFacts): Finding {
+  const [id, title] = ["isolation-gvisor", "isolation class gvisor"];
+  const refusal = gvisorRefusal({ architecture, version, trialError: trial?.error ?? null });
+  if (version === undefined || architecture !== "x64") return ok(id, title, refusal ?? "");
+  if (refusal !== null) return degraded(id, title, refusal.endsWith(".") ? refusal : `${refusal}.`);
+  return trial === null
+    ? degraded(id, title, NEEDS_ROOT)
+    : ok(id, title, "Apps may ask for it: stator isolation gvisor.");
 }
 
 function packages(facts: HostFacts): readonly Finding[] {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { run } from "../../lib/command.ts";
 import type { Instance } from "../../model/instance.ts";
 import { findCgroups } from "./cgroup.ts";
+import { TRIAL_FLAGS } from "./gvisor.ts";
 import { closeRuntimeNamespace, openRuntimeNamespace, type RuntimeName } from "./runtime.ts";
 
 /** Whether a runtime started a container with the walls that dynos have; the reason when not. */
@@ -17,14 +18,20 @@ export interface TrialResult {
  * Starts `true` in a container with every namespace, the user namespace among them, and a `/proc` of its own, on the host's
  * own `/usr`. Limits are not part of it.
  */
-export async function tryRuntime(name: RuntimeName, instance: Instance): Promise<TrialResult> {
+export async function tryRuntime(name: RuntimeName | "runsc", instance: Instance): Promise<TrialResult> {
   const first = await trial(name, instance, true);
   if (first === "") return { works: true, proc: true, error: "" };
   const second = await trial(name, instance, false);
   return second === "" ? { works: true, proc: false, error: first } : { works: false, proc: false, error: second };
 }
 
-async function trial(name: RuntimeName, instance: Instance, proc: boolean): Promise<string> {
+const WITHOUT_LIMITS: Readonly<Record<RuntimeName | "runsc", readonly string[]>> = {
+  crun: ["--cgroup-manager=disabled"],
+  runc: ["--rootless=true"],
+  runsc: TRIAL_FLAGS,
+};
+
+async function trial(name: RuntimeName | "runsc", instance: Instance, proc: boolean): Promise<string> {
   const folder = await mkdtemp(`/run/stator-${instance.id}-trial-`);
   try {
     await chmod(folder, 0o711); // the namespace's root must pass
@@ -32,8 +39,15 @@ async function trial(name: RuntimeName, instance: Instance, proc: boolean): Prom
     for (const path of ["bin", "lib", "lib64"]) await symlink(`usr/${path}`, join(folder, "rootfs", path));
     await writeFile(join(folder, "config.json"), JSON.stringify(trialConfig(proc)));
     const namespace = await openRuntimeNamespace(folder, await findCgroups(instance.cgroup, "/"), []);
-    const without = name === "crun" ? "--cgroup-manager=disabled" : "--rootless=true";
-    const args = ["--root", join(folder, "state"), without, "run", "--bundle", folder, `stator-${instance.id}-trial`];
+    const args = [
+      "--root",
+      join(folder, "state"),
+      ...WITHOUT_LIMITS[name],
+      "run",
+      "--bundle",
+      folder,
+      `stator-${instance.id}-trial`,
+    ];
     if (namespace === null) await run(name, args, { timeoutMs: 10_000 });
     else await run("nsenter", [`--mount=${namespace}`, name, ...args], { timeoutMs: 10_000 });
     return "";

@@ -1,3 +1,4 @@
+import { DEFAULT_ISOLATION, type Isolation } from "../../model/isolation.ts";
 import { DEFAULT_SIZE, sizeNamed } from "../../model/size.ts";
 import type { DynoSpec } from "../engine.ts";
 import { DynoFolder } from "./dyno-folder.ts";
@@ -9,11 +10,11 @@ const TRIAL_MS_MAX = 20_000;
  * Runs one dyno with everything that dynos have, which writes to its disks; throws unless it could. (A kernel that does not
  * like the overlay mounts it read-only and says so nowhere.)
  */
-export async function tryDyno(shop: Workshop, id: string): Promise<void> {
+export async function tryDyno(shop: Workshop, id: string, isolation: Isolation = DEFAULT_ISOLATION): Promise<void> {
   const size = sizeNamed(DEFAULT_SIZE);
   if (size === undefined) throw new Error(`${DEFAULT_SIZE} is not a size`);
   const folder = new DynoFolder(shop.instance.paths.bundles, id);
-  const spec: DynoSpec = { ...TRIAL, id, appId: id };
+  const spec: DynoSpec = { ...TRIAL, id, appId: id, isolation };
   const { env: _env, ...labels } = spec;
   try {
     await folder.create({ ...labels, createdAt: shop.clock.now() });
@@ -33,14 +34,14 @@ export async function tryDyno(shop: Workshop, id: string): Promise<void> {
   }
 }
 
-const TRIAL: Omit<DynoSpec, "id" | "appId"> = {
+const TRIAL: Omit<DynoSpec, "id" | "appId" | "isolation"> = {
   uidIndex: 0,
   kind: "run",
   name: "trial.1",
   releaseId: null,
   stack: "debian-12",
   slugDigest: null,
-  command: "touch /app/trial /tmp/trial /dev/shm/trial",
+  command: "touch /app/trial /tmp/trial /dev/shm/trial && ls -ld /app",
   env: {},
   size: DEFAULT_SIZE,
   port: null,

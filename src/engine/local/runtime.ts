@@ -1,5 +1,5 @@
 import { constants, existsSync } from "node:fs";
-import { mkdir, open, readFile, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
@@ -7,11 +7,14 @@ import type { DynoSignal } from "../engine.ts";
 import type { Cgroups } from "./cgroup.ts";
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
+import type { DynoNetwork } from "./network.ts";
 
 export type RuntimeName = "crun" | "runc";
 
 export interface RuntimeOptions {
-  readonly name: RuntimeName;
+  readonly name: RuntimeName | "runsc";
+  /** Before every command of it. */
+  readonly flags?: readonly string[];
   /** On tmpfs. */
   readonly bundles: string;
   /** A mount namespace to enter first; null: our own. */
@@ -28,9 +31,23 @@ export interface CreateOptions {
 
 const CREATE_TIMEOUT_MS = 30_000;
 
+/** What dynos of one isolation class are made with. */
+export interface DynoRuntime {
+  readonly name: RuntimeName | "runsc";
+  /** Makes the container, whose command waits for `start`. Resolves with its conmon. */
+  create(options: CreateOptions): Promise<ProcessRef>;
+  /** Lets the command of a made container begin. */
+  start(id: string, network: DynoNetwork): Promise<void>;
+  /** Sends a signal to every process in the container. Does nothing if it has ended. */
+  signal(id: string, signal: DynoSignal): Promise<void>;
+  /** Forgets a container, which is killed if it lives; repeatable. */
+  delete(id: string): Promise<void>;
+  state(id: string): Promise<"created" | "running" | "stopped" | "none">;
+}
+
 /** The OCI runtime, and conmon, which holds a container's stdio, log and exit status whatever becomes of us. */
-export class Runtime {
-  readonly name: RuntimeName;
+export class Runtime implements DynoRuntime {
+  readonly name: RuntimeName | "runsc";
   readonly #options: RuntimeOptions;
   readonly #root: string;
 
@@ -45,7 +62,6 @@ export class Runtime {
     await mkdir(join(this.#options.bundles, EXITS), { recursive: true, mode: 0o700 });
   }
 
-  /** Makes the container, whose command waits for `start`. Resolves with its conmon. */
   async create(options: CreateOptions): Promise<ProcessRef> {
     const pidFile = join(options.bundle, "conmon.pid");
     const flags: Readonly<Record<string, string>> = {
@@ -64,13 +80,13 @@ export class Runtime {
     };
     const args = [
       ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
-      ...["--root", this.#root].flatMap((each) => ["--runtime-arg", each]),
+      ...this.#flags().flatMap((each) => ["--runtime-arg", each]),
       "--full-attach", // the socket in the bundle; its path fits
       "--no-sync-log",
       ...(options.terminal ? ["--terminal"] : []),
       ...(options.stdin ? ["--stdin"] : []),
     ];
-    const [program, all] = this.#inside("conmon", args);
+    const [program, all] = this.inside("conmon", args);
     const child = start(program, all, {
       env: { _OCI_SYNCPIPE: "3" },
       stdio: ["ignore", "ignore", "ignore", "pipe"],
@@ -83,13 +99,11 @@ export class Runtime {
     return conmon;
   }
 
-  /** Lets the command of a made container begin. */
   async start(id: string): Promise<void> {
     if (await this.#openGate(id)) return;
     await this.#run(["start", id]);
   }
 
-  /** Sends a signal to every process in the container. Does nothing if it has ended. */
   async signal(id: string, signal: DynoSignal): Promise<void> {
     try {
       await this.#run(["kill", "--all", id, signal]);
@@ -99,14 +113,13 @@ export class Runtime {
     }
   }
 
-  /** Forgets a container, which is killed if it lives; repeatable. */
   async delete(id: string): Promise<void> {
-    if (!existsSync(join(this.#root, id))) return;
+    if (!(await this.#knows(id))) return;
     await this.#run(["delete", "--force", id]);
   }
 
   async state(id: string): Promise<"created" | "running" | "stopped" | "none"> {
-    if (!existsSync(join(this.#root, id))) return "none";
+    if (!(await this.#knows(id))) return "none";
     try {
       const { stdout } = await this.#run(["state", id]);
       const { status } = JSON.parse(stdout) as { readonly status?: unknown };
@@ -135,10 +148,28 @@ export class Runtime {
   }
 
   #run(args: readonly string[]): Promise<{ readonly stdout: string }> {
-    return run(...this.#inside(this.name, ["--root", this.#root, ...args]));
+    const [program = "", ...rest] = this.command(args);
+    return run(...this.inside(program, rest));
   }
 
-  #inside(program: string, args: readonly string[]): [program: string, args: readonly string[]] {
+  /** The runtime's own command line. */
+  command(args: readonly string[]): readonly string[] {
+    return [this.name, ...this.#flags(), ...args];
+  }
+
+  #flags(): readonly string[] {
+    return ["--root", this.#root, ...(this.#options.flags ?? [])];
+  }
+
+  /** crun and runc keep a folder for each container, runsc files whose names begin with its id. */
+  async #knows(id: string): Promise<boolean> {
+    if (this.name !== "runsc") return existsSync(join(this.#root, id));
+    const names = existsSync(this.#root) ? await readdir(this.#root) : [];
+    return names.some((name) => name.startsWith(`${id}_`));
+  }
+
+  /** A program in the mount namespace that runtimes see. */
+  inside(program: string, args: readonly string[]): [program: string, args: readonly string[]] {
     const { namespace } = this.#options;
     return namespace === null ? [program, args] : ["nsenter", [`--mount=${namespace}`, program, ...args]];
   }

@@ -31,6 +31,9 @@ export interface SlugOptions {
   readonly uidStartOf: (uidIndex: number) => number;
 }
 
+const TREE = "tree-";
+const treeVolumeOf = (name: string): string => `${TREE}${name}`;
+
 export const slugMountsOf = (instance: Instance): string => join(instance.paths.host, "mnt", "slugs");
 
 /** Images of slugs: one for each tree and range of user ids, mounted once, shared by all dynos of it. */
@@ -40,6 +43,8 @@ export class SlugImages {
   readonly #mounts: string;
   /** Mounts under way or done. */
   readonly #mounted = new Map<string, Promise<void>>();
+  /** Trees under way or done. */
+  readonly #trees = new Map<string, Promise<void>>();
   readonly #makers = new Gate(MAKERS_AT_ONCE);
   #counter = 0;
 
@@ -49,7 +54,9 @@ export class SlugImages {
     await mkdir(images.#mounts, { recursive: true, mode: 0o711 });
     for (const name of await readdir(images.#images))
       if (!name.endsWith(".erofs")) await rm(join(images.#images, name), { force: true }); // half made
-    for (const name of await options.store.list()) if (name.startsWith("make-")) await options.store.remove(name);
+    const kept = new Set((await readdir(images.#images)).map((name) => treeVolumeOf(name.replace(/\.erofs$/, ""))));
+    for (const name of await options.store.list())
+      if (name.startsWith("make-") || (name.startsWith(TREE) && !kept.has(name))) await options.store.remove(name);
     return images;
   }
 
@@ -85,10 +92,44 @@ export class SlugImages {
     await mountImage({ image, at, type: "erofs", options: ["nodev", "nosuid"], readOnly: true });
   }
 
+  /**
+   * The volume whose folder `upper` holds the slug's files themselves, to be copied by reference; it is made when it is first
+   * asked for. Throws `not_found`.
+   */
+  async treeOf(slug: SlugRef): Promise<string> {
+    const name = nameOf(slug);
+    let making = this.#trees.get(name);
+    if (making === undefined) {
+      making = this.#makeTree(slug);
+      this.#trees.set(name, making);
+      making.catch(() => this.#trees.delete(name)); // the next one tries again
+    }
+    await making;
+    return treeVolumeOf(name);
+  }
+
+  async #makeTree(slug: SlugRef): Promise<void> {
+    const { store } = this.#options;
+    const at = await this.mountOf(slug);
+    const volume = treeVolumeOf(nameOf(slug));
+    if ((await store.list()).includes(volume)) return;
+    const half = `make-${process.pid}-${this.#counter++}`;
+    try {
+      const folder = await store.create(half, WORK_MB);
+      const args = ["--archive", "--no-target-directory", "--", at, join(folder, "upper")];
+      await run("cp", args, { timeoutMs: MAKE_TIMEOUT_MS });
+      await store.rename(half, volume);
+    } catch (error) {
+      await store.remove(half);
+      throw error;
+    }
+  }
+
   /** Unmounts and deletes the image, unless it is used. */
   async removeUnless(slug: SlugRef, isUsed: () => boolean): Promise<void> {
     const name = nameOf(slug);
     await this.#mounted.get(name)?.catch(() => {}); // its caller was told
+    await this.#trees.get(name)?.catch(() => {});
     if (isUsed()) return;
     const removed = this.#remove(name);
     // Whoever wants it meanwhile waits for us, and then finds that it is gone.
@@ -106,6 +147,8 @@ export class SlugImages {
 
   async #remove(name: string): Promise<void> {
     const at = join(this.#mounts, name);
+    this.#trees.delete(name);
+    await this.#options.store.remove(treeVolumeOf(name));
     await unmount(at);
     await rm(at, { recursive: true, force: true });
     await rm(join(this.#images, `${name}.erofs`), { force: true });

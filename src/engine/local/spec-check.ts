@@ -21,6 +21,8 @@ export function checkSpec(spec: DynoSpec): DynoSize {
   if (size === undefined) throw new EngineError("invalid", `${spec.size} is not a size.`);
   if ((size === BUILD_SIZE) !== (spec.kind === "build"))
     throw new EngineError("invalid", `A ${spec.kind} dyno cannot have the size ${size.name}.`);
+  if (spec.isolation === "gvisor" && spec.kind === "build")
+    throw new EngineError("invalid", "Build dynos are containers.");
   return size;
 }
 

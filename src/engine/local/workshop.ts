@@ -1,20 +1,23 @@
 import { existsSync } from "node:fs";
 import { chmod, chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
+import type { Isolation } from "../../model/isolation.ts";
 import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, StackName } from "../engine.ts";
 import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
+import { writeFifo } from "./fifo.ts";
+import type { GvisorRuntime } from "./gvisor.ts";
 import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
-import type { Runtime } from "./runtime.ts";
+import type { DynoRuntime, Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import type { SlugImages } from "./slug-images.ts";
 import type { UserLimits } from "./user-limits.ts";
@@ -27,7 +30,9 @@ export interface Workshop {
   readonly network: NetworkPool;
   readonly stacks: { mountOf(name: StackName): string };
   readonly cgroups: Cgroups;
+  /** Of containers. */
   readonly runtime: Runtime;
+  readonly gvisor: GvisorRuntime;
   readonly store: LimitedStore;
   readonly slugs: SlugImages;
   readonly logs: LogFiles;
@@ -58,25 +63,33 @@ export const appVolumesOf = (appId: string): { readonly repo: string; readonly c
 
 export const uidStartOf = (uidBase: number, uidIndex: number): number => uidBase + uidIndex * IDS;
 
+export const runtimeOf = (
+  { runtime, gvisor }: Pick<Workshop, "runtime" | "gvisor">,
+  isolation: Isolation,
+): DynoRuntime => (isolation === "gvisor" ? gvisor : runtime);
+
 /** Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. */
 export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<Made> {
-  const { runtime, logs } = shop;
+  const { logs } = shop;
+  const runtime = runtimeOf(shop, spec.isolation);
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
   const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null, void]>([
     takeNetwork(shop, folder, spec, size),
-    makeDisk(shop, spec.id, size, uidStart),
+    makeDisk(shop, spec, size, uidStart),
     slugFolder(shop, spec),
     spec.io ? makeBuildFolders(shop, folder, spec.appId, uidStart) : Promise.resolve(null),
     logs.create(spec.id),
   ]);
   const io = build && (await IoSocket.listen(build.io, uidStart + DYNO_UID));
   try {
+    // gVisor opens them as the dyno's root, who cannot pass through the bundle.
+    const files = spec.isolation === "gvisor" ? dirname(disk.upper) : folder.path;
     const folders = {
       stack: shop.stacks.mountOf(spec.stack),
       slug,
       disk,
-      hosts: folder.file("hosts"),
-      resolvConf: folder.file("resolv.conf"),
+      hosts: join(files, "hosts"),
+      resolvConf: join(files, "resolv.conf"),
       build,
     };
     const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);
@@ -102,9 +115,8 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       terminal: spec.terminal !== null,
       stdin: spec.stdin,
     });
-    const first = Number(await readFile(folder.file("pid"), "utf8"));
-    await Promise.all([adoptWatcher(shop.cgroups, conmon.pid), shop.userLimits.apply(first)]);
-    await runtime.start(spec.id);
+    await Promise.all([adoptWatcher(shop.cgroups, conmon.pid), beforeStart(shop, folder, spec)]);
+    await runtime.start(spec.id, network);
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
   } catch (error) {
@@ -113,11 +125,31 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
   }
 }
 
+/** What is set between the making of a container and its command's first instruction. */
+async function beforeStart(shop: Workshop, folder: DynoFolder, { isolation, terminal }: DynoSpec): Promise<void> {
+  switch (isolation) {
+    case "container": // what the kernel counts for each user namespace
+      return shop.userLimits.apply(Number(await readFile(folder.file("pid"), "utf8")));
+    case "gvisor": // it counts by itself, and does not read the size of a terminal out of the bundle
+      return terminal === null ? undefined : setTerminalSize(folder, terminal);
+    default:
+      return isolation satisfies never;
+  }
+}
+
+export async function setTerminalSize(
+  folder: DynoFolder,
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+): Promise<void> {
+  await writeFifo(folder.file("ctl"), `1 ${Math.trunc(rows)} ${Math.trunc(columns)}\n`);
+}
+
 /** Kills what lives of a dyno and frees all that it holds but its log and what is known of it. Repeatable. */
 export async function takeApart(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
-  await shop.runtime.delete(id).catch((error: unknown) => {
-    shop.logger.warn("dyno.delete_failed", { dynoId: id, error }); // its group is killed next, which is what counts
-  });
+  for (const runtime of [shop.runtime, shop.gvisor]) // what it was may not be known any more
+    await runtime.delete(id).catch((error: unknown) => {
+      shop.logger.warn("dyno.delete_failed", { dynoId: id, error }); // its group is killed next, which is what counts
+    });
   await killGroup(shop.cgroups, id, shop.clock);
   await killConmon(folder, id);
   const network = await folder.network();
@@ -141,9 +173,16 @@ async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
   return network;
 }
 
-/** Upper and work folder of the overlay, and temporary folders, all in the dyno's own volume. */
-async function makeDisk(shop: Workshop, id: string, size: DynoSize, uidStart: number): Promise<DiskFolders> {
-  const volume = await shop.store.create(dynoVolumeOf(id), size.diskMb);
+/**
+ * Upper and work folder of the overlay, and temporary folders, all in the dyno's own volume. gVisor's kernel knows no overlay of
+ * the host's: there `/app` is the upper folder alone, with the slug's files in it, shared with the slug's tree until they change.
+ */
+async function makeDisk(shop: Workshop, spec: DynoSpec, size: DynoSize, uidStart: number): Promise<DiskFolders> {
+  const { id, slugDigest, uidIndex } = spec;
+  const volume =
+    spec.isolation === "gvisor" && slugDigest !== null
+      ? await shop.store.copy(dynoVolumeOf(id), size.diskMb, await shop.slugs.treeOf({ digest: slugDigest, uidIndex }))
+      : await shop.store.create(dynoVolumeOf(id), size.diskMb);
   const folders = {
     upper: join(volume, "upper"),
     work: join(volume, "work"),

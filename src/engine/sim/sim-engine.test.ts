@@ -21,6 +21,7 @@ const spec = (id: string, command = "run", port: number | null = 5000): DynoSpec
   port,
   terminal: null,
   stdin: false,
+  isolation: "container",
   io: false,
 });
 const make = () => {

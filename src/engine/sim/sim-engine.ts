@@ -227,6 +227,10 @@ export class SimEngine implements Engine {
     });
   }
 
+  isolationRefusal(): Promise<string | null> {
+    return this.#call("isolationRefusal", () => null);
+  }
+
   hasSlug({ digest, uidIndex }: SlugRef): Promise<boolean> {
     return this.#call("hasSlug", () => this.#slugs.has(`${digest} ${uidIndex}`));
   }

@@ -5,6 +5,7 @@ import { up as manifest } from "./0003-manifest.ts";
 import { up as schedules } from "./0003-schedules.ts";
 import { up as appFeatures } from "./0005-app-features.ts";
 import { up as egressRules } from "./0006-egress-rules.ts";
+import { up as isolation } from "./0007-isolation.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -14,4 +15,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0003-manifest": { up: manifest },
   "0003-schedules": { up: schedules },
   "0006-egress-rules": { up: egressRules },
+  "0007-isolation": { up: isolation },
 };

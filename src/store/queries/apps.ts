@@ -1,5 +1,6 @@
 import { APP_NAME, type App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
 import { checkRuntime, DEFAULT_RUNTIME, type Runtime } from "../../model/runtime.ts";
 import type { AppStore } from "../store.ts";
 import type { AppRow, Database } from "../tables.ts";
@@ -52,6 +53,7 @@ export function appQueries(work: Work): AppStore {
             updated_at: work.clock.now(),
             ...(change.maintenance !== undefined && { maintenance: Number(change.maintenance) }),
             ...runtimeColumns(change),
+            ...(change.isolation !== undefined && { isolation: change.isolation }),
             ...(change.currentReleaseId !== undefined && { current_release_id: change.currentReleaseId }),
             ...(change.releasedAt !== undefined && { released_at: change.releasedAt }),
           })
@@ -84,6 +86,7 @@ async function insertApp(
     uid_index: await takeUidIndex(work, db, id),
     maintenance: 0,
     stack: app.stack,
+    isolation: DEFAULT_ISOLATION,
     current_release_id: null,
     had_formation: 0,
     created_at: now,
@@ -176,6 +179,7 @@ function appOf(row: AppRow): App {
     stopGraceSeconds: row.stop_grace,
     dailyCycling: row.daily_cycling === 1,
     cyclingHour: row.cycling_hour,
+    isolation: row.isolation,
     currentReleaseId: row.current_release_id,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

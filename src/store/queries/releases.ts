@@ -48,9 +48,10 @@ export function releaseQueries(work: Work): ReleaseStore {
   };
 }
 
-/** The next version, with the app's config vars of this instant. */
+/** The next version, with the app's config vars and isolation class of this instant. */
 export async function insertRelease(work: Work, db: Database, release: NewRelease): Promise<Release> {
   const vars = await readConfig(work, db, release.appId);
+  const app = await db.selectFrom("apps").select("isolation").where("id", "=", release.appId).executeTakeFirst();
   const newest = await ofApp(db, release.appId).orderBy("version", "desc").limit(1).executeTakeFirst();
   const id = newId(work);
   const now = work.clock.now();
@@ -62,6 +63,7 @@ export async function insertRelease(work: Work, db: Database, release: NewReleas
     status: release.status,
     failure: null,
     slug_id: release.slugId,
+    isolation: found(app, "app").isolation,
     user_id: release.userId,
     sealed: work.secrets.seal(JSON.stringify(vars), placeOf(id)),
     created_at: now,
@@ -88,6 +90,7 @@ function releaseOf(row: ReleaseRow): Release {
     status: row.status,
     failure: row.failure,
     slugId: row.slug_id,
+    isolation: row.isolation,
     userId: row.user_id,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
