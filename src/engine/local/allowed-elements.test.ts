@@ -73,6 +73,7 @@ test("a change takes away first, and says only what differs", () => {
 test("an owner's egress rules are elements for each of the app's dynos, but no build dyno's and no other app's", () => {
   const elements = new AllowedElements(
     { octet: 7 },
+    undefined,
     new Map([
       [2, "one"],
       [0xf001, "one"],
