@@ -77,3 +77,16 @@ test("only config.ts reads the environment, and only lib reads the clock or chan
     });
   assert.deepEqual(wrong, []);
 });
+
+/** Who may name Node's ways to start a program or a thread (decision 10); the linter sees `import`, this sees the rest. */
+const DOORS = new Set(["lib/command.ts", "lib/guard.ts", "lib/guard-bites.ts"]);
+
+test("decision 10: nobody but the one door names child_process, by whatever way to import it, nor threads", () => {
+  const wrong = globSync("**/*.ts", { cwd: root })
+    .filter((file) => !DOORS.has(file) && !file.endsWith("guard.test.ts"))
+    .filter((file) => {
+      const text = readFileSync(join(root, file), "utf8").replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g, "");
+      return /child_process|worker_threads|getBuiltinModule|process\.binding|createRequire/.test(text);
+    });
+  assert.deepEqual(wrong, []);
+});

@@ -54,6 +54,15 @@ const WRAPPERS = new Set([
   "timeout",
   "flock",
   "ip",
+  "prlimit",
+  "nice",
+  "ionice",
+  "chrt",
+  "taskset",
+  "stdbuf",
+  "xargs",
+  "find",
+  "script",
 ]);
 const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

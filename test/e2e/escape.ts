@@ -323,7 +323,11 @@ export function escapeSuite(isolation: Isolation): void {
       const { "/sys/fs/cgroup": _own, ...groups } = seen.made;
       mustBeRefused(seen.values["/sys/fs/cgroup/memory.max"] === undefined ? groups : seen.made);
       mustBeRefused(seen.raised);
-      assert.ok(Object.values(seen.values).includes(String(512 * 1024 ** 2)), "it sees its own limit");
+      const limits = Object.values(seen.values).map(Number); // the quota, or a ceiling above it
+      assert.ok(
+        limits.some((each) => each >= 512 * 1024 ** 2 && each <= 2 * 1024 ** 3),
+        "it sees its own limit",
+      );
     });
 
     attempt("the kernel: no log, no memory, no setting, no trigger", async () => {
