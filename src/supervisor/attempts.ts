@@ -26,7 +26,13 @@ export class AttemptBook {
     const failures = (before?.failures ?? 0) + 1;
     const id: NonNullable<Attempt["error"]> = error instanceof EngineError ? error.id : "other";
     const nextAt = this.#clock.now() + pauseMs(id, failures);
-    const attempt: Attempt = { doneAt: before?.doneAt ?? null, failures, error: id, message: MESSAGES[id], nextAt };
+    const attempt: Attempt = {
+      doneAt: before?.doneAt ?? null,
+      failures,
+      error: id,
+      message: messageOf(id, error),
+      nextAt,
+    };
     this.#attempts.set(key, attempt);
     return attempt;
   }
@@ -57,6 +63,13 @@ const MESSAGES: Readonly<Record<NonNullable<Attempt["error"]>, string>> = {
   failed: "the host could not make it",
   other: "the host could not make it",
 };
+
+/** With what is free and what was asked, where there is no room. */
+function messageOf(id: NonNullable<Attempt["error"]>, error: unknown): string {
+  const facts =
+    id === "no_capacity" && error instanceof Error ? /^No room: (.+?)\. /.exec(error.message)?.[1] : undefined;
+  return facts === undefined ? MESSAGES[id] : `${MESSAGES[id]}: ${facts}`;
+}
 
 /** A host that is away is back soon; what it refuses it will refuse again. */
 function pauseMs(id: NonNullable<Attempt["error"]>, failures: number): number {
