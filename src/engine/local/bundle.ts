@@ -28,6 +28,8 @@ export interface BundleFolders {
   readonly disk: DiskFolders;
   readonly hosts: string;
   readonly resolvConf: string;
+  /** Says the quota where programs look for their limit; undefined: they see the kernel's own. */
+  readonly memoryLimit?: { readonly source: string; readonly destination: string } | undefined;
   /** Build dynos only. */
   readonly build: BuildFolders | null;
 }
@@ -157,6 +159,18 @@ export function resolvConfOf(network: DynoNetwork): string {
   return `nameserver ${network.gateway}\n`;
 }
 
+/**
+ * Where programs and buildpacks look how much memory they have, to size heaps and workers: they should read the quota, as at
+ * Heroku, not the ceiling at which they are killed. undefined: both are the same.
+ */
+export function memoryLimitFile(size: DynoSize, cgroup: CgroupKind): string | undefined {
+  if (size.memoryCeilingMb === size.memoryMb) return undefined;
+  return cgroup === "v2" ? "/sys/fs/cgroup/memory.max" : "/sys/fs/cgroup/memory/memory.limit_in_bytes";
+}
+
+/** What that file says. */
+export const memoryLimitOf = (size: DynoSize): string => `${size.memoryMb * MEBIBYTE}\n`;
+
 function environmentOf(env: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries({ ...BASE_ENVIRONMENT, ...env }).map(([name, value]) => `${name}=${value}`);
 }
@@ -203,7 +217,7 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-function mountsOf({ slug, disk, hosts, resolvConf, build }: BundleFolders): readonly Mount[] {
+function mountsOf({ slug, disk, hosts, resolvConf, memoryLimit, build }: BundleFolders): readonly Mount[] {
   return [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     tmpfs("/dev", "mode=755", "size=64k", "strictatime"),
@@ -239,6 +253,7 @@ function mountsOf({ slug, disk, hosts, resolvConf, build }: BundleFolders): read
     bind("/var/tmp", disk.varTmp),
     bind("/etc/hosts", hosts, "ro"),
     bind("/etc/resolv.conf", resolvConf, "ro"),
+    ...(memoryLimit ? [bind(memoryLimit.destination, memoryLimit.source, "ro")] : []),
     ...(build ? buildMountsOf(build) : []),
   ];
 }

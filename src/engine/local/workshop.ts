@@ -7,7 +7,16 @@ import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, StackName } from "../engine.ts";
-import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
+import {
+  type BuildFolders,
+  bundleOf,
+  type DiskFolders,
+  type HostLimits,
+  hostsOf,
+  memoryLimitFile,
+  memoryLimitOf,
+  resolvConfOf,
+} from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { IoSocket } from "./io-socket.ts";
@@ -71,12 +80,14 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
   ]);
   const io = build && (await IoSocket.listen(build.io, uidStart + DYNO_UID));
   try {
+    const memoryFile = memoryLimitFile(size, shop.limits.cgroup);
     const folders = {
       stack: shop.stacks.mountOf(spec.stack),
       slug,
       disk,
       hosts: folder.file("hosts"),
       resolvConf: folder.file("resolv.conf"),
+      memoryLimit: memoryFile === undefined ? undefined : { source: folder.file("memory"), destination: memoryFile },
       build,
     };
     const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);
@@ -93,6 +104,7 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
     await Promise.all([
       writeFile(folders.hosts, hostsOf(spec.id, network)),
       writeFile(folders.resolvConf, resolvConfOf(network)),
+      memoryFile === undefined ? undefined : writeFile(folder.file("memory"), memoryLimitOf(size)),
       writeFile(folder.file("config.json"), JSON.stringify(bundle), { mode: 0o600 }),
     ]);
     const conmon = await runtime.create({
