@@ -66,15 +66,11 @@ export interface HostLimits {
   readonly messageQueueBytesMax?: number;
   /** The disk on which block I/O is limited; undefined: it cannot be. */
   readonly device?: BlockDevice | undefined;
-  /** Whether buffers of TCP connections can be counted (version 1; version 2 counts them as memory). */
-  readonly tcpLimit?: boolean;
 }
 
 const IDS = 65_536;
 const MEBIBYTE = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
-/** Of its memory, what buffers of TCP connections may take beside it on version 1. */
-const TCP_SHARE = 4;
 /** Spec 11. */
 const OPEN_FILES = 10_000;
 /**
@@ -186,7 +182,6 @@ function resourcesOf(spec: DynoSpec, size: DynoSize, limits: HostLimits): unknow
     memory: {
       limit: memory,
       ...(limits.swapLimit && { swap: memory + size.swapMb * MEBIBYTE }), // the sum of both
-      ...(limits.tcpLimit === true && { kernelTCP: memory / TCP_SHARE }),
     },
     cpu: {
       shares: size.cpuShares,

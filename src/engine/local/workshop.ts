@@ -17,7 +17,7 @@ import {
   memoryLimitOf,
   resolvConfOf,
 } from "./bundle.ts";
-import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
+import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly, limitTcpBuffers } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
@@ -55,6 +55,9 @@ export interface Made {
 }
 
 const IDS = 65_536;
+const MEBIBYTE = 1024 * 1024;
+/** Of its memory, what buffers of TCP connections may take beside it on version 1. */
+const TCP_SHARE = 4;
 /** What an app keeps from one build to the next, each. */
 const REPOSITORY_MB = 4096;
 const CACHE_MB = 4096;
@@ -115,7 +118,11 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       stdin: spec.stdin,
     });
     const first = Number(await readFile(folder.file("pid"), "utf8"));
-    await Promise.all([adoptWatcher(shop.cgroups, conmon.pid), shop.userLimits.apply(first)]);
+    await Promise.all([
+      adoptWatcher(shop.cgroups, conmon.pid),
+      shop.userLimits.apply(first),
+      limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE),
+    ]);
     await runtime.start(spec.id);
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
