@@ -26,7 +26,7 @@ export class AttemptBook {
     const before = this.#attempts.get(key);
     const failures = (before?.failures ?? 0) + 1;
     const id = errorId(error);
-    const message = error instanceof ChecksumError ? error.message : MESSAGES[id];
+    const message = messageOf(id, error);
     const nextAt = this.#clock.now() + pauseMs(id, failures);
     const attempt: Attempt = { doneAt: before?.doneAt ?? null, failures, error: id, message, nextAt };
     this.#attempts.set(key, attempt);
@@ -65,6 +65,14 @@ const MESSAGES: Readonly<Record<NonNullable<Attempt["error"]>, string>> = {
   failed: "the host could not make it",
   other: "the host could not make it",
 };
+
+/** With both sums, or with what is free and what was asked, where that is what is wrong. */
+function messageOf(id: NonNullable<Attempt["error"]>, error: unknown): string {
+  if (error instanceof ChecksumError) return error.message;
+  const facts =
+    id === "no_capacity" && error instanceof Error ? /^No room: (.+?)\. /.exec(error.message)?.[1] : undefined;
+  return facts === undefined ? MESSAGES[id] : `${MESSAGES[id]}: ${facts}`;
+}
 
 /** A host that is away is back soon; what it refuses it will refuse again. */
 function pauseMs(id: NonNullable<Attempt["error"]>, failures: number): number {

@@ -108,7 +108,7 @@ test("the environment and the command arrive as they are, whatever is in them", 
 });
 
 test("limits bite: memory, processes, disk", async () => {
-  const spec = specOf({ command: `exec perl -e '$x = "x" x (700 << 20); sleep 60'` });
+  const spec = specOf({ command: `exec perl -e '$x = "x" x (1200 << 20); sleep 60'` });
   await engine.start(spec);
   const ended = await untilEnded(engine, spec.id);
   assert.deepEqual([ended.status, ended.outOfMemory], [137, true]);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { BUILD_SIZE, HEROKU_SIZES } from "../../model/size.ts";
 import { specOf } from "../contract.ts";
 import type { DynoSpec } from "../engine.ts";
-import { type BundleFolders, bundleOf, hostsOf, resolvConfOf } from "./bundle.ts";
+import { type BundleFolders, bundleOf, hostsOf, memoryLimitFile, memoryLimitOf, resolvConfOf } from "./bundle.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 const network = { index: 2, netnsPath: "/run/netns/st0-2", address: "10.1.0.2", gateway: "10.1.0.1", address6: null };
@@ -106,6 +106,19 @@ test("limits follow the size, and what the host can give", () => {
   assert.equal(configOf({}, { size: BUILD_SIZE }).linux.resources.cpu.quota, undefined);
   const limits = { cgroup: "v1", swapLimit: false, openFilesMax: 1024, processesMax: 100 } as const;
   assert.equal(configOf({}, { limits }).linux.resources.memory.swap, undefined);
+});
+
+test("programs inside read the quota, not the ceiling, on either version; where both are the same, the kernel's own file", () => {
+  const [size = BUILD_SIZE] = HEROKU_SIZES;
+  assert.equal(memoryLimitFile(size, "v2"), "/sys/fs/cgroup/memory.max");
+  assert.equal(memoryLimitFile(size, "v1"), "/sys/fs/cgroup/memory/memory.limit_in_bytes");
+  assert.equal(memoryLimitFile(BUILD_SIZE, "v2"), undefined);
+  assert.equal(memoryLimitOf(size), "536870912\n");
+  const memoryLimit = { source: "/b/memory", destination: "/sys/fs/cgroup/memory.max" };
+  const mounts = configOf({}, { folders: { ...folders, memoryLimit } }).mounts;
+  const at = (path: string) => mounts.findIndex(({ destination }) => destination === path);
+  assert.ok(at(memoryLimit.destination) > at("/sys/fs/cgroup"), "over the mounted hierarchy");
+  assert.ok(mounts[at(memoryLimit.destination)]?.options.includes("ro"));
 });
 
 test("only build dynos see the repository, the cache and the build kit", () => {

@@ -28,6 +28,8 @@ export interface BundleFolders {
   readonly disk: DiskFolders;
   readonly hosts: string;
   readonly resolvConf: string;
+  /** Says the quota where programs look for their limit; undefined: they see the kernel's own. */
+  readonly memoryLimit?: { readonly source: string; readonly destination: string } | undefined;
   /** Build dynos only. */
   readonly build: BuildFolders | null;
 }
@@ -64,15 +66,11 @@ export interface HostLimits {
   readonly messageQueueBytesMax?: number;
   /** The disk on which block I/O is limited; undefined: it cannot be. */
   readonly device?: BlockDevice | undefined;
-  /** Whether buffers of TCP connections can be counted (version 1; version 2 counts them as memory). */
-  readonly tcpLimit?: boolean;
 }
 
 const IDS = 65_536;
 const MEBIBYTE = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
-/** Of its memory, what buffers of TCP connections may take beside it on version 1. */
-const TCP_SHARE = 4;
 /** Spec 11. */
 const OPEN_FILES = 10_000;
 /**
@@ -168,6 +166,18 @@ export function resolvConfOf(network: DynoNetwork): string {
   return `nameserver ${network.gateway}\n`;
 }
 
+/**
+ * Where programs and buildpacks look how much memory they have, to size heaps and workers: they should read the quota, as at
+ * Heroku, not the ceiling at which they are killed. undefined: both are the same.
+ */
+export function memoryLimitFile(size: DynoSize, cgroup: CgroupKind): string | undefined {
+  if (size.memoryCeilingMb === size.memoryMb) return undefined;
+  return cgroup === "v2" ? "/sys/fs/cgroup/memory.max" : "/sys/fs/cgroup/memory/memory.limit_in_bytes";
+}
+
+/** What that file says. */
+export const memoryLimitOf = (size: DynoSize): string => `${size.memoryMb * MEBIBYTE}\n`;
+
 function environmentOf(env: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries({ ...BASE_ENVIRONMENT, ...env }).map(([name, value]) => `${name}=${value}`);
 }
@@ -183,7 +193,6 @@ function resourcesOf(spec: DynoSpec, size: DynoSize, limits: HostLimits): unknow
     memory: {
       limit: memory,
       ...(limits.swapLimit && { swap: memory + size.swapMb * MEBIBYTE }), // the sum of both
-      ...(limits.tcpLimit === true && { kernelTCP: memory / TCP_SHARE }),
     },
     cpu: {
       shares: size.cpuShares,
@@ -214,7 +223,7 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-function mountsOf({ slug, disk, hosts, resolvConf, build }: BundleFolders): readonly Mount[] {
+function mountsOf({ slug, disk, hosts, resolvConf, memoryLimit, build }: BundleFolders): readonly Mount[] {
   return [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     tmpfs("/dev", "mode=755", "size=64k", "strictatime"),
@@ -250,6 +259,7 @@ function mountsOf({ slug, disk, hosts, resolvConf, build }: BundleFolders): read
     bind("/var/tmp", disk.varTmp),
     bind("/etc/hosts", hosts, "ro"),
     bind("/etc/resolv.conf", resolvConf, "ro"),
+    ...(memoryLimit ? [bind(memoryLimit.destination, memoryLimit.source, "ro")] : []),
     ...(build ? buildMountsOf(build) : []),
   ];
 }

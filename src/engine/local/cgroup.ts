@@ -83,6 +83,16 @@ export async function adoptWatcher(cgroups: Cgroups, pid: number): Promise<void>
   await Promise.all(cgroups.folders.map((folder) => writeFile(join(folder, WATCHERS, "cgroup.procs"), String(pid))));
 }
 
+/**
+ * Version 1 counts the buffers of TCP connections apart, once it has a limit for them; runc does not set one. Version 2 counts
+ * them as memory.
+ */
+export async function limitTcpBuffers(cgroups: Cgroups, dynoId: string, bytes: number): Promise<void> {
+  if (!cgroups.tcpLimit) return;
+  const files = cgroups.folders.map((folder) => join(folder, dynoId, "memory.kmem.tcp.limit_in_bytes"));
+  await Promise.all(files.filter((file) => existsSync(file)).map((file) => writeFile(file, String(bytes))));
+}
+
 export function cgroupPathOf(cgroups: Cgroups, dynoId: string): string {
   return join(cgroups.path, dynoId);
 }

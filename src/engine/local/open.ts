@@ -86,7 +86,6 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     limits: {
       cgroup: cgroups.kind,
       swapLimit: cgroups.swapLimit,
-      tcpLimit: cgroups.tcpLimit,
       pidsMax: Math.floor(limits.threadsMax * PIDS_OF_ONE),
       device: await limitedDevice(cgroups, storeOf(paths), logger),
       ...limits,

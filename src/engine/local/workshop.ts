@@ -8,8 +8,17 @@ import type { Instance } from "../../model/instance.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, StackName } from "../engine.ts";
-import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
-import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
+import {
+  type BuildFolders,
+  bundleOf,
+  type DiskFolders,
+  type HostLimits,
+  hostsOf,
+  memoryLimitFile,
+  memoryLimitOf,
+  resolvConfOf,
+} from "./bundle.ts";
+import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly, limitTcpBuffers } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
@@ -51,6 +60,9 @@ export interface Made {
 }
 
 const IDS = 65_536;
+const MEBIBYTE = 1024 * 1024;
+/** Of its memory, what buffers of TCP connections may take beside it on version 1. */
+const TCP_SHARE = 4;
 /** What an app keeps from one build to the next, each. */
 const REPOSITORY_MB = 4096;
 const CACHE_MB = 4096;
@@ -84,12 +96,15 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
   try {
     // gVisor opens them as the dyno's root, who cannot pass through the bundle.
     const files = spec.isolation === "gvisor" ? dirname(disk.upper) : folder.path;
+    // Nor has it the files of control groups.
+    const memoryFile = spec.isolation === "gvisor" ? undefined : memoryLimitFile(size, shop.limits.cgroup);
     const folders = {
       stack: shop.stacks.mountOf(spec.stack),
       slug,
       disk,
       hosts: join(files, "hosts"),
       resolvConf: join(files, "resolv.conf"),
+      memoryLimit: memoryFile === undefined ? undefined : { source: folder.file("memory"), destination: memoryFile },
       build,
     };
     const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);
@@ -106,6 +121,7 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
     await Promise.all([
       writeFile(folders.hosts, hostsOf(spec.id, network)),
       writeFile(folders.resolvConf, resolvConfOf(network)),
+      memoryFile === undefined ? undefined : writeFile(folder.file("memory"), memoryLimitOf(size)),
       writeFile(folder.file("config.json"), JSON.stringify(bundle), { mode: 0o600 }),
     ]);
     const conmon = await runtime.create({
@@ -115,7 +131,11 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       terminal: spec.terminal !== null,
       stdin: spec.stdin,
     });
-    await Promise.all([adoptWatcher(shop.cgroups, conmon.pid), beforeStart(shop, folder, spec)]);
+    await Promise.all([
+      adoptWatcher(shop.cgroups, conmon.pid),
+      beforeStart(shop, folder, spec),
+      limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE),
+    ]);
     await runtime.start(spec.id, network);
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
