@@ -134,7 +134,7 @@ class Storm {
   async #happenBySettings(): Promise<void> {
     if (this.#settings === undefined) return;
     if (this.#withNewSettings && this.#may(15)) await this.#set(this.#anySettings(this.#settings));
-    if (this.#withDays && this.#may(10)) this.#world.clock.jump(28 * HOUR);
+    if (this.#withDays && this.#may(25)) this.#world.clock.jump(28 * HOUR);
     if (this.#withRot && this.#may(20)) this.#world.slugsRot = !this.#world.slugsRot;
     if (this.#may(4)) await this.#rush(this.#settings);
   }
