@@ -34,6 +34,8 @@ export class Invariants {
   readonly #before = new Map<string, DynoRecord>();
   /** Since when they are seen by a living daemon. */
   readonly #orphans = new Map<string, number>();
+  /** When the daemon was last seen dead: nobody scales away then. */
+  #deadAt = Number.NEGATIVE_INFINITY;
   #steps = 0;
   #current: string | null = null;
 
@@ -50,6 +52,7 @@ export class Invariants {
   async check(): Promise<void> {
     const { store, engine } = this.#world;
     this.#steps++;
+    if (this.#world.life?.isDead !== false) this.#deadAt = this.#world.elapsed;
     const changes = `${this.#storeChanges} ${engine.changes}`;
     if (changes === this.#seen) return;
     this.#seen = changes;
@@ -88,7 +91,8 @@ export class Invariants {
       if (seen.has(key)) this.#broken(`two live dynos of ${key}`);
       seen.add(key);
       releases.add(record.releaseId);
-      if (ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
+      const hadTime = this.#world.elapsed - this.#deadAt > LATE_MS;
+      if (hadTime && ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
     }
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
   }
