@@ -32,6 +32,10 @@ export class Invariants {
   cycles = false;
   readonly #quantities: { readonly at: number; readonly of: ReadonlyMap<string, number> }[] = [];
   readonly #before = new Map<string, DynoRecord>();
+  /** Since when they are seen by a living daemon. */
+  readonly #orphans = new Map<string, number>();
+  /** When the daemon was last seen dead: nobody scales away then. */
+  #deadAt = Number.NEGATIVE_INFINITY;
   #steps = 0;
   #current: string | null = null;
 
@@ -48,6 +52,7 @@ export class Invariants {
   async check(): Promise<void> {
     const { store, engine } = this.#world;
     this.#steps++;
+    if (this.#world.life?.isDead !== false) this.#deadAt = this.#world.elapsed;
     const changes = `${this.#storeChanges} ${engine.changes}`;
     if (changes === this.#seen) return;
     this.#seen = changes;
@@ -64,7 +69,7 @@ export class Invariants {
     this.#oneForEachName(standing.filter((record) => record !== undefined));
     for (const { spec } of live) {
       const record = byId.get(spec.id);
-      if (record === undefined) this.#broken(`${spec.name} runs and no record knows it`);
+      if (record === undefined) this.#orphan(spec.id, spec.name);
       else if (record.launchedAt === null) this.#broken(`${spec.name} runs and was never noted as launched`);
     }
     for (const record of records) await this.#transition(this.#before.get(record.id), record, app, records);
@@ -77,23 +82,28 @@ export class Invariants {
     this.#current = current;
   }
 
-  /** Never two live dynos of one name and release (or of one name, if old ones go first), unless one is being stopped; never more names than asked for. */
+  /** Never two live dynos of one name and release, unless one is being stopped; never more names than asked for. */
   #oneForEachName(standing: readonly DynoRecord[]): void {
     const seen = new Set<string>();
     const releases = new Set<string>();
     for (const record of standing.filter(({ kind }) => kind === "formation")) {
-      const key = this.#goesFirst(record.type) ? record.name : `${record.name} of ${record.releaseId}`;
+      const key = `${record.name} of ${record.releaseId}`;
       if (seen.has(key)) this.#broken(`two live dynos of ${key}`);
       seen.add(key);
       releases.add(record.releaseId);
-      if (ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
+      const hadTime = this.#world.elapsed - this.#deadAt > LATE_MS;
+      if (hadTime && ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
     }
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
   }
 
-  /** Whether no strategy that the app has had lets old and new dynos of the type stand side by side. */
-  #goesFirst(type: string): boolean {
-    return this.rollouts.size > 0 && [...this.rollouts].every((rollout) => stopsFirst(rollout, type));
+  /** A call that a dead daemon made may start what was given up meanwhile: the next daemon has to see to it, soon. */
+  #orphan(id: string, name: string): void {
+    const { elapsed, life } = this.#world;
+    if (life?.isDead !== false) this.#orphans.delete(id);
+    else if (elapsed - (this.#orphans.get(id) ?? elapsed) > LATE_MS)
+      this.#broken(`${name} runs and no record knows it`);
+    else if (!this.#orphans.has(id)) this.#orphans.set(id, elapsed);
   }
 
   async #transition(

@@ -134,8 +134,17 @@ class Storm {
   async #happenBySettings(): Promise<void> {
     if (this.#settings === undefined) return;
     if (this.#withNewSettings && this.#may(15)) await this.#set(this.#anySettings(this.#settings));
-    if (this.#withDays && this.#may(10)) this.#world.clock.jump(28 * HOUR);
+    if (this.#withDays && this.#may(25)) this.#world.clock.jump(28 * HOUR);
     if (this.#withRot && this.#may(20)) this.#world.slugsRot = !this.#world.slugsRot;
+    if (this.#may(4)) await this.#rush(this.#settings);
+  }
+
+  /** Many scalings and releases, each before the one before it can have been done. */
+  async #rush(random: Random): Promise<void> {
+    for (let left = 3 + random.below(8); left > 0; left--) {
+      await (random.below(100) < 60 ? this.#scale() : this.#deploy());
+      await this.#pass(random.below(400));
+    }
   }
 
   #anySettings(random: Random): Partial<Runtime> {
