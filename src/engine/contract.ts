@@ -14,10 +14,25 @@ export interface EngineUnderTest extends AsyncDisposable {
     /** Accepts connections on 5000. */
     readonly serve: string;
     exit(status: number): string;
+    /** Lives, and passes its startup checks from this age on, in milliseconds. */
+    starting(ms: number): string;
+    /** Lives, and passes its liveness checks until it is of this age. */
+    sickening(ms: number): string;
   };
 }
 
 const WAIT_MS = 30_000;
+
+/** Asks for a file that the dyno's command makes or takes away. */
+const CHECK = {
+  name: null,
+  probe: { kind: "command", command: "test -e /tmp/healthy" },
+  intervalMs: 1000,
+  timeoutMs: 5000,
+  initialDelayMs: 0,
+  attempts: 3,
+  successes: 1,
+} as const;
 
 export function specOf(change: Partial<DynoSpec> = {}): DynoSpec {
   return {
@@ -134,6 +149,38 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
       assert.ok(state.kind === "running" && state.address !== null);
       const other = (await under.engine.list()).find(({ id }) => id === worker.id);
       assert.equal(other?.state.kind === "running" && other.state.listening, false);
+    });
+
+    void test("a dyno's checks are asked in its life: startup until it passes, then the others, and what they find is told", async () => {
+      await using under = await open();
+      const { commands } = under;
+      const checks = [
+        { ...CHECK, kind: "startup", attempts: null },
+        { ...CHECK, kind: "liveness" },
+      ] as const;
+      const [late, never, dying] = [
+        specOf({ command: commands.starting(1500), checks }),
+        specOf({
+          command: commands.starting(1e6),
+          name: "web.2",
+          checks: [{ ...CHECK, kind: "startup", attempts: 2 }],
+        }),
+        specOf({
+          command: commands.sickening(1500),
+          name: "web.3",
+          checks: [{ ...CHECK, kind: "liveness", attempts: 2 }],
+        }),
+      ];
+      for (const spec of [late, never, dying]) await under.engine.start(spec);
+      const verdicts = (state: ObservedState) =>
+        state.kind === "running" ? state.health?.checks.map(({ verdict }) => verdict).join() : undefined;
+      const first = await until(under.engine, late.id, ({ kind }) => kind === "running");
+      assert.equal(first.state.kind === "running" && first.state.health?.started, false);
+      await until(under.engine, never.id, (state) => verdicts(state) === "failing");
+      await until(under.engine, dying.id, (state) => verdicts(state) === "passing");
+      await until(under.engine, dying.id, (state) => verdicts(state) === "failing");
+      const { state } = await until(under.engine, late.id, (each) => verdicts(each) === "passing,passing");
+      assert.ok(state.kind === "running" && state.health?.started === true && state.health.ready);
     });
 
     void test("remove kills what lives, and what is unknown may be removed", async () => {

@@ -1,6 +1,26 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
+import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
+import {
+  ARGUMENTS_MAX,
+  CHECK_PATH,
+  CHECKS_BYTES_MAX,
+  CHECKS_MAX,
+  COMMAND_MAX,
+  CONTENT_MAX,
+  HEADER_NAME,
+  HEADER_VALUE,
+  HEADER_VALUE_MAX,
+  HEADERS_MAX,
+  INITIAL_DELAY_S,
+  isHeaderReserved,
+  NAME_MAX,
+  PATH_MAX,
+  TIMEOUT_S,
+  TIMES,
+  WAIT_S,
+} from "../model/health-check.ts";
 import { BUILD_SIZE, SIZES } from "../model/size.ts";
 import type { AppRoute } from "../router/routes.ts";
 
@@ -20,7 +40,7 @@ export const STREAM_PROTOCOL = "stator-stream";
 export const ENV_BYTES_MAX = 128 * 1024;
 export const COMMAND_BYTES_MAX = 64 * 1024;
 /** JSON may write one byte as six (`\u0001`). */
-const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX) + 16 * 1024;
+const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_BYTES_MAX) + 16 * 1024;
 export const SLUG_BYTES_MAX = 4 * 1024 ** 3;
 export const UID_INDEX_MAX = 4095;
 
@@ -34,6 +54,46 @@ const slug = Type.Object({ digest, uidIndex }, closed);
 const side = Type.Integer({ minimum: 1, maximum: 2000 });
 const oneOf = (names: readonly string[]) => Type.Union(names.map((name) => Type.Literal(name)));
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([Type.Null(), type]);
+
+const milliseconds = ({ min, max }: { readonly min: number; readonly max: number }) =>
+  Type.Integer({ minimum: min * 1000, maximum: max * 1000 });
+const times = Type.Integer({ minimum: TIMES.min, maximum: TIMES.max });
+const text = (maxLength: number, pattern: RegExp) => Type.String({ maxLength, pattern: pattern.source });
+const withoutNul = /^[^\0]*$/;
+const httpProbe = Type.Object(
+  {
+    kind: Type.Literal("http"),
+    path: text(PATH_MAX, CHECK_PATH),
+    headers: Type.Array(
+      Type.Object({ name: text(64, HEADER_NAME), value: text(HEADER_VALUE_MAX, HEADER_VALUE) }, closed),
+      { maxItems: HEADERS_MAX },
+    ),
+    status: orNull(Type.Integer({ minimum: 100, maximum: 599 })),
+    content: orNull(text(CONTENT_MAX, withoutNul)),
+  },
+  closed,
+);
+const argument = text(COMMAND_MAX, withoutNul);
+const commandProbe = Type.Object(
+  {
+    kind: Type.Literal("command"),
+    command: Type.Union([argument, Type.Array(argument, { minItems: 1, maxItems: ARGUMENTS_MAX })]),
+  },
+  closed,
+);
+const check = Type.Object(
+  {
+    kind: oneOf(CHECK_KINDS),
+    name: orNull(text(NAME_MAX, withoutNul)),
+    probe: Type.Union([httpProbe, commandProbe]),
+    intervalMs: milliseconds(WAIT_S),
+    timeoutMs: milliseconds(TIMEOUT_S),
+    initialDelayMs: milliseconds(INITIAL_DELAY_S),
+    attempts: orNull(times),
+    successes: times,
+  },
+  closed,
+);
 
 const dynoSpec = Type.Object(
   {
@@ -56,6 +116,7 @@ const dynoSpec = Type.Object(
     terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
     stdin: Type.Boolean(),
     io: Type.Boolean(),
+    checks: Type.Optional(Type.Array(check, { minItems: 1, maxItems: CHECKS_MAX })),
   },
   closed,
 );
@@ -196,6 +257,20 @@ function checkStart(spec: DynoSpec): void {
   if (build !== (spec.stack === "debian-12-build") || build !== (spec.size === BUILD_SIZE.name))
     throw new RefusedMessage(400, "start: the build stack and size are for build dynos, and they for those");
   if (spec.io && !build) throw new RefusedMessage(400, "start/io: only for build dynos");
+  if (spec.checks !== undefined) checkChecks(spec, spec.checks);
+}
+
+function checkChecks(spec: DynoSpec, checks: readonly HealthCheck[]): void {
+  if (spec.kind !== "formation") throw new RefusedMessage(400, "start/checks: only for dynos of the formation");
+  if (byteLength(JSON.stringify(checks)) > CHECKS_BYTES_MAX)
+    throw new RefusedMessage(400, `start/checks: more than ${CHECKS_BYTES_MAX} bytes`);
+  for (const { kind, probe, attempts } of checks) {
+    if (attempts === null && kind !== "startup")
+      throw new RefusedMessage(400, "start/checks: only startup checks are without attempts");
+    if (probe.kind === "http" && spec.port === null) throw new RefusedMessage(400, "start/checks: a path needs a port");
+    if (probe.kind === "http" && probe.headers.some(({ name }) => isHeaderReserved(name)))
+      throw new RefusedMessage(400, "start/checks: a header of the connection");
+  }
 }
 
 const byteLength = (text: string): number => Buffer.byteLength(text);

@@ -40,6 +40,8 @@ engineContract("local", async () => ({
     stubborn: "trap '' TERM; while :; do sleep 1000; done",
     serve: SERVER,
     exit: (status) => `exit ${status}`,
+    starting: (ms) => `sleep ${ms / 1000}; touch /tmp/healthy; exec sleep 1000`,
+    sickening: (ms) => `touch /tmp/healthy; sleep ${ms / 1000}; rm /tmp/healthy; exec sleep 1000`,
   },
   [Symbol.asyncDispose]: removeAll,
 }));

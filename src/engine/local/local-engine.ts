@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
+import { type CheckProgress, type Health, healthOf, type ProbeResult } from "../../model/health.ts";
 import { type DynoSize, sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
@@ -19,6 +20,9 @@ import { type Adopted, adoptDynos } from "./adopt.ts";
 import { ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
+import { probeCommand } from "./health-command.ts";
+import { probeHttp } from "./health-http.ts";
+import { HealthWatch, type Patient } from "./health-watch.ts";
 import type { IoSocket } from "./io-socket.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
@@ -67,6 +71,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   readonly #byNetwork = new Map<number, string>();
   readonly #serial = new Serial();
   readonly #starts = new Gate(STARTS_AT_ONCE);
+  readonly #health: HealthWatch;
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #noticeListeners = new Set<(notice: EngineNotice) => void>();
   readonly #stop = new AbortController();
@@ -87,6 +92,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   private constructor(parts: LocalEngineParts) {
     this.#parts = parts;
     this.#shop = parts.shop;
+    this.#health = new HealthWatch(parts.shop.clock);
     this.#refusals = parts.shop.network.onRefused((index, destination, protocol) => {
       const dynoId = this.#byNetwork.get(index);
       if (dynoId === undefined) return;
@@ -167,10 +173,12 @@ export class LocalEngine implements Engine, AsyncDisposable {
       throw new EngineError("failed", `The dyno ${spec.name} could not be started.`, error);
     }
     const address = dyno.network.address;
-    dyno.state = { kind: "running", since: this.#shop.clock.now(), listening: false, address };
+    const health = spec.checks && healthOf(spec.checks, []);
+    const since = this.#shop.clock.now();
+    dyno.state = { kind: "running", since, listening: false, address, ...(health && { health }) };
     logger.info("dyno.started", { dynoId: spec.id, ms: Math.round(performance.now() - began) });
     this.#tell(spec.id);
-    this.#begin(this.#awaitPort(dyno));
+    this.#attend(dyno, null);
     this.#begin(this.#look(dyno)); // it may have ended before anybody looked
   }
 
@@ -276,7 +284,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await this.#shop.store[Symbol.asyncDispose]();
   }
 
-  #adopt({ folder, labels, state, network, started }: Adopted): void {
+  #adopt({ folder, labels, state, network, started, known }: Adopted): void {
     const size = sizeNamed(labels.size);
     if (size === undefined) throw new Error(`dyno ${labels.id} has an unknown size, ${labels.size}`);
     const life = new AbortController();
@@ -296,7 +304,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#dynos.set(labels.id, dyno);
     if (state.kind === "ended") this.#tidy(dyno);
     if (network) this.#byNetwork.set(network.index, labels.id);
-    this.#begin(this.#awaitPort(dyno));
+    this.#attend(dyno, known);
   }
 
   #running(id: string): Dyno {
@@ -322,15 +330,52 @@ export class LocalEngine implements Engine, AsyncDisposable {
     throw new EngineError("no_capacity", `No room: ${asked}, ${there}.`);
   }
 
-  /** Waits until its port accepts a connection, then says so. */
-  async #awaitPort(dyno: Dyno): Promise<void> {
-    const { id, port } = dyno.labels;
-    if (port === null || dyno.state.kind !== "running" || dyno.state.listening || dyno.network === null) return;
-    if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return;
-    await dyno.folder.setListening();
+  /** Finds out in the background whether it listens, and what its checks say. `known`: by an earlier host process. */
+  #attend(dyno: Dyno, known: readonly CheckProgress[] | null): void {
+    const { labels, state, network, life, folder } = dyno;
+    const listening = this.#awaitPort(dyno);
+    this.#begin(listening.then(() => {}));
+    const { id, appId, port, checks } = labels;
+    if (checks === undefined || state.kind !== "running" || network === null) return;
+    const { runtime, clock } = this.#shop;
+    const probe = (index: number): Promise<ProbeResult> => {
+      const check = checks[index];
+      if (check === undefined) throw new Error(`dyno ${id} has no check ${index}`);
+      const { timeoutMs } = check;
+      const target = { id, folder, runtime, address: network.address, port: port ?? 0, clock, signal: life.signal };
+      return check.probe.kind === "http"
+        ? probeHttp(check.probe, target, timeoutMs)
+        : probeCommand(check.probe, index, target, timeoutMs);
+    };
+    const note: Patient["note"] = (health, progress, isNews) => this.#noteHealth(dyno, health, progress, isNews);
+    const { since } = state;
+    this.#begin(this.#health.watch({ id, appId, checks, since, known, listening, life: life.signal, probe, note }));
+  }
+
+  /** What anybody acts on is written down first: it must not be otherwise after our own restart. */
+  async #noteHealth(dyno: Dyno, health: Health, progress: readonly CheckProgress[], isNews: boolean): Promise<void> {
+    const { id } = dyno.labels;
+    if (isNews) {
+      await this.#serial.run(id, async () => {
+        if (dyno.state.kind === "running") await dyno.folder.setHealth(progress);
+      });
+    }
     if (dyno.state.kind !== "running") return;
+    dyno.state = { ...dyno.state, health };
+    if (isNews) this.#tell(id);
+  }
+
+  /** Waits until its port accepts a connection, then says so. False if it never does. */
+  async #awaitPort(dyno: Dyno): Promise<boolean> {
+    const { id, port } = dyno.labels;
+    if (port === null || dyno.state.kind !== "running" || dyno.network === null) return false;
+    if (dyno.state.listening) return true;
+    if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return false;
+    await dyno.folder.setListening();
+    if (dyno.state.kind !== "running") return false;
     dyno.state = { ...dyno.state, listening: true };
     this.#tell(id);
+    return true;
   }
 
   /** Sees whether a dyno has ended, or lost its conmon, which alone could tell how it ends. */

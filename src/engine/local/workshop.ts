@@ -10,6 +10,7 @@ import type { DynoSpec, StackName } from "../engine.ts";
 import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
+import { CHECKS_FOLDER } from "./health-command.ts";
 import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
 import type { LogFiles } from "./log-files.ts";
@@ -122,6 +123,7 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
     network && shop.network.release(network.index),
     shop.store.remove(dynoVolumeOf(id)),
     rm(folder.file("config.json"), { force: true }), // it holds config vars
+    rm(folder.file(CHECKS_FOLDER), { recursive: true, force: true }), // so does this
   ]);
 }
 

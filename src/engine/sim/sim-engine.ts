@@ -1,5 +1,6 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import type { Clock, Instant } from "../../lib/clock.ts";
+import { afterProbe, type HealthCheck, healthOf, isSameHealth, NOT_PROBED } from "../../model/health.ts";
 import { sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
@@ -12,7 +13,7 @@ import {
   type ObservedState,
   type SlugRef,
 } from "../engine.ts";
-import { type Program, programOf } from "./program.ts";
+import { type Program, passes, programOf } from "./program.ts";
 
 /** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
 export interface EngineFaults {
@@ -227,9 +228,12 @@ export class SimEngine implements Engine {
       await this.#clock.sleep(makeMs, life.signal);
       const since = this.#clock.now();
       const address = dyno.spec.port === null ? null : "10.0.0.2";
-      this.#become(dyno, { kind: "running", since, listening: false, address });
+      const { checks } = dyno.spec;
+      const health = checks && healthOf(checks, []);
+      this.#become(dyno, { kind: "running", since, listening: false, address, ...(health && { health }) });
       await Promise.all([
-        this.#listen(dyno, since, this.isHealed ? 100 : listenMs),
+        checks && this.#beAsked(dyno, checks, since),
+        this.#listen(dyno, this.isHealed ? 100 : listenMs),
         this.isHealed || exit === null ? undefined : this.#exitAfter(dyno, exit.ms, exit.status),
       ]);
     } catch (error) {
@@ -237,10 +241,34 @@ export class SimEngine implements Engine {
     }
   }
 
-  async #listen(dyno: SimDyno, since: Instant, listenMs: number | null): Promise<void> {
+  async #listen(dyno: SimDyno, listenMs: number | null): Promise<void> {
     if (dyno.spec.port === null || listenMs === null) return;
     await this.#clock.sleep(listenMs, dyno.life.signal);
-    this.#become(dyno, { kind: "running", since, listening: true, address: "10.0.0.2" });
+    if (dyno.state.kind === "running") this.#become(dyno, { ...dyno.state, listening: true });
+  }
+
+  /** Its checks, each at its interval, from when it runs. */
+  async #beAsked(dyno: SimDyno, checks: readonly HealthCheck[], since: Instant): Promise<void> {
+    const progress = checks.map(() => NOT_PROBED);
+    const ask = async (check: HealthCheck, index: number) => {
+      await this.#clock.sleep(check.initialDelayMs, dyno.life.signal);
+      for (;;) {
+        const { state } = dyno;
+        if (state.kind !== "running" || state.health === undefined) return;
+        const mayAsk = check.kind === "startup" || state.health.started;
+        const isThere = check.probe.kind === "command" || state.listening;
+        if (mayAsk && isThere) {
+          const passed = this.isHealed || passes(dyno.program, check.kind, this.#clock.now() - since);
+          const text = passed ? "answered 200" : "answered 500";
+          progress[index] = afterProbe(check, progress[index] ?? NOT_PROBED, { passed, text }, this.#clock.now());
+          const health = healthOf(checks, progress);
+          if (isSameHealth(health, state.health)) dyno.state = { ...state, health };
+          else this.#become(dyno, { ...state, health });
+        }
+        await this.#clock.sleep(check.intervalMs, dyno.life.signal);
+      }
+    };
+    await Promise.all(checks.map(ask));
   }
 
   async #exitAfter(dyno: SimDyno, ms: number, status: number): Promise<void> {
