@@ -4,7 +4,7 @@ import { execPath } from "node:process";
 import { StringDecoder } from "node:string_decoder";
 import { checkOut } from "./checkout.ts";
 import { BuildFailed, diskFull, saysDiskFull } from "./failure.ts";
-import { type Compiled, type Go, PROCFILE_BYTES_MAX, RELEASE_BYTES_MAX } from "./messages.ts";
+import { APP_JSON_BYTES_MAX, type Compiled, type Go, PROCFILE_BYTES_MAX, RELEASE_BYTES_MAX } from "./messages.ts";
 import type { Places } from "./places.ts";
 import { killGroup, outputOf, startProgram, statusOf } from "./processes.ts";
 import { fileSize, treeFolder } from "./slug-tar.ts";
@@ -46,8 +46,9 @@ export async function compile(
     await runCompile(compilation, folders, found);
     await say("-----> Build succeeded!\n");
     const release = await releaseOf(found.folder, compilation, folders);
-    const procfile = readProcfile(folders.tree);
-    return { compiled: { procfile, release, buildpack: found.name }, tree: folders.tree };
+    const procfile = readText(folders.tree, "Procfile", PROCFILE_BYTES_MAX);
+    const appJson = readText(folders.tree, "app.json", APP_JSON_BYTES_MAX);
+    return { compiled: { procfile, release, appJson, buildpack: found.name }, tree: folders.tree };
   } catch (error) {
     if (!saysDiskFull(error)) throw error;
     rmSync(join(places.cache, go.stack), { recursive: true, force: true });
@@ -155,12 +156,12 @@ async function releaseOf(folder: string, compilation: Compilation, { tree }: Fol
   return output.toString("utf8");
 }
 
-function readProcfile(tree: string): string | null {
-  const path = join(tree, "Procfile");
+/** A text file at the app's root; null: there is none. */
+function readText(tree: string, name: string, bytesMax: number): string | null {
+  const path = join(tree, name);
   const size = fileSize(path);
   if (size === undefined) return null;
-  if (size > PROCFILE_BYTES_MAX)
-    throw new BuildFailed(`The Procfile is larger than ${PROCFILE_BYTES_MAX / 1024} kB.`, "Push failed");
+  if (size > bytesMax) throw new BuildFailed(`The ${name} is larger than ${bytesMax / 1024} kB.`, "Push failed");
   return readFileSync(path, "utf8");
 }
 

@@ -29,6 +29,8 @@ export interface Compiled {
   readonly procfile: string | null;
   /** What the buildpack's bin/release printed. */
   readonly release: string;
+  /** Text of app.json; null: there is none. */
+  readonly appJson: string | null;
   /** `Node.js` */
   readonly buildpack: string;
 }
@@ -44,6 +46,7 @@ export interface Exit {
 }
 
 export const PROCFILE_BYTES_MAX = 64 * 1024;
+export const APP_JSON_BYTES_MAX = 64 * 1024;
 export const RELEASE_BYTES_MAX = 64 * 1024;
 
 export function parseJob(frame: Frame): Job {
@@ -66,10 +69,11 @@ export function parseGo(frame: Frame): Go {
 }
 
 export function parseCompiled(frame: Frame): Compiled {
-  const { procfile, release, buildpack } = fields(frame, "compiled");
+  const { procfile, release, appJson, buildpack } = fields(frame, "compiled");
   return {
     procfile: procfile === null ? null : text(procfile, "compiled: procfile", PROCFILE_BYTES_MAX),
     release: text(release, "compiled: release", RELEASE_BYTES_MAX),
+    appJson: appJson === null ? null : text(appJson, "compiled: appJson", APP_JSON_BYTES_MAX),
     buildpack: text(buildpack, "compiled: buildpack", 200),
   };
 }

@@ -149,6 +149,16 @@ for (const [title, files, words] of [
   ["neither a Procfile nor a known language", { "notes.txt": "x" }, /remote: {2}!.*no Procfile, and no language/],
   ["a Procfile without a valid line", { Procfile: "# nothing\nweb:\n" }, /remote: {2}!.*Procfile has no valid line/],
   [
+    "an app.json with a cron line that is none",
+    { ...APP, "app.json": '{"cron": [{"command": "true", "schedule": "often"}]}' },
+    /remote: {2}!.*app\.json: cron\[0\]\.schedule "often" has one field/,
+  ],
+  [
+    "an app.json larger than it may be",
+    { ...APP, "app.json": JSON.stringify({ description: "x".repeat(65_536) }) },
+    /remote: {2}!.*The app\.json is larger than 64 kB/,
+  ],
+  [
     "a package.json that is no JSON",
     { "package.json": "{" },
     /package\.json is not valid JSON[\s\S]*failed to compile Node\.js app/,
@@ -232,6 +242,20 @@ test("spec 9.2: files that .slugignore names are gone before the build; submodul
   const slug = await world.store.slugs.byId(release?.slugId ?? "");
   const names = await namesOf(world, slug?.digest ?? "");
   assert.ok(names.includes("./app.py") && !names.some((name) => /README|docs/.test(name)), names.join(" "));
+});
+
+test("spec 5.4: what app.json asks of the platform goes with the slug; the rest of it means nothing", async () => {
+  await using world = await openWorld();
+  const appJson = { name: "x", formation: { web: 7 }, cron: [{ command: "worker", schedule: "@daily" }] };
+  const checkout = await Checkout.create(world, { ...APP, "app.json": JSON.stringify(appJson) });
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.equal(code, 0, stderr);
+  const release = await world.store.releases.byVersion(world.app.id, 3);
+  const slug = await world.store.slugs.byId(release?.slugId ?? "");
+  assert.deepEqual(
+    slug?.manifest.schedules.map(({ name, cron }) => [name, cron]),
+    [["worker", "@daily"]],
+  );
 });
 
 test("a second push of an app that is being built is told so", async () => {

@@ -5,6 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
+import { type AppManifest, ManifestError, NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
 import type { Build, Release, Slug } from "../model/release.ts";
 import { BUILD_SIZE } from "../model/size.ts";
 import type { Store } from "../store/store.ts";
@@ -136,6 +137,7 @@ export class Deployment implements Builder {
     if (frame.kind === "failed") throw new Refused(); // the driver has said why
     const compiled = parseCompiled(frame);
     const { types, lines } = refusing(() => findTypes(compiled.procfile, compiled.release));
+    const manifest = manifestOf(compiled.appJson);
     await say(
       `-----> Discovering process types\n${lines.map((line) => `       ${line}\n`).join("")}-----> Compressing...\n`,
     );
@@ -149,6 +151,7 @@ export class Deployment implements Builder {
       stack: app.stack,
       commit,
       buildpackDescription: compiled.buildpack,
+      manifest,
     });
     await images.ensure(slug.id, app.uidIndex);
     channel.throwIfFailed(); // the pusher left, or it took too long
@@ -252,6 +255,15 @@ function refusing<T>(body: () => T): T {
     return body();
   } catch (error) {
     throw error instanceof BadProcfile ? new Refused(error.message, "Push failed") : error;
+  }
+}
+
+function manifestOf(appJson: string | null): AppManifest {
+  try {
+    return appJson === null ? NO_MANIFEST : parseAppManifest(appJson);
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    throw new Refused(`app.json: ${error.message}`, "Push failed");
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Instant } from "../lib/clock.ts";
+import type { AppManifest } from "./app-manifest.ts";
 
 /** Names to values, in the order given. */
 export type ConfigVars = Readonly<Record<string, string>>;
@@ -33,6 +34,8 @@ export interface Slug {
   readonly stack: string;
   readonly commit: string | null;
   readonly buildpackDescription: string | null;
+  /** What its `app.json` asks of the platform. */
+  readonly manifest: AppManifest;
   readonly createdAt: Instant;
 }
 

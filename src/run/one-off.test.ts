@@ -7,6 +7,7 @@ import { after, afterEach, before, test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
 import { openWorld, type Program, type World } from "../../test/support/api-world.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { NO_MANIFEST } from "../model/app-manifest.ts";
 import { encodeFrame, FrameReader } from "./attach-frames.ts";
 
 let world: World;
@@ -73,6 +74,7 @@ test("a changed config var is seen by the next run; while other code comes up th
     stack: "debian-12",
     commit: null,
     buildpackDescription: null,
+    manifest: NO_MANIFEST,
   });
   const coming = await world.store.releases.create({
     appId: newest,

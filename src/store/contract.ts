@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
+import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
 import type { Store } from "./store.ts";
@@ -193,6 +194,12 @@ export function storeContract(name: string, open: OpenStore): void {
     const processTypes = { worker: "w", "2": "x", web: "y", "1": "z" };
     const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id, processTypes });
     assert.deepEqual((await store.slugs.byId(slug.id))?.processTypes, processTypes);
+  });
+
+  check("spec 5.4: a slug keeps what its app.json asks for", async ({ store, app }) => {
+    const manifest = parseAppManifest('{"cron": [{"command": "true", "schedule": "@daily"}]}');
+    const slug = await store.slugs.create({ ...NEW_SLUG, appId: app.id, manifest });
+    assert.deepEqual((await store.slugs.byId(slug.id))?.manifest, manifest);
   });
 
   check("builds: newest first; those in work are found after a restart", async ({ store, user, app }) => {
@@ -389,6 +396,7 @@ const NEW_SLUG = {
   stack: "debian-12",
   commit: null,
   buildpackDescription: null,
+  manifest: NO_MANIFEST,
 };
 
 function newRelease(app: App, user: User) {

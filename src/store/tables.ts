@@ -74,6 +74,8 @@ export interface SlugRow {
   stack: string;
   commit_hash: string | null;
   buildpack_description: string | null;
+  /** An `AppManifest`; null: made before there were any. */
+  manifest: string | null;
   created_at: Instant;
 }
 

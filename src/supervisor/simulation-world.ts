@@ -4,6 +4,7 @@ import { silentLogger } from "../lib/logger.ts";
 import { type Random, seededRandom } from "../lib/random.ts";
 import { SimClock } from "../lib/sim-clock.ts";
 import type { App, RestartPolicyName } from "../model/app.ts";
+import { NO_MANIFEST } from "../model/app-manifest.ts";
 import { type DynoRecord, routedDynos } from "../model/dyno.ts";
 import type { Release } from "../model/release.ts";
 import { openStore } from "../store/sqlite.ts";
@@ -133,6 +134,7 @@ export class World implements AsyncDisposable {
         stack: "debian-12",
         commit: null,
         buildpackDescription: null,
+        manifest: NO_MANIFEST,
       });
       const release = {
         appId,

@@ -13,6 +13,7 @@ import { silentLogger } from "../../src/lib/logger.ts";
 import { systemRandom } from "../../src/lib/random.ts";
 import type { LogLine } from "../../src/logs/line.ts";
 import type { App, User } from "../../src/model/app.ts";
+import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import { instanceOf } from "../../src/model/instance.ts";
@@ -119,6 +120,7 @@ export async function openWorld(
         stack: "debian-12",
         commit: "abcdef0123456789",
         buildpackDescription: "Node.js",
+        manifest: NO_MANIFEST,
       });
       const release = { appId: app.id, slugId: slug.id, description: "Deploy abcdef01", userId: user.id } as const;
       await store.releases.create({ ...release, status: "pending" });

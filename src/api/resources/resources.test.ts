@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { type Answer, openWorld, type World } from "../../../test/support/api-world.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { NO_MANIFEST } from "../../model/app-manifest.ts";
 
 /** Every answer here is also checked against its schema: the world has `checkResponses` on. */
 let world: World;
@@ -335,4 +336,5 @@ const SLUG = {
   stack: "debian-12",
   commit: null,
   buildpackDescription: null,
+  manifest: NO_MANIFEST,
 } as const;

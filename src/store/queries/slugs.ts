@@ -1,3 +1,4 @@
+import { storedManifest } from "../../model/app-manifest.ts";
 import type { Slug } from "../../model/release.ts";
 import type { SlugStore } from "../store.ts";
 import type { SlugRow } from "../tables.ts";
@@ -22,6 +23,7 @@ export function slugQueries(work: Work): SlugStore {
           stack: slug.stack,
           commit_hash: slug.commit,
           buildpack_description: slug.buildpackDescription,
+          manifest: JSON.stringify(slug.manifest),
           created_at: work.clock.now(),
         };
         await db.insertInto("slugs").values(row).execute();
@@ -40,6 +42,7 @@ function slugOf(row: SlugRow): Slug {
     stack: row.stack,
     commit: row.commit_hash,
     buildpackDescription: row.buildpack_description,
+    manifest: storedManifest(row.manifest),
     createdAt: row.created_at,
   };
 }
