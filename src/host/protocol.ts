@@ -5,14 +5,14 @@ import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
 import {
   ARGUMENTS_MAX,
   CHECK_PATH,
-  CHECKS_BYTES_MAX,
   CHECKS_MAX,
+  CHECKS_SENT_BYTES_MAX,
   COMMAND_MAX,
   CONTENT_MAX,
   HEADER_NAME,
   HEADER_VALUE,
   HEADER_VALUE_MAX,
-  HEADERS_MAX,
+  HEADERS_SENT_MAX,
   INITIAL_DELAY_S,
   isHeaderReserved,
   NAME_MAX,
@@ -40,7 +40,7 @@ export const STREAM_PROTOCOL = "stator-stream";
 export const ENV_BYTES_MAX = 128 * 1024;
 export const COMMAND_BYTES_MAX = 64 * 1024;
 /** JSON may write one byte as six (`\u0001`). */
-const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_BYTES_MAX) + 16 * 1024;
+const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_SENT_BYTES_MAX) + 16 * 1024;
 export const SLUG_BYTES_MAX = 4 * 1024 ** 3;
 export const UID_INDEX_MAX = 4095;
 
@@ -66,7 +66,7 @@ const httpProbe = Type.Object(
     path: text(PATH_MAX, CHECK_PATH),
     headers: Type.Array(
       Type.Object({ name: text(64, HEADER_NAME), value: text(HEADER_VALUE_MAX, HEADER_VALUE) }, closed),
-      { maxItems: HEADERS_MAX },
+      { maxItems: HEADERS_SENT_MAX },
     ),
     status: orNull(Type.Integer({ minimum: 100, maximum: 599 })),
     content: orNull(text(CONTENT_MAX, withoutNul)),
@@ -262,8 +262,8 @@ function checkStart(spec: DynoSpec): void {
 
 function checkChecks(spec: DynoSpec, checks: readonly HealthCheck[]): void {
   if (spec.kind !== "formation") throw new RefusedMessage(400, "start/checks: only for dynos of the formation");
-  if (byteLength(JSON.stringify(checks)) > CHECKS_BYTES_MAX)
-    throw new RefusedMessage(400, `start/checks: more than ${CHECKS_BYTES_MAX} bytes`);
+  if (byteLength(JSON.stringify(checks)) > CHECKS_SENT_BYTES_MAX)
+    throw new RefusedMessage(400, `start/checks: more than ${CHECKS_SENT_BYTES_MAX} bytes`);
   for (const { kind, probe, attempts } of checks) {
     if (attempts === null && kind !== "startup")
       throw new RefusedMessage(400, "start/checks: only startup checks are without attempts");

@@ -131,7 +131,7 @@ const badChecks: Readonly<Record<string, Record<string, unknown>>> = {
   "a header name that ends its line": http({ headers: [{ name: "X\r\nY", value: "a" }] }),
   "a header of the connection": http({ headers: [{ name: "Transfer-Encoding", value: "chunked" }] }),
   "a header of the length": http({ headers: [{ name: "content-LENGTH", value: "5" }] }),
-  "too many headers": http({ headers: Array(11).fill({ name: "X", value: "a" }) }),
+  "too many headers": http({ headers: Array(12).fill({ name: "X", value: "a" }) }),
   "a command with NUL in a check": command("a\0b"),
   "a command without a word": command([]),
   "a command of too many words": command(Array(65).fill("x")),

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { CHECKS_MAX, checkJson, parseChecks } from "./health-check.ts";
 
 /** Promise of docs/dynos.md, "Health checks": what is written is what is done, and what cannot be done is refused. */
-const one = (value: unknown, type = "web") => parseChecks(type, [value])[0] ?? assert.fail();
+const one = (value: unknown, type = "web") => parseChecks(type, [value], "checks")[0] ?? assert.fail();
 
 test("Dokku's names and seconds; defaults for what is not said", () => {
   const written = {
@@ -51,8 +51,11 @@ test("a command is text, or a program with its arguments, and the only check of 
   });
   const list = ["bin/check", "; rm -rf /", ""];
   assert.deepEqual(one({ type: "startup", command: list }).probe, { kind: "command", command: list });
-  assert.throws(() => one({ type: "liveness", path: "/" }, "worker"), /only web dynos have a port: use a command/);
-  assert.throws(() => one({ type: "readiness", command: "x" }, "worker"), /no requests go to other dynos than web/);
+  assert.throws(
+    () => one({ type: "liveness", path: "/" }, "worker"),
+    /only web dynos have a port: give a "command" instead/,
+  );
+  assert.throws(() => one({ type: "readiness", command: "x" }, "worker"), /requests go to web dynos only/);
 });
 
 const bad: Readonly<Record<string, readonly [value: unknown, why: RegExp]>> = {
@@ -90,16 +93,16 @@ const bad: Readonly<Record<string, readonly [value: unknown, why: RegExp]>> = {
   "Dokku's listening": [{ type: "startup", listening: true }, /always waited for/],
   "an unknown field": [{ type: "startup", path: "/", retries: 3 }, /"retries", which is no field of a check/],
   "a prototype": [JSON.parse('{"type":"startup","path":"/","__proto__":{}}'), /"__proto__", which is no field/],
-  "no object": ["/", /must be an object/],
+  "no object": ["/", /is not an object/],
 };
 for (const [what, [value, why]] of Object.entries(bad)) {
   test(`a check with ${what} is refused, with its place`, () => {
     assert.throws(
-      () => parseChecks("web", [{ type: "liveness", path: "/" }, value], "app.json"),
+      () => parseChecks("web", [{ type: "liveness", path: "/" }, value], "healthchecks.web"),
       (error: unknown) => {
         assert.ok(error instanceof Error);
         assert.match(error.message, why);
-        assert.match(error.message, /^app\.json: health checks of web, number 2, /);
+        assert.match(error.message, /^healthchecks\.web\[1\] .*\.$/);
         return true;
       },
     );
@@ -108,10 +111,16 @@ for (const [what, [value, why]] of Object.entries(bad)) {
 
 test("there are not too many, and they are not too long together", () => {
   const check = { type: "liveness", path: "/" };
-  assert.equal(parseChecks("web", Array(CHECKS_MAX).fill(check)).length, CHECKS_MAX);
-  assert.throws(() => parseChecks("web", Array(CHECKS_MAX + 1).fill(check)), /are 11: at most 10/);
-  assert.throws(() => parseChecks("web", Array(10).fill({ type: "liveness", command: "x".repeat(4096) })), /longer/);
-  assert.throws(() => parseChecks("web", {}), /must be a list/);
+  assert.equal(parseChecks("web", Array(CHECKS_MAX).fill(check), "checks").length, CHECKS_MAX);
+  assert.throws(
+    () => parseChecks("web", Array(CHECKS_MAX + 1).fill(check), "checks"),
+    /checks has 11 checks: at most 10/,
+  );
+  assert.throws(
+    () => parseChecks("web", Array(10).fill({ type: "liveness", command: "x".repeat(4096) }), "checks"),
+    /longer/,
+  );
+  assert.throws(() => parseChecks("web", {}, "checks"), /is not a list/);
 });
 
 test("property: what was read is written so that it is read the same", () => {

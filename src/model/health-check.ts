@@ -1,4 +1,3 @@
-import { PlatformError } from "./errors.ts";
 import {
   CHECK_KINDS,
   type CheckKind,
@@ -29,10 +28,13 @@ export interface CheckJson {
 
 /** Checks of one process type. */
 export const CHECKS_MAX = 10;
-/** All checks of one process type together, as JSON. */
+/** All checks of one process type together, as JSON; and what the platform may add to them. */
 export const CHECKS_BYTES_MAX = 32 * 1024;
+export const CHECKS_SENT_BYTES_MAX = CHECKS_BYTES_MAX + CHECKS_MAX * 512;
 export const PATH_MAX = 1024;
 export const HEADERS_MAX = 10;
+/** With `Host`, which the platform adds. */
+export const HEADERS_SENT_MAX = HEADERS_MAX + 1;
 export const HEADER_VALUE_MAX = 1024;
 export const CONTENT_MAX = 1024;
 export const COMMAND_MAX = 4096;
@@ -96,23 +98,31 @@ const KNOWN = new Set([
   "wait",
 ]);
 
-/**
- * Reads the checks of one process type. Throws `invalid_params` with a sentence that names the check and the field; `where` says
- * where it stands (`app.json`, or nothing).
- */
-export function parseChecks(processType: string, value: unknown, where = ""): readonly HealthCheck[] {
-  const place = `${where === "" ? "H" : `${where}: h`}ealth checks of ${processType}`;
-  if (!Array.isArray(value)) throw refused(place, "must be a list");
-  if (value.length > CHECKS_MAX) throw refused(place, `are ${value.length}: at most ${CHECKS_MAX}`);
-  const checks = value.map((each: unknown, index) => parseCheck(processType, each, `${place}, number ${index + 1},`));
+/** A check that cannot be; the message names the place and the field, and says what to do. */
+export class CheckError extends Error {
+  readonly place: string;
+  readonly what: string;
+  constructor(place: string, what: string) {
+    super(`${place} ${what}`);
+    this.name = "CheckError";
+    this.place = place;
+    this.what = what;
+  }
+}
+
+/** Reads the checks of one process type; a stranger wrote them. `place` is where they stand. Throws `CheckError`. */
+export function parseChecks(processType: string, value: unknown, place: string): readonly HealthCheck[] {
+  if (!Array.isArray(value)) throw refused(place, "is not a list");
+  if (value.length > CHECKS_MAX) throw refused(place, `has ${value.length} checks: at most ${CHECKS_MAX}`);
+  const checks = value.map((each: unknown, index) => parseCheck(processType, each, `${place}[${index}]`));
   if (Buffer.byteLength(JSON.stringify(checks)) > CHECKS_BYTES_MAX) {
-    throw refused(place, `are longer than ${CHECKS_BYTES_MAX} bytes together`);
+    throw refused(place, `is longer than ${CHECKS_BYTES_MAX} bytes`);
   }
   return checks;
 }
 
 function parseCheck(processType: string, value: unknown, place: string): HealthCheck {
-  if (!isRecord(value)) throw refused(place, "must be an object");
+  if (!isRecord(value)) throw refused(place, "is not an object");
   for (const key of Object.keys(value)) {
     if (Object.hasOwn(ELSEWHERE, key)) throw refused(place, `cannot have "${key}": ${ELSEWHERE[key]}`);
     if (!KNOWN.has(key)) throw refused(place, `has ${JSON.stringify(key.slice(0, 64))}, which is no field of a check`);
@@ -120,8 +130,9 @@ function parseCheck(processType: string, value: unknown, place: string): HealthC
   const kind = kindOf(value["type"], place);
   const probe = probeOf(value, place);
   if (processType !== "web") {
-    if (probe.kind === "http") throw refused(place, `asks for a path, and only web dynos have a port: use a command`);
-    if (kind === "readiness") throw refused(place, "is for readiness: no requests go to other dynos than web");
+    if (probe.kind === "http")
+      throw refused(place, 'has a "path", and only web dynos have a port: give a "command" instead');
+    if (kind === "readiness") throw refused(place, "is a readiness check: requests go to web dynos only");
   }
   const { wait, attempts } = DEFAULTS[kind];
   return {
@@ -211,8 +222,8 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function refused(place: string, why: string): PlatformError {
-  return new PlatformError("invalid_params", `${place} ${why}.`);
+function refused(place: string, why: string): CheckError {
+  return new CheckError(place, `${why}.`);
 }
 
 /** As `parseChecks` reads it, with every default written out. */

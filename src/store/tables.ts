@@ -22,6 +22,7 @@ export interface Tables {
   readonly builds: BuildRow;
   readonly formation: FormationRow;
   readonly dynos: DynoRow;
+  readonly health_checks: { app_id: string; type: string; checks: string };
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -141,4 +142,5 @@ export interface DynoRow {
   one_off: string | null;
   sealed: string | null;
   port: number | null;
+  ready: number;
 }

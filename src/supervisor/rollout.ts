@@ -44,13 +44,18 @@ export function rollOut(desired: Desired, candidate: DesiredRelease, look: Look)
 }
 
 function hasProven(record: DynoRecord, look: Look): boolean {
-  return record.state === "up" && (waitsForPort(record) || look.deadlines.passed(record.stateSince, PROVEN_MS));
+  return (
+    record.state === "up" &&
+    record.ready !== false &&
+    (waitsForPort(record) || look.deadlines.passed(record.stateSince, PROVEN_MS))
+  );
 }
 
 /** Why the release has failed, in a sentence; undefined while it has not. */
 function failureOf(own: readonly DynoRecord[], look: Look): string | undefined {
   for (const record of own) {
     if (record.exit !== null && record.exit.status !== null && !wasAskedToEnd(record)) {
+      if (record.stopping?.detail !== undefined) return `${record.name}: ${record.stopping.detail}`;
       return record.stopping?.reason === "boot-timeout"
         ? `${record.name} did not bind to $PORT within 60 seconds (R10)`
         : `${record.name} exited with status ${record.exit.status} before it came up`;

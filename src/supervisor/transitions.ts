@@ -43,6 +43,8 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
     case "app-destroyed":
       return [`State changed from ${record.state} to down`];
     case "boot-timeout":
+    case "not-started":
+    case "unhealthy":
     case "disconnected":
     case "failed-release":
     case "replaced": // told when the new release's dyno of its name was made
@@ -106,9 +108,12 @@ function howEnded(record: DynoRecord, { status, outOfMemory }: End): string[] {
   return isExpected ? [] : ["Error R99 (Platform error) -> The dyno was lost: its host failed or was restarted"];
 }
 
+/** Ends that the platform brings about because of what the dyno does, or does not do: crashes, all of them. */
+const CRASHES: ReadonlySet<StopReason> = new Set(["boot-timeout", "not-started", "unhealthy"]);
+
 /** Whether its end is what somebody wanted, so that it is no crash. */
 export function wasAskedToEnd(record: DynoRecord): boolean {
-  return record.stopping !== null && record.stopping.reason !== "boot-timeout";
+  return record.stopping !== null && !CRASHES.has(record.stopping.reason);
 }
 
 /** R13: its client did not come in time; it was never started (spec 3.9). */
@@ -147,7 +152,7 @@ export function heroku(name: string, text: string): Line {
   return { source: "heroku", process: name, text };
 }
 
-function change(
+export function change(
   record: DynoRecord,
   to: DynoChange,
   texts: readonly string[],

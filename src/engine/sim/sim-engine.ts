@@ -1,6 +1,13 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import type { Clock, Instant } from "../../lib/clock.ts";
-import { afterProbe, type HealthCheck, healthOf, isSameHealth, NOT_PROBED } from "../../model/health.ts";
+import {
+  afterProbe,
+  type CheckKind,
+  type HealthCheck,
+  healthOf,
+  isSameHealth,
+  NOT_PROBED,
+} from "../../model/health.ts";
 import { sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
@@ -48,6 +55,8 @@ export interface SimDyno {
   /** Ends what it would still do. */
   readonly life: AbortController;
   isTerminated: boolean;
+  /** Until when it fails checks of a kind, whatever its program says. */
+  readonly ails: Map<CheckKind, Instant>;
 }
 
 /** An engine in memory: dynos do what their commands say, calls fail on demand, and the host may die. */
@@ -104,6 +113,11 @@ export class SimEngine implements Engine {
     if (dyno !== undefined) this.#end(dyno, status, outOfMemory);
   }
 
+  /** From now on the dyno fails its checks of this kind, for so long. */
+  ail(id: string, kind: CheckKind, ms: number): void {
+    this.#dynos.get(id)?.ails.set(kind, this.#clock.now() + ms);
+  }
+
   list(): Promise<readonly ObservedDyno[]> {
     return this.#call("list", () =>
       this.dynos.map(({ spec: { id, appId, kind, name, releaseId }, state }) => ({
@@ -129,7 +143,7 @@ export class SimEngine implements Engine {
       if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
       const program = programOf(spec.command);
       const state = { kind: "creating", since: this.#clock.now() } as const;
-      const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false };
+      const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false, ails: new Map() };
       this.#dynos.set(spec.id, dyno);
       this.changes++;
       this.#options.onStart?.(spec);
@@ -258,7 +272,9 @@ export class SimEngine implements Engine {
         const mayAsk = check.kind === "startup" || state.health.started;
         const isThere = check.probe.kind === "command" || state.listening;
         if (mayAsk && isThere) {
-          const passed = this.isHealed || passes(dyno.program, check.kind, this.#clock.now() - since);
+          const now = this.#clock.now();
+          const isAiling = now < (dyno.ails.get(check.kind) ?? 0);
+          const passed = this.isHealed || (!isAiling && passes(dyno.program, check.kind, now - since));
           const text = passed ? "answered 200" : "answered 500";
           progress[index] = afterProbe(check, progress[index] ?? NOT_PROBED, { passed, text }, this.#clock.now());
           const health = healthOf(checks, progress);
