@@ -25,6 +25,7 @@ import { dynoRoutes } from "./resources/dynos.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
+import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
@@ -117,6 +118,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
   formationRoutes(routes, context);
+  healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
   dynoSizeRoutes(routes);
   domainRoutes(routes, context);

@@ -159,7 +159,7 @@ function probeOf(value: Readonly<Record<string, unknown>>, place: string): HttpP
   if ((path === undefined) === (command == null)) throw refused(place, 'needs either a "path" or a "command"');
   if (path === undefined) {
     for (const key of ["httpHeaders", "status", "content"])
-      if (value[key] != null) throw refused(place, `has "${key}", which goes with a "path"`);
+      if (value[key] != null && !isEmpty(value[key])) throw refused(place, `has "${key}", which goes with a "path"`);
     return { kind: "command", command: commandOf(command, place) };
   }
   const status = value["status"] == null ? null : numberOf(value, "status", { min: 100, max: 599 }, 200, place);
@@ -216,6 +216,10 @@ function numberOf(
   const value = record[key] ?? byDefault;
   if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
   throw refused(place, `has a "${key}" that is no whole number from ${min} to ${max}`);
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -26,7 +26,8 @@ export class AttemptBook {
     const failures = (before?.failures ?? 0) + 1;
     const id: NonNullable<Attempt["error"]> = error instanceof EngineError ? error.id : "other";
     const nextAt = this.#clock.now() + pauseMs(id, failures);
-    const attempt: Attempt = { doneAt: before?.doneAt ?? null, failures, error: id, message: MESSAGES[id], nextAt };
+    const message = id === "invalid" && error instanceof Error ? `${MESSAGES[id]}: ${error.message}` : MESSAGES[id];
+    const attempt: Attempt = { doneAt: before?.doneAt ?? null, failures, error: id, message, nextAt };
     this.#attempts.set(key, attempt);
     return attempt;
   }

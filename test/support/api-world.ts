@@ -16,6 +16,7 @@ import type { App, User } from "../../src/model/app.ts";
 import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import { PlatformError } from "../../src/model/errors.ts";
+import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -312,6 +313,13 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   }
 
   async vanished(): Promise<void> {}
+
+  /** What `health` gives. */
+  healths: Readonly<Record<string, Health>> = {};
+
+  async health(): Promise<Readonly<Record<string, Health>>> {
+    return this.healths;
+  }
 
   async nextStarts(): Promise<Readonly<Record<string, number>>> {
     return {};

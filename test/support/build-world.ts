@@ -238,6 +238,7 @@ function supervisionOf(outcome: () => World["outcome"]): Supervision {
         ),
       ]),
     exited: async () => 0,
+    health: async () => ({}),
     nextStarts: async () => ({}),
     disconnect: async () => {},
     vanished: async () => {},

@@ -129,6 +129,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async start(spec: DynoSpec): Promise<void> {
     const size = checkSpec(spec);
+    if (!this.#shop.runtime.canExec && spec.checks?.some(({ probe }) => probe.kind === "command") === true) {
+      const why = `this machine's runtime, ${this.#shop.runtime.name}, cannot run them: install crun`;
+      throw new EngineError("invalid", `${spec.name} has health checks that are commands, and ${why}.`);
+    }
     await this.#serial.run(spec.id, async () => {
       if (this.#dynos.has(spec.id)) return;
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);

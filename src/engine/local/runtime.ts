@@ -114,6 +114,11 @@ export class Runtime {
     }
   }
 
+  /** runc 1.1 cannot join our network namespaces once it has joined the dyno's user namespace. */
+  get canExec(): boolean {
+    return this.name === "crun";
+  }
+
   /**
    * Runs a process beside those of a running container, its output thrown away, and gives its status; undefined: it took too long,
    * or `signal` was aborted, and it was killed with all of its process group. Throws if the runtime cannot be started.
@@ -238,15 +243,18 @@ export async function closeRuntimeNamespace(run_: string): Promise<void> {
   for (const at of [join(folder, "mnt"), folder]) while (await isMounted(at)) await run("umount", ["--lazy", at]);
 }
 
-/** Kills the process and its group, if the runtime that was to write this file waits for it: its id is not given away then. */
+/**
+ * Kills the process and all of its group, which is one of its own, if the runtime that was to write this file waits for it: its id
+ * is not given away then. What has left the group is the dyno's own, as all that its commands leave behind.
+ */
 async function killExecuted(pidFile: string): Promise<void> {
   const pid = Number(await readFile(pidFile, "utf8").catch(() => "0")); // it never came so far
   if (!Number.isInteger(pid) || pid <= 1) return;
   const facts = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""); // gone
-  const parent = facts.slice(facts.lastIndexOf(")") + 2).split(" ")[1] ?? ""; // its name may hold anything
+  const [, parent = "", group = ""] = facts.slice(facts.lastIndexOf(")") + 2).split(" "); // its name may hold anything
   const command = await readFile(`/proc/${parent}/cmdline`, "utf8").catch(() => ""); // gone
   if (!command.split("\0").includes(pidFile)) return;
-  killQuietly(-pid, "SIGKILL");
+  if (group !== parent && Number(group) > 1) killQuietly(-Number(group), "SIGKILL");
   killQuietly(pid, "SIGKILL");
 }
 
