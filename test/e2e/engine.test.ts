@@ -139,6 +139,8 @@ test("health: a command check runs as the dyno does, is killed when it takes too
     "ran for more than 1 s and was killed",
   );
   assert.deepEqual(await verdicts(), ["passing", "failing", "passing"]);
+  const inside = /^1000\n\/app\na 'b'\nCapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2\n10000$/m;
+  assert.match(textOf(spec.id), inside);
   assert.match(
     textOf(spec.id),
     /^1000\n\/app\na 'b'\nCapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2\n10000$/m,
