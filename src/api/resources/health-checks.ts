@@ -62,7 +62,7 @@ export function healthCheckRoutes(routes: Routes, context: ApiContext): void {
   const path = "/apps/:app/formation/:type/health-checks" as const;
 
   routes.app({ path: `GET ${path}`, response: ChecksSchema }, (call) => answer(call));
-  // A command can print config vars to the log: as much power as reading them.
+  // A command runs with the config vars: as much power as reading them.
   routes.app({ path: `PUT ${path}`, power: "write", body: PutBody, response: ChecksSchema }, async (call) => {
     const type = await typeOf(call);
     const checks = parsed(type, call.body.checks);
