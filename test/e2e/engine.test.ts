@@ -165,6 +165,32 @@ test("health: a command check runs as the dyno does, is killed when it takes too
   assert.deepEqual(sleepers(), []);
 });
 
+test("health: a path is asked by the host, from outside the dyno, once it listens", async () => {
+  const check = { name: null, intervalMs: 1000, timeoutMs: 2000, initialDelayMs: 0, successes: 1 } as const;
+  const get = (path: string, content: string | null = null) =>
+    ({ kind: "http", path, headers: [{ name: "Host", value: "a.example" }], status: null, content }) as const;
+  const spec = specOf({
+    command: "echo up > ready; sleep 1; exec python3 -m http.server 5000",
+    port: 5000,
+    checks: [
+      { ...check, kind: "startup", attempts: null, probe: get("/ready", "up") },
+      { ...check, kind: "readiness", attempts: 1, probe: get("/ready", "down") },
+      { ...check, kind: "liveness", attempts: 1, probe: get("/nosuch") },
+    ],
+  });
+  await engine.start(spec);
+  const { state } = await until(
+    engine,
+    spec.id,
+    (each) => each.kind === "running" && each.health?.checks[2]?.latest != null,
+  );
+  assert.ok(state.kind === "running" && state.listening && state.health?.started === true && !state.health.ready);
+  assert.deepEqual(
+    state.health.checks.map(({ verdict, latest }) => `${verdict}: ${latest?.text}`),
+    ["passing: answered 200", "failing: answered 200 without the expected content", "failing: answered 404"],
+  );
+});
+
 function readQuietly(path: string): string {
   try {
     return readFileSync(path, "latin1");
