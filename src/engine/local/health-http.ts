@@ -53,7 +53,10 @@ function ask(probe: HttpProbe, target: HttpTarget, timeoutMs: number): Promise<P
     outgoing.on("information", () => {
       if (++interim > INTERIM_MAX) finish(false, "answered without end");
     });
-    outgoing.on("upgrade", (response) => finish(false, `answered ${response.statusCode}`));
+    outgoing.on("upgrade", (response, socket) => {
+      socket.destroy(); // it is nobody's else
+      finish(false, `answered ${response.statusCode}`);
+    });
     outgoing.on("error", (error) => finish(false, reasonOf(error)));
     outgoing.on("response", (response) => {
       const status = response.statusCode ?? 0;
