@@ -182,7 +182,7 @@ test("health: a path is asked by the host, from outside the dyno, once it listen
   const { state } = await until(
     engine,
     spec.id,
-    (each) => each.kind === "running" && each.health?.checks[2]?.latest != null,
+    (each) => each.kind === "running" && each.health?.checks.every(({ latest }) => latest !== null) === true,
   );
   assert.ok(state.kind === "running" && state.listening && state.health?.started === true && !state.health.ready);
   assert.deepEqual(
