@@ -26,6 +26,7 @@ import { egressRuleRoutes } from "./resources/egress-rules.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
+import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { isolationRoutes } from "./resources/isolation.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
@@ -126,6 +127,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
   formationRoutes(routes, context);
+  healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);

@@ -6,6 +6,7 @@ import type { Logger } from "../lib/logger.ts";
 import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
 import { type AppManifest, ManifestError, NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
+import { refuseUnknownTypes } from "../model/manifest-health.ts";
 import type { Build, Release, Slug } from "../model/release.ts";
 import { switchSecondsOf } from "../model/runtime.ts";
 import { BUILD_SIZE } from "../model/size.ts";
@@ -138,7 +139,7 @@ export class Deployment implements Builder {
     if (frame.kind === "failed") throw new Refused(); // the driver has said why
     const compiled = parseCompiled(frame);
     const { types, lines } = refusing(() => findTypes(compiled.procfile, compiled.release));
-    const manifest = manifestOf(compiled.appJson);
+    const manifest = manifestOf(compiled.appJson, Object.keys(types));
     await say(
       `-----> Discovering process types\n${lines.map((line) => `       ${line}\n`).join("")}-----> Compressing...\n`,
     );
@@ -270,9 +271,11 @@ function refusing<T>(body: () => T): T {
   }
 }
 
-function manifestOf(appJson: string | null): AppManifest {
+function manifestOf(appJson: string | null, types: readonly string[]): AppManifest {
   try {
-    return appJson === null ? NO_MANIFEST : parseAppManifest(appJson);
+    const manifest = appJson === null ? NO_MANIFEST : parseAppManifest(appJson);
+    refuseUnknownTypes(manifest.checks, types);
+    return manifest;
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
     throw new Refused(`app.json: ${error.message}`, "Push failed");

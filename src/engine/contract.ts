@@ -16,10 +16,25 @@ export interface EngineUnderTest extends AsyncDisposable {
     /** Accepts connections on 5000. */
     readonly serve: string;
     exit(status: number): string;
+    /** Lives, and passes its startup checks from this age on, in milliseconds. These two: where commands can be checks. */
+    starting?(ms: number): string;
+    /** Lives, and passes its liveness checks until it is of this age. */
+    sickening?(ms: number): string;
   };
 }
 
 const WAIT_MS = 30_000;
+
+/** Asks for a file that the dyno's command makes or takes away. */
+const CHECK = {
+  name: null,
+  probe: { kind: "command", command: "test -e /tmp/healthy" },
+  intervalMs: 1000,
+  timeoutMs: 5000,
+  initialDelayMs: 0,
+  attempts: 3,
+  successes: 1,
+} as const;
 
 export function specOf(change: Partial<DynoSpec> = {}): DynoSpec {
   return {
@@ -166,6 +181,44 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
       await engine.signal(living.id, "KILL");
       await untilEnded(engine, living.id);
       assert.deepEqual(await engine.usage(), []);
+    });
+
+    void test("a dyno's checks are asked in its life: startup until it passes, then the others, and what they find is told", async () => {
+      await using under = await open();
+      const { starting, sickening, stay } = under.commands;
+      const checks = [
+        { ...CHECK, kind: "startup", attempts: null },
+        { ...CHECK, kind: "liveness" },
+      ] as const;
+      if (starting === undefined || sickening === undefined) {
+        const refused = under.engine.start(specOf({ ...under.spec, command: stay, checks }));
+        await assert.rejects(refused, /has health checks that are commands, and/);
+        assert.deepEqual(await under.engine.list(), []);
+        return;
+      }
+      const [late, never, dying] = [
+        specOf({ command: starting(1500), checks }),
+        specOf({
+          command: starting(1e6),
+          name: "web.2",
+          checks: [{ ...CHECK, kind: "startup", attempts: 2 }],
+        }),
+        specOf({
+          command: sickening(1500),
+          name: "web.3",
+          checks: [{ ...CHECK, kind: "liveness", attempts: 2 }],
+        }),
+      ];
+      for (const spec of [late, never, dying]) await under.engine.start(spec);
+      const verdicts = (state: ObservedState) =>
+        state.kind === "running" ? state.health?.checks.map(({ verdict }) => verdict).join() : undefined;
+      const first = await until(under.engine, late.id, ({ kind }) => kind === "running");
+      assert.equal(first.state.kind === "running" && first.state.health?.started, false);
+      await until(under.engine, never.id, (state) => verdicts(state) === "failing");
+      await until(under.engine, dying.id, (state) => verdicts(state) === "passing");
+      await until(under.engine, dying.id, (state) => verdicts(state) === "failing");
+      const { state } = await until(under.engine, late.id, (each) => verdicts(each) === "passing,passing");
+      assert.ok(state.kind === "running" && state.health?.started === true && state.health.ready);
     });
 
     void test("remove kills what lives, and what is unknown may be removed", async () => {

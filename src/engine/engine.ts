@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
+import type { Health, HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { DynoUsage } from "../model/usage.ts";
 
@@ -113,6 +114,8 @@ export interface DynoSpec {
   readonly stdin: boolean;
   /** Build dynos: the app's repository at `/repo`, its cache at `/cache`, and `/run/stator/io.sock` for `io`. */
   readonly io: boolean;
+  /** What it is asked while it runs, formation dynos only; absent: nothing. */
+  readonly checks?: readonly HealthCheck[];
 }
 
 export type StackName = "debian-12" | "debian-12-build";
@@ -129,8 +132,7 @@ export interface ObservedDyno {
 export type ObservedState =
   /** Being made; its command does not run yet. */
   | { readonly kind: "creating"; readonly since: Instant }
-  /** Its command runs. `listening`: its port accepted a connection (always false without a port). */
-  | { readonly kind: "running"; readonly since: Instant; readonly listening: boolean; readonly address: string | null }
+  | Running
   /** Its command has ended; kept until `remove`. `status`: 0 to 255, 128 + signal when killed; null: lost, nobody saw it end. */
   | {
       readonly kind: "ended";
@@ -140,6 +142,17 @@ export type ObservedState =
       /** With `outOfMemory`: what it held when it was killed, where the kernel tells. */
       readonly memoryBytes?: number;
     };
+
+/** Its command runs. */
+export interface Running {
+  readonly kind: "running";
+  readonly since: Instant;
+  /** Its port accepted a connection (always false without a port). */
+  readonly listening: boolean;
+  readonly address: string | null;
+  /** What its checks say by now, asked whether or not anybody looks; absent: it has none. */
+  readonly health?: Health;
+}
 
 export type EngineErrorId = "gone" | "no_capacity" | "invalid" | "not_found" | "unavailable" | "failed";
 

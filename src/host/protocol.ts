@@ -2,6 +2,26 @@ import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
+import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
+import {
+  ARGUMENTS_MAX,
+  CHECK_PATH,
+  CHECKS_MAX,
+  CHECKS_SENT_BYTES_MAX,
+  COMMAND_MAX,
+  CONTENT_MAX,
+  HEADER_NAME,
+  HEADER_VALUE,
+  HEADER_VALUE_MAX,
+  HEADERS_SENT_MAX,
+  INITIAL_DELAY_S,
+  isHeaderReserved,
+  NAME_MAX,
+  PATH_MAX,
+  TIMEOUT_S,
+  TIMES,
+  WAIT_S,
+} from "../model/health-check.ts";
 import { ISOLATIONS, type Isolation } from "../model/isolation.ts";
 import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
 import type { AppRoute } from "../router/routes.ts";
@@ -22,7 +42,7 @@ export const STREAM_PROTOCOL = "stator-stream";
 export const ENV_BYTES_MAX = 128 * 1024;
 export const COMMAND_BYTES_MAX = 64 * 1024;
 /** JSON may write one byte as six (`\u0001`). */
-const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX) + 16 * 1024;
+const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_SENT_BYTES_MAX) + 16 * 1024;
 export const SLUG_BYTES_MAX = 4 * 1024 ** 3;
 export const UID_INDEX_MAX = 4095;
 
@@ -36,6 +56,46 @@ const slug = Type.Object({ digest, uidIndex }, closed);
 const side = Type.Integer({ minimum: 1, maximum: 2000 });
 const oneOf = (names: readonly string[]) => Type.Union(names.map((name) => Type.Literal(name)));
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([Type.Null(), type]);
+
+const milliseconds = ({ min, max }: { readonly min: number; readonly max: number }) =>
+  Type.Integer({ minimum: min * 1000, maximum: max * 1000 });
+const times = Type.Integer({ minimum: TIMES.min, maximum: TIMES.max });
+const text = (maxLength: number, pattern: RegExp) => Type.String({ maxLength, pattern: pattern.source });
+const withoutNul = /^[^\0]*$/;
+const httpProbe = Type.Object(
+  {
+    kind: Type.Literal("http"),
+    path: text(PATH_MAX, CHECK_PATH),
+    headers: Type.Array(
+      Type.Object({ name: text(64, HEADER_NAME), value: text(HEADER_VALUE_MAX, HEADER_VALUE) }, closed),
+      { maxItems: HEADERS_SENT_MAX },
+    ),
+    status: orNull(Type.Integer({ minimum: 100, maximum: 599 })),
+    content: orNull(text(CONTENT_MAX, withoutNul)),
+  },
+  closed,
+);
+const argument = text(COMMAND_MAX, withoutNul);
+const commandProbe = Type.Object(
+  {
+    kind: Type.Literal("command"),
+    command: Type.Union([argument, Type.Array(argument, { minItems: 1, maxItems: ARGUMENTS_MAX })]),
+  },
+  closed,
+);
+const check = Type.Object(
+  {
+    kind: oneOf(CHECK_KINDS),
+    name: orNull(text(NAME_MAX, withoutNul)),
+    probe: Type.Union([httpProbe, commandProbe]),
+    intervalMs: milliseconds(WAIT_S),
+    timeoutMs: milliseconds(TIMEOUT_S),
+    initialDelayMs: milliseconds(INITIAL_DELAY_S),
+    attempts: orNull(times),
+    successes: times,
+  },
+  closed,
+);
 
 const dynoSpec = Type.Object(
   {
@@ -59,6 +119,7 @@ const dynoSpec = Type.Object(
     terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
     stdin: Type.Boolean(),
     io: Type.Boolean(),
+    checks: Type.Optional(Type.Array(check, { minItems: 1, maxItems: CHECKS_MAX })),
   },
   closed,
 );
@@ -231,6 +292,20 @@ function checkStart(spec: DynoSpec): void {
     throw new RefusedMessage(400, "start: the build stack and size are for build dynos, and they for those");
   if (build && spec.isolation !== "container") throw new RefusedMessage(400, "start: build dynos are containers");
   if (spec.io && !build) throw new RefusedMessage(400, "start/io: only for build dynos");
+  if (spec.checks !== undefined) checkChecks(spec, spec.checks);
+}
+
+function checkChecks(spec: DynoSpec, checks: readonly HealthCheck[]): void {
+  if (spec.kind !== "formation") throw new RefusedMessage(400, "start/checks: only for dynos of the formation");
+  if (byteLength(JSON.stringify(checks)) > CHECKS_SENT_BYTES_MAX)
+    throw new RefusedMessage(400, `start/checks: more than ${CHECKS_SENT_BYTES_MAX} bytes`);
+  for (const { kind, probe, attempts } of checks) {
+    if (attempts === null && kind !== "startup")
+      throw new RefusedMessage(400, "start/checks: only startup checks are without attempts");
+    if (probe.kind === "http" && spec.port === null) throw new RefusedMessage(400, "start/checks: a path needs a port");
+    if (probe.kind === "http" && probe.headers.some(({ name }) => isHeaderReserved(name)))
+      throw new RefusedMessage(400, "start/checks: a header of the connection");
+  }
 }
 
 const byteLength = (text: string): number => Buffer.byteLength(text);

@@ -12,6 +12,7 @@ import { after, before, beforeEach, test } from "node:test";
 import { EngineError, type EngineNotice } from "../engine/engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
+import type { HealthCheck } from "../model/health.ts";
 import { HostClient } from "./client.ts";
 import { COMMAND_BYTES_MAX, ENV_BYTES_MAX } from "./protocol.ts";
 import { createHostServer } from "./server.ts";
@@ -90,6 +91,74 @@ test("the good start is started, as it was sent", async () => {
   assert.deepEqual(engine.dynos.get(scheduled.id), scheduled);
 });
 
+const goodCheck: HealthCheck = {
+  kind: "readiness",
+  name: "it's up",
+  probe: {
+    kind: "http",
+    path: "/up?a=1&b=%20",
+    headers: [{ name: "Authorization", value: "Basic eA==" }],
+    status: 200,
+    content: 'ä\n"ok"',
+  },
+  intervalMs: 5000,
+  timeoutMs: 5000,
+  initialDelayMs: 0,
+  attempts: 3,
+  successes: 1,
+};
+const http = (change: object) => ({ checks: [{ ...goodCheck, probe: { ...goodCheck.probe, ...change } }] });
+const command = (value: unknown) => ({ checks: [{ ...goodCheck, probe: { kind: "command", command: value } }] });
+const badChecks: Readonly<Record<string, Record<string, unknown>>> = {
+  "no list of checks": { checks: goodCheck },
+  "too many checks": { checks: Array(11).fill(goodCheck) },
+  "checks that are too long": { checks: Array(9).fill(command("x".repeat(4096)).checks[0]) },
+  "checks of a one-off dyno": { kind: "run", name: "run.1", checks: [goodCheck] },
+  "a path to a dyno without port": { port: null, checks: [goodCheck] },
+  "a check of another kind": { checks: [{ ...goodCheck, kind: "root" }] },
+  "a check with a field more": { checks: [{ ...goodCheck, user: "root" }] },
+  "a probe with a field more": http({ host: "169.254.169.254" }),
+  "a probe with a port of its own": http({ port: 22 }),
+  "a readiness check that never fails": { checks: [{ ...goodCheck, attempts: null }] },
+  "an interval of nothing": { checks: [{ ...goodCheck, intervalMs: 0 }] },
+  "a timeout without end": { checks: [{ ...goodCheck, timeoutMs: 1e9 }] },
+  "a path that ends the request line": http({ path: "/ HTTP/1.1\r\nX: y" }),
+  "a path with a line end at its end": http({ path: "/up\n" }),
+  "a path with a blank": http({ path: "/a b" }),
+  "a path with a NUL": http({ path: "/a\0b" }),
+  "a path with a letter that becomes a line end": http({ path: "/\u010a\u010d" }),
+  "a path that is a URL": http({ path: "http://10.0.0.1/" }),
+  "a path that is an authority": http({ path: "x:80" }),
+  "a path that is too long": http({ path: `/${"x".repeat(1024)}` }),
+  "a header that ends its line": http({ headers: [{ name: "X", value: "a\r\nY: b" }] }),
+  "a header name that ends its line": http({ headers: [{ name: "X\r\nY", value: "a" }] }),
+  "a header of the connection": http({ headers: [{ name: "Transfer-Encoding", value: "chunked" }] }),
+  "a header of the length": http({ headers: [{ name: "content-LENGTH", value: "5" }] }),
+  "too many headers": http({ headers: Array(12).fill({ name: "X", value: "a" }) }),
+  "a command with NUL in a check": command("a\0b"),
+  "a command without a word": command([]),
+  "a command of too many words": command(Array(65).fill("x")),
+  "a command that is an object": command({ toString: "x" }),
+};
+for (const [what, change] of Object.entries(badChecks)) {
+  test(`a start with ${what} is refused`, async () => {
+    assert.match(
+      await post("start", { ...goodSpec(), ...change }),
+      /^HTTP\/1\.1 400 .*"id":"refused","message":"start/s,
+    );
+    assert.deepEqual(engine.asked, []);
+  });
+}
+
+test("good checks arrive as they were sent", async () => {
+  await using host = client();
+  const list = command(["bin/check", "; rm -rf /", "$(id)"]).checks[0] as HealthCheck;
+  const startup: HealthCheck = { ...goodCheck, kind: "startup", attempts: null };
+  const spec = goodSpec({ checks: [goodCheck, list, startup] });
+  await host.start(spec);
+  assert.deepEqual(engine.dynos.get(spec.id), spec);
+});
+
 const bad: Readonly<Record<string, Record<string, unknown>>> = {
   "a path as id": { id: "../../etc/passwd" },
   "an id with a line end": { id: `${randomUUID()}\n` },
@@ -164,8 +233,17 @@ test("a missing field is refused, and so is what is no object", async () => {
 
 test("largest good content passes", async () => {
   await using host = client();
+  const content = "\u0001".repeat(500);
+  const check: HealthCheck = {
+    ...goodCheck,
+    probe: { ...goodCheck.probe, kind: "http", path: "/", headers: [], status: null, content },
+  };
   await host.start(
-    goodSpec({ env: { A: "\u0001".repeat(ENV_BYTES_MAX - 1) }, command: "\u0002".repeat(COMMAND_BYTES_MAX) }),
+    goodSpec({
+      env: { A: "\u0001".repeat(ENV_BYTES_MAX - 1) },
+      command: "\u0002".repeat(COMMAND_BYTES_MAX),
+      checks: Array<HealthCheck>(9).fill(check),
+    }),
   );
   assert.equal(engine.asked.length, 1);
 });

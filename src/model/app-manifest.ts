@@ -1,4 +1,5 @@
 import { parseCron } from "./manifest-cron.ts";
+import { type Checks, parseHealthchecks } from "./manifest-health.ts";
 import { ManifestError } from "./manifest-section.ts";
 import type { ScheduleSettings } from "./schedule.ts";
 
@@ -11,15 +12,17 @@ export { ManifestError } from "./manifest-section.ts";
 export interface AppManifest {
   /** `cron`, in the order of the file. */
   readonly schedules: readonly ScheduleSettings[];
+  /** `healthchecks`, by process type. */
+  readonly checks: Checks;
 }
 
 /** That of an app without `app.json`. */
-export const NO_MANIFEST: AppManifest = { schedules: [] };
+export const NO_MANIFEST: AppManifest = { schedules: [], checks: {} };
 
 /** Reads an `app.json`; a stranger wrote it. Throws `ManifestError` for what is no JSON, and for a bad value of a key of ours. */
 export function parseAppManifest(text: string): AppManifest {
   const file = objectOf(text);
-  return { schedules: parseCron(file["cron"]) };
+  return { schedules: parseCron(file["cron"]), checks: parseHealthchecks(file["healthchecks"]) };
 }
 
 function objectOf(text: string): Readonly<Record<string, unknown>> {

@@ -1,19 +1,26 @@
-/**
- * What runs inside a slug dyno (spec 3.1): init, then bash which sources the profile scripts, then the user's command as
- * one argument. A failing line of a profile script does not abort the boot. The text is constant; nothing of a user's is
- * ever glued into it.
- */
-const BOOT_SCRIPT = `
+/** A failing line of a profile script does not abort the boot. */
+const PROFILE_SCRIPT = `
 for script in /etc/profile.d/*.sh /app/.profile.d/*.sh "$HOME/.profile"; do
   if [ -r "$script" ]; then . "$script" || true; fi
 done
 unset script
-exec /bin/bash -c "$1"
 `;
+/**
+ * What runs inside a slug dyno (spec 3.1): init, then bash which sources the profile scripts, then the user's command as
+ * one argument. The text is constant; nothing of a user's is ever glued into it.
+ */
+const BOOT_SCRIPT = `${PROFILE_SCRIPT}exec /bin/bash -c "$1"\n`;
+const CHECK_SCRIPT = `${PROFILE_SCRIPT}exec -- "$@"\n`;
 
 /** The argument vector of a dyno that runs `command`. */
 export function bootArguments(command: string): readonly string[] {
   return ["/usr/bin/tini", "-s", "--", "/bin/bash", "-c", BOOT_SCRIPT, "bash", command];
+}
+
+/** The argument vector of a command beside a dyno's own, in the same environment: text for bash, or a program's arguments. */
+export function checkArguments(command: string | readonly string[]): readonly string[] {
+  const program = typeof command === "string" ? ["/bin/bash", "-c", command] : command;
+  return ["/bin/bash", "-c", CHECK_SCRIPT, "bash", ...program];
 }
 
 /** User and group of every process of a dyno, inside its user namespace; the stack's /etc/passwd calls it `dyno`. */

@@ -40,7 +40,7 @@ test("spec 3.7: ps shows the newest dyno of each name, and none that is down or 
   assert.deepEqual(ids(shownDynos(records)), ["one-off", "new", "two", "ten"]);
 });
 
-test("requests go to web dynos that are up and not stopping", () => {
+test("requests go to web dynos that are up, ready and not stopping", () => {
   const stopping = { since: 1, reason: "restart", killed: false } as const;
   const records = [
     dyno("a"),
@@ -49,6 +49,7 @@ test("requests go to web dynos that are up and not stopping", () => {
     dyno("d", { name: "web.4", state: "crashed", exit: { at: 1, status: 1 } }),
     dyno("e", { name: "worker.1", type: "worker" }),
     dyno("f", { name: "web.5", kind: "run" }),
+    dyno("g", { name: "web.6", ready: false }),
   ];
   assert.deepEqual(ids(routedDynos(records, "v1")), ["a"]);
 });

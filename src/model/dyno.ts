@@ -22,12 +22,20 @@ export interface DynoRecord {
   /** Set before the engine is asked to start it, so that it is asked once. */
   readonly launchedAt: Instant | null;
   /** Why and since when it is being stopped; SIGKILL follows after the grace. null: it should live. */
-  readonly stopping: { readonly since: Instant; readonly reason: StopReason; readonly killed: boolean } | null;
+  readonly stopping: {
+    readonly since: Instant;
+    readonly reason: StopReason;
+    readonly killed: boolean;
+    /** In a sentence, where the reason alone says too little. */
+    readonly detail?: string;
+  } | null;
   /** Its end, once seen; status null: lost. */
   readonly exit: { readonly at: Instant; readonly status: number | null } | null;
   /** One-off dynos only. */
   readonly oneOff: OneOff | null;
   readonly port: number | null;
+  /** false: it is up and fails its readiness check, so no new request goes to it. */
+  readonly ready?: boolean;
 }
 
 export type StopReason =
@@ -39,6 +47,10 @@ export type StopReason =
   | "no-room"
   | "stop"
   | "boot-timeout"
+  /** Its startup check failed, or its startup or readiness check did not pass in time. */
+  | "not-started"
+  /** Its liveness check failed. */
+  | "unhealthy"
   | "time-to-live"
   | "disconnected"
   | "app-destroyed"
@@ -103,13 +115,14 @@ export function endedOneOffs(records: readonly DynoRecord[]): readonly EndedOneO
 }
 
 /**
- * The web dynos that get new requests: up and not stopping. Of two with one name the current release's wins, so that a
+ * The web dynos that get new requests: up, ready and not stopping. Of two with one name the current release's wins, so that a
  * pending release gets requests only where the current one has nothing up, and all of them once it is current.
  */
 export function routedDynos(records: readonly DynoRecord[], currentReleaseId: string | null): readonly DynoRecord[] {
   const byName = new Map<string, DynoRecord>();
   for (const record of records) {
     if (record.kind !== "formation" || record.type !== "web" || record.state !== "up" || !isLive(record)) continue;
+    if (record.ready === false) continue;
     const other = byName.get(record.name);
     if (other === undefined || other.releaseId !== currentReleaseId) byName.set(record.name, record);
   }

@@ -55,6 +55,9 @@ test("spec 1.3: what a request meets", () => {
   assert.equal(state({ dynos: [crashed, dyno("b", { name: "web.2", state: "starting" })] }), "serve");
   assert.equal(state({ dynos: [crashed, dyno("b", { name: "web.2" })] }), "serve");
   assert.equal(state({ dynos: [crashed, dyno("b", { name: "web.2", state: "up", stopping })] }), "crashed");
+  const unready = dyno("a", { ready: false });
+  assert.equal(state({ dynos: [unready] }), "serve", "none is ready: requests are held, as while dynos start");
+  assert.deepEqual(routeOf(situation({ dynos: [unready] })).dynoIds, []);
   assert.equal(state({ formation: [{ type: "web", quantity: 0 }] }), "no-web");
   assert.equal(state({ formation: [] }), "no-web");
   assert.equal(state({ current: { slugId: null }, formation: [] }), "blank");

@@ -5,6 +5,7 @@ import type { App, User } from "../model/app.ts";
 import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
+import { parseChecks } from "../model/health-check.ts";
 import { BOOT_TIMEOUT_SECONDS_MAX, DEFAULT_RUNTIME, type Runtime, STOP_GRACE_SECONDS_MAX } from "../model/runtime.ts";
 import type { Store } from "./store.ts";
 
@@ -332,6 +333,24 @@ export function storeContract(name: string, open: OpenStore): void {
     assert.equal((await store.schedules.latestRuns(app.id)).length, 1);
   });
 
+  check(
+    "health checks given through the API: by type, an empty list too, until they are cleared",
+    async ({ store, app }) => {
+      assert.deepEqual(await store.checks.list(app.id), {});
+      const checks = parseChecks("web", [{ type: "readiness", path: "/up" }], "checks");
+      await store.checks.set(app.id, "web", []);
+      await store.checks.set(app.id, "web", checks);
+      await store.checks.set(app.id, "worker", []);
+      assert.deepEqual(await store.checks.list(app.id), { web: checks, worker: [] });
+      await store.checks.clear(app.id, "web");
+      await store.checks.clear(app.id, "web");
+      assert.deepEqual(await store.checks.list(app.id), { worker: [] });
+      await store.apps.remove(app.id);
+      assert.deepEqual(await store.checks.list(app.id), {});
+      await assert.rejects(store.checks.set(app.id, "web", []), /Couldn't find that app/);
+    },
+  );
+
   check("builds: newest first; those in work are found after a restart", async ({ store, user, app }) => {
     const build = { appId: app.id, userId: user.id, commit: "abc" };
     const first = await store.builds.create(build);
@@ -418,6 +437,10 @@ export function storeContract(name: string, open: OpenStore): void {
     await store.dynos.update(oneOff.id, { stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } });
     const after = { ...oneOff, stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } };
     assert.deepEqual(await store.dynos.byId(oneOff.id), after);
+    await store.dynos.update(plain.id, { ready: false });
+    assert.deepEqual(await store.dynos.byId(plain.id), { ...plain, ready: false });
+    await store.dynos.update(plain.id, { ready: true });
+    assert.deepEqual(await store.dynos.byId(plain.id), plain, "ready is what is not said");
     await store.dynos.update(oneOff.id, { stopping: null });
     assert.equal((await store.dynos.byId(oneOff.id))?.stopping, null);
     await store.dynos.remove(plain.id);

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "../lib/clock.ts";
 import { appQueries } from "./queries/apps.ts";
 import { buildQueries } from "./queries/builds.ts";
+import { checkQueries } from "./queries/checks.ts";
 import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
@@ -125,6 +126,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     formation: formationQueries(work),
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),
+    checks: checkQueries(work),
   };
 }
 

@@ -4,7 +4,9 @@ import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
 import type { Formation } from "../model/formation.ts";
+import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
+import type { Checks } from "../model/manifest-health.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
@@ -27,6 +29,7 @@ export interface Store extends AsyncDisposable {
   readonly formation: FormationStore;
   readonly dynos: DynoStore;
   readonly schedules: ScheduleStore;
+  readonly checks: CheckStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
   /** Calls `listener` after a commit that changed something of an app. */
@@ -212,6 +215,15 @@ export interface DynoStore {
   setCrashes(appId: string, record: CrashRecord): Promise<void>;
   /** Forgets the crashes of one name, or of all. */
   clearCrashes(appId: string, name?: string): Promise<void>;
+}
+
+/** Health checks given through the API, by process type: they stand for those of the slug's `app.json`. */
+export interface CheckStore {
+  list(appId: string): Promise<Checks>;
+  /** An empty list: none, whatever the slug says. */
+  set(appId: string, type: string, checks: readonly HealthCheck[]): Promise<void>;
+  /** The slug's hold again. */
+  clear(appId: string, type: string): Promise<void>;
 }
 
 /** `count` crashes in a row, the latest at `lastAt`. */

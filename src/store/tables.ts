@@ -28,6 +28,7 @@ export interface Tables {
   readonly schedules: ScheduleRow;
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
+  readonly health_checks: { app_id: string; type: string; checks: string };
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -174,6 +175,7 @@ export interface DynoRow {
   one_off: string | null;
   sealed: string | null;
   port: number | null;
+  ready: number;
 }
 
 export interface ScheduleRow {

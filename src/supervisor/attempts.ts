@@ -69,6 +69,7 @@ const MESSAGES: Readonly<Record<NonNullable<Attempt["error"]>, string>> = {
 /** With both sums, or with what is free and what was asked, where that is what is wrong. */
 function messageOf(id: NonNullable<Attempt["error"]>, error: unknown): string {
   if (error instanceof ChecksumError) return error.message;
+  if (id === "invalid" && error instanceof Error) return `${MESSAGES[id]}: ${error.message}`;
   const facts =
     id === "no_capacity" && error instanceof Error ? /^No room: (.+?)\. /.exec(error.message)?.[1] : undefined;
   return facts === undefined ? MESSAGES[id] : `${MESSAGES[id]}: ${facts}`;

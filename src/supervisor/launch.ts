@@ -2,6 +2,8 @@ import type { DynoSpec, StackName } from "../engine/engine.ts";
 import type { App } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { environmentOf, portOf } from "../model/environment.ts";
+import type { HealthCheck } from "../model/health.ts";
+import { type Checks, checksOfType } from "../model/manifest-health.ts";
 import type { ConfigVars, Release, Slug } from "../model/release.ts";
 import { type Parts, within } from "./parts.ts";
 import { waitsForPort } from "./tend.ts";
@@ -13,6 +15,8 @@ interface Basis {
   readonly release: Release;
   readonly slug: Slug | null;
   readonly config: ConfigVars;
+  /** Given through the API. */
+  readonly checks: Checks;
 }
 
 export class Launches {
@@ -42,7 +46,14 @@ export class Launches {
     if (slug !== null) await within(clock, IMAGE_MS, "slug image", slugs.ensure(slug.id, app.uidIndex));
     const domains = await store.domains.list(app.id);
     const defaultDomain = domains.find(({ kind }) => kind === "heroku")?.hostname ?? `${app.name}.${domain}`;
-    return { app, defaultDomain, release, slug, config: await store.releases.config(releaseId) };
+    return {
+      app,
+      defaultDomain,
+      release,
+      slug,
+      config: await store.releases.config(releaseId),
+      checks: await store.checks.list(app.id),
+    };
   }
 }
 
@@ -58,6 +69,7 @@ export async function launch(record: DynoRecord, launches: Launches, parts: Part
 
 function specOf(record: DynoRecord, basis: Basis, port: number): DynoSpec {
   const { app, defaultDomain, release, slug, config } = basis;
+  const checks = record.kind === "formation" ? checksOf(record.type, basis) : [];
   return {
     id: record.id,
     appId: app.id,
@@ -83,7 +95,18 @@ function specOf(record: DynoRecord, basis: Basis, port: number): DynoSpec {
     terminal: record.oneOff?.terminal ?? null,
     stdin: record.oneOff?.attach ?? false,
     io: false,
+    ...(checks.length > 0 && { checks }),
   };
+}
+
+/** The API's stand for those of `app.json`. Each is asked under the app's own name, unless it says another. */
+function checksOf(type: string, { checks, slug, defaultDomain }: Basis): readonly HealthCheck[] {
+  const those = Object.hasOwn(checks, type) ? checks : (slug?.manifest.checks ?? {});
+  return checksOfType(those, type).map((check) => {
+    const { probe } = check;
+    if (probe.kind !== "http" || probe.headers.some(({ name }) => name.toLowerCase() === "host")) return check;
+    return { ...check, probe: { ...probe, headers: [{ name: "Host", value: defaultDomain }, ...probe.headers] } };
+  });
 }
 
 function stackOf(name: string): StackName {

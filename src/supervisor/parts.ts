@@ -5,7 +5,15 @@ import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { DynoLogs } from "../logs/dyno-logs.ts";
 import type { LogSink } from "../logs/line.ts";
-import type { AppStore, DomainStore, DynoStore, FormationStore, ReleaseStore, SlugStore } from "../store/store.ts";
+import type {
+  AppStore,
+  CheckStore,
+  DomainStore,
+  DynoStore,
+  FormationStore,
+  ReleaseStore,
+  SlugStore,
+} from "../store/store.ts";
 import type { Observer } from "./observer.ts";
 import type { plan } from "./plan.ts";
 import type { Line } from "./situation.ts";
@@ -19,6 +27,7 @@ export interface SupervisorStore {
   readonly releases: Pick<ReleaseStore, "byId" | "byVersion" | "newest" | "config" | "setStatus">;
   readonly formation: Pick<FormationStore, "list" | "sync">;
   readonly dynos: DynoStore;
+  readonly checks: Pick<CheckStore, "list">;
   transaction<T>(body: (store: SupervisorStore) => Promise<T>): Promise<T>;
   onChange(listener: (appId: string) => void): Disposable;
 }

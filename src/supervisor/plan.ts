@@ -6,7 +6,7 @@ import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { givesWay, rollOut } from "./rollout.ts";
 import { type Action, Deadlines, type Plan, type Situation } from "./situation.ts";
 import { forget, type Look, tend } from "./tend.ts";
-import { heroku, stop } from "./transitions.ts";
+import { heroku, stop, wasAskedToEnd } from "./transitions.ts";
 
 /** One-off dynos that have ended stay readable, the newest this many of an app. */
 export const COMPLETE_MAX = 100;
@@ -78,9 +78,9 @@ function keepDyno(
   return [{ kind: "create", dyno, releaseId, inPlaceOf: crashed ?? null, lines }];
 }
 
-/** R10 was said and SIGKILL sent, but its end is not seen yet: its place is taken only when it has crashed. */
+/** It is being ended as a crash (R10, its checks), but its end is not seen yet: its place is taken only then. */
 function isCrashing(record: DynoRecord): boolean {
-  return record.stopping?.reason === "boot-timeout" && record.exit === null;
+  return record.stopping !== null && !wasAskedToEnd(record) && record.exit === null;
 }
 
 function isCrashed(record: DynoRecord): boolean {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Runtime } from "../model/runtime.ts";
 import { plan } from "./plan.ts";
 import { simulate } from "./simulation.ts";
+import { HEALTH_SCENARIOS } from "./simulation-health.ts";
 import { SCENARIOS } from "./simulation-scenarios.ts";
 import { World } from "./simulation-world.ts";
 import type { Action, Plan, Situation } from "./situation.ts";
@@ -39,6 +40,16 @@ const withSettings = (settings: Partial<Runtime>): Planner =>
   );
 
 const isChange = (action: Action) => (action.kind === "change" ? action.change : undefined);
+
+/** A supervisor for whom dynos have no checks. */
+const blind = seeing((situation) => ({
+  ...situation,
+  observed: situation.observed.map((dyno) => {
+    if (dyno.state.kind !== "running") return dyno;
+    const { health: _health, ...state } = dyno.state;
+    return { ...dyno, state };
+  }),
+}));
 
 const FAULTS: Readonly<Record<string, Planner>> = {
   "starts every dyno twice": changing((made) => ({
@@ -167,6 +178,34 @@ const FAULTS: Readonly<Record<string, Planner>> = {
     ),
   })),
   "lets one-off dynos live past their time": without((action) => isChange(action)?.stopping?.reason === "time-to-live"),
+  "calls a dyno up before its checks have passed": blind,
+  "waits for ever for a startup check": without((action) => isChange(action)?.stopping?.reason === "not-started"),
+  "lets requests go to a dyno that is not ready": without((action) => isChange(action)?.ready === false),
+  "never takes back a dyno that is ready again": without((action) => isChange(action)?.ready === true),
+  "restarts what is only not ready": changing((made, { records, observed, now }) => ({
+    ...made,
+    actions: made.actions.flatMap((action) => {
+      if (isChange(action)?.ready !== false || action.kind !== "change") return [action];
+      return observed.some(({ id }) => id === action.record.id) && records.includes(action.record)
+        ? [stop(action.record, "restart", now)]
+        : [action];
+    }),
+  })),
+  "does not restart what is dead": without((action) => isChange(action)?.stopping?.reason === "unhealthy"),
+  "counts no crash when a liveness check fails": changing((made) => ({
+    ...made,
+    actions: made.actions.map((action) =>
+      action.kind === "change" && action.record.stopping?.reason === "unhealthy" ? { ...action, crash: null } : action,
+    ),
+  })),
+  "replaces a dead dyno before it has ended": seeing((situation) => ({
+    ...situation,
+    records: situation.records.map((record) =>
+      record.stopping?.reason === "unhealthy" && record.exit === null
+        ? { ...record, stopping: { ...record.stopping, reason: "restart" } }
+        : record,
+    ),
+  })),
 };
 
 /** The scenario that must not put up with each. */
@@ -203,12 +242,22 @@ const CAUGHT_BY: Readonly<Record<string, string>> = {
   "tries a slug that is not what was built again and again": "spec 6.2: R17: a slug",
   "takes a wrong checksum for any failure": "spec 6.2: R17: a slug",
   "lets one-off dynos live past their time": "spec 3.9: a one-off dyno lives for its time",
+  "calls a dyno up before its checks have passed": "health: a web dyno is up once it listens",
+  "waits for ever for a startup check": "health: checks that do not pass within the boot timeout",
+  "lets requests go to a dyno that is not ready": "health: a dyno whose readiness fails",
+  "never takes back a dyno that is ready again": "health: a dyno whose readiness fails",
+  "restarts what is only not ready": "health: a dyno whose readiness fails",
+  "does not restart what is dead": "health: a dyno whose liveness fails",
+  "counts no crash when a liveness check fails": "health: a dyno whose liveness fails",
+  "replaces a dead dyno before it has ended": "health: a dyno whose liveness fails",
 };
 
 for (const [fault, planner] of Object.entries(FAULTS)) {
   test(`planted fault: a supervisor that ${fault} is caught`, async () => {
     const name = CAUGHT_BY[fault] ?? assert.fail("which scenario catches it?");
-    const scenario = SCENARIOS.find((each) => each.name.startsWith(name)) ?? assert.fail(`no scenario ${name}`);
+    const scenario =
+      [...SCENARIOS, ...HEALTH_SCENARIOS].find((each) => each.name.startsWith(name)) ??
+      assert.fail(`no scenario ${name}`);
     await using world = await World.make({ plan: planner });
     const isCaught = await scenario.play(world).then(
       () => world.broken.length > 0,

@@ -85,13 +85,18 @@ function waitsForSwitch({ app }: Desired, { createdAt }: DesiredRelease, look: L
 
 /** Whether it has come up: web dynos listen, others have run for 10 s. */
 export function hasProven(record: DynoRecord, look: Look): boolean {
-  return record.state === "up" && (waitsForPort(record) || look.deadlines.passed(record.stateSince, PROVEN_MS));
+  return (
+    record.state === "up" &&
+    record.ready !== false &&
+    (waitsForPort(record) || look.deadlines.passed(record.stateSince, PROVEN_MS))
+  );
 }
 
 /** Why the release has failed, in a sentence; undefined while it has not. */
 function failureOf(own: readonly DynoRecord[], { app }: Desired, look: Look): string | undefined {
   for (const record of own) {
     if (record.exit !== null && record.exit.status !== null && !wasAskedToEnd(record)) {
+      if (record.stopping?.detail !== undefined) return `${record.name}: ${record.stopping.detail}`;
       return record.stopping?.reason === "boot-timeout"
         ? `${record.name} did not bind to $PORT within ${app.bootTimeoutSeconds} seconds (R10)`
         : `${record.name} exited with status ${record.exit.status} before it came up`;

@@ -1,9 +1,12 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App } from "../model/app.ts";
-import { type DynoRecord, isLive, ordinalOf, type StopReason } from "../model/dyno.ts";
+import { type DynoRecord, isLive, ordinalOf, routedDynos, type StopReason } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
+import { type Health, isSameHealth, notPassing } from "../model/health.ts";
 import type { Release } from "../model/release.ts";
 import type { RolloutName } from "../model/runtime.ts";
+import type { CrashRecord } from "../store/store.ts";
+import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { stopsFirst } from "./rollout.ts";
 import type { World } from "./simulation-world.ts";
 
@@ -16,6 +19,9 @@ export interface Asked {
 /** What was asked a moment ago may still be on its way to be done. */
 const LATE_MS = 90_000;
 const HALF_DAY_MS = 12 * 3_600_000;
+
+/** Time alone makes it late that a dyno still gets requests. */
+const HEALTH_LOOK_MS = 30_000;
 
 /** Looks at one app after each step of the simulation and notes what must never be. */
 export class Invariants {
@@ -53,7 +59,8 @@ export class Invariants {
     const { store, engine } = this.#world;
     this.#steps++;
     if (this.#world.life?.isDead !== false) this.#deadAt = this.#world.elapsed;
-    const changes = `${this.#storeChanges} ${engine.changes}`;
+    this.#noteHealth();
+    const changes = `${this.#storeChanges} ${engine.changes} ${Math.floor(this.#world.elapsed / HEALTH_LOOK_MS)}`;
     if (changes === this.#seen) return;
     this.#seen = changes;
     const app = await store.apps.byId(this.#app.id);
@@ -72,7 +79,12 @@ export class Invariants {
       if (record === undefined) this.#orphan(spec.id, spec.name);
       else if (record.launchedAt === null) this.#broken(`${spec.name} runs and was never noted as launched`);
     }
-    for (const record of records) await this.#transition(this.#before.get(record.id), record, app, records);
+    this.#noneNeglected(records, app);
+    const crashes = await store.dynos.crashes(app.id);
+    for (const record of records) {
+      if (!this.#before.has(record.id)) this.#noneTooEarly(record, crashes, app);
+      await this.#transition(this.#before.get(record.id), record, app, records);
+    }
     this.#before.clear();
     for (const record of records) this.#before.set(record.id, record);
     const current = app.currentReleaseId;
@@ -158,6 +170,14 @@ export class Invariants {
       case "boot-timeout":
         if (record.type !== "web" && this.isCalm) this.#broken(`${record.name} has no port to wait for`);
         return;
+      case "not-started":
+        if (this.#saidNothing(record, ({ started, ready }) => !started || !ready))
+          this.#broken(`${record.name} was ended for checks that pass`);
+        return;
+      case "unhealthy":
+        if (this.#saidNothing(record, (health) => notPassing(health, "liveness")?.verdict === "failing"))
+          this.#broken(`${record.name} was restarted for a liveness check that did not fail`);
+        return;
       case "time-to-live":
       case "disconnected":
       case "app-destroyed":
@@ -180,6 +200,60 @@ export class Invariants {
     const isLikeIt = (each: DynoRecord) => each.type === record.type && each.releaseId === record.releaseId;
     return records.filter((each) => isLikeIt(each) && each.id !== record.id && isLive(each) && each.state === "up")
       .length;
+  }
+
+  /** Whether its checks do not say that now, and did not a moment ago. */
+  #saidNothing(record: DynoRecord, is: (health: Health) => boolean): boolean {
+    const seen = this.#healths.get(record.id) ?? [];
+    const since = this.#world.elapsed - LATE_MS;
+    return !seen.some(({ until, health }) => until >= since && is(health));
+  }
+
+  /** What each dyno's checks have said, and until when. */
+  readonly #healths = new Map<string, { until: number; readonly health: Health }[]>();
+
+  #noteHealth(): void {
+    const { engine, elapsed } = this.#world;
+    for (const { spec, state } of engine.live) {
+      if (state.kind !== "running" || state.health === undefined) continue;
+      const seen = this.#healths.get(spec.id) ?? [];
+      this.#healths.set(spec.id, seen);
+      const last = seen.at(-1);
+      if (last !== undefined) last.until = elapsed;
+      if (last === undefined || !isSameHealth(last.health, state.health)) {
+        seen.push({ until: elapsed, health: state.health });
+        this.#healthSince.set(spec.id, elapsed);
+      }
+    }
+  }
+
+  readonly #healthSince = new Map<string, number>();
+
+  /** What its checks say of a dyno is acted on, once a daemon has had the time to see it. */
+  #noneNeglected(records: readonly DynoRecord[], app: App): void {
+    const { engine, elapsed, bornAt, life } = this.#world;
+    if (life?.isDead !== false || !this.isCalm) return;
+    const routed = new Set(routedDynos(records, app.currentReleaseId).map(({ id }) => id));
+    const standing = new Set(records.filter(isLive).map(({ id }) => id));
+    for (const { spec, state } of engine.live) {
+      if (state.kind !== "running" || state.health === undefined) continue;
+      const since = Math.max(bornAt, this.#healthSince.get(spec.id) ?? elapsed);
+      if (elapsed - since <= LATE_MS) continue;
+      const { ready } = state.health;
+      if (!ready && routed.has(spec.id)) this.#broken(`${spec.name} gets requests and is not ready`);
+      const isDead = notPassing(state.health, "liveness")?.verdict === "failing";
+      if (isDead && standing.has(spec.id)) this.#broken(`${spec.name} fails its liveness check and stays`);
+      const isStuck = records.some(({ id, state: shown }) => id === spec.id && shown === "starting");
+      if (isStuck && !ready && standing.has(spec.id)) this.#broken(`${spec.name} does not come up and stays`);
+    }
+  }
+
+  /** Crashes wait as the policy says, those by liveness too. */
+  #noneTooEarly(record: DynoRecord, crashes: readonly CrashRecord[], app: App): void {
+    if (!this.isCalm || record.kind !== "formation" || record.releaseId !== app.currentReleaseId) return;
+    const crash = crashes.find(({ name, lastAt }) => name === record.name && lastAt <= record.createdAt);
+    const dueAt = nextStartAt(RESTART_POLICIES[app.restartPolicy], crash, record.createdAt);
+    if (dueAt > record.createdAt) this.#broken(`${record.name} was started ${dueAt - record.createdAt} ms too early`);
   }
 
   async #wasResized(record: DynoRecord): Promise<boolean> {
@@ -249,6 +323,7 @@ export async function notConverged(world: World, app: App, releases: readonly Re
     if (record.kind === "formation" ? record.state !== "up" || isEnded : isEnded !== (record.state === "complete")) {
       wrong.push(`the record of ${record.name} says ${record.state}`);
     }
+    if (record.ready === false) wrong.push(`${record.name} gets no requests and is ready`);
   }
   const known = new Set(records.filter(({ exit }) => exit === null).map(({ id }) => id));
   for (const { spec, state } of world.engine.dynos.filter((each) => each.spec.appId === app.id)) {

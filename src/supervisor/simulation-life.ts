@@ -58,6 +58,7 @@ export class Life {
       releases: part(target.releases),
       formation: part(target.formation),
       dynos: part(target.dynos),
+      checks: part(target.checks),
       onChange: (listener) => target.onChange((appId) => void (this.isDead || listener(appId))),
     };
   }

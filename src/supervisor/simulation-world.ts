@@ -7,6 +7,8 @@ import type { App } from "../model/app.ts";
 import { NO_MANIFEST } from "../model/app-manifest.ts";
 import { ChecksumError } from "../model/checksum.ts";
 import { type DynoRecord, routedDynos } from "../model/dyno.ts";
+import type { CheckKind } from "../model/health.ts";
+import { parseChecks } from "../model/health-check.ts";
 import type { Release } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import { openStore } from "../store/sqlite.ts";
@@ -44,6 +46,8 @@ export class World implements AsyncDisposable {
   logsTakeMs: () => number = () => 0;
   /** Whether what is kept of slugs is not what was built. */
   slugsRot = false;
+  /** Since when this daemon lives. */
+  bornAt = 0;
   supervisor: (Supervision & AsyncDisposable) | undefined;
   life: Life | undefined;
   readonly #plan: typeof plan | undefined;
@@ -85,6 +89,7 @@ export class World implements AsyncDisposable {
   async start(callsLeft?: number): Promise<void> {
     const life = new Life(callsLeft);
     this.life = life;
+    this.bornAt = this.elapsed;
     const { clock, random } = this;
     const supervisor = await startSupervisor({
       store: life.store(this.store, () => this.storeFails()),
@@ -115,7 +120,11 @@ export class World implements AsyncDisposable {
     this.supervisor = undefined;
   }
 
-  async app(processTypes: Readonly<Record<string, string>> = {}, runtime: Partial<Runtime> = {}): Promise<App> {
+  async app(
+    processTypes: Readonly<Record<string, string>> = {},
+    runtime: Partial<Runtime> = {},
+    checks: Readonly<Record<string, readonly CheckKind[]>> = {},
+  ): Promise<App> {
     const name = `app-${this.random.below(1e9)}`;
     const app = await this.store.apps.create({
       name,
@@ -124,6 +133,7 @@ export class World implements AsyncDisposable {
       domain: "localhost",
     });
     await this.store.apps.update(app.id, runtime);
+    for (const [type, kinds] of Object.entries(checks)) await this.checks(app.id, type, ...kinds);
     if (Object.keys(processTypes).length > 0) await this.deploy(app.id, processTypes);
     return app;
   }
@@ -188,6 +198,13 @@ export class World implements AsyncDisposable {
     };
     await this.store.dynos.create(record);
     return record;
+  }
+
+  /** Checks of a process type, for dynos that start from now on; every second, twice in a row. */
+  async checks(appId: string, type: string, ...kinds: readonly CheckKind[]): Promise<void> {
+    const probe = type === "web" ? { path: "/up" } : { command: "bin/check" };
+    const list = kinds.map((kind) => ({ type: kind, ...probe, wait: 1, ...(kind !== "startup" && { attempts: 2 }) }));
+    await this.store.checks.set(appId, type, parseChecks(type, list, "checks"));
   }
 
   records(appId: string): Promise<readonly DynoRecord[]> {

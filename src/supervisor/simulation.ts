@@ -44,6 +44,7 @@ class Storm {
   readonly #withDeaths: boolean;
   readonly #withJumps: boolean;
   readonly #withoutRoom: boolean;
+  readonly #withChecks: boolean;
 
   readonly #settings: Random | undefined;
   readonly #withNewSettings: boolean;
@@ -59,6 +60,7 @@ class Storm {
     this.#withDeaths = this.#chance(60);
     this.#withJumps = this.#chance(15);
     this.#withoutRoom = this.#chance(20);
+    this.#withChecks = this.#may(50);
     this.#withNewSettings = this.#may(25);
     this.#withRot = this.#may(10);
     this.#withDays = this.#may(40);
@@ -68,6 +70,10 @@ class Storm {
 
   async blow(): Promise<void> {
     if (this.#settings !== undefined) await this.#set(this.#anySettings(this.#settings));
+    if (this.#withChecks) {
+      await this.#world.checks(this.#app.id, "web", "startup", "readiness", "liveness");
+      await this.#world.checks(this.#app.id, "worker", "startup", "liveness");
+    }
     await this.#deploy();
     if (this.#withFaults) this.#goWrong();
     await this.#startDaemon();
@@ -102,6 +108,7 @@ class Storm {
   }
 
   async #happen(): Promise<void> {
+    if (this.#withChecks && this.#chance(25)) return this.#ail();
     switch (this.#below(12)) {
       case 0:
       case 1:
@@ -185,11 +192,29 @@ class Storm {
 
   async #deploy(): Promise<void> {
     const isBad = this.#releases.length > 0 && this.#chance(30);
-    const web = isBad ? "run listen=never exit=700/1" : `run listen=${this.#below(3000)} term=${this.#below(40_000)}`;
-    const others = this.#chance(60) ? { worker: `run term=${this.#chance(20) ? "never" : this.#below(5000)}` } : {};
+    const web = isBad
+      ? this.#badProgram()
+      : `run listen=${this.#below(3000)} term=${this.#below(40_000)}${this.#failings()}`;
+    const worker = `run term=${this.#chance(20) ? "never" : this.#below(5000)}${this.#failings()}`;
+    const others = this.#chance(60) ? { worker } : {};
     const release = await this.#world.deploy(this.#app.id, { web, ...others });
     this.#releases.push(release);
     if (isBad) this.#invariants.bad.add(release.id);
+  }
+
+  #badProgram(): string {
+    const never = ["run listen=never exit=700/1", "run startup=0", "run readiness=0"];
+    return never[this.#withChecks ? this.#below(never.length) : 0] ?? "";
+  }
+
+  /** Checks that fail for some time of a dyno's life, or from then on. */
+  #failings(): string {
+    if (!this.#withChecks) return "";
+    const words = ["", ""];
+    if (this.#chance(40)) words.push(`startup=0-${this.#below(10_000)}`);
+    if (this.#chance(40)) words.push(`readiness=${10_000 + this.#below(60_000)}-${this.#below(200_000)}`);
+    if (this.#chance(20)) words.push(`liveness=${15_000 + this.#below(100_000)}`);
+    return words.slice(1).join(" ");
   }
 
   async #restart(): Promise<void> {
@@ -211,6 +236,14 @@ class Storm {
     const { live } = this.#world.engine;
     const dyno = live[this.#below(live.length)];
     if (dyno !== undefined) this.#world.engine.exit(dyno.spec.id, this.#below(3));
+  }
+
+  /** A dyno that ran well becomes unready or dead, for a while. */
+  #ail(): void {
+    const { live } = this.#world.engine;
+    const dyno = live[this.#below(live.length)];
+    const kind = this.#chance(75) ? "readiness" : "liveness";
+    if (dyno !== undefined) this.#world.engine.ail(dyno.spec.id, kind, this.#below(10 * MINUTE));
   }
 
   /** From now on calls fail, before or after their effect, and take their time. */

@@ -1,3 +1,4 @@
+import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
 
 /** What the API, builds and one-off dynos ask of the supervisor. All of it survives a restart of the daemon. */
@@ -20,6 +21,8 @@ export interface Supervision {
   disconnect(dynoId: string): Promise<void>;
   /** Resolves once the engine has no dyno of the app: after `apps.remove`, before `Engine.removeApp`. */
   vanished(appId: string, signal: AbortSignal): Promise<void>;
+  /** What the checks of the app's dynos say now, by the dyno's id; those without checks are left out. */
+  health(appId: string): Promise<Readonly<Record<string, Health>>>;
   /** When the next start of a crashed dyno is due, by name. */
   nextStarts(appId: string): Promise<Readonly<Record<string, number>>>;
 }

@@ -3,6 +3,7 @@ import { Limit } from "../lib/limit.ts";
 import { Nudge } from "../lib/nudge.ts";
 import { type DynoRecord, isLive } from "../model/dyno.ts";
 import { PlatformError } from "../model/errors.ts";
+import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
 import { AppLoop, readDesired } from "./app-loop.ts";
 import { Observer } from "./observer.ts";
@@ -110,6 +111,14 @@ class Supervisor implements Supervision, AsyncDisposable {
       const dynos = (await this.#parts.observer.fresh()).get(appId);
       return dynos === undefined ? true : undefined;
     });
+  }
+
+  async health(appId: string): Promise<Readonly<Record<string, Health>>> {
+    const dynos = (await this.#parts.observer.fresh()).get(appId) ?? [];
+    const known = dynos.flatMap(({ id, state }): readonly (readonly [string, Health])[] =>
+      state.kind === "running" && state.health !== undefined ? [[id, state.health]] : [],
+    );
+    return Object.fromEntries(known);
   }
 
   async nextStarts(appId: string): Promise<Readonly<Record<string, number>>> {

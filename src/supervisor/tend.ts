@@ -1,7 +1,8 @@
-import type { ObservedDyno, ObservedState } from "../engine/engine.ts";
+import type { ObservedDyno, ObservedState, Running } from "../engine/engine.ts";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { DEFAULT_RUNTIME, type Runtime } from "../model/runtime.ts";
+import { followHealth, mayComeUp, startFailed, startTimedOut } from "./health.ts";
 import { RESTART_POLICIES, withCrash, withHopelessCrash } from "./restart-policy.ts";
 import { type Action, type AttemptKind, attemptKey, type Deadlines, type Situation } from "./situation.ts";
 import {
@@ -82,18 +83,20 @@ export function hasFailedForLong(record: DynoRecord, look: Look): boolean {
   return look.deadlines.passed(record.launchedAt, REFUSED_MS);
 }
 
-function tendRunning(
-  record: DynoRecord,
-  { since, listening }: { readonly since: Instant; readonly listening: boolean },
-  look: Look,
-): readonly Action[] {
+function tendRunning(record: DynoRecord, { since, listening, health }: Running, look: Look): readonly Action[] {
   const { now, deadlines } = look;
   if (record.state === "starting") {
-    if (!waitsForPort(record) || listening) return [cameUp(record, now)];
+    const isThere = !waitsForPort(record) || listening;
+    if (isThere && mayComeUp(health)) return [cameUp(record, now)];
+    const failed = startFailed(record, health, now);
+    if (failed !== undefined) return [failed];
     const bootSeconds = runtimeOf(look).bootTimeoutSeconds;
-    return deadlines.passed(since, bootSeconds * 1000) ? [bootTimedOut(record, now, { bootSeconds })] : [];
+    if (!deadlines.passed(since, bootSeconds * 1000)) return [];
+    return [
+      isThere ? startTimedOut(record, health, now, bootSeconds * 1000) : bootTimedOut(record, now, { bootSeconds }),
+    ];
   }
-  if (record.oneOff === null) return [];
+  if (record.oneOff === null) return followHealth(record, health, now);
   const { disconnected, timeToLive } = record.oneOff;
   if (deadlines.passed(since, (timeToLive ?? DAY_SECONDS) * 1000)) return [stop(record, "time-to-live", now)];
   if (disconnected === undefined || disconnected.hangups > HANGUPS) return [];

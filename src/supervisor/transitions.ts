@@ -47,6 +47,8 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
     case "cycling":
       return ["Cycling", ...backToStarting(record)];
     case "boot-timeout":
+    case "not-started":
+    case "unhealthy":
     case "disconnected":
     case "failed-release":
     case "no-room":
@@ -138,9 +140,12 @@ function memoryVastlyExceeded(record: DynoRecord, memoryBytes: number | undefine
   ];
 }
 
+/** Ends that the platform brings about because of what the dyno does, or does not do: crashes, all of them. */
+const CRASHES: ReadonlySet<StopReason> = new Set(["boot-timeout", "not-started", "unhealthy"]);
+
 /** Whether its end is what somebody wanted, so that it is no crash. */
 export function wasAskedToEnd(record: DynoRecord): boolean {
-  return record.stopping !== null && record.stopping.reason !== "boot-timeout";
+  return record.stopping !== null && !CRASHES.has(record.stopping.reason);
 }
 
 /** R17: what is kept of its slug is not what was built, so it is never launched (spec 6.2). `sums`: both of them. */
@@ -194,7 +199,7 @@ export function heroku(name: string, text: string): Line {
   return { source: "heroku", process: name, text };
 }
 
-function change(
+export function change(
   record: DynoRecord,
   to: DynoChange,
   texts: readonly string[],

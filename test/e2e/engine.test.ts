@@ -40,6 +40,8 @@ engineContract("local", async () => ({
     stubborn: "trap '' TERM; while :; do sleep 1000; done",
     serve: SERVER,
     exit: (status) => `exit ${status}`,
+    starting: (ms) => `sleep ${ms / 1000}; touch /tmp/healthy; exec sleep 1000`,
+    sickening: (ms) => `touch /tmp/healthy; sleep ${ms / 1000}; rm /tmp/healthy; exec sleep 1000`,
   },
   [Symbol.asyncDispose]: removeAll,
 }));
@@ -100,6 +102,102 @@ test("what a dyno writes is its own, vanishes with it, and removes as it should"
     "/app:\ndir\nrun.sh\n\n/app/dir:\nfile\n\n/tmp:\n\n/var/tmp:\nran\n",
   );
 });
+
+test("health: a command check runs as the dyno does, is killed when it takes too long, and survives the host process", async () => {
+  const check = {
+    name: null,
+    intervalMs: 1000,
+    timeoutMs: 1000,
+    initialDelayMs: 0,
+    attempts: 2,
+    successes: 1,
+  } as const;
+  const liveness = (command: string | readonly string[]) =>
+    ({ ...check, kind: "liveness", probe: { kind: "command", command } }) as const;
+  const walls = "id -u; pwd; echo $ODD; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; ulimit -n";
+  const spec = specOf({
+    command: "touch /tmp/ok; until test -e /tmp/walls; do sleep 0.2; done; cat /tmp/walls; exec sleep 1000",
+    env: { ODD: "a 'b'" },
+    checks: [
+      liveness(`(${walls}) > /tmp/new; mv /tmp/new /tmp/walls; test -e /tmp/ok`),
+      liveness(["sh", "-c", "sleep 7777 & sleep 7778"]),
+      liveness(["test", "-e", "/tmp/ok"]),
+    ],
+  });
+  await engine.start(spec);
+  const verdicts = async () => {
+    const dyno = (await engine.list()).find(({ id }) => id === spec.id);
+    return dyno?.state.kind === "running" ? dyno.state.health?.checks.map(({ verdict }) => verdict) : undefined;
+  };
+  const { state } = await until(
+    engine,
+    spec.id,
+    (each) => each.kind === "running" && each.health?.checks[1]?.verdict === "failing",
+  );
+  assert.equal(
+    state.kind === "running" && state.health?.checks[1]?.latest?.text,
+    "ran for more than 1 s and was killed",
+  );
+  assert.deepEqual(await verdicts(), ["passing", "failing", "passing"]);
+  const inside = /^1000\n\/app\na 'b'\nCapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2\n10000$/m;
+  assert.match(textOf(spec.id), inside);
+  assert.match(
+    textOf(spec.id),
+    /^1000\n\/app\na 'b'\nCapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2\n10000$/m,
+  );
+  const volume = join(host.instance.paths.bundles, spec.id);
+  assert.ok(existsSync(join(volume, "checks", "0.json")));
+  const sleepers = () =>
+    readdirSync("/proc").filter((pid) => {
+      if (!/^\d+$/.test(pid)) return false;
+      const path = `/proc/${pid}/cmdline`;
+      return /^sleep 777[78]$/.test(readQuietly(path).replaceAll("\0", " ").trim());
+    });
+  assert.ok(sleepers().length <= 2, "one probe's at most");
+  await engine.close();
+  engine = await host.openEngine();
+  assert.deepEqual(await verdicts(), ["passing", "failing", "passing"], "known before anybody asked again");
+  await until(engine, spec.id, (each) => each.kind === "running" && (each.health?.checks[2]?.passes ?? 0) >= 3);
+  const walled = await output(`true`); // the engine goes on making dynos
+  assert.equal(walled, "");
+  await engine.remove(spec.id);
+  assert.ok(!existsSync(volume), "its environment goes with it");
+  assert.deepEqual(sleepers(), []);
+});
+
+test("health: a path is asked by the host, from outside the dyno, once it listens", async () => {
+  const check = { name: null, intervalMs: 1000, timeoutMs: 2000, initialDelayMs: 0, successes: 1 } as const;
+  const get = (path: string, content: string | null = null) =>
+    ({ kind: "http", path, headers: [{ name: "Host", value: "a.example" }], status: null, content }) as const;
+  const spec = specOf({
+    command: "echo up > ready; sleep 1; exec python3 -m http.server 5000",
+    port: 5000,
+    checks: [
+      { ...check, kind: "startup", attempts: null, probe: get("/ready", "up") },
+      { ...check, kind: "readiness", attempts: 1, probe: get("/ready", "down") },
+      { ...check, kind: "liveness", attempts: 1, probe: get("/nosuch") },
+    ],
+  });
+  await engine.start(spec);
+  const { state } = await until(
+    engine,
+    spec.id,
+    (each) => each.kind === "running" && each.health?.checks.every(({ latest }) => latest !== null) === true,
+  );
+  assert.ok(state.kind === "running" && state.listening && state.health?.started === true && !state.health.ready);
+  assert.deepEqual(
+    state.health.checks.map(({ verdict, latest }) => `${verdict}: ${latest?.text}`),
+    ["passing: answered 200", "failing: answered 200 without the expected content", "failing: answered 404"],
+  );
+});
+
+function readQuietly(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return ""; // it has gone
+  }
+}
 
 test("the environment and the command arrive as they are, whatever is in them", async () => {
   const value = `a b\n'"$(touch /tmp/pwned)\`id\` \\ \u00e9`;

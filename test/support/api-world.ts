@@ -19,6 +19,7 @@ import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
 import { shownDynos } from "../../src/model/dyno.ts";
 import type { EgressRule } from "../../src/model/egress-rule.ts";
 import { PlatformError } from "../../src/model/errors.ts";
+import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
@@ -342,6 +343,13 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   }
 
   async vanished(): Promise<void> {}
+
+  /** What `health` gives. */
+  healths: Readonly<Record<string, Health>> = {};
+
+  async health(): Promise<Readonly<Record<string, Health>>> {
+    return this.healths;
+  }
 
   async nextStarts(): Promise<Readonly<Record<string, number>>> {
     return {};

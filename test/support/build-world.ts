@@ -253,6 +253,7 @@ function supervisionOf(outcome: () => World["outcome"], noRoom: () => readonly s
       ]);
     },
     exited: async () => 0,
+    health: async () => ({}),
     nextStarts: async () => ({}),
     disconnect: async () => {},
     vanished: async () => {},

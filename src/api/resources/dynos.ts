@@ -21,6 +21,8 @@ const DynoSchema = exactly({
   name: Type.String(),
   /** Ours: of a crashed one, when it is started again. */
   next_start_at: nullable(DateTime),
+  /** Ours: false while it fails its readiness check, so that no new request goes to it. */
+  ready: Type.Boolean(),
   release: exactly({ id: Uuid, version: Type.Integer() }),
   size: Type.String(),
   state: Type.String(),
@@ -181,6 +183,7 @@ function dynoJson(dyno: DynoRecord, app: App, { versions, nextStarts }: Facts, a
     id: dyno.id,
     name: dyno.name,
     next_start_at: nextStart === undefined ? null : dateTime(nextStart),
+    ready: dyno.ready !== false,
     release: { id: dyno.releaseId, version: versions.get(dyno.releaseId) ?? 0 },
     size: dyno.size,
     state: dyno.state,

@@ -1,4 +1,5 @@
 import type { Logger } from "../../lib/logger.ts";
+import { type CheckProgress, healthOf } from "../../model/health.ts";
 import type { ObservedState } from "../engine.ts";
 import { groupsOf, killGroup } from "./cgroup.ts";
 import { DynoFolder, dynoFolders, type Labels, type StartedFacts, UUID } from "./dyno-folder.ts";
@@ -13,6 +14,8 @@ export interface Adopted {
   readonly state: Exclude<ObservedState, { kind: "creating" }>;
   readonly network: DynoNetwork | null;
   readonly started: StartedFacts | null;
+  /** What its checks had found out. */
+  readonly known: readonly CheckProgress[];
 }
 
 /**
@@ -35,17 +38,19 @@ export async function adoptDynos(shop: Workshop, bundles: string, tombstones: To
 async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | undefined> {
   const [labels, ended, facts] = await Promise.all([folder.labels(), folder.ended(), folder.network()]);
   if (labels === undefined) return undefined;
-  if (ended !== undefined) return { folder, labels, state: ended, network: null, started: null };
+  if (ended !== undefined) return { folder, labels, state: ended, network: null, started: null, known: [] };
   const started = (await folder.started()) ?? (await startedUnseen(shop, folder, labels));
   if (started === undefined || facts === undefined) return undefined;
   const network = shop.network.adopt(facts.index, labels.kind);
-  const listening = await folder.listening();
+  const [listening, known] = await Promise.all([folder.listening(), folder.health()]);
+  const health = labels.checks && healthOf(labels.checks, known ?? []);
   return {
     folder,
     labels,
-    state: { kind: "running", since: started.at, listening, address: network.address },
+    state: { kind: "running", since: started.at, listening, address: network.address, ...(health && { health }) },
     network,
     started,
+    known: known ?? [],
   };
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
+import type { CheckProgress } from "../../model/health.ts";
 import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
 import type { DynoSpec, ObservedState } from "../engine.ts";
 
@@ -11,6 +12,8 @@ import type { DynoSpec, ObservedState } from "../engine.ts";
  *                        config.json   the OCI bundle, with it (0600)
  *                        started.json  once its command runs
  *                        listening     once its port accepted a connection
+ *                        health.json   once its checks have found out something
+ *                        checks/       what they run in it, with its environment (0600)
  *                        ended.json    once it has ended
  *     <bundles>/exits/<dynoId>         exit status, written by conmon
  */
@@ -93,6 +96,15 @@ export class DynoFolder {
 
   setEnded(facts: EndedFacts): Promise<void> {
     return this.#write("ended.json", facts);
+  }
+
+  /** What its checks have found out, one by one. */
+  health(): Promise<readonly CheckProgress[] | undefined> {
+    return this.#read<readonly CheckProgress[]>("health.json");
+  }
+
+  setHealth(progress: readonly CheckProgress[]): Promise<void> {
+    return this.#write("health.json", progress);
   }
 
   async listening(): Promise<boolean> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
+import { type CheckProgress, type Health, healthOf, type ProbeResult } from "../../model/health.ts";
 import { ISOLATIONS, type Isolation } from "../../model/isolation.ts";
 import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import type { DynoUsage } from "../../model/usage.ts";
@@ -22,6 +23,9 @@ import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { killQuietly, peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
+import { probeCommand } from "./health-command.ts";
+import { probeHttp } from "./health-http.ts";
+import { HealthWatch, type Patient } from "./health-watch.ts";
 import type { IoSocket } from "./io-socket.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
@@ -82,6 +86,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   readonly #byNetwork = new Map<number, string>();
   readonly #serial = new Serial();
   readonly #starts = new Gate(STARTS_AT_ONCE);
+  readonly #health: HealthWatch;
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #noticeListeners = new Set<(notice: EngineNotice) => void>();
   /** Whose conmon stands still for a moment. */
@@ -107,6 +112,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#parts = parts;
     this.#shop = parts.shop;
     this.#usage = new UsageLook(parts.shop);
+    this.#health = new HealthWatch(parts.shop.clock);
     this.#refusals = parts.shop.network.onRefused((index, destination, protocol) => {
       const dynoId = this.#byNetwork.get(index);
       if (dynoId === undefined) return;
@@ -147,6 +153,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async start(spec: DynoSpec): Promise<void> {
     const size = checkSpec(spec);
+    this.#refuseCommandChecks(spec);
     await this.#serial.run(spec.id, async () => {
       if (this.#dynos.has(spec.id)) return;
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);
@@ -171,6 +178,17 @@ export class LocalEngine implements Engine, AsyncDisposable {
     });
   }
 
+  #refuseCommandChecks({ name, isolation, checks }: DynoSpec): void {
+    if (checks?.some(({ probe }) => probe.kind === "command") !== true) return;
+    const { runtime } = this.#shop;
+    if (isolation === "container" && runtime.canExec) return;
+    const why =
+      isolation === "container"
+        ? `this machine's runtime, ${runtime.name}, cannot run them: install crun`
+        : `dynos of the class ${isolation} cannot run them: use a path`;
+    throw new EngineError("invalid", `${name} has health checks that are commands, and ${why}.`);
+  }
+
   async #make(dyno: Dyno, spec: DynoSpec): Promise<void> {
     const { logger } = this.#shop;
     const began = performance.now();
@@ -193,10 +211,12 @@ export class LocalEngine implements Engine, AsyncDisposable {
       throw new EngineError("failed", `The dyno ${spec.name} could not be started.`, error);
     }
     const address = dyno.network.address;
-    dyno.state = { kind: "running", since: this.#shop.clock.now(), listening: false, address };
+    const health = spec.checks && healthOf(spec.checks, []);
+    const since = this.#shop.clock.now();
+    dyno.state = { kind: "running", since, listening: false, address, ...(health && { health }) };
     logger.info("dyno.started", { dynoId: spec.id, ms: Math.round(performance.now() - began) });
     this.#tell(spec.id);
-    this.#begin(this.#awaitPort(dyno));
+    this.#attend(dyno, null);
     this.#begin(this.#look(dyno)); // it may have ended before anybody looked
   }
 
@@ -314,7 +334,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await this.#shop.store[Symbol.asyncDispose]();
   }
 
-  #adopt({ folder, labels, state, network, started }: Adopted): void {
+  #adopt({ folder, labels, state, network, started, known }: Adopted): void {
     // The operator took the size away meanwhile: its group holds it to what that said, and here it counts like a build.
     const size = sizeNamed(labels.size) ?? BUILD_SIZE;
     const life = new AbortController();
@@ -335,7 +355,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     if (state.kind === "ended") this.#tidy(dyno);
     this.#begin(resume(conmon));
     if (network) this.#byNetwork.set(network.index, labels.id);
-    this.#begin(this.#awaitPort(dyno));
+    this.#attend(dyno, known);
   }
 
   #running(id: string): Dyno {
@@ -358,15 +378,52 @@ export class LocalEngine implements Engine, AsyncDisposable {
     if (refusal !== undefined) throw new EngineError("no_capacity", refusal);
   }
 
-  /** Waits until its port accepts a connection, then says so. */
-  async #awaitPort(dyno: Dyno): Promise<void> {
-    const { id, port } = dyno.labels;
-    if (port === null || dyno.state.kind !== "running" || dyno.state.listening || dyno.network === null) return;
-    if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return;
-    await dyno.folder.setListening();
+  /** Finds out in the background whether it listens, and what its checks say. `known`: by an earlier host process. */
+  #attend(dyno: Dyno, known: readonly CheckProgress[] | null): void {
+    const { labels, state, network, life, folder } = dyno;
+    const listening = this.#awaitPort(dyno);
+    this.#begin(listening.then(() => {}));
+    const { id, appId, port, checks } = labels;
+    if (checks === undefined || state.kind !== "running" || network === null) return;
+    const { runtime, clock } = this.#shop;
+    const probe = (index: number): Promise<ProbeResult> => {
+      const check = checks[index];
+      if (check === undefined) throw new Error(`dyno ${id} has no check ${index}`);
+      const { timeoutMs } = check;
+      const target = { id, folder, runtime, address: network.address, port: port ?? 0, clock, signal: life.signal };
+      return check.probe.kind === "http"
+        ? probeHttp(check.probe, target, timeoutMs)
+        : probeCommand(check.probe, index, target, timeoutMs);
+    };
+    const note: Patient["note"] = (health, progress, isNews) => this.#noteHealth(dyno, health, progress, isNews);
+    const { since } = state;
+    this.#begin(this.#health.watch({ id, appId, checks, since, known, listening, life: life.signal, probe, note }));
+  }
+
+  /** What anybody acts on is written down first: it must not be otherwise after our own restart. */
+  async #noteHealth(dyno: Dyno, health: Health, progress: readonly CheckProgress[], isNews: boolean): Promise<void> {
+    const { id } = dyno.labels;
+    if (isNews) {
+      await this.#serial.run(id, async () => {
+        if (dyno.state.kind === "running") await dyno.folder.setHealth(progress);
+      });
+    }
     if (dyno.state.kind !== "running") return;
+    dyno.state = { ...dyno.state, health };
+    if (isNews) this.#tell(id);
+  }
+
+  /** Waits until its port accepts a connection, then says so. False if it never does. */
+  async #awaitPort(dyno: Dyno): Promise<boolean> {
+    const { id, port } = dyno.labels;
+    if (port === null || dyno.state.kind !== "running" || dyno.network === null) return false;
+    if (dyno.state.listening) return true;
+    if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return false;
+    await dyno.folder.setListening();
+    if (dyno.state.kind !== "running") return false;
     dyno.state = { ...dyno.state, listening: true };
     this.#tell(id);
+    return true;
   }
 
   /** Sees whether a dyno has ended, or lost its conmon, which alone could tell how it ends. */

@@ -1,10 +1,12 @@
 import { constants, existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { addAbortListener } from "../../lib/abort.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
-import type { Cgroups } from "./cgroup.ts";
+import { type Cgroups, killQuietly } from "./cgroup.ts";
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
 import type { DynoNetwork } from "./network.ts";
@@ -29,7 +31,20 @@ export interface CreateOptions {
   readonly stdin: boolean;
 }
 
+export interface ExecOptions {
+  readonly id: string;
+  /** Says what runs, as whom and where (OCI's `process`). */
+  readonly process: string;
+  readonly pidFile: string;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 const CREATE_TIMEOUT_MS = 30_000;
+const KILLED_STATUS = 137;
+/** How long the runtime may take to notice that what it started was killed. */
+const KILLED_MS = 2_000;
 
 /** What dynos of one isolation class are made with. */
 export interface DynoRuntime {
@@ -110,6 +125,46 @@ export class Runtime implements DynoRuntime {
     } catch (error) {
       if ((await this.state(id)) !== "running") return;
       throw error;
+    }
+  }
+
+  /** runc 1.1 cannot join our network namespaces once it has joined the dyno's user namespace. */
+  get canExec(): boolean {
+    return this.name === "crun";
+  }
+
+  /**
+   * Runs a process beside those of a running container, its output thrown away, and gives its status; undefined: it took too long,
+   * or `signal` was aborted, and it was killed with all of its process group. Throws if the runtime cannot be started.
+   */
+  async exec(options: ExecOptions): Promise<number | undefined> {
+    const { id, process: spec, pidFile, timeoutMs, clock, signal } = options;
+    await killExecuted(pidFile); // left by a host process that was killed
+    await rm(pidFile, { force: true });
+    const args = ["--root", this.#root, "exec", "--process", spec, "--pid-file", pidFile, id];
+    // A group of its own, so that what the runtime started can be killed with it before there is a pid.
+    const child = start(...this.inside(this.name, args), { detached: true });
+    const stop = new AbortController();
+    const done = new AbortController();
+    using _stopped = addAbortListener(signal, () => stop.abort());
+    using _done = addAbortListener(done.signal, () => stop.abort());
+    const limit = async (): Promise<boolean> => {
+      await clock.sleep(timeoutMs, stop.signal).catch(() => {}); // stopped, or it has ended
+      if (done.signal.aborted) return false;
+      await killExecuted(pidFile);
+      await clock.sleep(KILLED_MS, done.signal).catch(() => {}); // it has ended
+      if (!done.signal.aborted && child.pid !== undefined) killQuietly(-child.pid, "SIGKILL");
+      return true;
+    };
+    const limited = limit();
+    try {
+      const { code } = await ended(child, this.name);
+      done.abort();
+      return (await limited) ? undefined : (code ?? KILLED_STATUS);
+    } finally {
+      done.abort();
+      await limited;
+      await rm(pidFile, { force: true });
     }
   }
 
@@ -217,6 +272,21 @@ async function dropForeignMounts(namespace: string, own: readonly string[]): Pro
 export async function closeRuntimeNamespace(run_: string): Promise<void> {
   const folder = join(run_, "namespace");
   for (const at of [join(folder, "mnt"), folder]) while (await isMounted(at)) await run("umount", ["--lazy", at]);
+}
+
+/**
+ * Kills the process and all of its group, which is one of its own, if the runtime that was to write this file waits for it: its id
+ * is not given away then. What has left the group is the dyno's own, as all that its commands leave behind.
+ */
+async function killExecuted(pidFile: string): Promise<void> {
+  const pid = Number(await readFile(pidFile, "utf8").catch(() => "0")); // it never came so far
+  if (!Number.isInteger(pid) || pid <= 1) return;
+  const facts = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""); // gone
+  const [, parent = "", group = ""] = facts.slice(facts.lastIndexOf(")") + 2).split(" "); // its name may hold anything
+  const command = await readFile(`/proc/${parent}/cmdline`, "utf8").catch(() => ""); // gone
+  if (!command.split("\0").includes(pidFile)) return;
+  if (group !== parent && Number(group) > 1) killQuietly(-Number(group), "SIGKILL");
+  killQuietly(pid, "SIGKILL");
 }
 
 interface SyncMessage {

@@ -22,6 +22,7 @@ import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly, limit
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
+import { CHECKS_FOLDER } from "./health-command.ts";
 import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
 import type { LogFiles } from "./log-files.ts";
@@ -177,6 +178,7 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
     network && shop.network.release(network.index),
     shop.store.remove(dynoVolumeOf(id)),
     rm(folder.file("config.json"), { force: true }), // it holds config vars
+    rm(folder.file(CHECKS_FOLDER), { recursive: true, force: true }), // so does this
   ]);
 }
 

@@ -95,13 +95,18 @@ test("a call fails before or after it took effect, as asked", async () => {
   assert.equal(engine.live.length, 1);
 });
 
-engineContract("sim", async () => ({
-  engine: new SimEngine({ clock: systemClock }),
-  commands: {
-    stay: "run",
-    stubborn: "run term=never",
-    serve: "run listen=20",
-    exit: (status) => `run exit=10/${status}`,
-  },
-  [Symbol.asyncDispose]: async () => {},
-}));
+engineContract("sim", async () => {
+  const engine = new SimEngine({ clock: systemClock });
+  return {
+    engine,
+    commands: {
+      stay: "run",
+      stubborn: "run term=never",
+      serve: "run listen=20",
+      exit: (status) => `run exit=10/${status}`,
+      starting: (ms) => `run startup=0-${ms}`,
+      sickening: (ms) => `run liveness=${ms}`,
+    },
+    [Symbol.asyncDispose]: async () => engine.killHost(), // else they are asked for ever
+  };
+});

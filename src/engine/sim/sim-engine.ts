@@ -1,5 +1,13 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import type { Clock, Instant } from "../../lib/clock.ts";
+import {
+  afterProbe,
+  type CheckKind,
+  type HealthCheck,
+  healthOf,
+  isSameHealth,
+  NOT_PROBED,
+} from "../../model/health.ts";
 import { sizeNamed } from "../../model/size.ts";
 import { type DynoUsage, MEBIBYTE, type MemoryUsage } from "../../model/usage.ts";
 import {
@@ -13,7 +21,7 @@ import {
   type ObservedState,
   type SlugRef,
 } from "../engine.ts";
-import { type Program, programOf } from "./program.ts";
+import { type Program, passes, programOf } from "./program.ts";
 
 /** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
 export interface EngineFaults {
@@ -48,6 +56,8 @@ export interface SimDyno {
   /** Ends what it would still do. */
   readonly life: AbortController;
   isTerminated: boolean;
+  /** Until when it fails checks of a kind, whatever its program says. */
+  readonly ails: Map<CheckKind, Instant>;
 }
 
 /** What a test says that a dyno uses. */
@@ -113,6 +123,11 @@ export class SimEngine implements Engine {
     if (dyno !== undefined) this.#end(dyno, status, outOfMemory, memoryBytes);
   }
 
+  /** From now on the dyno fails its checks of this kind, for so long. */
+  ail(id: string, kind: CheckKind, ms: number): void {
+    this.#dynos.get(id)?.ails.set(kind, this.#clock.now() + ms);
+  }
+
   list(): Promise<readonly ObservedDyno[]> {
     return this.#call("list", () =>
       this.dynos.map(({ spec: { id, appId, kind, name, releaseId }, state }) => ({
@@ -168,7 +183,7 @@ export class SimEngine implements Engine {
       if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
       const program = programOf(spec.command);
       const state = { kind: "creating", since: this.#clock.now() } as const;
-      const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false };
+      const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false, ails: new Map() };
       this.#dynos.set(spec.id, dyno);
       this.changes++;
       this.#options.onStart?.(spec);
@@ -276,9 +291,12 @@ export class SimEngine implements Engine {
       await this.#clock.sleep(makeMs, life.signal);
       const since = this.#clock.now();
       const address = dyno.spec.port === null ? null : "10.0.0.2";
-      this.#become(dyno, { kind: "running", since, listening: false, address });
+      const { checks } = dyno.spec;
+      const health = checks && healthOf(checks, []);
+      this.#become(dyno, { kind: "running", since, listening: false, address, ...(health && { health }) });
       await Promise.all([
-        this.#listen(dyno, since, this.isHealed ? 100 : listenMs),
+        checks && this.#beAsked(dyno, checks, since),
+        this.#listen(dyno, this.isHealed ? 100 : listenMs),
         this.isHealed || exit === null ? undefined : this.#exitAfter(dyno, exit.ms, exit.status),
       ]);
     } catch (error) {
@@ -286,10 +304,36 @@ export class SimEngine implements Engine {
     }
   }
 
-  async #listen(dyno: SimDyno, since: Instant, listenMs: number | null): Promise<void> {
+  async #listen(dyno: SimDyno, listenMs: number | null): Promise<void> {
     if (dyno.spec.port === null || listenMs === null) return;
     await this.#clock.sleep(listenMs, dyno.life.signal);
-    this.#become(dyno, { kind: "running", since, listening: true, address: "10.0.0.2" });
+    if (dyno.state.kind === "running") this.#become(dyno, { ...dyno.state, listening: true });
+  }
+
+  /** Its checks, each at its interval, from when it runs. */
+  async #beAsked(dyno: SimDyno, checks: readonly HealthCheck[], since: Instant): Promise<void> {
+    const progress = checks.map(() => NOT_PROBED);
+    const ask = async (check: HealthCheck, index: number) => {
+      await this.#clock.sleep(check.initialDelayMs, dyno.life.signal);
+      for (;;) {
+        const { state } = dyno;
+        if (state.kind !== "running" || state.health === undefined) return;
+        const mayAsk = check.kind === "startup" || state.health.started;
+        const isThere = check.probe.kind === "command" || state.listening;
+        if (mayAsk && isThere) {
+          const now = this.#clock.now();
+          const isAiling = now < (dyno.ails.get(check.kind) ?? 0);
+          const passed = this.isHealed || (!isAiling && passes(dyno.program, check.kind, now - since));
+          const text = passed ? "answered 200" : "answered 500";
+          progress[index] = afterProbe(check, progress[index] ?? NOT_PROBED, { passed, text }, this.#clock.now());
+          const health = healthOf(checks, progress);
+          if (isSameHealth(health, state.health)) dyno.state = { ...state, health };
+          else this.#become(dyno, { ...state, health });
+        }
+        await this.#clock.sleep(check.intervalMs, dyno.life.signal);
+      }
+    };
+    await Promise.all(checks.map(ask));
   }
 
   async #exitAfter(dyno: SimDyno, ms: number, status: number): Promise<void> {

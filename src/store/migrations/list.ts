@@ -3,6 +3,7 @@ import { up as first } from "./0001-first.ts";
 import { up as appRuntime } from "./0002-app-runtime.ts";
 import { up as manifest } from "./0003-manifest.ts";
 import { up as schedules } from "./0003-schedules.ts";
+import { up as health } from "./0004-health.ts";
 import { up as appFeatures } from "./0005-app-features.ts";
 import { up as egressRules } from "./0006-egress-rules.ts";
 import { up as isolation } from "./0007-isolation.ts";
@@ -16,4 +17,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0003-schedules": { up: schedules },
   "0006-egress-rules": { up: egressRules },
   "0007-isolation": { up: isolation },
+  "0004-health": { up: health },
 };

@@ -90,6 +90,7 @@ function rowOf(work: Work, record: DynoRecord): Omit<DynoRow, "seq"> {
     one_off: record.oneOff === null ? null : json(oneOff),
     sealed: env === null ? null : work.secrets.seal(JSON.stringify(env), placeOf(record.id)),
     port: record.port,
+    ready: record.ready === false ? 0 : 1,
   };
 }
 
@@ -112,6 +113,7 @@ function recordOf(work: Work, row: DynoRow): DynoRecord {
     exit: parsed(row.exit) as DynoRecord["exit"],
     oneOff: oneOffOf(work, row),
     port: row.port,
+    ...(row.ready === 0 && { ready: false }),
   };
 }
 
