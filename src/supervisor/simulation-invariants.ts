@@ -263,6 +263,11 @@ export class Invariants {
 
   readonly resized = new Set<string>();
 
+  /** What was asked for just now: a release may take the type away before the next look. */
+  async noteFormation(): Promise<void> {
+    this.#note(await this.#world.store.formation.list(this.#app.id));
+  }
+
   #note(formation: readonly Formation[]): void {
     const of = new Map(formation.map(({ type, quantity }) => [type, quantity]));
     const latest = this.#quantities.at(-1);

@@ -188,6 +188,7 @@ class Storm {
     const size = this.#chance(15) ? ["Basic", "Standard-2X"][this.#below(2)] : undefined;
     if (size !== undefined) this.#invariants.resized.add(row.type);
     await this.#world.scale(this.#app.id, row.type, this.#below(4), size);
+    await this.#invariants.noteFormation();
   }
 
   async #deploy(): Promise<void> {
