@@ -1,0 +1,40 @@
+import type { Bench } from "./bench.ts";
+import type { RowResult } from "./statistics.ts";
+
+interface Row {
+  readonly id: string;
+  readonly what: string;
+}
+
+/** The rows of the table, each loaded when it is measured. */
+export type RowSpec =
+  | (Row & {
+      readonly needsRoot: true;
+      readonly needsPeers: boolean;
+      readonly load: () => Promise<(bench: Bench) => Promise<RowResult>>;
+    })
+  | (Row & { readonly needsRoot: false; readonly load: () => Promise<() => Promise<RowResult>> });
+
+export const ROWS: readonly RowSpec[] = [
+  {
+    id: "start",
+    what: "start a dyno: from the request's first byte to the program's first instruction",
+    needsRoot: true,
+    needsPeers: true,
+    load: async () => (await import("./start.ts")).measureStart,
+  },
+  {
+    id: "first200",
+    what: "to the first 200: from the request that scales web to 1, to an answer through the router",
+    needsRoot: true,
+    needsPeers: false,
+    load: async () => (await import("./start.ts")).measureFirst200,
+  },
+  {
+    id: "oneoff",
+    what: "one-off: from the call to its exit status seen through the API",
+    needsRoot: true,
+    needsPeers: false,
+    load: async () => (await import("./start.ts")).measureOneOff,
+  },
+];
