@@ -9,5 +9,5 @@ export async function openBench(rounds: number, wantsPeers: boolean): Promise<Be
   const app = open.use(await tickApp(tick.path));
   const peers = open.use(await openPeers(tick.path, wantsPeers));
   const opened = open.move();
-  return { app, peers, rounds, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { app, tick: tick.path, peers, rounds, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

@@ -37,4 +37,38 @@ export const ROWS: readonly RowSpec[] = [
     needsPeers: false,
     load: async () => (await import("./start.ts")).measureOneOff,
   },
+  {
+    id: "scale",
+    what: "scale 1 to 100: 100 web dynos of a trivial server, all answering through the router",
+    needsRoot: true,
+    needsPeers: true,
+    load: async () => (await import("./scale.ts")).measureScale,
+  },
+  {
+    id: "density",
+    what: "density: 500 idle dynos standing",
+    needsRoot: true,
+    needsPeers: false,
+    load: async () => (await import("./standing.ts")).measureDensity,
+  },
+  {
+    id: "stop",
+    what: "stop 100: from the request to nothing left in the kernel",
+    needsRoot: true,
+    needsPeers: false,
+    load: async () => (await import("./scale.ts")).measureStop,
+  },
+  {
+    id: "adopt",
+    what: "adopt: both processes restarted with 500 dynos standing",
+    needsRoot: true,
+    needsPeers: false,
+    load: async () => (await import("./standing.ts")).measureAdopt,
+  },
+  {
+    id: "plan",
+    what: "plan: a supervisor pass with 10,000 apps",
+    needsRoot: false,
+    load: async () => (await import("./plan.ts")).measurePlan,
+  },
 ];

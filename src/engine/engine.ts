@@ -9,8 +9,8 @@ import type { DynoKind } from "../model/dyno.ts";
  * Every call may be repeated, and may fail before or after it took effect; the caller looks again.
  */
 export interface Engine {
-  /** Every dyno that the engine knows, ended ones included until `remove`. */
-  list(): Promise<readonly ObservedDyno[]>;
+  /** Every dyno that the engine knows, ended ones included until `remove`; with `appId` that app's alone. */
+  list(appId?: string): Promise<readonly ObservedDyno[]>;
   /**
    * Starts a dyno once. Repeated with an id that lives or ended: does nothing. With an id that was removed: throws
    * `gone`. Throws `no_capacity` when the host has no room for it; then nothing was started.

@@ -60,8 +60,8 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
     this.#events = this.#followEvents();
   }
 
-  list(): Promise<readonly ObservedDyno[]> {
-    return this.#call("list", {});
+  list(appId?: string): Promise<readonly ObservedDyno[]> {
+    return this.#call("list", appId === undefined ? {} : { appId });
   }
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", spec);

@@ -75,7 +75,7 @@ const route = Type.Object(
 const small = 4 * 1024;
 /** Each call with the schema of its message and how long that may be. */
 const CALLS = {
-  list: { schema: Compile(nothing), bytesMax: small },
+  list: { schema: Compile(Type.Object({ appId: Type.Optional(uuid) }, closed)), bytesMax: small },
   start: { schema: Compile(dynoSpec), bytesMax: START_BYTES_MAX },
   signal: {
     schema: Compile(Type.Object({ id: uuid, signal: oneOf(["TERM", "KILL", "HUP"]) }, closed)),
@@ -97,7 +97,7 @@ const CALLS = {
 
 /** What each call carries; the schemas above admit exactly these. */
 export interface CallMessages {
-  readonly list: Record<never, never>;
+  readonly list: { readonly appId?: string };
   readonly start: DynoSpec;
   readonly signal: { readonly id: string; readonly signal: "TERM" | "KILL" | "HUP" };
   readonly remove: { readonly id: string };

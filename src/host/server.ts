@@ -122,7 +122,7 @@ async function answer(
 type Call<N extends CallName> = (options: HostServerOptions, message: CallMessages[N]) => Promise<unknown>;
 
 const calls: { readonly [N in CallName]: Call<N> } = {
-  list: ({ engine }) => engine.list(),
+  list: ({ engine }, { appId }) => engine.list(appId),
   start: ({ engine }, spec) => engine.start(spec),
   signal: ({ engine }, { id, signal }) => engine.signal(id, signal),
   remove: ({ engine }, { id }) => engine.remove(id),

@@ -14,7 +14,7 @@ export class FakeEngine implements Engine {
   readonly watchers = new Set<(dynoId: string | undefined) => void>();
   readonly listeners = new Set<(notice: EngineNotice) => void>();
 
-  async list(): Promise<readonly ObservedDyno[]> {
+  async list(_appId?: string): Promise<readonly ObservedDyno[]> {
     this.asked.push("list");
     return [...this.dynos.values()].map(({ id, appId, kind, name, releaseId }) => ({
       id,

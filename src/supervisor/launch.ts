@@ -53,6 +53,7 @@ const START_MS = 60_000;
 export async function launch(record: DynoRecord, launches: Launches, parts: Parts): Promise<void> {
   const { engine, clock, routerPorts } = parts;
   const spec = specOf(record, await launches.of(record.releaseId), portOf(record.id, routerPorts));
+  parts.observer.expect(record.id, record.appId);
   await within(clock, START_MS, "start", engine.start(spec));
 }
 

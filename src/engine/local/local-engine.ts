@@ -103,8 +103,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
     }
   }
 
-  async list(): Promise<readonly ObservedDyno[]> {
-    return [...this.#dynos.values()].map(({ labels: { id, appId, kind, name, releaseId }, state }) => ({
+  async list(ofApp?: string): Promise<readonly ObservedDyno[]> {
+    const all = [...this.#dynos.values()];
+    const asked = ofApp === undefined ? all : all.filter(({ labels }) => labels.appId === ofApp);
+    return asked.map(({ labels: { id, appId, kind, name, releaseId }, state }) => ({
       id,
       appId,
       kind,

@@ -18,6 +18,7 @@ import type { NetworkPool } from "./network.ts";
 import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
 import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
+import { CompiledFilter } from "./seccomp-filter.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { STACK_NAMES } from "./stack.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -35,6 +36,8 @@ export interface LocalEngineOptions {
   readonly clock: Clock;
   /** The control group below which ours go, if systemd delegated one; "": the root. */
   readonly cgroupParent?: string;
+  /** Disks kept ready. */
+  readonly readyCount?: number;
   /** Which runtimes may be used, best first. */
   readonly runtimes?: readonly RuntimeName[];
 }
@@ -46,6 +49,7 @@ export interface LocalEngineOptions {
 const OVERCOMMIT = 4;
 const HOST_MEMORY_MB = 512;
 const BUNDLES_BYTES = 256 * 1024 * 1024;
+const READY_COUNT = 4;
 const RUNTIMES: readonly RuntimeName[] = ["crun", "runc"];
 
 /** Opens the engine: prepares the host where that is needed, and adopts the dynos of an earlier host process. */
@@ -56,7 +60,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
   const limits = await ownLimits();
   await prepareCgroups(cgroups, Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB));
-  const store = await openLimitedStore({ paths, logger, clock });
+  const store = await openLimitedStore({ paths, logger, clock, readyCount: options.readyCount ?? READY_COUNT });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
     instance.home,
@@ -76,14 +80,17 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment")),
     limits: { cgroup: cgroups.kind, swapLimit: cgroups.swapLimit, ...limits },
     seccomp: seccompProfile(process.arch),
+    filter: new CompiledFilter(),
   };
   const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
+  const shop: Workshop = { ...base, runtime };
   const engine = await LocalEngine.open({
-    shop: { ...base, runtime },
+    shop,
     bundles: paths.bundles,
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     capacityMb: limits.memoryMb * OVERCOMMIT,
   });
+  await shop.filter.compile(shop); // only now: a trial takes a network, and what stands had to be adopted before
   logger.info("engine.opened", {
     runtime: runtime.name,
     cgroups: cgroups.kind,
@@ -133,7 +140,7 @@ async function chooseRuntime(
   const chosen = await readFile(remembered, "utf8").catch(() => undefined); // the first time
   const failures: string[] = [];
   for (const name of names) {
-    const runtime = new Runtime({ name, bundles, namespace });
+    const runtime = new Runtime({ name, bundles, namespace, cgroups: base.cgroups });
     await runtime.prepare();
     if (chosen === name) return runtime;
     if (chosen !== undefined) continue;

@@ -5,15 +5,23 @@ import { make, takeApart, type Workshop } from "./workshop.ts";
 
 const TRIAL_MS_MAX = 20_000;
 
+export interface Trial {
+  /** What must succeed in it, besides. */
+  readonly command?: string;
+  /** Called once it has ended, before it is taken apart. */
+  readonly inspect?: () => Promise<void>;
+}
+
 /**
  * Runs one dyno with everything that dynos have, which writes to its disks; throws unless it could. (A kernel that does not
  * like the overlay mounts it read-only and says so nowhere.)
  */
-export async function tryDyno(shop: Workshop, id: string): Promise<void> {
+export async function tryDyno(shop: Workshop, id: string, trial: Trial = {}): Promise<void> {
   const size = sizeNamed(DEFAULT_SIZE);
   if (size === undefined) throw new Error(`${DEFAULT_SIZE} is not a size`);
   const folder = new DynoFolder(shop.instance.paths.bundles, id);
-  const spec: DynoSpec = { ...TRIAL, id, appId: id };
+  const command = trial.command === undefined ? TRIAL.command : `${TRIAL.command} && ${trial.command}`;
+  const spec: DynoSpec = { ...TRIAL, id, appId: id, command };
   const { env: _env, ...labels } = spec;
   try {
     await folder.create({ ...labels, createdAt: shop.clock.now() });
@@ -26,6 +34,7 @@ export async function tryDyno(shop: Workshop, id: string): Promise<void> {
     }
     const status = await folder.exitStatus();
     if (status !== 0) throw new Error(`the trial ended with status ${status}: /app or /tmp cannot be written`);
+    await trial.inspect?.();
   } finally {
     await takeApart(shop, folder, id);
     await shop.logs.remove(id);

@@ -1,10 +1,10 @@
 import { constants, existsSync } from "node:fs";
-import { mkdir, open, readFile, unlink } from "node:fs/promises";
+import { mkdir, open, readFile, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
-import type { Cgroups } from "./cgroup.ts";
+import { type Cgroups, processesOf, removeGroup, signalGroup } from "./cgroup.ts";
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
 
@@ -16,6 +16,8 @@ export interface RuntimeOptions {
   readonly bundles: string;
   /** A mount namespace to enter first; null: our own. */
   readonly namespace: string | null;
+  /** Where containers' processes are found. */
+  readonly cgroups?: Cgroups;
 }
 
 export interface CreateOptions {
@@ -38,6 +40,11 @@ export class Runtime {
     this.name = options.name;
     this.#options = options;
     this.#root = join(options.bundles, `.${options.name}`);
+  }
+
+  /** Where the runtime keeps what it knows of containers, a folder each. */
+  get root(): string {
+    return this.#root;
   }
 
   async prepare(): Promise<void> {
@@ -91,6 +98,11 @@ export class Runtime {
 
   /** Sends a signal to every process in the container. Does nothing if it has ended. */
   async signal(id: string, signal: DynoSignal): Promise<void> {
+    if (this.name === "crun" && this.#options.cgroups !== undefined) {
+      // What `crun kill --all` does, without starting a program.
+      await signalGroup(this.#options.cgroups, id, `SIG${signal}`);
+      return;
+    }
     try {
       await this.#run(["kill", "--all", id, signal]);
     } catch (error) {
@@ -102,7 +114,20 @@ export class Runtime {
   /** Forgets a container, which is killed if it lives; repeatable. */
   async delete(id: string): Promise<void> {
     if (!existsSync(join(this.#root, id))) return;
+    if (await this.#forgetEnded(id)) return;
     await this.#run(["delete", "--force", id]);
+  }
+
+  /**
+   * What `crun delete` does for a container that has ended, without starting a program: its control groups go, then what is
+   * known of it. False where something of it lives.
+   */
+  async #forgetEnded(id: string): Promise<boolean> {
+    const { cgroups } = this.#options;
+    if (this.name !== "crun" || cgroups === undefined) return false;
+    if ((await processesOf(cgroups, id)).size > 0 || !(await removeGroup(cgroups, id))) return false;
+    await rm(join(this.#root, id), { recursive: true, force: true });
+    return true;
   }
 
   async state(id: string): Promise<"created" | "running" | "stopped" | "none"> {

@@ -16,6 +16,7 @@ import type { LogFiles } from "./log-files.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import type { Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
+import { type CompiledFilter, withFilter } from "./seccomp-filter.ts";
 import type { SlugImages } from "./slug-images.ts";
 
 /** All that dynos are made with. */
@@ -32,6 +33,8 @@ export interface Workshop {
   readonly logs: LogFiles;
   readonly limits: HostLimits;
   readonly seccomp: SeccompProfile;
+  /** The same, compiled. */
+  readonly filter: CompiledFilter;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -91,7 +94,7 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
     await Promise.all([
       writeFile(folders.hosts, hostsOf(spec.id, network)),
       writeFile(folders.resolvConf, resolvConfOf(network)),
-      writeFile(folder.file("config.json"), JSON.stringify(bundle), { mode: 0o600 }),
+      writeFile(folder.file("config.json"), JSON.stringify(withFilter(bundle, shop.filter.base64)), { mode: 0o600 }),
     ]);
     const conmon = await runtime.create({
       id: spec.id,

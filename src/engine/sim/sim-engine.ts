@@ -54,6 +54,7 @@ export class SimEngine implements Engine {
   readonly #clock: Clock;
   readonly #options: SimEngineOptions;
   readonly #dynos = new Map<string, SimDyno>();
+  readonly #ofApp = new Map<string, Set<SimDyno>>();
   readonly #removed = new Set<string>();
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #slugs = new Set<string>();
@@ -88,6 +89,7 @@ export class SimEngine implements Engine {
   wipeHost(): void {
     this.killHost();
     this.#dynos.clear();
+    this.#ofApp.clear();
     this.#slugs.clear();
     this.changes++;
   }
@@ -103,16 +105,11 @@ export class SimEngine implements Engine {
     if (dyno !== undefined) this.#end(dyno, status, outOfMemory);
   }
 
-  list(): Promise<readonly ObservedDyno[]> {
+  list(ofApp?: string): Promise<readonly ObservedDyno[]> {
     return this.#call("list", () =>
-      this.dynos.map(({ spec: { id, appId, kind, name, releaseId }, state }) => ({
-        id,
-        appId,
-        kind,
-        name,
-        releaseId,
-        state,
-      })),
+      (ofApp === undefined ? this.dynos : [...(this.#ofApp.get(ofApp) ?? [])]).map(
+        ({ spec: { id, appId, kind, name, releaseId }, state }) => ({ id, appId, kind, name, releaseId, state }),
+      ),
     );
   }
 
@@ -130,6 +127,7 @@ export class SimEngine implements Engine {
       const state = { kind: "creating", since: this.#clock.now() } as const;
       const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false };
       this.#dynos.set(spec.id, dyno);
+      this.#ofApp.set(spec.appId, (this.#ofApp.get(spec.appId) ?? new Set()).add(dyno));
       this.changes++;
       this.#options.onStart?.(spec);
       void this.#live(dyno);
@@ -153,6 +151,7 @@ export class SimEngine implements Engine {
       if (dyno === undefined) return;
       if (dyno.state.kind !== "ended") this.#end(dyno, 137);
       this.#dynos.delete(id);
+      if (dyno !== undefined) this.#ofApp.get(dyno.spec.appId)?.delete(dyno);
       this.#removed.add(id);
       this.changes++;
     });
