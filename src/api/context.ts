@@ -19,7 +19,7 @@ export interface ApiContext {
   readonly store: Store;
   readonly supervision: Supervision;
   readonly logs: AppLogs;
-  readonly engine: Pick<Engine, "removeApp">;
+  readonly engine: Pick<Engine, "removeApp" | "startMarks">;
   readonly runs: Runs;
   readonly builds: BuildRoutes;
   readonly clock: Clock;

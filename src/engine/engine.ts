@@ -9,6 +9,8 @@ import type { DynoKind } from "../model/dyno.ts";
  * Every call may be repeated, and may fail before or after it took effect; the caller looks again.
  */
 export interface Engine {
+  /** When each step of the dyno's start was done; null: not known (any more). */
+  startMarks(id: string): Promise<StartMarks | null>;
   /** Every dyno that the engine knows, ended ones included until `remove`; with `appId` that app's alone. */
   list(appId?: string): Promise<readonly ObservedDyno[]>;
   /**
@@ -93,7 +95,34 @@ export interface DynoSpec {
   readonly stdin: boolean;
   /** Build dynos: the app's repository at `/repo`, its cache at `/cache`, and `/run/stator/io.sock` for `io`. */
   readonly io: boolean;
+  /** When the caller did its part of the start. */
+  readonly marks?: CallerMarks;
 }
+
+/** CLOCK_MONOTONIC, milliseconds. `asked`: its record was made; `planned`: it was to be started; `written`: the store knew. */
+export interface CallerMarks {
+  readonly asked: number;
+  readonly planned: number;
+  readonly written: number;
+}
+
+/** What the steps of a start are called, in the order in which they are begun; those of one engine need not be another's. */
+export const START_STEPS = [
+  "asked",
+  "planned",
+  "written",
+  "received",
+  "network",
+  "disk",
+  "bundle",
+  "created",
+  "started",
+  "listening",
+] as const;
+export type StartStep = (typeof START_STEPS)[number];
+
+/** When each step was done: CLOCK_MONOTONIC, milliseconds. */
+export type StartMarks = Readonly<Partial<Record<StartStep, number>>>;
 
 export type StackName = "debian-12" | "debian-12-build";
 

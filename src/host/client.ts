@@ -10,6 +10,7 @@ import {
   type EngineNotice,
   type ObservedDyno,
   type SlugRef,
+  type StartMarks,
 } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -62,6 +63,9 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
 
   list(appId?: string): Promise<readonly ObservedDyno[]> {
     return this.#call("list", appId === undefined ? {} : { appId });
+  }
+  startMarks(id: string): Promise<StartMarks | null> {
+    return this.#call("startMarks", { id });
   }
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", spec);

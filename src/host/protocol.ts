@@ -31,6 +31,8 @@ const uidIndex = Type.Integer({ minimum: 0, maximum: UID_INDEX_MAX });
 const nothing = Type.Object({}, closed);
 const dynoId = Type.Object({ id: uuid }, closed);
 const slug = Type.Object({ digest, uidIndex }, closed);
+/** CLOCK_MONOTONIC in milliseconds: no machine stands for 300 years. */
+const instant = Type.Number({ minimum: 0, maximum: 1e13 });
 const side = Type.Integer({ minimum: 1, maximum: 2000 });
 const oneOf = (names: readonly string[]) => Type.Union(names.map((name) => Type.Literal(name)));
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([Type.Null(), type]);
@@ -56,6 +58,7 @@ const dynoSpec = Type.Object(
     terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
     stdin: Type.Boolean(),
     io: Type.Boolean(),
+    marks: Type.Optional(Type.Object({ asked: instant, planned: instant, written: instant }, closed)),
   },
   closed,
 );
@@ -82,6 +85,7 @@ const CALLS = {
     bytesMax: small,
   },
   remove: { schema: Compile(dynoId), bytesMax: small },
+  startMarks: { schema: Compile(dynoId), bytesMax: small },
   resize: { schema: Compile(Type.Object({ id: uuid, rows: side, columns: side }, closed)), bytesMax: small },
   hasSlug: { schema: Compile(slug), bytesMax: small },
   removeSlug: { schema: Compile(slug), bytesMax: small },
@@ -101,6 +105,7 @@ export interface CallMessages {
   readonly start: DynoSpec;
   readonly signal: { readonly id: string; readonly signal: "TERM" | "KILL" | "HUP" };
   readonly remove: { readonly id: string };
+  readonly startMarks: { readonly id: string };
   readonly resize: { readonly id: string; readonly rows: number; readonly columns: number };
   readonly hasSlug: SlugRef;
   readonly removeSlug: SlugRef;

@@ -126,6 +126,7 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   start: ({ engine }, spec) => engine.start(spec),
   signal: ({ engine }, { id, signal }) => engine.signal(id, signal),
   remove: ({ engine }, { id }) => engine.remove(id),
+  startMarks: ({ engine }, { id }) => engine.startMarks(id),
   resize: ({ engine }, { id, rows, columns }) => engine.resize(id, rows, columns),
   hasSlug: ({ engine }, slug) => engine.hasSlug(slug),
   removeSlug: ({ engine }, slug) => engine.removeSlug(slug),

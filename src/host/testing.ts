@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { PassThrough, type Readable, Writable } from "node:stream";
-import type { ByteStream, DynoSpec, Engine, EngineNotice, ObservedDyno, SlugRef } from "../engine/engine.ts";
+import type {
+  ByteStream,
+  DynoSpec,
+  Engine,
+  EngineNotice,
+  ObservedDyno,
+  SlugRef,
+  StartMarks,
+} from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
 
@@ -24,6 +32,10 @@ export class FakeEngine implements Engine {
       releaseId,
       state: { kind: "creating", since: 1 },
     }));
+  }
+  async startMarks(id: string): Promise<StartMarks | null> {
+    this.asked.push(`startMarks ${id}`);
+    return this.dynos.get(id)?.marks ?? null;
   }
   async start(spec: DynoSpec): Promise<void> {
     this.asked.push("start");

@@ -1,4 +1,5 @@
-import type { DynoSpec, StackName } from "../engine/engine.ts";
+import type { CallerMarks, DynoSpec, StackName } from "../engine/engine.ts";
+import { monotonicMs } from "../lib/monotonic.ts";
 import type { App } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { environmentOf, portOf } from "../model/environment.ts";
@@ -50,9 +51,18 @@ const IMAGE_MS = 300_000;
 const START_MS = 60_000;
 
 /** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */
-export async function launch(record: DynoRecord, launches: Launches, parts: Parts): Promise<void> {
+export async function launch(
+  record: DynoRecord,
+  launches: Launches,
+  parts: Parts,
+  marks: Omit<CallerMarks, "asked">,
+): Promise<void> {
   const { engine, clock, routerPorts } = parts;
-  const spec = specOf(record, await launches.of(record.releaseId), portOf(record.id, routerPorts));
+  const asked = monotonicMs() - Math.max(0, clock.now() - record.createdAt);
+  const spec = {
+    ...specOf(record, await launches.of(record.releaseId), portOf(record.id, routerPorts)),
+    marks: { ...marks, asked: Math.max(0, asked) },
+  };
   parts.observer.expect(record.id, record.appId);
   await within(clock, START_MS, "start", engine.start(spec));
 }

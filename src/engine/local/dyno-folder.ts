@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
-import type { DynoSpec, ObservedState } from "../engine.ts";
+import type { DynoSpec, ObservedState, StartMarks } from "../engine.ts";
 
 /**
  * What is known of a dyno, on tmpfs, so that the next host process finds it and a reboot forgets it:
@@ -9,6 +9,7 @@ import type { DynoSpec, ObservedState } from "../engine.ts";
  *     <bundles>/<dynoId>/labels.json   from the first moment: what it is, without its environment
  *                        config.json   the OCI bundle, with it (0600)
  *                        started.json  once its command runs
+ *                        marks.json    when the steps of its start were done
  *                        listening     once its port accepted a connection
  *                        ended.json    once it has ended
  *     <bundles>/exits/<dynoId>         exit status, written by conmon
@@ -77,6 +78,14 @@ export class DynoFolder {
 
   setStarted(facts: StartedFacts): Promise<void> {
     return this.#write("started.json", facts);
+  }
+
+  async marks(): Promise<StartMarks> {
+    return (await this.#read<StartMarks>("marks.json")) ?? {};
+  }
+
+  setMarks(marks: StartMarks): Promise<void> {
+    return this.#write("marks.json", marks);
   }
 
   /** As conmon itself wrote it; one that is gone if it is gone. */

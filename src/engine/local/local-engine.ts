@@ -1,8 +1,9 @@
 import { type FSWatcher, watch } from "node:fs";
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
+import { monotonicMs } from "../../lib/monotonic.ts";
 import { type DynoSize, sizeNamed } from "../../model/size.ts";
 import {
   type ByteStream,
@@ -14,6 +15,8 @@ import {
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
+  type StartMarks,
+  type StartStep,
 } from "../engine.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { ranOutOfMemory } from "./cgroup.ts";
@@ -42,6 +45,8 @@ interface Dyno {
   ending: Promise<void> | null;
   /** Freeing what it held, once it has ended. */
   tidied: Promise<void>;
+  /** Steps of its start; undefined for one that an earlier process started. */
+  marks?: StartMarks;
 }
 
 export interface LocalEngineParts {
@@ -55,6 +60,8 @@ export interface LocalEngineParts {
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
+/** Every so many patrols also see whether a process is still the one that it was. */
+const THOROUGH_EVERY = 10;
 const LOG_LOOK_MS = 500;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
@@ -150,9 +157,13 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async #make(dyno: Dyno, spec: DynoSpec): Promise<void> {
     const { logger } = this.#shop;
     const began = performance.now();
+    const marks: Partial<Record<StartStep, number>> = { received: monotonicMs() };
+    dyno.marks = marks;
     try {
       await dyno.folder.create(dyno.labels);
-      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size);
+      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, (step) => {
+        marks[step] = monotonicMs();
+      });
       dyno.network = network;
       dyno.conmon = conmon;
       dyno.io = io;
@@ -172,8 +183,14 @@ export class LocalEngine implements Engine, AsyncDisposable {
     dyno.state = { kind: "running", since: this.#shop.clock.now(), listening: false, address };
     logger.info("dyno.started", { dynoId: spec.id, ms: Math.round(performance.now() - began) });
     this.#tell(spec.id);
-    this.#begin(this.#awaitPort(dyno));
+    this.#begin(dyno.folder.setMarks(marks).then(() => this.#awaitPort(dyno)));
     this.#begin(this.#look(dyno)); // it may have ended before anybody looked
+  }
+
+  async startMarks(id: string): Promise<StartMarks | null> {
+    const dyno = this.#dynos.get(id);
+    if (dyno === undefined) return null;
+    return { ...dyno.labels.marks, ...(dyno.marks ?? (await dyno.folder.marks())) };
   }
 
   async signal(id: string, signal: DynoSignal): Promise<void> {
@@ -329,7 +346,9 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const { id, port } = dyno.labels;
     if (port === null || dyno.state.kind !== "running" || dyno.state.listening || dyno.network === null) return;
     if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return;
+    dyno.marks = { ...dyno.marks, listening: monotonicMs() };
     await dyno.folder.setListening();
+    await dyno.folder.setMarks(dyno.marks);
     if (dyno.state.kind !== "running") return;
     dyno.state = { ...dyno.state, listening: true };
     this.#tell(id);
@@ -388,8 +407,16 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   async #patrolOnce(): Promise<void> {
-    await Promise.all([...this.#dynos.values()].map((dyno) => this.#look(dyno)));
+    const dynos = [...this.#dynos.values()];
+    // One look each at the list of ends and of processes tells of nearly all that they are as they were.
+    const isThorough = this.#patrols++ % THOROUGH_EVERY === 0;
+    const ends = new Set(await readdir(join(this.#parts.bundles, EXITS)));
+    const processes = isThorough ? undefined : new Set(await readdir("/proc"));
+    const isSame = ({ labels: { id }, conmon }: Dyno): boolean =>
+      processes !== undefined && !ends.has(id) && conmon !== null && processes.has(String(conmon.pid));
+    await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#look(dyno)));
   }
+  #patrols = 0;
 
   async #rotateLogs(): Promise<void> {
     const { clock, logs, logger } = this.#shop;

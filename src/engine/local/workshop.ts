@@ -6,7 +6,7 @@ import type { Logger } from "../../lib/logger.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { DynoSize } from "../../model/size.ts";
-import type { DynoSpec, StackName } from "../engine.ts";
+import type { DynoSpec, StackName, StartStep } from "../engine.ts";
 import { type BuildFolders, bundleOf, type DiskFolders, type HostLimits, hostsOf, resolvConfOf } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly } from "./cgroup.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
@@ -60,12 +60,18 @@ export const appVolumesOf = (appId: string): { readonly repo: string; readonly c
 export const uidStartOf = (uidBase: number, uidIndex: number): number => uidBase + uidIndex * IDS;
 
 /** Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. */
-export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<Made> {
+export async function make(
+  shop: Workshop,
+  folder: DynoFolder,
+  spec: DynoSpec,
+  size: DynoSize,
+  mark: (step: StartStep) => void = () => {},
+): Promise<Made> {
   const { runtime, logs } = shop;
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
   const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null, void]>([
-    takeNetwork(shop, folder, spec),
-    makeDisk(shop, spec.id, size, uidStart),
+    takeNetwork(shop, folder, spec).finally(() => mark("network")),
+    makeDisk(shop, spec.id, size, uidStart).finally(() => mark("disk")),
     slugFolder(shop, spec),
     spec.io ? makeBuildFolders(shop, folder, spec.appId, uidStart) : Promise.resolve(null),
     logs.create(spec.id),
@@ -96,6 +102,7 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       writeFile(folders.resolvConf, resolvConfOf(network)),
       writeFile(folder.file("config.json"), JSON.stringify(withFilter(bundle, shop.filter.base64)), { mode: 0o600 }),
     ]);
+    mark("bundle");
     const conmon = await runtime.create({
       id: spec.id,
       bundle: folder.path,
@@ -103,8 +110,10 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       terminal: spec.terminal !== null,
       stdin: spec.stdin,
     });
+    mark("created");
     await adoptWatcher(shop.cgroups, conmon.pid);
     await runtime.start(spec.id);
+    mark("started");
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
   } catch (error) {

@@ -11,6 +11,7 @@ import {
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
+  type StartMarks,
 } from "../engine.ts";
 import { type Program, programOf } from "./program.ts";
 
@@ -103,6 +104,10 @@ export class SimEngine implements Engine {
   exit(id: string, status: number, outOfMemory = false): void {
     const dyno = this.#dynos.get(id);
     if (dyno !== undefined) this.#end(dyno, status, outOfMemory);
+  }
+
+  startMarks(id: string): Promise<StartMarks | null> {
+    return this.#call("startMarks", () => this.#dynos.get(id)?.spec.marks ?? null);
   }
 
   list(ofApp?: string): Promise<readonly ObservedDyno[]> {
