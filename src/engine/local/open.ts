@@ -72,6 +72,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     maker: await userNamed(instance.users.maker),
     uidStartOf: (index) => uidStartOf(options.uidBase, index),
   });
+  const filter = new CompiledFilter();
   const base: Omit<Workshop, "runtime"> = {
     ...options,
     cgroups,
@@ -80,7 +81,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment")),
     limits: { cgroup: cgroups.kind, swapLimit: cgroups.swapLimit, ...limits },
     seccomp: seccompProfile(process.arch),
-    filter: new CompiledFilter(),
+    filter,
   };
   const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
   const shop: Workshop = { ...base, runtime };
@@ -90,7 +91,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     capacityMb: limits.memoryMb * OVERCOMMIT,
   });
-  await shop.filter.compile(shop); // only now: a trial takes a network, and what stands had to be adopted before
+  await filter.compile(shop); // only now: a trial takes a network, and what stands had to be adopted before
   logger.info("engine.opened", {
     runtime: runtime.name,
     cgroups: cgroups.kind,

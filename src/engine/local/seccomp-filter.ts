@@ -3,11 +3,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/atomic-file.ts";
 import { run } from "../../lib/command.ts";
+import type { ReadyFilter } from "./ready-filter.ts";
 import { tryDyno } from "./runtime-trial.ts";
 import type { Workshop } from "./workshop.ts";
 
-/** crun takes a filter that is compiled already, by this annotation, base64. */
-const ANNOTATION = "run.oci.seccomp_bpf_data";
 /** Where crun keeps what it compiled, beside a container's state. */
 const COMPILED = "seccomp.bpf";
 /** What a process says of itself that a filter watches over. */
@@ -23,7 +22,7 @@ interface Remembered {
  * start (facts 1). Taken from a trial dyno made with the profile as JSON, then tried in another one, whose filter must be the same
  * byte for byte. Kept until the machine restarts, for this profile and this version of the runtime.
  */
-export class CompiledFilter {
+export class CompiledFilter implements ReadyFilter {
   #base64: string | null = null;
 
   /** null: every start compiles the JSON. */
@@ -56,20 +55,7 @@ export class CompiledFilter {
   }
 }
 
-/** The bundle with the compiled filter in the profile's place; as it is without one. Pure. */
-export function withFilter(bundle: unknown, base64: string | null): unknown {
-  if (base64 === null) return bundle;
-  const { linux, annotations, ...rest } = bundle as BundleLike; // of `bundleOf`
-  const { seccomp: _compiled, ...others } = linux;
-  return { ...rest, linux: others, annotations: { ...annotations, [ANNOTATION]: base64 } };
-}
-
-interface BundleLike {
-  readonly linux: Readonly<Record<string, unknown>>;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
-
-export function filterFileOf(runtime: { readonly root: string }, dynoId: string): string {
+function filterFileOf(runtime: { readonly root: string }, dynoId: string): string {
   return join(runtime.root, dynoId, COMPILED);
 }
 

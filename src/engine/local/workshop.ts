@@ -14,9 +14,9 @@ import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
+import { type ReadyFilter, withFilter } from "./ready-filter.ts";
 import type { Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
-import { type CompiledFilter, withFilter } from "./seccomp-filter.ts";
 import type { SlugImages } from "./slug-images.ts";
 
 /** All that dynos are made with. */
@@ -34,7 +34,7 @@ export interface Workshop {
   readonly limits: HostLimits;
   readonly seccomp: SeccompProfile;
   /** The same, compiled. */
-  readonly filter: CompiledFilter;
+  readonly filter: ReadyFilter;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { withFilter } from "./seccomp-filter.ts";
+import { withFilter } from "./ready-filter.ts";
 
 test("a compiled filter stands in the profile's place, and nothing else of the bundle changes", () => {
   const bundle = { root: {}, linux: { seccomp: { defaultAction: "SCMP_ACT_ERRNO" }, resources: { pids: 1 } } };
