@@ -55,6 +55,8 @@ export interface Parts extends Required<SupervisorOptions> {
   readonly starts: Limit;
   /** Looks of all apps wait here: whoever waits for the one connection of the store costs every other waiter time. */
   readonly looks: Limit;
+  /** Slug images, by slug and range of user ids, that the engine had when it was last asked. */
+  readonly images: Set<string>;
 }
 
 export function say({ sink, clock }: Parts, appId: string, lines: readonly Line[]): void {

@@ -31,6 +31,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     observer: new Observer(options.engine),
     starts: new Limit(STARTS_AT_ONCE),
     looks: new Limit(LOOKS_AT_ONCE),
+    images: new Set(),
   });
 }
 
