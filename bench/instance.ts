@@ -1,7 +1,9 @@
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ended, start } from "../src/lib/command.ts";
+
+const MEMORY_OVERCOMMIT = 100;
 
 export const checkout = join(import.meta.dirname, "..");
 
@@ -18,6 +20,8 @@ export async function ownInstance(): Promise<AsyncDisposable> {
   mkdirSync(join(base, "person"), { recursive: true });
   mkdirSync(home, { recursive: true });
   for (const folder of [base, home]) chmodSync(folder, 0o755); // dynos pass through it
+  // 500 dynos of 512 MB are promised more often than an installation does by itself; they use next to none of it.
+  writeFileSync(join(home, "sizes.json"), JSON.stringify({ memory_overcommit: MEMORY_OVERCOMMIT }), { mode: 0o644 });
   const stacks = process.env["STATOR_BENCH_STACKS"];
   if (isNew && stacks !== undefined) cpSync(join(stacks, "host"), join(home, "host"), { recursive: true });
   Object.assign(process.env, isNew ? await freePorts() : {}, { STATOR_HOME: home, HOME: join(base, "person") });
