@@ -80,7 +80,10 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       );
       sayAction(context, app, user, `Starting process with command \`${dyno.command}\``);
       const attachUrl = secret === null ? null : `rendezvous://${call.origin.hostname}:${tlsPort()}/${secret}`;
-      return dynoJson(dyno, app, await factsOf(app), attachUrl);
+      // Only what a new dyno needs: its start is under way, and waits for whatever else is asked of the store now.
+      const release = await store.releases.byId(dyno.releaseId);
+      const versions = new Map(release ? [[release.id, release.version]] : []);
+      return dynoJson(dyno, app, { versions, nextStarts: {} }, attachUrl);
     },
   );
   routes.app({ path: "POST /apps/:app/dynos/:dyno", power: "write", response: Empty }, () => {
