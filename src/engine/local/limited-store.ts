@@ -40,7 +40,7 @@ const READY_COUNT = 4;
 /** Volumes with their limits that nobody took yet, also of an earlier process; and those that were not finished. */
 const READY = /^ready-/;
 const UNFINISHED = /^new-/;
-/** Nothing was taken for so long: making more slows down no start. */
+/** Nothing was taken or given back for so long: making more slows down nothing. */
 const REFILL_AFTER_MS = 2000;
 const LOOK_AGAIN_MS = 250;
 const IMAGE_BYTES_MAX = 1024 ** 4;
@@ -110,7 +110,7 @@ class BtrfsStore implements LimitedStore {
   readonly #taken = new Nudge();
   readonly #background: Promise<unknown>;
   #counter = 0;
-  #takenAt = 0;
+  #busyAt = 0;
   readonly #doomed = new Set<string>();
   #removal: Promise<void> | undefined;
 
@@ -132,7 +132,7 @@ class BtrfsStore implements LimitedStore {
   async create(name: string, sizeMb: number): Promise<string> {
     const path = join(this.#root, name);
     const ready = sizeMb === READY_MB ? this.#ready.shift() : undefined;
-    this.#takenAt = this.#options.clock.now();
+    this.#busyAt = this.#options.clock.now();
     this.#taken.ring();
     if (ready !== undefined) await rename(ready, path);
     else await this.#make(path, sizeMb);
@@ -147,6 +147,7 @@ class BtrfsStore implements LimitedStore {
 
   async remove(name: string): Promise<void> {
     const path = join(this.#root, name);
+    this.#busyAt = this.#options.clock.now();
     while (existsSync(path)) {
       this.#doomed.add(path);
       this.#removal ??= this.#removeDoomed().finally(() => {
@@ -202,7 +203,7 @@ class BtrfsStore implements LimitedStore {
   }
 
   #isQuiet(): boolean {
-    return this.#options.clock.now() - this.#takenAt >= REFILL_AFTER_MS;
+    return this.#options.clock.now() - this.#busyAt >= REFILL_AFTER_MS;
   }
 
   /** Quota groups outlive their volumes, and each makes every write a little slower. */

@@ -37,7 +37,7 @@ export interface NamespaceOptions {
 type Purpose = "dyno" | "build";
 const PURPOSES: readonly Purpose[] = ["dyno", "build"];
 const BATCH_MAX = 8;
-/** Nothing was taken for so long: making more slows down no start. */
+/** Nothing was taken or given back for so long: making more slows down nothing. */
 const REFILL_AFTER_MS = 2000;
 /** What the kernel may take to free empty namespaces, before those left are seen as held. */
 const FREED_MS = 1000;
@@ -62,7 +62,7 @@ export class NamespacePool implements AsyncDisposable {
   readonly #bell = new Nudge();
   readonly #stop = new AbortController();
   readonly #doomed = new Set<number>();
-  #takenAt = 0;
+  #busyAt = 0;
   #removal: Promise<void> | undefined;
   #settled: Promise<void> | undefined;
   readonly #filling: Promise<void>;
@@ -89,7 +89,7 @@ export class NamespacePool implements AsyncDisposable {
   }
 
   async take(purpose: Purpose): Promise<number> {
-    this.#takenAt = this.#options.clock.now();
+    this.#busyAt = this.#options.clock.now();
     this.#bell.ring();
     await this.#settle();
     const index = this.#ready[purpose].shift() ?? (await this.#wait(purpose));
@@ -105,6 +105,7 @@ export class NamespacePool implements AsyncDisposable {
 
   async release(index: number): Promise<void> {
     if (!this.#inUse.has(index)) return;
+    this.#busyAt = this.#options.clock.now();
     await rm(this.#marker(index), { force: true });
     this.#doomed.add(index);
     while (this.#doomed.has(index)) {
@@ -161,7 +162,7 @@ export class NamespacePool implements AsyncDisposable {
       const missing = PURPOSES.filter((purpose) => this.#missing(purpose) > 0);
       if (missing.length === 0) await this.#bell.wait(60_000, signal);
       const isAsked = PURPOSES.some((purpose) => this.#waiters[purpose].length > 0);
-      if (!isAsked && this.#options.clock.now() - this.#takenAt < REFILL_AFTER_MS) {
+      if (!isAsked && this.#options.clock.now() - this.#busyAt < REFILL_AFTER_MS) {
         await this.#bell.wait(REFILL_AFTER_MS, signal);
         continue;
       }
