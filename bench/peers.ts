@@ -8,8 +8,8 @@ import { instance, ticksIn, until } from "./rig.ts";
 /** Another way to start the same program from the same files with limits, on the same machine. */
 export interface Peer {
   readonly name: string;
-  /** Runs the program once; from the decision to its first instruction, ms. */
-  start(): Promise<number>;
+  /** Runs the program once; from the decision to its first instruction, and until the command has returned; ms. */
+  start(): Promise<{ readonly first: number; readonly returned: number }>;
   /** `docker run -d` of `count`, `atOnce` at a time; until the last one was started, ms. They are removed afterwards. */
   startMany(count: number, atOnce: number): Promise<number>;
 }
@@ -158,12 +158,13 @@ class Program implements Peer {
     await this.#run(["rm", id]);
   }
 
-  async start(): Promise<number> {
+  async start(): Promise<{ readonly first: number; readonly returned: number }> {
     const began = process.hrtime.bigint();
     const { stdout } = await this.#run(["run", "--rm", ...this.#options(), IMAGE, ...bootArguments("./tick now")]);
+    const returned = process.hrtime.bigint();
     const [tick] = ticksIn(stdout) ?? [];
     if (tick === undefined) throw new Error(`${this.name} run said: ${stdout}`);
-    return Number(tick - began) / 1e6;
+    return { first: Number(tick - began) / 1e6, returned: Number(returned - began) / 1e6 };
   }
 
   async startMany(count: number, atOnce: number): Promise<number> {
