@@ -120,9 +120,9 @@ async function stand(tick: string): Promise<Standing> {
   await using stack = new AsyncDisposableStack();
   const apps: BenchApp[] = [];
   let count = 0;
-  for (let index = 0; index < APPS; index++) {
-    const app = stack.use(await tickApp(tick));
-    apps.push(app);
+  // All of them first: a machine full of dynos has no room for a build.
+  for (let index = 0; index < APPS; index++) apps.push(stack.use(await tickApp(tick)));
+  for (const app of apps) {
     await scale(app.name, DYNOS_EACH);
     count += await standingOf(app);
   }
