@@ -21,7 +21,7 @@ export interface ApiContext {
   readonly store: Store;
   readonly supervision: Supervision;
   readonly logs: AppLogs;
-  readonly engine: Pick<Engine, "removeApp" | "setEgress" | "isolationRefusal">;
+  readonly engine: Pick<Engine, "removeApp" | "setEgress" | "isolationRefusal" | "startMarks">;
   readonly runs: Runs;
   readonly schedules: Schedules;
   readonly builds: BuildRoutes;

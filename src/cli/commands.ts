@@ -242,6 +242,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/ps-restart.ts"),
   },
   {
+    name: "ps:timeline",
+    usage: "DYNO",
+    summary: "when each step of a dyno's start was done",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-timeline.ts"),
+  },
+  {
     name: "ps:stop",
     aliases: ["stop", "kill", "ps:kill", "dyno:stop", "dyno:kill"],
     usage: "DYNO | TYPE",

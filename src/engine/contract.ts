@@ -103,6 +103,12 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
       assert.equal(ended.status, 7);
       assert.equal(ended.outOfMemory, false);
       const [dyno] = await under.engine.list();
+      assert.deepEqual(await under.engine.list(spec.appId), await under.engine.list());
+      assert.deepEqual(
+        await under.engine.list("00000000-0000-4000-8000-000000000000"),
+        [],
+        "another app's dynos: none",
+      );
       const { state: _state, ...facts } = dyno ?? assert.fail("it is kept until it is removed");
       const { id, appId, kind, releaseId } = spec;
       assert.deepEqual(facts, { id, appId, kind, name: "run.1", releaseId });

@@ -13,8 +13,10 @@ import type { DynoUsage } from "../model/usage.ts";
  * Every call may be repeated, and may fail before or after it took effect; the caller looks again.
  */
 export interface Engine {
-  /** Every dyno that the engine knows, ended ones included until `remove`. */
-  list(): Promise<readonly ObservedDyno[]>;
+  /** When each step of the dyno's start was done; null: not known (any more). */
+  startMarks(id: string): Promise<StartMarks | null>;
+  /** Every dyno that the engine knows, ended ones included until `remove`; with `appId` that app's alone. */
+  list(appId?: string): Promise<readonly ObservedDyno[]>;
   /**
    * What each running dyno uses now. Cheap enough to be asked every few seconds; the tasks of the dynos of `tasksOf` (ids of
    * apps) cost more, and are for load averages.
@@ -116,7 +118,34 @@ export interface DynoSpec {
   readonly io: boolean;
   /** What it is asked while it runs, formation dynos only; absent: nothing. */
   readonly checks?: readonly HealthCheck[];
+  /** When the caller did its part of the start. */
+  readonly marks?: CallerMarks;
 }
+
+/** CLOCK_MONOTONIC, milliseconds. `asked`: its record was made; `planned`: it was to be started; `written`: the store knew. */
+export interface CallerMarks {
+  readonly asked: number;
+  readonly planned: number;
+  readonly written: number;
+}
+
+/** What the steps of a start are called, in the order in which they are begun; those of one engine need not be another's. */
+export const START_STEPS = [
+  "asked",
+  "planned",
+  "written",
+  "received",
+  "network",
+  "disk",
+  "bundle",
+  "created",
+  "started",
+  "listening",
+] as const;
+export type StartStep = (typeof START_STEPS)[number];
+
+/** When each step was done: CLOCK_MONOTONIC, milliseconds. */
+export type StartMarks = Readonly<Partial<Record<StartStep, number>>>;
 
 export type StackName = "debian-12" | "debian-12-build";
 

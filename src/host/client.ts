@@ -10,6 +10,7 @@ import {
   type EngineNotice,
   type ObservedDyno,
   type SlugRef,
+  type StartMarks,
 } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -64,8 +65,11 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
     this.#events = this.#followEvents();
   }
 
-  list(): Promise<readonly ObservedDyno[]> {
-    return this.#call("list", {});
+  list(appId?: string): Promise<readonly ObservedDyno[]> {
+    return this.#call("list", appId === undefined ? {} : { appId });
+  }
+  startMarks(id: string): Promise<StartMarks | null> {
+    return this.#call("startMarks", { id });
   }
   usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
     return this.#call("usage", { tasksOf: tasksOf.slice(0, TASKS_OF_MAX) });

@@ -5,6 +5,7 @@ import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type ChildProcess, start } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
+import { NODE_OPTIONS } from "../model/instance.ts";
 import { identityOf, KeptProcess, remembered } from "./kept-process.ts";
 
 /** The processes that keep each other alive where there is no systemd: the keeper the host and the daemon, the host the keeper. */
@@ -71,6 +72,7 @@ function environmentOf(role: Role, config: Config): Record<string, string> {
     STATOR_HTTP_PORT: String(config.httpPort),
     STATOR_HTTPS_PORT: String(config.httpsPort),
     STATOR_DOMAIN: config.domain,
+    NODE_OPTIONS,
     ...(role !== "daemon" && { STATOR_SUPERVISE: "1" }),
   };
 }

@@ -29,8 +29,13 @@ export interface PartsOptions {
   readonly logger: Logger;
 }
 
-/** Network namespaces kept ready. */
-const POOL_SIZE = 8;
+/**
+ * Network namespaces and disks kept ready: as many as a scaling to the most that an app may have takes, since making them costs as
+ * much as starting all else of a dyno; on small machines fewer, for the quarter of a megabyte that the kernel keeps for each.
+ */
+const READY_MAX = 100;
+const READY_MIN = 8;
+const READY_EACH_MB = 128;
 const CERTIFICATES_MS = 6 * 3_600_000;
 /** Descriptors of HAProxy that are not connections. */
 const DESCRIPTORS_BESIDE = 200;
@@ -41,6 +46,8 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
   const { config, users, folders, cgroupParent, clock, logger } = options;
   const { instance } = config;
   await using parts = new AsyncDisposableStack();
+  const { memoryMb } = await ownLimits();
+  const readyCount = Math.min(READY_MAX, Math.max(READY_MIN, Math.floor(memoryMb / READY_EACH_MB)));
   const network = parts.use(
     await openNetwork({
       instance,
@@ -51,7 +58,7 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       probeUid: 0,
       logger,
       clock,
-      poolSize: POOL_SIZE,
+      poolSize: readyCount,
     }),
   );
   const engine = parts.use(
@@ -63,6 +70,7 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       uidBase: await claimUids(instance.users.daemon),
       logger,
       clock,
+      readyCount,
       ...(cgroupParent !== undefined && { cgroupParent }),
     }),
   );

@@ -53,6 +53,8 @@ const uidIndex = Type.Integer({ minimum: 0, maximum: UID_INDEX_MAX });
 const nothing = Type.Object({}, closed);
 const dynoId = Type.Object({ id: uuid }, closed);
 const slug = Type.Object({ digest, uidIndex }, closed);
+/** CLOCK_MONOTONIC in milliseconds: no machine stands for 300 years. */
+const instant = Type.Number({ minimum: 0, maximum: 1e13 });
 const side = Type.Integer({ minimum: 1, maximum: 2000 });
 const oneOf = (names: readonly string[]) => Type.Union(names.map((name) => Type.Literal(name)));
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([Type.Null(), type]);
@@ -120,6 +122,7 @@ const dynoSpec = Type.Object(
     stdin: Type.Boolean(),
     io: Type.Boolean(),
     checks: Type.Optional(Type.Array(check, { minItems: 1, maxItems: CHECKS_MAX })),
+    marks: Type.Optional(Type.Object({ asked: instant, planned: instant, written: instant }, closed)),
   },
   closed,
 );
@@ -151,7 +154,7 @@ const small = 4 * 1024;
 export const TASKS_OF_MAX = 4096;
 /** Each call with the schema of its message and how long that may be. */
 const CALLS = {
-  list: { schema: Compile(nothing), bytesMax: small },
+  list: { schema: Compile(Type.Object({ appId: Type.Optional(uuid) }, closed)), bytesMax: small },
   usage: {
     schema: Compile(Type.Object({ tasksOf: Type.Array(uuid, { maxItems: TASKS_OF_MAX }) }, closed)),
     bytesMax: 64 * TASKS_OF_MAX,
@@ -162,6 +165,7 @@ const CALLS = {
     bytesMax: small,
   },
   remove: { schema: Compile(dynoId), bytesMax: small },
+  startMarks: { schema: Compile(dynoId), bytesMax: small },
   resize: { schema: Compile(Type.Object({ id: uuid, rows: side, columns: side }, closed)), bytesMax: small },
   isolationRefusal: {
     schema: Compile(Type.Object({ isolation: oneOf(ISOLATIONS) }, closed)),
@@ -187,11 +191,12 @@ const CALLS = {
 
 /** What each call carries; the schemas above admit exactly these. */
 export interface CallMessages {
-  readonly list: Record<never, never>;
+  readonly list: { readonly appId?: string };
   readonly usage: { readonly tasksOf: readonly string[] };
   readonly start: DynoSpec;
   readonly signal: { readonly id: string; readonly signal: "TERM" | "KILL" | "HUP" };
   readonly remove: { readonly id: string };
+  readonly startMarks: { readonly id: string };
   readonly resize: { readonly id: string; readonly rows: number; readonly columns: number };
   readonly isolationRefusal: { readonly isolation: Isolation };
   readonly hasSlug: SlugRef;

@@ -208,6 +208,9 @@ const bad: Readonly<Record<string, Record<string, unknown>>> = {
   "a command that is too long": { command: "ä".repeat(COMMAND_BYTES_MAX / 2 + 1) },
   "a command with NUL": { command: "a\0b" },
   "a command that is a list": { command: ["sh"] },
+  "marks that are no instants": { marks: { asked: -1, planned: 0, written: 1 } },
+  "marks with text": { marks: { asked: "../x", planned: 0, written: 1 } },
+  "marks with another field": { marks: { asked: 1, planned: 1, written: 1, path: "/etc" } },
 };
 for (const [what, change] of Object.entries(bad)) {
   test(`a start with ${what} is refused`, async () => {
@@ -311,6 +314,14 @@ test("egress rules: blocks and ports of numbers alone, and few of them", async (
   assert.match(await post("setEgress", { appId: "../x", rules: [] }), / 400 /);
   assert.match(await post("setEgress", { appId, rules: [rule], path: "/etc" }), / 400 /);
   assert.equal(engine.asked.length, 1);
+});
+
+test("dynos are listed by an app's id, and a start's marks asked for by a dyno's; by nothing else", async () => {
+  for (const message of [{ appId: "../x" }, { appId: 7 }, { appId: "" }, { path: "/etc" }, []])
+    assert.match(await post("list", message), / 400 .*"message":"list/s);
+  for (const message of [{ id: "../../etc/passwd" }, {}, { id: null }])
+    assert.match(await post("startMarks", message), / 400 .*"message":"startMarks/s);
+  assert.deepEqual(engine.asked, []);
 });
 
 test("messages that there are not", async () => {

@@ -122,11 +122,12 @@ async function answer(
 type Call<N extends CallName> = (options: HostServerOptions, message: CallMessages[N]) => Promise<unknown>;
 
 const calls: { readonly [N in CallName]: Call<N> } = {
-  list: ({ engine }) => engine.list(),
+  list: ({ engine }, { appId }) => engine.list(appId),
   usage: ({ engine }, { tasksOf }) => engine.usage(tasksOf),
   start: ({ engine }, spec) => engine.start(spec),
   signal: ({ engine }, { id, signal }) => engine.signal(id, signal),
   remove: ({ engine }, { id }) => engine.remove(id),
+  startMarks: ({ engine }, { id }) => engine.startMarks(id),
   resize: ({ engine }, { id, rows, columns }) => engine.resize(id, rows, columns),
   isolationRefusal: ({ engine }, { isolation }) => engine.isolationRefusal(isolation),
   hasSlug: ({ engine }, slug) => engine.hasSlug(slug),

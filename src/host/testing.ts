@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { PassThrough, type Readable, Writable } from "node:stream";
-import type { ByteStream, DynoSpec, Engine, EngineNotice, ObservedDyno, SlugRef } from "../engine/engine.ts";
+import type {
+  ByteStream,
+  DynoSpec,
+  Engine,
+  EngineNotice,
+  ObservedDyno,
+  SlugRef,
+  StartMarks,
+} from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { DynoUsage } from "../model/usage.ts";
@@ -16,7 +24,7 @@ export class FakeEngine implements Engine {
   readonly watchers = new Set<(dynoId: string | undefined) => void>();
   readonly listeners = new Set<(notice: EngineNotice) => void>();
 
-  async list(): Promise<readonly ObservedDyno[]> {
+  async list(_appId?: string): Promise<readonly ObservedDyno[]> {
     this.asked.push("list");
     return [...this.dynos.values()].map(({ id, appId, kind, name, releaseId }) => ({
       id,
@@ -30,6 +38,10 @@ export class FakeEngine implements Engine {
   async usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
     this.asked.push(`usage ${tasksOf.length}`);
     return [];
+  }
+  async startMarks(id: string): Promise<StartMarks | null> {
+    this.asked.push(`startMarks ${id}`);
+    return this.dynos.get(id)?.marks ?? null;
   }
   async start(spec: DynoSpec): Promise<void> {
     this.asked.push("start");

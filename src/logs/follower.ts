@@ -22,7 +22,7 @@ export interface FollowerParts {
 }
 
 /** It looks by itself this often, should an event have been lost. */
-const LOOK_MS = 3_000;
+const LOOK_MS = 15_000;
 const RETRY_MS = 1_000;
 
 /** Carries one dyno's lines from its raw log into the app's log, each once and in order, whenever it is killed. */

@@ -45,6 +45,9 @@ export interface InstancePaths {
   readonly processLogs: string;
 }
 
+/** For Node, in each process of ours: young objects die soon in little room too, which saves tens of megabytes. */
+export const NODE_OPTIONS = "--max-semi-space-size=2";
+
 export const DEFAULT_HOME = "/var/lib/stator";
 
 /** `home` must be absolute and normalised; see `config.ts`. */

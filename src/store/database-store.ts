@@ -34,18 +34,23 @@ export function databaseStore(parts: StoreParts): Store {
   async function transact<T>(body: (transaction: Transaction) => Promise<T>): Promise<T> {
     refuseInside(here);
     const touched = new Set<string>();
-    const result = await parts.db.transaction().execute(async (db) => {
-      const transaction = new Transaction(db, (appId) => touched.add(appId));
-      try {
-        const value = await here.run(transaction, () => body(transaction));
-        transaction.throwIfFailed();
-        return value;
-      } finally {
-        transaction.isOpen = false;
-      }
-    });
-    for (const appId of touched) for (const listener of listeners) listener(appId);
-    return result;
+    let isWhole = false;
+    try {
+      return await parts.db.transaction().execute(async (db) => {
+        const transaction = new Transaction(db, (appId) => touched.add(appId));
+        try {
+          const value = await here.run(transaction, () => body(transaction));
+          transaction.throwIfFailed();
+          isWhole = true;
+          return value;
+        } finally {
+          transaction.isOpen = false;
+        }
+      });
+    } finally {
+      // Also when the commit itself failed: it may have taken effect all the same, and whoever listens looks.
+      for (const appId of isWhole ? touched : []) for (const listener of listeners) listener(appId);
+    }
   }
 
   const work: Work = {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import { EngineError } from "../engine/engine.ts";
+import { type CallerMarks, EngineError } from "../engine/engine.ts";
+import { monotonicMs } from "../lib/monotonic.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
 import { AttemptBook } from "./attempts.ts";
@@ -36,6 +37,7 @@ export class Actor {
 
   /** First the store's, in one transaction, then the engine's side by side. Throws when the store fails. */
   async act(actions: readonly Action[], signal: AbortSignal): Promise<void> {
+    const planned = monotonicMs();
     const forStore = actions.filter(isStoreAction);
     await Promise.all(forStore.filter(endsDyno).map(({ record }) => this.#carryLog(record, LOGS_MS, signal)));
     const written =
@@ -44,7 +46,8 @@ export class Actor {
     const forEngine = actions.filter(isEngineAction).filter((action) => isNoted(action, written));
     const settled = forEngine.some((each) => each.kind === "signal" && each.settle) ? this.#settle() : undefined;
     const launches = new Launches(this.#appId, this.#parts);
-    await Promise.all(forEngine.map((action) => this.#do(action, { settled, launches, signal })));
+    const marks = { planned, written: monotonicMs() };
+    await Promise.all(forEngine.map((action) => this.#do(action, { settled, launches, signal, marks })));
   }
 
   /** Carries on with the log of every dyno that runs, after a restart of the daemon too. */
@@ -156,7 +159,7 @@ export class Actor {
         return this.#attempt("launch", action.record, () =>
           this.#parts.starts.run(async () => {
             this.#follow(action.record);
-            await launch(action.record, context.launches, this.#parts);
+            await launch(action.record, context.launches, this.#parts, context.marks);
           }),
         );
       default:
@@ -241,6 +244,7 @@ export class Actor {
 interface Context {
   readonly settled: Promise<void> | undefined;
   readonly launches: Launches;
+  readonly marks: Omit<CallerMarks, "asked">;
   readonly signal: AbortSignal;
 }
 

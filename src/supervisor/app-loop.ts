@@ -7,9 +7,12 @@ import { type Desired, desiredOf } from "./desired.ts";
 import type { Parts, SupervisorStore } from "./parts.ts";
 import type { Situation } from "./situation.ts";
 
-/** Looks come at the latest after this long while something is on its way, and while all is quiet. */
+/**
+ * Looks come at the latest after this long while something is on its way, and while all is quiet: then the supervisor's own
+ * pass over all apps, which costs next to nothing, rings where the engine shows something else than was last seen.
+ */
 const UNSETTLED_MS = 2_000;
-const SETTLED_MS = 30_000;
+const SETTLED_MS = 900_000;
 /** Looks in a row without a pause. More than any sequence of actions needs: a plan that is never content must not spin. */
 const LOOKS_MAX = 40;
 
@@ -19,6 +22,8 @@ export class AppLoop {
   readonly #parts: Parts;
   readonly #actor: Actor;
   readonly #nudge = new Nudge();
+  /** What the latest look was made from; undefined: there was none. */
+  #seen: string | undefined;
 
   constructor(appId: string, parts: Parts) {
     this.appId = appId;
@@ -28,6 +33,11 @@ export class AppLoop {
 
   nudge(): void {
     this.#nudge.ring();
+  }
+
+  /** Whether the engine shows what the latest look was made from. */
+  hasSeen(observed: readonly ObservedDyno[]): boolean {
+    return this.#seen === signatureOf(observed);
   }
 
   /** Runs until stopped, or until the app is gone with all of its dynos. */
@@ -54,7 +64,7 @@ export class AppLoop {
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       signal.throwIfAborted();
       this.#nudge.clear();
-      const situation = await this.#look();
+      const situation = await this.#parts.looks.run(() => this.#look());
       const { actions, lookAgainAt, unsettled } = plan(situation);
       if (actions.length === 0) {
         const { desired, observed, records } = situation;
@@ -70,7 +80,8 @@ export class AppLoop {
 
   async #look(): Promise<Situation> {
     const { observer, store, builds, clock } = this.#parts;
-    const observed = (await observer.fresh()).get(this.appId) ?? [];
+    const observed = await observer.freshOf(this.appId);
+    this.#seen = signatureOf(observed);
     const isOurs = ({ kind, id }: ObservedDyno) => kind !== "build" || !builds.isLive(id);
     const app = await store.apps.byId(this.appId);
     const records = await store.dynos.list(this.appId);
@@ -86,6 +97,12 @@ export class AppLoop {
       now: clock.now(),
     };
   }
+}
+
+/** The same for the same dynos in the same states, in whatever order they are told. */
+function signatureOf(observed: readonly ObservedDyno[]): string {
+  const texts = observed.map(({ id, state }) => id + JSON.stringify(state));
+  return (texts.length > 1 ? texts.sort() : texts).join();
 }
 
 /** The rows of the store that say what should run. */

@@ -1,4 +1,5 @@
-import type { DynoSpec, StackName } from "../engine/engine.ts";
+import { type CallerMarks, type DynoSpec, EngineError, type StackName } from "../engine/engine.ts";
+import { monotonicMs } from "../lib/monotonic.ts";
 import type { App } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { environmentOf, portOf } from "../model/environment.ts";
@@ -37,13 +38,13 @@ export class Launches {
   }
 
   async #prepare(releaseId: string): Promise<Basis> {
-    const { store, slugs, clock, domain } = this.#parts;
+    const { store, images, domain } = this.#parts;
     const app = await store.apps.byId(this.#appId);
     const release = await store.releases.byId(releaseId);
     if (app === undefined || release === undefined) throw new Error(`release ${releaseId} is gone`);
     const slug = release.slugId === null ? null : ((await store.slugs.byId(release.slugId)) ?? null);
     if (slug === null && release.slugId !== null) throw new Error(`slug ${release.slugId} is gone`);
-    if (slug !== null) await within(clock, IMAGE_MS, "slug image", slugs.ensure(slug.id, app.uidIndex));
+    if (slug !== null && !images.has(imageOf(slug, app))) await makeImage(slug, app, this.#parts);
     const domains = await store.domains.list(app.id);
     const defaultDomain = domains.find(({ kind }) => kind === "heroku")?.hostname ?? `${app.name}.${domain}`;
     return {
@@ -61,11 +62,39 @@ const IMAGE_MS = 300_000;
 const START_MS = 60_000;
 
 /** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */
-export async function launch(record: DynoRecord, launches: Launches, parts: Parts): Promise<void> {
-  const { engine, clock, routerPorts } = parts;
-  const spec = specOf(record, await launches.of(record.releaseId), portOf(record.id, routerPorts));
-  await within(clock, START_MS, "start", engine.start(spec));
+export async function launch(
+  record: DynoRecord,
+  launches: Launches,
+  parts: Parts,
+  marks: Omit<CallerMarks, "asked">,
+): Promise<void> {
+  const { engine, clock, routerPorts, images } = parts;
+  const basis = await launches.of(record.releaseId);
+  const asked = monotonicMs() - Math.max(0, clock.now() - record.createdAt);
+  const spec = {
+    ...specOf(record, basis, portOf(record.id, routerPorts)),
+    marks: { ...marks, asked: Math.max(0, asked) },
+  };
+  parts.observer.expect(record.id, record.appId);
+  const start = () => within(clock, START_MS, "start", engine.start(spec));
+  try {
+    await start();
+  } catch (error) {
+    const { slug, app } = basis;
+    const isMissing = error instanceof EngineError && error.id === "not_found";
+    if (!isMissing || slug === null || !images.has(imageOf(slug, app))) throw error;
+    images.delete(imageOf(slug, app)); // the engine lost it since it was last asked
+    await makeImage(slug, app, parts);
+    await start();
+  }
 }
+
+async function makeImage(slug: Slug, app: App, { slugs, images, clock }: Parts): Promise<void> {
+  await within(clock, IMAGE_MS, "slug image", slugs.ensure(slug.id, app.uidIndex));
+  images.add(imageOf(slug, app));
+}
+
+const imageOf = ({ id }: Slug, { uidIndex }: App): string => `${id} ${uidIndex}`;
 
 function specOf(record: DynoRecord, basis: Basis, port: number): DynoSpec {
   const { app, defaultDomain, release, slug, config } = basis;

@@ -62,6 +62,10 @@ export interface Parts extends Required<SupervisorOptions> {
   readonly observer: Observer;
   /** Starts of all apps wait here: more than a few at once only compete for the processors (facts, 1). */
   readonly starts: Limit;
+  /** Looks of all apps wait here: whoever waits for the one connection of the store costs every other waiter time. */
+  readonly looks: Limit;
+  /** Slug images, by slug and range of user ids, that the engine had when it was last asked. */
+  readonly images: Set<string>;
 }
 
 export function say({ sink, clock }: Parts, appId: string, lines: readonly Line[]): void {

@@ -1,3 +1,4 @@
+import type { ObservedDyno } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import { Limit } from "../lib/limit.ts";
 import { Nudge } from "../lib/nudge.ts";
@@ -15,7 +16,12 @@ import { losesClient, stop } from "./transitions.ts";
 
 /** Starts at once, of all apps together: more gains nothing (facts, 1). */
 const STARTS_AT_ONCE = 4;
+/** Looks at once, of all apps together, after a restart of the daemon above all. */
+const LOOKS_AT_ONCE = 16;
 const RESYNC_MS = 30_000;
+/** All apps are read from the store at every so many passes. */
+const APPS_EVERY = 20;
+const NONE: readonly ObservedDyno[] = [];
 const WAIT_MS = 2_000;
 
 /** Keeps what runs equal to what should run, until disposed of. Dynos live on without it. */
@@ -25,6 +31,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     ...options,
     observer: new Observer(options.engine),
     starts: new Limit(STARTS_AT_ONCE),
+    looks: new Limit(LOOKS_AT_ONCE),
+    images: new Set(),
   });
 }
 
@@ -49,7 +57,7 @@ class Supervisor implements Supervision, AsyncDisposable {
       parts.store.onChange((appId) => this.#changed(appId)),
       parts.engine.watch((dynoId) => this.#seen(dynoId)),
     ];
-    this.#background(this.#findApps());
+    this.#background(this.#watchOver());
   }
 
   nudge(appId: string): void {
@@ -108,8 +116,8 @@ class Supervisor implements Supervision, AsyncDisposable {
   async vanished(appId: string, signal: AbortSignal): Promise<void> {
     this.nudge(appId);
     await this.#once(appId, signal, async () => {
-      const dynos = (await this.#parts.observer.fresh()).get(appId);
-      return dynos === undefined ? true : undefined;
+      const dynos = await this.#parts.observer.freshOf(appId);
+      return dynos.length === 0 ? true : undefined;
     });
   }
 
@@ -161,16 +169,22 @@ class Supervisor implements Supervision, AsyncDisposable {
     this.nudge(appId);
   }
 
-  /** Every app gets its loop; so do apps that the store no longer knows but the engine does. */
-  async #findApps(): Promise<void> {
+  /**
+   * Looks over all apps. Every app gets its loop, so do apps that the store no longer knows but the engine does; and a loop is
+   * rung where the engine shows something else than it last saw: lost hints are made good. Apps as they were cost nothing more.
+   */
+  async #watchOver(): Promise<void> {
     const { store, observer, logger, clock } = this.#parts;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
+    for (let passes = 0; !signal.aborted; ) {
       let pause = RESYNC_MS;
       try {
         const observed = await observer.fresh();
-        const apps = await store.apps.list();
+        // A new app's first change rings for it (`onChange`): reading them all again is for what nobody thought of.
+        const apps = passes % APPS_EVERY === 0 ? await store.apps.list() : [];
         for (const appId of new Set([...apps.map(({ id }) => id), ...observed.keys()])) this.#loopOf(appId);
+        for (const [appId, loop] of this.#loops) if (!loop.hasSeen(observed.get(appId) ?? NONE)) loop.nudge();
+        passes++;
       } catch (error) {
         logger.warn("apps.look-failed", { error });
         pause = 1_000;
@@ -207,7 +221,7 @@ class Supervisor implements Supervision, AsyncDisposable {
     const appId = dynoId === undefined ? undefined : this.#parts.observer.appOf(dynoId);
     if (appId !== undefined) return this.#changed(appId);
     this.#nudge.ring();
-    for (const id of this.#loops.keys()) this.#changed(id);
+    for (const waiting of this.#waiting.values()) for (const nudge of waiting) nudge.ring();
   }
 
   /** Waits until `look` finds something; looks again whenever something of the app may have changed. */

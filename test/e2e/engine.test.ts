@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -10,7 +10,8 @@ import { engineContract, isEngineError, specOf, until, untilEnded } from "../../
 import type { DynoSpec } from "../../src/engine/engine.ts";
 import { cleanInstance, stopAll } from "../../src/engine/local/clean.ts";
 import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
-import { run } from "../../src/lib/command.ts";
+import { seccompProfile } from "../../src/engine/local/seccomp.ts";
+import { ended, run, start } from "../../src/lib/command.ts";
 import { EngineHost } from "./engine-host.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
@@ -85,6 +86,49 @@ test("a dyno has walls: user, capabilities, system calls, processes, devices, ro
   assert.match(text, /files 10000 procs 256/);
   const processes = Number(/processes (\d+)/.exec(text)?.[1]);
   assert.ok(processes > 0 && processes < 8, `it sees only its own processes, not ${processes}`);
+});
+
+test("the compiled filter is what the runtime makes of the profile, byte for byte, and what it denies is denied", async () => {
+  const { instance } = host;
+  const spec = specOf({ command: "exec sleep 1000", kind: "run", name: "run.1" });
+  await engine.start(spec);
+  const bundle = readFileSync(join(instance.paths.bundles, spec.id, "config.json"), "utf8");
+  assert.match(bundle, /"run\.oci\.seccomp_bpf_data"/, "crun is given a compiled filter");
+  const given = readFileSync(join(instance.paths.bundles, ".crun", spec.id, "seccomp.bpf"));
+  const folder = join(instance.paths.bundles, "by-profile");
+  mkdirSync(join(folder, "root"), { recursive: true, mode: 0o700 });
+  const { annotations: _filter, ...config } = JSON.parse(bundle) as {
+    readonly annotations: unknown;
+    readonly process: object;
+    readonly mounts: readonly object[];
+    readonly linux: object;
+  };
+  const profiled = {
+    ...config,
+    linux: { ...config.linux, seccomp: seccompProfile(process.arch), cgroupsPath: `${instance.cgroup}/by-profile` },
+    mounts: config.mounts.filter((each) => !/"\/app"/.test(JSON.stringify(each))), // its work folder is in use
+    process: { ...config.process, cwd: "/" },
+  };
+  writeFileSync(join(folder, "config.json"), JSON.stringify(profiled), { mode: 0o600 });
+  const namespace = join(instance.paths.run, "namespace", "mnt");
+  const crun = async (...args: readonly string[]) => {
+    const all = ["--root", join(folder, "root"), ...args];
+    const [program, given] = existsSync(namespace)
+      ? (["nsenter", [`--mount=${namespace}`, "crun", ...all]] as const)
+      : (["crun", all] as const);
+    return ended(start(program, given, { stdio: "ignore" }), "crun"); // a container that waits would hold pipes open
+  };
+  try {
+    assert.equal((await crun("create", "--bundle", folder, "by-profile")).code, 0);
+    assert.deepEqual(given, readFileSync(join(folder, "root", "by-profile", "seccomp.bpf")));
+  } finally {
+    await crun("delete", "--force", "by-profile");
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const denied = await output(
+    'perl -e \'for (165, 272, 250, 321) { $! = 0; syscall($_, 0, 0, 0); print $_, " ", $!+0, "\\n" }\'',
+  );
+  assert.equal(denied, "165 1\n272 1\n250 1\n321 1\n", "mount, unshare, keyctl and bpf give EPERM");
 });
 
 test("what a dyno writes is its own, vanishes with it, and removes as it should", async () => {

@@ -7,6 +7,7 @@ import type { BuildRoutes } from "../../src/api/builds-interface.ts";
 import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
 import type { Config } from "../../src/config.ts";
+import type { StartMarks } from "../../src/engine/engine.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
@@ -285,6 +286,10 @@ export class TestSupervision implements Supervision, AsyncDisposable {
 
   async input(dynoId: string): Promise<Writable> {
     return this.#streams(dynoId).input;
+  }
+
+  async startMarks(dynoId: string): Promise<StartMarks | null> {
+    return this.#running.has(dynoId) ? { asked: 10, planned: 12, written: 15, created: 40, started: 42 } : null;
   }
 
   async resize(dynoId: string, rows: number, columns: number): Promise<void> {

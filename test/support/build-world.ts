@@ -35,6 +35,10 @@ export class StandInEngine implements Engine {
     this.#root = root;
   }
 
+  async startMarks(): Promise<null> {
+    return null;
+  }
+
   async list(): Promise<readonly ObservedDyno[]> {
     return [...this.#dynos.values()].map(({ spec, ended: end }) => ({
       id: spec.id,

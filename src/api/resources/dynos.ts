@@ -1,4 +1,5 @@
 import Type from "typebox";
+import { monotonicMs } from "../../lib/monotonic.ts";
 import type { App } from "../../model/app.ts";
 import { type DynoRecord, type EndedOneOff, endedOneOffs, shownDynos } from "../../model/dyno.ts";
 import { PlatformError } from "../../model/errors.ts";
@@ -9,6 +10,7 @@ import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
 import { sizeNameOf } from "./dyno-sizes.ts";
+import { TimelineSchema, timelineOf } from "./start-timeline.ts";
 
 const DynoSchema = exactly({
   app: Named,
@@ -58,7 +60,7 @@ const CreateBody = Type.Object({
 });
 
 export function dynoRoutes(routes: Routes, context: ApiContext): void {
-  const { store, supervision, runs, tlsPort, until } = context;
+  const { store, supervision, runs, tlsPort, until, engine, clock } = context;
 
   routes.app(
     { path: "GET /apps/:app/dynos", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
@@ -77,6 +79,13 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   routes.app({ path: "GET /apps/:app/dynos/:dyno", response: DynoSchema }, async (call) =>
     dynoJson(await dynoNamed(call), call.app, await factsOf(call.app), null),
   );
+  routes.app({ path: "GET /apps/:app/dynos/:dyno/start-timeline", response: TimelineSchema }, async (call) => {
+    const dyno = await dynoNamed(call);
+    const marks = await engine.startMarks(dyno.id);
+    if (marks !== null) return timelineOf(dyno, marks, { now: clock.now(), monotonic: monotonicMs() });
+    const message = `How ${dyno.name} was started is not known any more: it has ended, or was not started yet.`;
+    throw new PlatformError("not_found", message, { resource: "dyno" });
+  });
   // Its command can print config vars: as much power as reading them.
   routes.app(
     { path: "POST /apps/:app/dynos", power: "write", body: CreateBody, response: DynoSchema, status: 201 },
@@ -98,7 +107,10 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       );
       sayAction(context, app, user, `Starting process with command \`${dyno.command}\``);
       const attachUrl = secret === null ? null : `rendezvous://${call.origin.hostname}:${tlsPort()}/${secret}`;
-      return dynoJson(dyno, app, await factsOf(app), attachUrl);
+      // Only what a new dyno needs: its start is under way, and waits for whatever else is asked of the store now.
+      const release = await store.releases.byId(dyno.releaseId);
+      const versions = new Map(release ? [[release.id, release.version]] : []);
+      return dynoJson(dyno, app, { versions, nextStarts: {} }, attachUrl);
     },
   );
   routes.app({ path: "POST /apps/:app/dynos/:dyno", power: "write", response: Empty }, () => {

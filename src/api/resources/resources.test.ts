@@ -272,6 +272,8 @@ test("dynos: listed, seen by name and id, restarted and stopped by name, type an
   assert.deepEqual([web.name, web.type, web.state, web.size, web.release.version], ["web.1", "web", "up", "Basic", 3]);
   assert.equal((await get(`/apps/${name}/dynos/${web.id}`)).json.name, "web.1");
   assert.equal((await get(`/apps/${name}/dynos/web.9`)).json.resource, "dyno");
+  const timeline = await get(`/apps/${name}/dynos/web.9/start-timeline`);
+  assert.equal(timeline.json.resource, "dyno");
   const { asked } = world.supervision;
   asked.length = 0;
   for (const [method, path] of [

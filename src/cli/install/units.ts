@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Instance } from "../../model/instance.ts";
+import { type Instance, NODE_OPTIONS } from "../../model/instance.ts";
 
 export interface UnitOptions {
   readonly node: string;
@@ -49,7 +49,7 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
         ...always,
         Slice: `${name}.slice`,
         Environment: `STATOR_HOME=${instance.home}${unified ? ` STATOR_CGROUP_PARENT=${scopePath(instance)}` : ""}`,
-        ExecStart: `${node} ${main} host`,
+        ExecStart: `${node} ${NODE_OPTIONS} ${main} host`,
         KillMode: "process",
         LimitNOFILE: "1048576",
         // Those of dynos are counted for root as well, who made their user namespaces.
@@ -76,7 +76,7 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
         User: instance.users.daemon,
         Group: instance.users.daemon,
         Environment: `STATOR_HOME=${instance.home}`,
-        ExecStart: `${node} ${main} daemon`,
+        ExecStart: `${node} ${NODE_OPTIONS} ${main} daemon`,
         ReadWritePaths: `${instance.home} /run/${name}`,
         LimitNOFILE: "1048576",
         OOMScoreAdjust: "-500",

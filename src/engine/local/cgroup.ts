@@ -153,6 +153,22 @@ export async function groupsOf(cgroups: Cgroups): Promise<readonly string[]> {
   return [...new Set(lists.flat())];
 }
 
+/** Sends a signal to every process in a group once, those too that were made meanwhile. */
+export async function signalGroup(cgroups: Cgroups, name: string, signal: NodeJS.Signals): Promise<void> {
+  const told = new Set<number>();
+  for (let round = 0; round < SIGNAL_ROUNDS; round++) {
+    const fresh = [...(await processesOf(cgroups, name))].filter((pid) => !told.has(pid));
+    if (fresh.length === 0) return;
+    for (const pid of fresh) {
+      killQuietly(pid, signal);
+      told.add(pid);
+    }
+  }
+}
+
+/** A fork bomb makes more than any number of rounds finds; SIGKILL ends it with the first of its processes. */
+const SIGNAL_ROUNDS = 5;
+
 /** Kills everything in a group and removes it; repeatable. */
 export async function killGroup(cgroups: Cgroups, name: string, clock: Clock): Promise<void> {
   const never = new AbortController().signal;
@@ -181,7 +197,8 @@ export function killQuietly(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-async function removeGroup(cgroups: Cgroups, name: string): Promise<boolean> {
+/** False if something is still in it; one that is gone is removed. */
+export async function removeGroup(cgroups: Cgroups, name: string): Promise<boolean> {
   const gone = await Promise.all(cgroups.folders.map((folder) => removeTree(join(folder, name))));
   return gone.every(Boolean);
 }

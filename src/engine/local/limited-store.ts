@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,15 +37,19 @@ export interface StoreOptions {
   readonly paths: InstancePaths;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Volumes kept ready (default 4). */
+  readonly readyCount?: number;
 }
 
 /** Volumes of this size are kept ready, since making one takes two programs. */
 const READY_MB = 2048;
 const READY_COUNT = 4;
-/** Volumes of an earlier process that nobody took. */
-const UNUSED = /^(ready|new)-/;
-/** So that it does not slow down the start that took one. */
-const REFILL_AFTER_MS = 150;
+/** Volumes with their limits that nobody took yet, also of an earlier process; and those that were not finished. */
+const READY = /^ready-/;
+const UNFINISHED = /^new-/;
+/** Nothing was taken or given back for so long: making more slows down nothing. */
+const REFILL_AFTER_MS = 2000;
+const LOOK_AGAIN_MS = 250;
 const IMAGE_BYTES_MAX = 1024 ** 4;
 const IMAGE_BYTES_MIN = 1024 ** 3;
 /** Of the space that is free when the image is made; it is sparse, and takes what is in it. */
@@ -116,22 +121,29 @@ class BtrfsStore implements LimitedStore {
   readonly #taken = new Nudge();
   readonly #background: Promise<unknown>;
   #counter = 0;
+  #busyAt = 0;
+  readonly #doomed = new Set<string>();
+  #removal: Promise<void> | undefined;
 
   static async open(root: string, options: StoreOptions): Promise<BtrfsStore> {
-    for (const name of await readdir(root))
-      if (UNUSED.test(name)) await run("btrfs", ["subvolume", "delete", join(root, name)]);
-    return new BtrfsStore(root, options);
+    const names = await readdir(root);
+    const unfinished = names.filter((name) => UNFINISHED.test(name)).map((name) => join(root, name));
+    if (unfinished.length > 0) await run("btrfs", ["subvolume", "delete", ...unfinished]);
+    const ready = names.filter((name) => READY.test(name)).map((name) => join(root, name));
+    return new BtrfsStore(root, options, ready);
   }
 
-  private constructor(root: string, options: StoreOptions) {
+  private constructor(root: string, options: StoreOptions, ready: readonly string[]) {
     this.#root = root;
     this.#options = options;
+    this.#ready.push(...ready);
     this.#background = Promise.all([this.#refill(), this.#sweep()]);
   }
 
   async create(name: string, sizeMb: number): Promise<string> {
     const path = join(this.#root, name);
     const ready = sizeMb === READY_MB ? this.#ready.shift() : undefined;
+    this.#busyAt = this.#options.clock.now();
     this.#taken.ring();
     if (ready !== undefined) await rename(ready, path);
     else await this.#make(path, sizeMb);
@@ -160,8 +172,22 @@ class BtrfsStore implements LimitedStore {
 
   async remove(name: string): Promise<void> {
     const path = join(this.#root, name);
-    if (!existsSync(path)) return;
-    await run("btrfs", ["subvolume", "delete", path]);
+    this.#busyAt = this.#options.clock.now();
+    while (existsSync(path)) {
+      this.#doomed.add(path);
+      this.#removal ??= this.#removeDoomed().finally(() => {
+        this.#removal = undefined;
+      });
+      await this.#removal;
+    }
+  }
+
+  /** All that wait are removed by one program: when many dynos end at once, each would start its own. */
+  async #removeDoomed(): Promise<void> {
+    const paths = [...this.#doomed];
+    this.#doomed.clear();
+    const there = paths.filter((path) => existsSync(path));
+    if (there.length > 0) await run("btrfs", ["subvolume", "delete", ...there], { timeoutMs: 120_000 });
     this.#deleted.ring();
   }
 
@@ -190,19 +216,24 @@ class BtrfsStore implements LimitedStore {
 
   async #refill(): Promise<void> {
     const { signal } = this.#stop;
+    const { readyCount = READY_COUNT } = this.#options;
     while (!signal.aborted) {
       try {
-        while (this.#ready.length < READY_COUNT && !signal.aborted) {
-          const path = join(this.#root, `ready-${process.pid}-${this.#counter++}`);
+        while (this.#ready.length < readyCount && !signal.aborted && this.#isQuiet()) {
+          const path = join(this.#root, `ready-${randomUUID()}`);
           await this.#make(path, READY_MB);
           this.#ready.push(path);
         }
       } catch (error) {
         this.#options.logger.error("store.refill_failed", { error });
       }
-      await this.#taken.wait(60_000, signal);
-      await this.#options.clock.sleep(REFILL_AFTER_MS, signal).catch(() => {}); // aborted: the loop sees it
+      if (this.#ready.length >= readyCount) await this.#taken.wait(60_000, signal);
+      await this.#options.clock.sleep(LOOK_AGAIN_MS, signal).catch(() => {}); // aborted: the loop sees it
     }
+  }
+
+  #isQuiet(): boolean {
+    return this.#options.clock.now() - this.#busyAt >= REFILL_AFTER_MS;
   }
 
   /** Quota groups outlive their volumes, and each makes every write a little slower. */

@@ -1,8 +1,9 @@
 import { type FSWatcher, watch } from "node:fs";
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
+import { monotonicMs } from "../../lib/monotonic.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
 import { type CheckProgress, type Health, healthOf, type ProbeResult } from "../../model/health.ts";
 import { ISOLATIONS, type Isolation } from "../../model/isolation.ts";
@@ -18,6 +19,8 @@ import {
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
+  type StartMarks,
+  type StartStep,
 } from "../engine.ts";
 import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
@@ -50,6 +53,8 @@ interface Dyno {
   ending: Promise<void> | null;
   /** Freeing what it held, once it has ended. */
   tidied: Promise<void>;
+  /** Steps of its start; undefined for one that an earlier process started. */
+  marks?: StartMarks;
 }
 
 export interface LocalEngineParts {
@@ -67,6 +72,8 @@ const PATROL_MS = 1000;
 /** How often version 1's counters of kills are read: it kills one process where the whole dyno should end. */
 const OUT_OF_MEMORY_ROUNDS = 5;
 const LOG_LOOK_MS = 250;
+/** Every so many patrols also see whether a process is still the one that it was. */
+const THOROUGH_EVERY = 10;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
 /** So often it is looked that soon after the last segment ended: floods come again. */
@@ -129,8 +136,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
     }
   }
 
-  async list(): Promise<readonly ObservedDyno[]> {
-    return [...this.#dynos.values()].map(({ labels: { id, appId, kind, name, releaseId }, state }) => ({
+  async list(ofApp?: string): Promise<readonly ObservedDyno[]> {
+    const all = [...this.#dynos.values()];
+    const asked = ofApp === undefined ? all : all.filter(({ labels }) => labels.appId === ofApp);
+    return asked.map(({ labels: { id, appId, kind, name, releaseId }, state }) => ({
       id,
       appId,
       kind,
@@ -192,9 +201,13 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async #make(dyno: Dyno, spec: DynoSpec): Promise<void> {
     const { logger } = this.#shop;
     const began = performance.now();
+    const marks: Partial<Record<StartStep, number>> = { received: monotonicMs() };
+    dyno.marks = marks;
     try {
       await dyno.folder.create(dyno.labels);
-      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size);
+      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, (step) => {
+        marks[step] = monotonicMs();
+      });
       dyno.network = network;
       dyno.conmon = conmon;
       dyno.io = io;
@@ -216,8 +229,15 @@ export class LocalEngine implements Engine, AsyncDisposable {
     dyno.state = { kind: "running", since, listening: false, address, ...(health && { health }) };
     logger.info("dyno.started", { dynoId: spec.id, ms: Math.round(performance.now() - began) });
     this.#tell(spec.id);
+    this.#begin(dyno.folder.setMarks(marks));
     this.#attend(dyno, null);
     this.#begin(this.#look(dyno)); // it may have ended before anybody looked
+  }
+
+  async startMarks(id: string): Promise<StartMarks | null> {
+    const dyno = this.#dynos.get(id);
+    if (dyno === undefined) return null;
+    return { ...dyno.labels.marks, ...(dyno.marks ?? (await dyno.folder.marks())) };
   }
 
   async signal(id: string, signal: DynoSignal): Promise<void> {
@@ -419,7 +439,9 @@ export class LocalEngine implements Engine, AsyncDisposable {
     if (port === null || dyno.state.kind !== "running" || dyno.network === null) return false;
     if (dyno.state.listening) return true;
     if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return false;
+    dyno.marks = { ...dyno.marks, listening: monotonicMs() };
     await dyno.folder.setListening();
+    await dyno.folder.setMarks(dyno.marks);
     if (dyno.state.kind !== "running") return false;
     dyno.state = { ...dyno.state, listening: true };
     this.#tell(id);
@@ -481,8 +503,16 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   async #patrolOnce(): Promise<void> {
-    await Promise.all([...this.#dynos.values()].map((dyno) => this.#look(dyno)));
+    const dynos = [...this.#dynos.values()];
+    // One look each at the list of ends and of processes tells of nearly all that they are as they were.
+    const isThorough = this.#patrols++ % THOROUGH_EVERY === 0;
+    const ends = new Set(await readdir(join(this.#parts.bundles, EXITS)));
+    const processes = isThorough ? undefined : new Set(await readdir("/proc"));
+    const isSame = ({ labels: { id }, conmon }: Dyno): boolean =>
+      processes !== undefined && !ends.has(id) && conmon !== null && processes.has(String(conmon.pid));
+    await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#look(dyno)));
   }
+  #patrols = 0;
 
   /** Ends what is left of dynos of which the kernel killed a process at the ceiling. Builds say by themselves what happened. */
   async #endWithoutMemory(): Promise<void> {

@@ -39,6 +39,8 @@ export interface NamespaceOptions {
 type Purpose = "dyno" | "build";
 const PURPOSES: readonly Purpose[] = ["dyno", "build"];
 const BATCH_MAX = 8;
+/** Nothing was taken or given back for so long: making more slows down nothing. */
+const REFILL_AFTER_MS = 2000;
 /** What the kernel may take to free empty namespaces, before those left are seen as held. */
 const FREED_MS = 1000;
 /** How long the living are waited for before what was found is looked at. */
@@ -62,6 +64,7 @@ export class NamespacePool implements AsyncDisposable {
   readonly #bell = new Nudge();
   readonly #stop = new AbortController();
   readonly #doomed = new Set<number>();
+  #busyAt = 0;
   #removal: Promise<void> | undefined;
   #settled: Promise<void> | undefined;
   readonly #filling: Promise<void>;
@@ -88,6 +91,7 @@ export class NamespacePool implements AsyncDisposable {
   }
 
   async take(purpose: Purpose): Promise<number> {
+    this.#busyAt = this.#options.clock.now();
     this.#bell.ring();
     await this.#settle();
     const index = this.#ready[purpose].shift() ?? (await this.#wait(purpose));
@@ -103,6 +107,7 @@ export class NamespacePool implements AsyncDisposable {
 
   async release(index: number): Promise<void> {
     if (!this.#inUse.has(index)) return;
+    this.#busyAt = this.#options.clock.now();
     await rm(this.#marker(index), { force: true });
     this.#doomed.add(index);
     while (this.#doomed.has(index)) {
@@ -158,6 +163,11 @@ export class NamespacePool implements AsyncDisposable {
     while (!signal.aborted) {
       const missing = PURPOSES.filter((purpose) => this.#missing(purpose) > 0);
       if (missing.length === 0) await this.#bell.wait(60_000, signal);
+      const isAsked = PURPOSES.some((purpose) => this.#waiters[purpose].length > 0);
+      if (!isAsked && this.#options.clock.now() - this.#busyAt < REFILL_AFTER_MS) {
+        await this.#bell.wait(REFILL_AFTER_MS, signal);
+        continue;
+      }
       for (const purpose of missing) await this.#make(purpose, Math.min(this.#missing(purpose), BATCH_MAX));
     }
   }

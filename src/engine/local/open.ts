@@ -22,6 +22,7 @@ import type { NetworkPool } from "./network.ts";
 import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
 import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
+import { CompiledFilter } from "./seccomp-filter.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { STACK_NAMES } from "./stack.ts";
 import { type BlockDevice, storeDevice } from "./store-device.ts";
@@ -41,6 +42,8 @@ export interface LocalEngineOptions {
   readonly clock: Clock;
   /** The control group below which ours go, if systemd delegated one; "": the root. */
   readonly cgroupParent?: string;
+  /** Disks kept ready. */
+  readonly readyCount?: number;
   /** Which runtimes may be used, best first. */
   readonly runtimes?: readonly RuntimeName[];
 }
@@ -51,6 +54,7 @@ const HOST_MEMORY_MB = 512;
 const PIDS_OF_ALL = 0.75;
 const PIDS_OF_ONE = 0.25;
 const BUNDLES_BYTES = 256 * 1024 * 1024;
+const READY_COUNT = 4;
 const RUNTIMES: readonly RuntimeName[] = ["crun", "runc"];
 
 /** Opens the engine: prepares the host where that is needed, and adopts the dynos of an earlier host process. */
@@ -65,7 +69,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     memoryMb: Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB),
     pids: Math.floor(limits.threadsMax * PIDS_OF_ALL),
   });
-  const store = await openLimitedStore({ paths, logger, clock });
+  const store = await openLimitedStore({ paths, logger, clock, readyCount: options.readyCount ?? READY_COUNT });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
     instance.home,
@@ -77,6 +81,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     maker: await userNamed(instance.users.maker),
     uidStartOf: (index) => uidStartOf(options.uidBase, index),
   });
+  const filter = new CompiledFilter();
   const base: Omit<Workshop, "runtime"> = {
     ...options,
     cgroups,
@@ -93,6 +98,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     userLimits: await openUserLimits(options.programFolder, logger),
     seccomp: seccompProfile(process.arch),
     gvisor: new GvisorRuntime({ bundles: paths.bundles, namespace }),
+    filter,
   };
   await base.gvisor.prepare();
   const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
@@ -100,7 +106,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   const engine = await LocalEngine.open({
     shop,
     isolations: new Isolations({
-      tryGvisor: () => tryDyno(shop, randomUUID(), "gvisor"),
+      tryGvisor: () => tryDyno(shop, randomUUID(), { isolation: "gvisor" }),
       remembered: join(paths.bundles, "gvisor"),
       clock,
       logger,
@@ -109,6 +115,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     memoryMb: limits.memoryMb,
   });
+  await filter.compile(shop); // only now: a trial takes a network, and what stands had to be adopted before
   logger.info("engine.opened", {
     runtime: runtime.name,
     cgroups: cgroups.kind,
@@ -169,7 +176,7 @@ async function chooseRuntime(
   const chosen = await readFile(remembered, "utf8").catch(() => undefined); // the first time
   const failures: string[] = [];
   for (const name of names) {
-    const runtime = new Runtime({ name, bundles, namespace });
+    const runtime = new Runtime({ name, bundles, namespace, cgroups: base.cgroups });
     await runtime.prepare();
     if (chosen === name) return runtime;
     if (chosen !== undefined) continue;

@@ -6,15 +6,24 @@ import { make, takeApart, type Workshop } from "./workshop.ts";
 
 const TRIAL_MS_MAX = 20_000;
 
+export interface Trial {
+  readonly isolation?: Isolation;
+  /** What must succeed in it, besides. */
+  readonly command?: string;
+  /** Called once it has ended, before it is taken apart. */
+  readonly inspect?: () => Promise<void>;
+}
+
 /**
  * Runs one dyno with everything that dynos have, which writes to its disks; throws unless it could. (A kernel that does not
  * like the overlay mounts it read-only and says so nowhere.)
  */
-export async function tryDyno(shop: Workshop, id: string, isolation: Isolation = DEFAULT_ISOLATION): Promise<void> {
+export async function tryDyno(shop: Workshop, id: string, trial: Trial = {}): Promise<void> {
   const size = sizeNamed(DEFAULT_SIZE);
   if (size === undefined) throw new Error(`${DEFAULT_SIZE} is not a size`);
   const folder = new DynoFolder(shop.instance.paths.bundles, id);
-  const spec: DynoSpec = { ...TRIAL, id, appId: id, isolation };
+  const command = trial.command === undefined ? TRIAL.command : `${TRIAL.command} && ${trial.command}`;
+  const spec: DynoSpec = { ...TRIAL, id, appId: id, command, isolation: trial.isolation ?? DEFAULT_ISOLATION };
   const { env: _env, ...labels } = spec;
   try {
     await folder.create({ ...labels, createdAt: shop.clock.now() });
@@ -27,6 +36,7 @@ export async function tryDyno(shop: Workshop, id: string, isolation: Isolation =
     }
     const status = await folder.exitStatus();
     if (status !== 0) throw new Error(`the trial ended with status ${status}: /app or /tmp cannot be written`);
+    await trial.inspect?.();
   } finally {
     await takeApart(shop, folder, id);
     await shop.logs.remove(id);

@@ -6,7 +6,7 @@ import { addAbortListener } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
-import { type Cgroups, killQuietly } from "./cgroup.ts";
+import { type Cgroups, killQuietly, processesOf, removeGroup, signalGroup } from "./cgroup.ts";
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
 import type { DynoNetwork } from "./network.ts";
@@ -21,6 +21,8 @@ export interface RuntimeOptions {
   readonly bundles: string;
   /** A mount namespace to enter first; null: our own. */
   readonly namespace: string | null;
+  /** Where containers' processes are found. */
+  readonly cgroups?: Cgroups;
 }
 
 export interface CreateOptions {
@@ -72,6 +74,11 @@ export class Runtime implements DynoRuntime {
     this.#root = join(options.bundles, `.${options.name}`);
   }
 
+  /** Where the runtime keeps what it knows of containers, a folder each. */
+  get root(): string {
+    return this.#root;
+  }
+
   async prepare(): Promise<void> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     await mkdir(join(this.#options.bundles, EXITS), { recursive: true, mode: 0o700 });
@@ -120,6 +127,11 @@ export class Runtime implements DynoRuntime {
   }
 
   async signal(id: string, signal: DynoSignal): Promise<void> {
+    if (this.name === "crun" && this.#options.cgroups !== undefined) {
+      // What `crun kill --all` does, without starting a program.
+      await signalGroup(this.#options.cgroups, id, `SIG${signal}`);
+      return;
+    }
     try {
       await this.#run(["kill", "--all", id, signal]);
     } catch (error) {
@@ -170,7 +182,20 @@ export class Runtime implements DynoRuntime {
 
   async delete(id: string): Promise<void> {
     if (!(await this.#knows(id))) return;
+    if (await this.#forgetEnded(id)) return;
     await this.#run(["delete", "--force", id]);
+  }
+
+  /**
+   * What `crun delete` does for a container that has ended, without starting a program: its control groups go, then what is
+   * known of it. False where something of it lives.
+   */
+  async #forgetEnded(id: string): Promise<boolean> {
+    const { cgroups } = this.#options;
+    if (this.name !== "crun" || cgroups === undefined) return false;
+    if ((await processesOf(cgroups, id)).size > 0 || !(await removeGroup(cgroups, id))) return false;
+    await rm(join(this.#root, id), { recursive: true, force: true });
+    return true;
   }
 
   async state(id: string): Promise<"created" | "running" | "stopped" | "none"> {

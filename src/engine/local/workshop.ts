@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { chmod, chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -7,7 +7,7 @@ import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { DynoSize } from "../../model/size.ts";
-import type { DynoSpec, StackName } from "../engine.ts";
+import type { DynoSpec, StackName, StartStep } from "../engine.ts";
 import {
   type BuildFolders,
   bundleOf,
@@ -27,6 +27,7 @@ import { IoSocket } from "./io-socket.ts";
 import type { LimitedStore } from "./limited-store.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
+import { type ReadyFilter, withFilter } from "./ready-filter.ts";
 import type { DynoRuntime, Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import type { SlugImages } from "./slug-images.ts";
@@ -49,6 +50,8 @@ export interface Workshop {
   readonly limits: HostLimits;
   readonly userLimits: UserLimits;
   readonly seccomp: SeccompProfile;
+  /** The same, compiled. */
+  readonly filter: ReadyFilter;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -82,13 +85,19 @@ export const runtimeOf = (
 ): DynoRuntime => (isolation === "gvisor" ? gvisor : runtime);
 
 /** Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. */
-export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<Made> {
+export async function make(
+  shop: Workshop,
+  folder: DynoFolder,
+  spec: DynoSpec,
+  size: DynoSize,
+  mark: (step: StartStep) => void = () => {},
+): Promise<Made> {
   const { logs } = shop;
   const runtime = runtimeOf(shop, spec.isolation);
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
   const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null, void]>([
-    takeNetwork(shop, folder, spec, size),
-    makeDisk(shop, spec, size, uidStart),
+    takeNetwork(shop, folder, spec, size).finally(() => mark("network")),
+    makeDisk(shop, spec, size, uidStart).finally(() => mark("disk")),
     slugFolder(shop, spec),
     spec.io ? makeBuildFolders(shop, folder, spec.appId, uidStart) : Promise.resolve(null),
     logs.create(spec.id),
@@ -119,12 +128,14 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       limits: shop.limits,
       seccomp: shop.seccomp,
     });
+    const filter = spec.isolation === "gvisor" ? null : shop.filter.base64; // its kernel has one of its own
     await Promise.all([
       writeFile(folders.hosts, hostsOf(spec.id, network)),
       writeFile(folders.resolvConf, resolvConfOf(network)),
       memoryFile === undefined ? undefined : writeFile(folder.file("memory"), memoryLimitOf(size)),
-      writeFile(folder.file("config.json"), JSON.stringify(bundle), { mode: 0o600 }),
+      writeFile(folder.file("config.json"), JSON.stringify(withFilter(bundle, filter)), { mode: 0o600 }),
     ]);
+    mark("bundle");
     const conmon = await runtime.create({
       id: spec.id,
       bundle: folder.path,
@@ -132,12 +143,14 @@ export async function make(shop: Workshop, folder: DynoFolder, spec: DynoSpec, s
       terminal: spec.terminal !== null,
       stdin: spec.stdin,
     });
+    mark("created");
     await Promise.all([
       adoptWatcher(shop.cgroups, conmon.pid),
       beforeStart(shop, folder, spec),
       limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE),
     ]);
     await runtime.start(spec.id, network);
+    mark("started");
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
   } catch (error) {
@@ -221,10 +234,11 @@ async function makeDisk(shop: Workshop, spec: DynoSpec, size: DynoSize, uidStart
   return folders;
 }
 
+/** At once: what waits in line for a thread takes ten times as long as the call itself, and a start has a dozen of them. */
 async function makeFolder(path: string, owner: number, mode: number): Promise<void> {
-  await mkdir(path, { recursive: true });
-  await chown(path, owner, owner);
-  await chmod(path, mode);
+  mkdirSync(path, { recursive: true });
+  chownSync(path, owner, owner);
+  chmodSync(path, mode);
 }
 
 async function slugFolder(shop: Workshop, spec: DynoSpec): Promise<string> {

@@ -20,6 +20,7 @@ import {
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
+  type StartMarks,
 } from "../engine.ts";
 import { type Program, passes, programOf } from "./program.ts";
 
@@ -73,6 +74,7 @@ export class SimEngine implements Engine {
   readonly #clock: Clock;
   readonly #options: SimEngineOptions;
   readonly #dynos = new Map<string, SimDyno>();
+  readonly #ofApp = new Map<string, Set<SimDyno>>();
   readonly #removed = new Set<string>();
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #slugs = new Set<string>();
@@ -108,6 +110,7 @@ export class SimEngine implements Engine {
   wipeHost(): void {
     this.killHost();
     this.#dynos.clear();
+    this.#ofApp.clear();
     this.#slugs.clear();
     this.changes++;
   }
@@ -128,16 +131,15 @@ export class SimEngine implements Engine {
     this.#dynos.get(id)?.ails.set(kind, this.#clock.now() + ms);
   }
 
-  list(): Promise<readonly ObservedDyno[]> {
+  startMarks(id: string): Promise<StartMarks | null> {
+    return this.#call("startMarks", () => this.#dynos.get(id)?.spec.marks ?? null);
+  }
+
+  list(ofApp?: string): Promise<readonly ObservedDyno[]> {
     return this.#call("list", () =>
-      this.dynos.map(({ spec: { id, appId, kind, name, releaseId }, state }) => ({
-        id,
-        appId,
-        kind,
-        name,
-        releaseId,
-        state,
-      })),
+      (ofApp === undefined ? this.dynos : [...(this.#ofApp.get(ofApp) ?? [])]).map(
+        ({ spec: { id, appId, kind, name, releaseId }, state }) => ({ id, appId, kind, name, releaseId, state }),
+      ),
     );
   }
 
@@ -185,6 +187,7 @@ export class SimEngine implements Engine {
       const state = { kind: "creating", since: this.#clock.now() } as const;
       const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false, ails: new Map() };
       this.#dynos.set(spec.id, dyno);
+      this.#ofApp.set(spec.appId, (this.#ofApp.get(spec.appId) ?? new Set()).add(dyno));
       this.changes++;
       this.#options.onStart?.(spec);
       void this.#live(dyno);
@@ -209,6 +212,7 @@ export class SimEngine implements Engine {
       if (dyno.state.kind !== "ended") this.#end(dyno, 137);
       this.#dynos.delete(id);
       this.#usages.delete(id);
+      if (dyno !== undefined) this.#ofApp.get(dyno.spec.appId)?.delete(dyno);
       this.#removed.add(id);
       this.changes++;
     });

@@ -1,0 +1,148 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { processesOf } from "../src/cli/install/processes.ts";
+import type { Bench } from "./bench.ts";
+import { cpuOf, dynoIds, kernelKib, processesNow, pssOf } from "./kernel.ts";
+import { type BenchApp, call, dynosOf, instance, msBetween, scale, tickApp, until } from "./rig.ts";
+import { median, type RowResult, type Verdict } from "./statistics.ts";
+
+const APPS = 5;
+const DYNOS_EACH = 100;
+const DYNOS = APPS * DYNOS_EACH;
+const IDLE_MS = 20_000;
+const SETTLE_MS = 8_000;
+
+/** 500 dynos that do nothing: what each costs beside the user's own processes, and what the platform does meanwhile. */
+export async function measureDensity({ tick }: Bench): Promise<RowResult> {
+  const before = await quiet();
+  await using standing = await stand(tick);
+  const after = await quiet();
+  const { own, inits } = processesNow();
+  const pids = own.map(({ pid }) => pid);
+  const cpu = pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
+  const since = performance.now();
+  await pause(IDLE_MS);
+  const busy = (pids.reduce((sum, pid) => sum + cpuOf(pid), 0) - cpu) / (performance.now() - since);
+  const each = (kib: number) => kib / standing.count / 1024;
+  const platform = after.ownKib - before.ownKib;
+  const kernel = after.kernelKib - before.kernelKib;
+  const ours = own.filter(({ role }) => role === "daemon" || role === "host").map(({ pid }) => pssOf(pid) / 1024);
+  const both = ours.reduce((sum, mib) => sum + mib, 0);
+  const conmons = own.filter(({ role }) => role === "conmon").map(({ pid }) => pssOf(pid));
+  return {
+    samples: [
+      { who: "a dyno's watcher (conmon), PSS", unit: "KiB", values: [median(conmons)] },
+      { who: "a dyno's init (tini), PSS", unit: "KiB", values: [median(inits.map(pssOf))] },
+      { who: "kernel memory for each dyno", unit: "MiB", values: [each(kernel)] },
+    ],
+    verdicts: [
+      allStand(standing.count),
+      { claim: "a further dyno, PSS", unit: "MiB", value: each(platform), bound: { atMost: 0.5 } },
+      { claim: "with the kernel's memory", unit: "MiB", value: each(platform + kernel), bound: { atMost: 1.2 } },
+      { claim: "daemon and host process together, PSS", unit: "MiB", value: both, bound: { atMost: 250 } },
+      { claim: "idle platform, of one core", unit: "%", value: busy * 100, bound: { atMost: 2 } },
+    ],
+    notes: [
+      `${standing.count} dynos of ${APPS} apps stood. Kernel memory is the machine's whole difference: others' work counts too.`,
+    ],
+  };
+}
+
+interface Memory {
+  /** All of the platform's own processes, dynos' watchers and inits among them. */
+  readonly ownKib: number;
+  readonly kernelKib: number;
+}
+
+async function quiet(): Promise<Memory> {
+  await pause(SETTLE_MS);
+  const { own, inits } = processesNow();
+  const ownKib = [...own.map(({ pid }) => pid), ...inits].reduce((sum, pid) => sum + pssOf(pid), 0);
+  return { ownKib, kernelKib: kernelKib() };
+}
+
+/** Both processes of ours killed at one instant with 500 dynos standing, until the API answers. */
+export async function measureAdopt({ tick, rounds }: Bench): Promise<RowResult> {
+  await using standing = await stand(tick);
+  const answers: number[] = [];
+  let restarted = 0;
+  for (let round = 0; round < Math.min(rounds, 5); round++) {
+    const before = startsNow();
+    const began = process.hrtime.bigint();
+    for (const { role, pid } of processesOf(instance))
+      if (role === "daemon" || role === "host") process.kill(pid, "SIGKILL");
+    await until(
+      () =>
+        call("GET", "/apps").then(
+          () => true,
+          () => false,
+        ),
+      20,
+    );
+    answers.push(msBetween(began, process.hrtime.bigint()));
+    await pause(5_000); // whatever would be restarted is by now
+    const after = startsNow();
+    restarted += [...before].filter(([id, start]) => after.get(id) !== start).length;
+    restarted += [...after.keys()].filter((id) => !before.has(id)).length;
+  }
+  return {
+    samples: [{ who: "both killed, until the API answers", unit: "ms", values: answers }],
+    verdicts: [
+      allStand(standing.count),
+      { claim: "API answering, median", unit: "ms", value: median(answers), bound: { atMost: 2_000 } },
+      { claim: "dynos restarted", unit: "dynos", value: restarted, bound: { atMost: 0 } },
+    ],
+    notes: [
+      `${standing.count} dynos stood. SIGKILL to both; what keeps them running on this machine started them again.`,
+    ],
+  };
+}
+
+/** Each dyno with the process that it is. */
+function startsNow(): ReadonlyMap<string, string> {
+  const folder = instance.paths.bundles;
+  return new Map(
+    dynoIds().flatMap((id): [string, string][] => {
+      const pid = existsSync(join(folder, id, "pid")) ? readFileSync(join(folder, id, "pid"), "utf8").trim() : "none";
+      return [[id, existsSync(`/proc/${pid}`) ? pid : "gone"]];
+    }),
+  );
+}
+
+interface Standing extends AsyncDisposable {
+  readonly apps: readonly BenchApp[];
+  readonly count: number;
+}
+
+/** As many dynos as the rows ask for, or as the machine takes, each waiting for requests that do not come. */
+async function stand(tick: string): Promise<Standing> {
+  await using stack = new AsyncDisposableStack();
+  const apps: BenchApp[] = [];
+  let count = 0;
+  // All of them first: a machine full of dynos has no room for a build.
+  for (let index = 0; index < APPS; index++) apps.push(stack.use(await tickApp(tick)));
+  for (const app of apps) {
+    await scale(app.name, DYNOS_EACH);
+    count += await standingOf(app);
+  }
+  const opened = stack.move();
+  return { apps, count, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/** How many dynos of the app are up, once all are or no more come up for a while. */
+async function standingOf(app: BenchApp): Promise<number> {
+  let up = 0;
+  for (let since = performance.now(); performance.now() - since < PATIENCE_MS && up < DYNOS_EACH; await pause(500)) {
+    const now = (await dynosOf(app.name)).filter(({ state }) => state === "up").length;
+    if (now > up) since = performance.now();
+    up = Math.max(up, now);
+  }
+  return up;
+}
+
+const PATIENCE_MS = 20_000;
+
+function allStand(count: number): Verdict {
+  return { claim: "dynos standing", unit: "dynos", value: count, bound: { atLeast: DYNOS } };
+}
