@@ -17,9 +17,9 @@ export interface EngineUnderTest extends AsyncDisposable {
     readonly serve: string;
     exit(status: number): string;
     /** Lives, and passes its startup checks from this age on, in milliseconds. These two: where commands can be checks. */
-    starting?(ms: number): string;
+    readonly starting?: (ms: number) => string;
     /** Lives, and passes its liveness checks until it is of this age. */
-    sickening?(ms: number): string;
+    readonly sickening?: (ms: number) => string;
   };
 }
 
