@@ -13,6 +13,8 @@ export interface Scenario {
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
+/** A clock that was set forward is noticed at the latest after this long. */
+const RESYNC = 16 * MINUTE;
 const HOUR = 60 * MINUTE;
 const never = new AbortController().signal;
 
@@ -259,6 +261,8 @@ export const SCENARIOS: readonly Scenario[] = [
       const { id } = await deployed(world, { web: "run" });
       const before = await idsByName(world, id);
       world.slugsRot = true;
+      world.kill(); // the next daemon asks for images anew
+      await world.start();
       const release = await world.deploy(id, { web: "run other" });
       const run = await world.run(id, "run");
       await world.clock.advance(5 * SECOND);
@@ -531,13 +535,13 @@ export const SCENARIOS: readonly Scenario[] = [
       await world.clock.advance(5 * SECOND);
       const before = await idsByName(world, id);
       world.lines.length = 0;
-      world.clock.jump(24 * HOUR - MINUTE);
-      await world.clock.advance(30 * SECOND);
+      world.clock.jump(24 * HOUR - RESYNC - MINUTE);
+      await world.clock.advance(RESYNC);
       assert.deepEqual(await idsByName(world, id), before);
       assert.equal(world.lines.length, 0);
       world.clock.jump(217 * MINUTE); // all are due at once
       let fewest = 9;
-      await world.clock.advance(MINUTE, async () => {
+      await world.clock.advance(RESYNC, async () => {
         fewest = Math.min(fewest, (await world.standing(id)).filter((each) => /^web.*up$/.test(each)).length);
       });
       assert.equal(fewest, 2);
@@ -563,7 +567,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const { id } = await deployed(world, { web: "run" });
       const before = await idsByName(world, id);
       world.clock.jump(72 * HOUR);
-      await world.clock.advance(MINUTE);
+      await world.clock.advance(RESYNC);
       assert.deepEqual(await idsByName(world, id), before);
     },
   },
