@@ -242,9 +242,18 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       throw error;
     });
     this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
+    // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
+    if (how === "adopted" && !(await this.#runsAsLaidOut())) this.#stale = true;
     this.#up = true;
     this.#wantedCount++; // what changed since the files were written, or since we died
     this.#changed.ring();
+  }
+
+  /** Whether the configuration that HAProxy was last given is ours now, in all but apps and dynos. */
+  async #runsAsLaidOut(): Promise<boolean> {
+    const { layout } = this.#options;
+    const text = await readFile(configPath(layout), "utf8").catch(() => ""); // it ran without: to be given one
+    return headOf(text) === headOf(renderConfig(layout, { apps: [], spare: [0] }));
   }
 
   /** The pid of the worker that came up; not `before`. */
@@ -276,7 +285,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
-    const head = config.slice(0, config.indexOf("\nbackend a"));
+    const head = headOf(config);
     await this.#replace(next, config);
     // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
     if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
@@ -326,6 +335,11 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       }
     }
   }
+}
+
+/** The part of a configuration that is the same for all routes. */
+function headOf(config: string): string {
+  return config.slice(0, config.search(/\nbackend a\d/));
 }
 
 function masterSocket({ socketFolder }: HaproxyLayout): string {

@@ -5,7 +5,7 @@ import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
-import { type Answer, type App, RouterRig } from "./router-rig.ts";
+import { type Answer, type App, freePort, RouterRig } from "./router-rig.ts";
 
 /** The router alone: real HAProxy, real host side of it, dynos that are Node servers. Needs root. */
 let rig: RouterRig;
@@ -180,6 +180,25 @@ test("held requests survive the host side and the daemon, and HAProxy is adopted
   await app.line(/bytes=\d+/);
   while (app.log.length < 20) await pause(10);
   assert.equal(new Set(app.log).size, 20, "each request has one line, also those while the daemon was away");
+});
+
+test("a host process with other ports: the router that it adopts listens there, and requests under way are answered", async () => {
+  const app = rig.app();
+  await app.set({});
+  const pid = rig.pid;
+  const before = rig.layout;
+  const waiting = Array.from({ length: 5 }, () => app.ask({ body: randomBytes(100_000) }));
+  await pause(200);
+  await rig.haproxy?.[Symbol.asyncDispose]();
+  rig.layout = { ...before, httpPort: await freePort() };
+  await rig.startHost();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  for (const answer of await Promise.all(waiting)) assert.equal(answer.status, 200);
+  assert.equal((await app.ask()).status, 200, "on the new port");
+  assert.equal(rig.pid, pid);
+  const old = connect(before.httpPort, "127.0.0.1");
+  const [error] = (await once(old, "error")) as [NodeJS.ErrnoException];
+  assert.equal(error.code, "ECONNREFUSED", "not on the old one");
 });
 
 test("a held request is answered at once when the app turns out crashed (H10)", async () => {
