@@ -11,7 +11,8 @@ const APPS = 5;
 const DYNOS_EACH = 100;
 const DYNOS = APPS * DYNOS_EACH;
 const IDLE_MS = 20_000;
-const SETTLE_MS = 8_000;
+/** Until the pools are full again, and what the start threw away is collected. */
+const SETTLE_MS = 30_000;
 
 /** 500 dynos that do nothing: what each costs beside the user's own processes, and what the platform does meanwhile. */
 export async function measureDensity({ tick }: Bench): Promise<RowResult> {
