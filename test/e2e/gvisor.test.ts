@@ -163,7 +163,7 @@ function checksOf(isolation: Isolation): void {
   });
 
   void test("memory: the dyno that takes more than its quota is killed alone, 137 and R15", async () => {
-    const { code } = await run("python3 -c 'x = bytearray(900 * 1024 * 1024); print(len(x))'");
+    const { code } = await run("python3 -c 'x = bytearray(1400 * 1024 * 1024); print(len(x))'");
     assert.equal(code, 137);
     await waitLog(app, /heroku\[run\.\d+\]: Error R15 \(Memory quota vastly exceeded\)/);
     assert.equal((await throughRouter(app)).status, 200);
