@@ -24,6 +24,7 @@ import {
   dynosOf,
   eventually,
   type Files,
+  hasIpv6,
   platform,
   processes,
   push,
@@ -94,7 +95,6 @@ const SYSCTLS = [
   "vm/overcommit_memory",
   "fs/suid_dumpable",
 ];
-const HAS_IPV6 = existsSync("/proc/net/if_inet6");
 
 export function escapeSuite(isolation: Isolation): void {
   const word = `canary-${randomBytes(12).toString("hex")}`;
@@ -201,7 +201,7 @@ export function escapeSuite(isolation: Isolation): void {
       mkdirSync(canaries, { mode: 0o777 });
       writeFileSync(join(canaries, "open"), word, { mode: 0o666 });
       writeFileSync(join(canaries, "secret"), word, { mode: 0o600 });
-      decoys = await Promise.all(["0.0.0.0", "127.0.0.1", ...(HAS_IPV6 ? ["::", "::1"] : [])].map(listen));
+      decoys = await Promise.all(["0.0.0.0", "127.0.0.1", ...(hasIpv6 ? ["::", "::1"] : [])].map(listen));
       for (const prefix of ["escape", "other"]) {
         const made = await temporaryApp(prefix);
         disposals = [...disposals, made];
@@ -214,7 +214,7 @@ export function escapeSuite(isolation: Isolation): void {
       }
       standing = await snapshot();
       assert.ok(standing.victims.every(({ intact }) => intact));
-      assert.ok(standing.victims.every(({ address6 }) => (address6 !== null) === HAS_IPV6));
+      assert.ok(standing.victims.every(({ address6 }) => (address6 !== null) === hasIpv6));
     });
     after(async () => {
       for (const server of decoys) server.close();
