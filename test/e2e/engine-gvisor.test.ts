@@ -94,7 +94,7 @@ test("it has walls: user, capabilities, processes, root file system, devices, no
   assert.match(text, /touch: cannot touch '\/usr\/x': (Permission denied|Read-only file system)/);
   assert.match(text, /^mount -1 1$/m, "EPERM");
   assert.match(text, /files 10000 procs 256/);
-  assert.match(text, /MemTotal:\s+524288 kB/, "the dyno's memory, not the machine's");
+  assert.match(text, /MemTotal:\s+1048576 kB/, "the dyno's ceiling, not the machine's memory");
   assert.match(text, /cannot access '\/proc\/kcore'/);
   const processes = Number(/processes (\d+)/.exec(text)?.[1]);
   assert.ok(processes > 0 && processes < 10, `it sees only its own processes, not ${processes}`);

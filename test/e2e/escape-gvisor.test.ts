@@ -14,7 +14,7 @@ const DIFFERS: ReadonlyMap<string, RegExp> = new Map(
     NoNewPrivs: /^$/,
     Seccomp: /^0$/,
     uidMap: /^0 0 4294967295$/, // it does not know of the host's namespace around it; the host's map is looked at instead
-    // Devices of its own kernel, which nothing can be made with: no mount, no interface.
+    // Devices of its own kernel: no mount is made with them, and an interface in its own network stack alone (`nested tun`).
     "/dev/fuse": /^c 10:229$/,
     "/dev/net/tun": /^c 10:200$/,
     "/dev/net": /^$/,
