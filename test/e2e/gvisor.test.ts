@@ -278,6 +278,7 @@ async function settled(app: string): Promise<void> {
     return (
       newest?.current === true &&
       newest.status === "succeeded" &&
+      dynos.some((dyno) => dyno.type === "web") && // one that was lost is being replaced
       dynos.every((dyno) => dyno.release.version === newest.version && dyno.state === "up")
     );
   });
