@@ -45,3 +45,12 @@ test("what an allow rule names is not denied, by whichever port; the order does 
   }
   assert.equal(isDenied([], "10.0.0.1:443"), false);
 });
+
+test("decision 16: what denies anything denies all of IPv6", () => {
+  const deny: EgressRule = { action: "deny", cidr: "203.0.113.0/24", port: 443 };
+  const allow: EgressRule = { ...deny, action: "allow", cidr: "0.0.0.0/0", port: null };
+  for (const destination of ["[2600::1]:443", "[fd53:1:2:1::1]:80", "2600::1"]) {
+    assert.equal(isDenied([deny, allow], destination), true, destination);
+    assert.equal(isDenied([allow], destination), false, destination);
+  }
+});

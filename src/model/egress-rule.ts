@@ -35,8 +35,12 @@ function writtenAs(base: number, prefix: number): string {
   return prefix === 32 ? first : `${first}/${prefix}`;
 }
 
-/** Whether these rules refuse a connection to `10.0.0.5:5432`, or to an address by a protocol without ports. */
+/**
+ * Whether these rules refuse a connection to `10.0.0.5:5432`, or to an address by a protocol without ports. IPv6
+ * (`[2600::1]:443`, `2600::1`) is refused as a whole by any rule that denies.
+ */
 export function isDenied(rules: readonly EgressRule[], destination: string): boolean {
+  if (destination.split(":").length > 2) return rules.some(({ action }) => action === "deny");
   const [address = "", port] = destination.split(":");
   const block = parseBlock(address);
   if (block === undefined) return false;

@@ -53,3 +53,6 @@ export const slow: Files = {
   Procfile: "web: sleep 4; exec python3 app.py\n",
   "app.py": echo["app.py"] ?? "",
 };
+
+/** Asks the dyno's name server for a name that there is not; prints the head of its answer. Needs no name of anybody's. */
+export const DNS_QUERY = `python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(bytes.fromhex("12340100000100000000000007696e76616c69640000010001"), (open("/etc/resolv.conf").read().split()[1], 53)); print("dns", s.recv(512)[:2].hex())'`;

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Finding } from "../../src/engine/local/probe-judge.ts";
 import { attacker, victim } from "./attack-apps.ts";
@@ -93,18 +93,20 @@ after(async () => {
 for (const attack of attacks) {
   test(`${attack.name}: another app's dyno answers as before, and so does the platform`, async (context) => {
     await using attacking = await begin(attack);
-    const answered: number[] = [];
-    const runs: Run[] = [];
-    for (let at = 0; at < RUNS; at++) {
-      runs.push(await compare(attacking.dyno, () => attacking.again()));
-      if (at === 1) await attack.meanwhile?.(attacking.dyno);
-      answered.push(await apiMs());
-    }
     const held = attack.unless === undefined || !notHeld.has(attack.unless);
-    context.diagnostic(`${describe(runs)}; API ${answered.map((ms) => ms.toFixed(0)).join(" ")} ms`);
     if (!held) context.diagnostic(`not judged, since doctor says that ${attack.unless} is not held here`);
-    assert.ok(Math.max(...answered) < API_MS_MAX, `the API took ${answered.join(", ")} ms`);
-    if (held) judge(runs);
+    await judged(held, context, async () => {
+      const answered: number[] = [];
+      const runs: Run[] = [];
+      for (let at = 0; at < RUNS; at++) {
+        runs.push(await compare(attacking.dyno, () => attacking.again()));
+        if (at === 1) await attack.meanwhile?.(attacking.dyno);
+        answered.push(await apiMs());
+      }
+      context.diagnostic(`API ${answered.map((ms) => ms.toFixed(0)).join(" ")} ms`);
+      assert.ok(Math.max(...answered) < API_MS_MAX, `the API took ${answered.join(", ")} ms`);
+      return runs;
+    });
   });
 }
 
@@ -113,10 +115,11 @@ test("log flood while the daemon is dead: the same, the raw log is bounded, and 
   const daemon = await pidOf("daemon");
   process.kill(daemon, "SIGSTOP"); // a killed one would be there again after a second
   try {
-    const runs: Run[] = [];
-    for (let at = 0; at < RUNS; at++) runs.push(await compare(attacking.dyno, async () => {}));
-    context.diagnostic(describe(runs));
-    judge(runs);
+    await judged(true, context, async () => {
+      const runs: Run[] = [];
+      for (let at = 0; at < RUNS; at++) runs.push(await compare(attacking.dyno, async () => {}));
+      return runs;
+    });
     await theLogIsBounded(attacking.dyno);
   } finally {
     process.kill(daemon, "SIGCONT");
@@ -141,9 +144,18 @@ async function compare(dyno: DynoJson, thawed: () => Promise<void>): Promise<Run
 
 const ratioOf = ({ quiet, attacked }: Run): number => attacked / Math.max(quiet, FLOOR_MS);
 
-function judge(runs: readonly Run[]): void {
-  const ratio = median(runs.map(ratioOf));
-  assert.ok(ratio <= RATIO, `p95 rises ${ratio.toFixed(2)} times: ${describe(runs)}`);
+/**
+ * Fails where the victim's p95 rises by more than it may. What else this machine does may come just then: then all of it is
+ * measured once more, and the second time counts. A wall that is not there fails twice.
+ */
+async function judged(held: boolean, context: TestContext, measure: () => Promise<readonly Run[]>): Promise<void> {
+  for (const isLast of [false, true]) {
+    const runs = await measure();
+    context.diagnostic(describe(runs));
+    const ratio = median(runs.map(ratioOf));
+    if (!held || ratio <= RATIO) return;
+    assert.ok(!isLast, `p95 rises ${ratio.toFixed(2)} times: ${describe(runs)}`);
+  }
 }
 
 function describe(runs: readonly Run[]): string {

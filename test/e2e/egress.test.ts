@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { networkInterfaces } from "node:os";
 import { after, before, test } from "node:test";
 import { echo } from "./apps.ts";
-import { config, deployed, eventually, pidOf, platform, stator, statorOk, waitLog } from "./harness.ts";
+import { config, deployed, eventually, hasIpv6, pidOf, platform, stator, statorOk, waitLog } from "./harness.ts";
 
 /**
  * Egress rules of an app (issue 3, "Walls"; decision 16): what the owner denies is refused. A dyno can surely reach one thing
@@ -80,4 +81,65 @@ test("a dyno that runs is concerned at once, both ways", async () => {
   const text = await running;
   assert.match(text, /000[\s\S]*200/);
   assert.doesNotMatch(text.slice(text.indexOf("200")), /000/);
+});
+
+/** The router as dynos see it by IPv6; undefined: this machine has no IPv6, and its dynos have none. */
+function gateway6(): string | undefined {
+  const all = networkInterfaces()[`${config.instance.interfacePrefix}gw`] ?? [];
+  return all.find(({ family }) => family === "IPv6")?.address;
+}
+
+const REFUSED = /refused|Failed to connect|Couldn't connect|unreachable/;
+
+test("what denies anything denies all of IPv6, in which no exception can be said; without it IPv6 is there", async () => {
+  const address = gateway6();
+  assert.equal(address !== undefined, hasIpv6);
+  const call6 = `curl -sS -m 10 -H "Host: $HEROKU_APP_NAME.localhost" http://[${address ?? "::1"}]:${config.httpPort}/by-6 2>&1`;
+  const answered = address === undefined ? REFUSED : /path=\/by-6/;
+  assert.match(await fromDyno(call6), answered, "no rule");
+  await statorOk(["egress:allow", "10.0.0.0/8", "-a", app]);
+  assert.match(await fromDyno(call6), answered, "a rule that allows takes nothing away");
+  await statorOk(["egress:deny", "203.0.113.0/24", "-a", app]);
+  const both = await fromDyno(`${call}; echo; ${call6}; sleep 12`); // refusals of IPv6 are read every 8 s
+  assert.match(both, /path=\/inside/, "of IPv4 that block alone");
+  assert.doesNotMatch(both, /by-6/);
+  assert.match(both, REFUSED);
+  if (address !== undefined)
+    await waitLog(app, /heroku\[run\.\d+\]: Connection to \[fd53:[^\]]+\]:\d+ .*own egress rules/);
+  const elsewhere = ["2600::1", "fd00:ec2::254", "fe80::1%eth0", "::ffff:203.0.113.1"];
+  const seen = await fromDyno(
+    elsewhere.map((each) => `curl -sS -m 5 'http://[${each}]/' 2>&1 || echo none`).join("; "),
+  );
+  assert.equal(seen.match(/^none/gm)?.length, elsewhere.length, seen);
+  await statorOk(["egress:remove", "203.0.113.0/24", "-a", app]);
+  assert.match(await fromDyno(call6), answered, "and gives it back");
+  await statorOk(["egress:remove", "10.0.0.0/8", "-a", app]);
+});
+
+test("a connection by IPv6 that stands ends when something is denied", async () => {
+  const address = gateway6();
+  if (address === undefined) return assert.ok(!hasIpv6); // there is none that could stand
+  // A request whose head takes 12 s to say.
+  const script = [
+    "import socket, time",
+    `one = socket.create_connection(('${address}', ${config.httpPort}), 5)`,
+    `one.sendall(b'GET /stands HTTP/1.1\\r\\nHost: ${app}.localhost\\r\\n')`,
+    "try:",
+    "  for n in range(48):",
+    "    one.sendall(b'X-More: %d\\r\\n' % n)",
+    "    time.sleep(0.25)",
+    "  one.sendall(b'\\r\\n')",
+    "  print('answer', one.recv(12))",
+    "except OSError as error:",
+    "  print('ended after', n, error)",
+  ].join("\n");
+  const slowly = () => fromDyno(`python3 -c "${script}" 2>&1`);
+  assert.match(await slowly(), /answer b'HTTP\/1\.1 200/, "with no rule it stands until it is answered");
+  const running = slowly();
+  await new Promise((resolve) => setTimeout(resolve, 4000)); // some of it is said
+  await statorOk(["egress:deny", "203.0.113.0/24", "-a", app]);
+  const text = await running;
+  await statorOk(["egress:remove", "203.0.113.0/24", "-a", app]);
+  const sent = Number(/ended after (\d+) .*(reset|refused|pipe)/i.exec(text)?.[1]);
+  assert.ok(sent > 0 && sent < 47, text);
 });

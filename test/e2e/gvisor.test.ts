@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { ISOLATIONS, type Isolation } from "../../src/model/isolation.ts";
-import { echo } from "./apps.ts";
+import { DNS_QUERY, echo } from "./apps.ts";
 import { needGvisor } from "./gvisor-host.ts";
 import {
   config,
@@ -144,12 +144,12 @@ function checksOf(isolation: Isolation): void {
     const script = [
       "curl -sS -m 3 http://169.254.169.254/ 2>&1 || echo metadata-refused",
       "curl -sS -m 3 http://10.0.0.1:5432/ 2>&1 || echo private-refused",
-      "getent hosts deb.debian.org > /dev/null && echo resolved || getent hosts nosuch.invalid || echo resolver-answers",
+      DNS_QUERY,
     ].join("; ");
     const { stdout } = await run(script);
     assert.match(stdout, /metadata-refused/);
     assert.match(stdout, /private-refused/);
-    assert.match(stdout, /resolved|resolver-answers/);
+    assert.match(stdout, /dns 1234/);
     await waitLog(app, /10\.0\.0\.1:5432/);
   });
 
@@ -163,7 +163,7 @@ function checksOf(isolation: Isolation): void {
   });
 
   void test("memory: the dyno that takes more than its quota is killed alone, 137 and R15", async () => {
-    const { code } = await run("python3 -c 'x = bytearray(900 * 1024 * 1024); print(len(x))'");
+    const { code } = await run("python3 -c 'x = bytearray(1400 * 1024 * 1024); print(len(x))'");
     assert.equal(code, 137);
     await waitLog(app, /heroku\[run\.\d+\]: Error R15 \(Memory quota vastly exceeded\)/);
     assert.equal((await throughRouter(app)).status, 200);
@@ -278,6 +278,7 @@ async function settled(app: string): Promise<void> {
     return (
       newest?.current === true &&
       newest.status === "succeeded" &&
+      dynos.some((dyno) => dyno.type === "web") && // one that was lost is being replaced
       dynos.every((dyno) => dyno.release.version === newest.version && dyno.state === "up")
     );
   });

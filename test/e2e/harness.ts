@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
@@ -21,6 +21,10 @@ assert.ok(
   config.instance.home !== DEFAULT_HOME || process.env["STATOR_TEST_MACHINE"] === "throw-away",
   "the end-to-end tests never touch the machine's standing instance, unless the whole machine is there for them (test/vm)",
 );
+
+const ipv6Switch = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+/** Whether this machine has IPv6, and so its dynos. */
+export const hasIpv6 = existsSync(ipv6Switch) && readFileSync(ipv6Switch, "utf8").trim() === "0";
 
 export interface Result {
   readonly code: number | null;

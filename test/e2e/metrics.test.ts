@@ -141,7 +141,7 @@ test("spec 8.5: metrics lines come after labs:enable, in their exact form, and s
   assert.ok(Math.abs((total ?? 0) - ((rss ?? 0) + (cache ?? 0) + (swap ?? 0))) < 0.05);
   const now = await usage();
   assert.ok(Math.abs((rss ?? 0) - now.memory_rss_bytes / MIB) < 20, `${rss} MB, ${now.memory_rss_bytes}`);
-  await ask("/burn/15000");
+  for (let round = 0; round < 2; round++) await ask("/burn/8000"); // each within the router's 30 s, on a busy machine too
   const busy = await eventually(
     "a load above 0.1",
     async () => [...(await logsOf(app)).matchAll(/load_avg_1m=(\d+\.\d\d)/g)].some(([, value]) => Number(value) > 0.1),
@@ -151,8 +151,8 @@ test("spec 8.5: metrics lines come after labs:enable, in their exact form, and s
   await platform("PATCH", path, { enabled: false });
   const count = async () => [...(await logsOf(app)).matchAll(/sample#memory_total/g)].length;
   const before = await count();
-  await new Promise((resolve) => setTimeout(resolve, 45_000));
-  assert.equal(await count(), before, "two samples later");
+  await new Promise((resolve) => setTimeout(resolve, 25_000));
+  assert.equal(await count(), before, "a sample later");
 });
 
 test("spec 6.1: a dyno that holds more than its quota, and is not killed, has R14 with each sample", async () => {

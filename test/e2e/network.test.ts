@@ -236,7 +236,7 @@ test("IPv6: another's address, or none at all, goes nowhere", async () => {
   const [dyno, victim] = [await net.pool.take("formation", APP), await net.pool.take("formation", APP)];
   const lines = [`addr add ${victim.address6}/128 dev eth0 nodad`, "addr add fe80::9/64 dev eth0 nodad"];
   await ipLines(lines, netnsOf(dyno));
-  assert.equal(await inside(dyno, "tcp", PUBLIC_6, 80), "hello");
+  assert.equal(await inside(dyno, "tcp", PUBLIC_6, 80, dyno.address6 ?? ""), "hello");
   assert.equal(await inside(dyno, "tcp", PUBLIC_6, 80, victim.address6 ?? ""), "TIMEOUT");
 });
 

@@ -88,13 +88,14 @@ test("ps:type changes the size of a process type, and its dynos have the new lim
 });
 
 test("admission: a start that cannot fit is refused with what is free and what was asked, and nothing of it is made", async () => {
-  const before_ = bundles();
+  const before_ = new Set(bundles());
   const dyno = await platform<DynoJson>("POST", `/apps/${app}/dynos`, { command: "true", size: "giant" });
   await waitLog(
     app,
     /no room for it on this host: run\.\d+ asks for 16000000 MB \(Giant\), \d+ MB of the \d+ MB .* free/,
   );
-  assert.deepEqual(bundles(), before_, "no folder of it");
+  const made = bundles().filter((id) => !before_.has(id)); // others may have gone meanwhile
+  assert.deepEqual(made, [], "no folder of it");
   await statorOk(["ps:stop", dyno.name, "-a", app]);
   await eventually("it to be forgotten", async () => !(await dynosOf(app)).some(({ name }) => name === dyno.name));
 });

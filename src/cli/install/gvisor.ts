@@ -8,7 +8,6 @@ import { installPackages } from "./packages.ts";
 
 /** Of Debian 13; it depends on no other package, so that it can be had on Debian 12 too, whose own is too old. */
 const SUITE = "trixie";
-const DEBIAN = `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian ${SUITE} main`;
 
 /** Installs the package `runsc` in a version that serves: the machine's own, or Debian 13's. Throws `CommandError`. */
 export async function installRunsc(detail: (text: string) => void): Promise<void> {
@@ -32,7 +31,11 @@ async function installFromDebian(detail: (text: string) => void): Promise<void> 
     for (const each of ["lists/partial", "cache/archives/partial"])
       await mkdir(join(folder, each), { recursive: true });
     const { sources } = await readAptSettings(SUITE);
-    await writeFile(join(folder, "sources.list"), `${(sources.length > 0 ? sources : [DEBIAN]).join("\n")}\n`);
+    if (sources.length === 0)
+      throw new Error(
+        "This machine's apt has no runsc that serves, and knows no Debian mirror to take Debian 13's from: install runsc of June 2023 or newer, then try again.",
+      );
+    await writeFile(join(folder, "sources.list"), `${sources.join("\n")}\n`);
     const options = {
       "Dir::Etc::sourcelist": join(folder, "sources.list"),
       "Dir::Etc::sourceparts": "-",

@@ -14,10 +14,14 @@ quiet.bind("\0victim")
 quiet.listen()
 
 
-def own_address():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.connect(("192.0.2.1", 9))
-        return one.getsockname()[0]
+def own_address(family, other):
+    """None: it has none of this family."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as one:
+            one.connect((other, 9))
+            return one.getsockname()[0]
+    except OSError:
+        return None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,7 +30,8 @@ class Handler(BaseHTTPRequestHandler):
         body = {
             "dyno": os.environ["HEROKU_DYNO_ID"],
             "pid": os.getpid(),
-            "address": own_address(),
+            "address": own_address(socket.AF_INET, "192.0.2.1"),
+            "address6": own_address(socket.AF_INET6, "2600::1"),
             "port": int(os.environ["PORT"]),
             "intact": intact,
             "files": sorted(os.listdir("/app") + os.listdir("/tmp")),
@@ -41,4 +46,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+class Server(ThreadingHTTPServer):
+    """Of both families, so that whoever could reach it by either would be answered."""
+
+    address_family = socket.AF_INET6 if own_address(socket.AF_INET6, "2600::1") else socket.AF_INET
+
+    def server_bind(self):
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+Server(("", int(os.environ["PORT"])), Handler).serve_forever()
