@@ -90,3 +90,21 @@ test("decision 10: nobody but the one door names child_process, by whatever way 
     });
   assert.deepEqual(wrong, []);
 });
+
+test("bin/up on a machine with nothing: what runs until the program is installed needs no package of npm's", () => {
+  const wrong: string[] = [];
+  const seen = new Set<string>();
+  const visit = (file: string, from: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    const text = readFileSync(join(root, file), "utf8");
+    // Types vanish; what is imported by name later is asked for later.
+    for (const [, what = ""] of text.matchAll(/^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"/gms)) {
+      if (what.startsWith(".")) visit(relative(root, normalize(join(root, dirname(file), what))), file);
+      else if (!what.startsWith("node:")) wrong.push(`${from} -> ${file} -> ${what}`);
+    }
+  };
+  for (const file of ["cli/main.ts", "cli/command-line.ts", "cli/commands/up.ts"]) visit(file, "");
+  assert.deepEqual(wrong, []);
+  assert.ok(seen.has("engine/local/probe-facts.ts"), "the machine is looked at before that");
+});

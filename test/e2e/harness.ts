@@ -8,18 +8,18 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { ended, start } from "../../src/lib/command.ts";
+import { DEFAULT_HOME } from "../../src/model/instance.ts";
 
 /**
  * What the end-to-end tests share. They drive one instance that `test/run.ts` installed with `bin/up` from this checkout
- * (STATOR_HOME and ports in the environment), never the machine's standing one.
+ * (STATOR_HOME and ports in the environment), never the machine's standing one but in `test/vm`.
  */
 export const checkout = join(import.meta.dirname, "..", "..");
 export const config: Config = loadConfig();
 export const api = `http://127.0.0.1:${config.apiPort}`;
-assert.notEqual(
-  config.instance.home,
-  "/var/lib/stator",
-  "the end-to-end tests never touch the machine's standing instance",
+assert.ok(
+  config.instance.home !== DEFAULT_HOME || process.env["STATOR_TEST_MACHINE"] === "throw-away",
+  "the end-to-end tests never touch the machine's standing instance, unless the whole machine is there for them (test/vm)",
 );
 
 const ipv6Switch = "/proc/sys/net/ipv6/conf/all/disable_ipv6";

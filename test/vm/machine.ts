@@ -1,4 +1,4 @@
-import { existsSync, globSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -13,6 +13,8 @@ export interface Machine extends AsyncDisposable {
   ): Promise<{ readonly code: number | null; readonly output: string }>;
   /** Asks it to reboot and waits until it answers again. */
   reboot(): Promise<void>;
+  /** Ends it without a word, and starts it again. */
+  powerCut(): Promise<void>;
 }
 
 export interface ShellOptions {
@@ -81,6 +83,15 @@ export async function makeImage(folder: string): Promise<void> {
   await run("rm", ["-rf", "--one-file-system", "--", tree]);
 }
 
+/** A second disk with what lies in `stacks`, for the machines that are booted from now on. */
+export async function makeStacksImage(folder: string, stacks: string): Promise<void> {
+  const image = join(folder, STACKS_IMAGE);
+  rmSync(image, { force: true });
+  await run("mke2fs", ["-q", "-t", "ext4", "-d", stacks, image, "1500M"], { timeoutMs: 120_000 });
+}
+
+const STACKS_IMAGE = "stacks.img";
+
 /** Boots the image of `folder` and resolves once it takes commands. */
 export async function boot(folder: string): Promise<Machine> {
   const machine = new EmulatedMachine(folder, await freePort());
@@ -105,7 +116,12 @@ function qemuArguments(folder: string, sshPort: number): readonly string[] {
     display: "none",
   };
   // Without KVM a reset of the machine hangs: QEMU ends instead, and is started again.
-  return ["-no-reboot", ...Object.entries(options).flatMap(([name, value]) => [`-${name}`, value])];
+  const second = join(folder, STACKS_IMAGE);
+  return [
+    "-no-reboot",
+    ...Object.entries(options).flatMap(([name, value]) => [`-${name}`, value]),
+    ...(existsSync(second) ? ["-drive", `file=${second},format=raw,if=virtio,readonly=on`] : []),
+  ];
 }
 
 const REBOOT_MS_MAX = 180_000;
@@ -166,6 +182,12 @@ class EmulatedMachine implements Machine {
     const late = setTimeout(() => this.#qemu.kill("SIGKILL"), REBOOT_MS_MAX); // then it is a power cut
     await off;
     clearTimeout(late);
+    this.#qemu = this.#powerOn();
+    await this.waitUntilUp();
+  }
+
+  async powerCut(): Promise<void> {
+    await this[Symbol.asyncDispose]();
     this.#qemu = this.#powerOn();
     await this.waitUntilUp();
   }

@@ -1,13 +1,16 @@
 import { loadConfig } from "../../config.ts";
 import { probeHost } from "../../engine/local/probe.ts";
 import type { Input } from "../command.ts";
+import { processesOf } from "../install/processes.ts";
 import { json, print, table } from "../output.ts";
 
 const MARKS = { ok: "ok", degraded: "less", missing: "MISSING" } as const;
 
 /** 1 when something is missing without which dynos cannot run. */
 export async function run(input: Input): Promise<number> {
-  const findings = await probeHost(loadConfig().instance);
+  const { instance } = loadConfig();
+  const host = processesOf(instance).find(({ role }) => role === "host")?.pid;
+  const findings = await probeHost(instance, host);
   if (input.has("json")) json(findings);
   else for (const line of table(findings.map((each) => [MARKS[each.verdict], each.title, each.detail]))) print(line);
   return findings.some((each) => each.verdict === "missing") ? 1 : 0;

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { Config } from "../../config.ts";
-import { probeHost } from "../../engine/local/probe.ts";
+import { probeHost, probeMachine } from "../../engine/local/probe.ts";
 import type { Finding } from "../../engine/local/probe-judge.ts";
 import { ended, start } from "../../lib/command.ts";
 import type { Instance } from "../../model/instance.ts";
@@ -49,7 +49,7 @@ export async function checkMachine(config: Config): Promise<Facts> {
     installed: currentProgram(layout) !== undefined,
   });
   for (const warning of verdict.warnings) note(warning);
-  const kernel = (await missingIn(instance)).filter((each) => WITHOUT_PACKAGES.has(each.id));
+  const kernel = missing(await probeMachine(instance)).filter((each) => WITHOUT_PACKAGES.has(each.id));
   const problems = [...verdict.problems, ...kernel.map(sentence)];
   if (problems.length > 0) throw new UsageError(`Nothing was installed:\n${problems.join("\n")}`, 1);
   return facts;
@@ -60,13 +60,13 @@ const WITHOUT_PACKAGES: ReadonlySet<string> = new Set(["kernel", "cgroup", "user
 
 /** With every package installed: throws `UsageError` if dynos cannot run here. */
 export async function checkHost(instance: Instance): Promise<void> {
-  const missing = await missingIn(instance);
-  if (missing.length > 0)
-    throw new UsageError(`Dynos cannot run on this machine:\n${missing.map(sentence).join("\n")}`, 1);
+  const lacking = missing(await probeHost(instance));
+  if (lacking.length > 0)
+    throw new UsageError(`Dynos cannot run on this machine:\n${lacking.map(sentence).join("\n")}`, 1);
 }
 
-async function missingIn(instance: Instance): Promise<readonly Finding[]> {
-  return (await probeHost(instance)).filter((each) => each.verdict === "missing");
+function missing(findings: readonly Finding[]): readonly Finding[] {
+  return findings.filter((each) => each.verdict === "missing");
 }
 
 function sentence({ title, detail }: Finding): string {
@@ -74,10 +74,10 @@ function sentence({ title, detail }: Finding): string {
 }
 
 export async function ensurePackages(facts: Facts, progress: Progress): Promise<void> {
-  const missing = [...(await missingPackages(packagesFor(facts.distribution)))];
-  if (nodeOf(ownRoot) === undefined && programNamed("npm") === undefined) missing.push("npm");
-  if (missing.length === 0) return;
-  await progress.step(`Installing ${missing.length} packages with apt`, (detail) => installPackages(missing, detail));
+  const names = [...(await missingPackages(packagesFor(facts.distribution)))];
+  if (nodeOf(ownRoot) === undefined && programNamed("npm") === undefined) names.push("npm");
+  if (names.length === 0) return;
+  await progress.step(`Installing ${names.length} packages with apt`, (detail) => installPackages(names, detail));
 }
 
 /** `./bin/up` as it can be typed where the person is. */

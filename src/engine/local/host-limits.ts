@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { totalmem } from "node:os";
 
-/** What this process may give to others, from what it was given. */
+/** What a process may give to others, from what it was given. */
 export interface OwnLimits {
   readonly openFilesMax: number;
   readonly processesMax: number;
@@ -14,8 +14,12 @@ export interface OwnLimits {
   readonly memoryMb: number;
 }
 
-export async function ownLimits(): Promise<OwnLimits> {
-  const text = await readFile("/proc/self/limits", "utf8");
+/** Of this process, or of another one by its id: systemd gives services other limits than a person's session. */
+export async function ownLimits(of: number | "self" = "self"): Promise<OwnLimits> {
+  const text = await readFile(`/proc/${of}/limits`, "utf8").catch((error: unknown) => {
+    if (of === "self") throw error;
+    return readFile("/proc/self/limits", "utf8"); // it has just ended
+  });
   const constrained = process.constrainedMemory();
   const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
   return {

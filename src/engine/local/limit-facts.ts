@@ -37,7 +37,7 @@ export interface LimitFacts {
 }
 
 /** Looks and tries; changes nothing that it does not put back. */
-export async function gatherLimitFacts(instance: Instance): Promise<LimitFacts> {
+export async function gatherLimitFacts(instance: Instance, host: number | "self"): Promise<LimitFacts> {
   const root = process.getuid?.() === 0;
   const parent = await dynoParent(instance);
   const cgroups = await findCgroups(instance.cgroup, parent).catch(() => null); // another finding says what is missing
@@ -51,7 +51,7 @@ export async function gatherLimitFacts(instance: Instance): Promise<LimitFacts> 
     bandwidthTrial: root ? await tryBandwidth(instance) : null,
     inotifyDivided: root ? await tryInotify() : null,
     stuck: root ? await stuckCounters() : [],
-    dynosOfRoot: await dynosOfRoot(),
+    dynosOfRoot: await dynosOfRoot(host),
     sizes: message(() => readSizes(instance)),
   };
 }
@@ -100,8 +100,8 @@ async function stuckCounters(): Promise<readonly string[]> {
   return stuck.flat();
 }
 
-async function dynosOfRoot(): Promise<number> {
-  const all = await ownLimits();
+async function dynosOfRoot(host: number | "self"): Promise<number> {
+  const all = await ownLimits(host);
   const { pendingSignals, messageQueueBytes } = shareOfRoot(all);
   return Math.floor(Math.min(all.pendingSignalsMax / pendingSignals, all.messageQueueBytesMax / messageQueueBytes));
 }

@@ -2,9 +2,9 @@ import type { Instance } from "../../model/instance.ts";
 import { gatherLimitFacts, type LimitFacts } from "./limit-facts.ts";
 import type { Finding } from "./probe-judge.ts";
 
-/** Which limits of dynos this host holds, and which not and why (docs/dynos.md). */
-export async function limitFindings(instance: Instance): Promise<readonly Finding[]> {
-  return judgeLimits(await gatherLimitFacts(instance));
+/** Which limits of dynos this host holds, and which not and why (docs/dynos.md). `host`: the process that gives them to dynos. */
+export async function limitFindings(instance: Instance, host: number | "self"): Promise<readonly Finding[]> {
+  return judgeLimits(await gatherLimitFacts(instance, host));
 }
 
 /** Ids of the findings, so that tests can tell which limits are not held here. */

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { run } from "../../lib/command.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { RunscVersion } from "./gvisor.ts";
+import { ownLimits } from "./host-limits.ts";
 import { runscVersion } from "./isolations.ts";
 import { type TrialResult, tryRuntime } from "./probe-trial.ts";
 import { nameServers, RESOLVER_FILES, usableResolvers } from "./resolver.ts";
@@ -56,8 +57,8 @@ const MODULES = ["erofs", "overlay", "btrfs", "loop", "veth", "nf_tables"] as co
 const OVERLAY_MAGIC = 0x794c7630;
 const CAP_SYS_RESOURCE = 24n;
 
-/** Looks at the host; changes nothing that it does not put back. */
-export async function gatherFacts(instance: Instance): Promise<HostFacts> {
+/** Looks at the host; changes nothing that it does not put back. `host`: the process whose limits dynos and the router get. */
+export async function gatherFacts(instance: Instance, host: number | "self"): Promise<HostFacts> {
   const root = process.getuid?.() === 0;
   const status = await text("/proc/self/status");
   const [packages, trials, gvisor, nftError, forwardDroppedBy, modules, cgroup, disk, container, resolvers] =
@@ -89,7 +90,7 @@ export async function gatherFacts(instance: Instance): Promise<HostFacts> {
     loopControl: existsSync("/dev/loop-control"),
     disk,
     memory: { totalBytes: kibibytes(meminfo, "MemTotal"), availableBytes: kibibytes(meminfo, "MemAvailable") },
-    filesMax: Number(/^Max open files\s+\S+\s+(\d+)/m.exec(await text("/proc/self/limits"))?.[1] ?? Infinity),
+    filesMax: (await ownLimits(host)).openFilesMax,
     sysResource: hasCapability(status, CAP_SYS_RESOURCE),
     systemd: existsSync("/run/systemd/system"),
     container,
