@@ -135,7 +135,7 @@ async function checks(machine: Machine): Promise<void> {
     return must(same(before, after), `${JSON.stringify(before)}\n${JSON.stringify(after)}`);
   });
   await check("kill -9 of all our processes at once", async () => {
-    await ask("systemctl kill -s KILL --kill-whom=main 'stator-*.service' || true"); // the unit of the dynos' scope has no process;
+    await ask("systemctl kill -s KILL --kill-whom=main 'stator-*.service' || true"); // the unit of the dynos' scope has no process
     const after = await shown(before.as, 60);
     return must(same(before, after), `${JSON.stringify(before)}\n${JSON.stringify(after)}`);
   });
