@@ -87,7 +87,7 @@ async function begin(size: string, command: string): Promise<DynoJson> {
 }
 
 async function end({ name }: DynoJson): Promise<void> {
-  await statorOk(["ps:stop", name, "-a", app]);
+  await stator(["ps:stop", name, "-a", app]); // it may have ended by itself
   await eventually(`${name} to end`, async () => (await dynosOf(app)).every((each) => each.name !== name));
 }
 
@@ -121,7 +121,7 @@ test("every limit of a dyno's size stands in its group; what programs read insid
     app,
     "--no-tty",
     "--",
-    "cat /sys/fs/cgroup/memory.max; cat /proc/self/cgroup; (echo max > /sys/fs/cgroup/memory.max) 2>&1; ls -d /sys/fs/cgroup/*/ 2>&1",
+    "cat /sys/fs/cgroup/memory.max; cat /proc/self/cgroup; (echo max > /sys/fs/cgroup/memory.max) 2>&1; ls /sys/fs/cgroup",
   ]);
   assert.match(inside, /^536870912\r?\n0::\/\r?\n/);
   assert.match(inside, /Read-only file system|Permission denied/);
@@ -171,8 +171,9 @@ test("io.max: buffered writes are charged to the dyno at writeback, and held to 
   }
 });
 
-test("io.max: while one dyno's writeback waits, another one writes and syncs at its own rate", async (context) => {
-  const dyno = await begin("writer", `dd if=/dev/zero of=/tmp/a bs=1M count=60; sleep 300`);
+test("io.max: while one dyno's writeback waits, another one's fsync waits no longer than that (docs/dynos.md)", async (context) => {
+  const written = 60;
+  const dyno = await begin("writer", `dd if=/dev/zero of=/tmp/a bs=1M count=${written}; sleep 300`);
   try {
     await pause(2000);
     const { stdout, stderr } = await stator(
@@ -181,7 +182,7 @@ test("io.max: while one dyno's writeback waits, another one writes and syncs at 
     );
     const seconds = Number(/copied, ([\d.]+) s/.exec(stdout)?.[1] ?? assert.fail(stdout + stderr));
     context.diagnostic(`10 MiB with fsync beside it: ${seconds} s`);
-    assert.ok(seconds < 10, stdout);
+    assert.ok(seconds < 1.5 * (written / WRITE_MB), stdout);
   } finally {
     await end(dyno);
   }
@@ -223,7 +224,9 @@ test("cpu.weight: when processors are short, dynos get them in the relation of t
 });
 
 test("pids.max: in the kernel's words", async () => {
-  const dyno = await begin("light", "for i in $(seq 400); do sleep 300 & done; wait");
+  const bomb =
+    "import subprocess as s,time\ntry:\n  for _ in range(400): s.Popen(['sleep','300'])\nexcept OSError: time.sleep(300)";
+  const dyno = await begin("light", `exec python3 -c "${bomb}"`);
   try {
     await eventually("the limit to be met", async () => counter(dyno.id, "pids.events", "max") > 0);
     assert.ok(Number(read(dyno.id, "pids.current")) <= 256);
