@@ -30,7 +30,9 @@ test("spec 8.1: long text is cut between characters and nothing of it is lost", 
         const text = unit.repeat(n);
         const pieces = splitText(text);
         assert.equal(pieces.join(""), text);
-        assert.ok(pieces.every((piece) => Buffer.byteLength(piece) <= LINE_BYTES_MAX && !piece.includes("\u{fffd}")));
+        assert.ok(pieces.every((piece) => Buffer.byteLength(piece) <= LINE_BYTES_MAX));
+        // What a cut in the midst of a character would leave, unless the text itself holds it.
+        assert.ok(unit.includes("\u{fffd}") || pieces.every((piece) => !piece.includes("\u{fffd}")));
       },
     ),
   );
