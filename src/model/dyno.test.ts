@@ -1,26 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import { type DynoRecord, endedOneOffs, ordinalOf, routedDynos, shownDynos } from "./dyno.ts";
 
-const dyno = (id: string, change: Partial<DynoRecord> = {}): DynoRecord => ({
-  id,
-  appId: "app",
-  kind: "formation",
-  name: "web.1",
-  type: "web",
-  releaseId: "v1",
-  size: "Basic",
-  command: "run",
-  state: "up",
-  stateSince: 0,
-  createdAt: 0,
-  launchedAt: 0,
-  stopping: null,
-  exit: null,
-  oneOff: null,
-  port: 1,
-  ...change,
-});
+const dyno = (id: string, change: Partial<DynoRecord> = {}) => dynoRecord({ id, releaseId: "v1", ...change });
 const ids = (records: readonly DynoRecord[]) => records.map((each) => each.id);
 
 test("the number in a dyno's name", () => {

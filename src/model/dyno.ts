@@ -38,6 +38,18 @@ export interface DynoRecord {
   readonly ready?: boolean;
 }
 
+/** What is the same in the record of every new dyno: nobody has asked the engine for it yet. */
+export function unstarted(now: Instant) {
+  return {
+    state: "starting",
+    stateSince: now,
+    createdAt: now,
+    launchedAt: null,
+    stopping: null,
+    exit: null,
+  } as const satisfies Partial<DynoRecord>;
+}
+
 export type StopReason =
   | "restart"
   | "cycling"

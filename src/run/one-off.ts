@@ -4,7 +4,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { DynoLogs } from "../logs/dyno-logs.ts";
 import type { App } from "../model/app.ts";
-import { type DynoRecord, freeName, type OneOff } from "../model/dyno.ts";
+import { type DynoRecord, freeName, type OneOff, unstarted } from "../model/dyno.ts";
 import { PlatformError } from "../model/errors.ts";
 import { resolveCommand } from "../model/procfile.ts";
 import type { Release, Slug } from "../model/release.ts";
@@ -156,12 +156,7 @@ async function recordFor(
     releaseId: release.id,
     size: await sizeFor(request, store),
     command: commandFor(request.command, slug),
-    state: "starting",
-    stateSince: now,
-    createdAt: now,
-    launchedAt: null,
-    stopping: null,
-    exit: null,
+    ...unstarted(now),
     oneOff: oneOffFor(request),
     port: null,
   };

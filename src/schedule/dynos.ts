@@ -1,6 +1,6 @@
 import type { Instant } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
-import { type DynoRecord, freeName, isLive } from "../model/dyno.ts";
+import { type DynoRecord, freeName, isLive, unstarted } from "../model/dyno.ts";
 import { resolveCommand } from "../model/procfile.ts";
 import type { Slug } from "../model/release.ts";
 import type { Schedule, ScheduleRun } from "../model/schedule.ts";
@@ -57,12 +57,7 @@ export function dynoFor({ schedule, code, dynos, userEmail, now, random }: NewDy
     releaseId: code.releaseId,
     size: schedule.size ?? DEFAULT_SIZE,
     command: resolveCommand(schedule.command, code.slug.processTypes),
-    state: "starting",
-    stateSince: now,
-    createdAt: now,
-    launchedAt: null,
-    stopping: null,
-    exit: null,
+    ...unstarted(now),
     oneOff: { attach: false, awaiting: false, terminal: null, env: {}, timeToLive: null, userEmail },
     port: null,
   };

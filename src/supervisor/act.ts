@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type CallerMarks, EngineError } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
-import type { DynoRecord } from "../model/dyno.ts";
+import { type DynoRecord, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
 import { AttemptBook } from "./attempts.ts";
 import { Launches, launch } from "./launch.ts";
@@ -119,12 +119,7 @@ export class Actor {
       kind: "formation",
       ...dyno,
       releaseId,
-      state: "starting",
-      stateSince: now,
-      createdAt: now,
-      launchedAt: null,
-      stopping: null,
-      exit: null,
+      ...unstarted(now),
       oneOff: null,
       port: dyno.type === "web" ? portOf(id, this.#parts.routerPorts) : null,
     });

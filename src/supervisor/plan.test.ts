@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import type { ObservedDyno, ObservedState } from "../engine/engine.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { DEFAULT_RUNTIME } from "../model/runtime.ts";
@@ -10,25 +11,7 @@ import { attemptKey, type Situation } from "./situation.ts";
 const NOW = 1_000_000_000;
 const HOUR = 3_600_000;
 
-const dyno = (change: Partial<DynoRecord> = {}): DynoRecord => ({
-  id: "one",
-  appId: "app",
-  kind: "formation",
-  name: "web.1",
-  type: "web",
-  releaseId: "v3",
-  size: "Basic",
-  command: "run",
-  state: "up",
-  stateSince: NOW - HOUR,
-  createdAt: NOW - HOUR,
-  launchedAt: NOW - HOUR,
-  stopping: null,
-  exit: null,
-  oneOff: null,
-  port: 1,
-  ...change,
-});
+const dyno = (change: Partial<DynoRecord> = {}) => dynoRecord(change, NOW - HOUR);
 const oneOff = {
   attach: false,
   awaiting: false,

@@ -6,7 +6,7 @@ import { SimClock } from "../lib/sim-clock.ts";
 import type { App } from "../model/app.ts";
 import { NO_MANIFEST } from "../model/app-manifest.ts";
 import { ChecksumError } from "../model/checksum.ts";
-import { type DynoRecord, routedDynos } from "../model/dyno.ts";
+import { type DynoRecord, routedDynos, unstarted } from "../model/dyno.ts";
 import type { CheckKind } from "../model/health.ts";
 import { parseChecks } from "../model/health-check.ts";
 import type { Release } from "../model/release.ts";
@@ -179,12 +179,7 @@ export class World implements AsyncDisposable {
       releaseId: app?.currentReleaseId ?? "",
       size: "Basic",
       command,
-      state: "starting",
-      stateSince: now,
-      createdAt: now,
-      launchedAt: null,
-      stopping: null,
-      exit: null,
+      ...unstarted(now),
       oneOff: {
         attach: false,
         awaiting: false,

@@ -1,26 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { DynoRecord } from "../model/dyno.ts";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import { ended } from "./transitions.ts";
 
-const RECORD: DynoRecord = {
-  id: "one",
-  appId: "app",
-  kind: "formation",
-  name: "web.1",
-  type: "web",
-  releaseId: "v3",
-  size: "Basic",
-  command: "run",
-  state: "up",
-  stateSince: 0,
-  createdAt: 0,
-  launchedAt: 0,
-  stopping: null,
-  exit: null,
-  oneOff: null,
-  port: 1,
-};
+const RECORD = dynoRecord();
 const MIB = 1024 * 1024;
 
 function linesOf(change: { readonly status?: number; readonly outOfMemory?: boolean; readonly memoryBytes?: number }) {

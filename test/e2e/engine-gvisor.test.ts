@@ -16,7 +16,7 @@ import { mountsBelow } from "../../src/engine/local/loop.ts";
 import { run } from "../../src/lib/command.ts";
 import { leftoversOf } from "../leftovers.ts";
 import { DNS_QUERY } from "./apps.ts";
-import { EngineHost } from "./engine-host.ts";
+import { EngineHost, SERVER } from "./engine-host.ts";
 import { needGvisor } from "./gvisor-host.ts";
 
 /** The local engine with dynos of class `gvisor` (docs/dynos.md). Needs root, and the stacks of the installed instance. */
@@ -36,10 +36,6 @@ after(async () => {
 });
 
 const gvisor = { isolation: "gvisor" } as const;
-const SERVER = `exec perl -MSocket -e '
-  socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
-  bind(S, sockaddr_in(5000, INADDR_ANY)); listen(S, 9); while (accept(C, S)) { syswrite(C, "hi"); close C }'`;
-
 engineContract("local, class gvisor", async () => ({
   engine,
   spec: gvisor,
@@ -60,14 +56,9 @@ async function output(command: string, change: Partial<DynoSpec> = {}): Promise<
   const spec = specOf({ command, kind: "run", name: "run.1", ...gvisor, ...change });
   await engine.start(spec);
   await untilEnded(engine, spec.id);
-  const text = textOf(spec.id);
+  const text = host.textOf(spec.id);
   await engine.remove(spec.id);
   return text;
-}
-
-function textOf(id: string): string {
-  const log = readFileSync(join(host.instance.paths.logs, `${id}.log`), "utf8");
-  return log.replace(/^\S+ (?:stdout|stderr) F (.*\n)/gm, "$1").replace(/^\S+ (?:stdout|stderr) P (.*)\n/gm, "$1");
 }
 
 test("the dyno runs on gVisor's kernel and not on the machine's; a container beside it runs on the machine's", async () => {
@@ -152,7 +143,7 @@ test("limits bite, and only that dyno: memory, processes, disk", async () => {
   const bomb = specOf({ command: `exec python3 -c '${forks}'`, ...gvisor });
   await engine.start(bomb);
   assert.notEqual((await untilEnded(engine, bomb.id)).status, 0);
-  assert.doesNotMatch(textOf(bomb.id), /none stopped it/);
+  assert.doesNotMatch(host.textOf(bomb.id), /none stopped it/);
   const disk = await output(
     "head -c 2200M /dev/zero 2>&1 > /tmp/big; stat -c %s /tmp/big; rm /tmp/big && echo ok > /app/after && cat /app/after",
   );
@@ -184,7 +175,7 @@ test("input: a megabyte through a program's standard input loses no byte, and it
   await engine.start(spec);
   await pipeline(Readable.from([bytes]), await engine.input(spec.id));
   await untilEnded(engine, spec.id);
-  assert.equal(textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
+  assert.equal(host.textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
 });
 
 test("a terminal has the size that was asked for, and another one later", async () => {
@@ -196,7 +187,7 @@ test("a terminal has the size that was asked for, and another one later", async 
   const input = await engine.input(spec.id);
   input.write("\n");
   assert.equal((await untilEnded(engine, spec.id)).status, 4);
-  assert.match(textOf(spec.id), /50 132/);
+  assert.match(host.textOf(spec.id), /50 132/);
   input.destroy();
 });
 
@@ -209,8 +200,8 @@ test("spec 3.3: a signal reaches every process in the dyno", async () => {
   await pause(1000); // the traps are set
   await engine.signal(spec.id, "TERM");
   await untilEnded(engine, spec.id);
-  assert.match(textOf(spec.id), /got one/);
-  assert.match(textOf(spec.id), /got two/);
+  assert.match(host.textOf(spec.id), /got one/);
+  assert.match(host.textOf(spec.id), /got two/);
 });
 
 test("spec 11: it reaches neither the host's ports nor another dyno's, while the host reaches it", async () => {
@@ -281,7 +272,7 @@ test("stopAll lets the obedient go in peace, and kills the rest", async () => {
   await pause(500); // the other one's trap is set
   await engine.close();
   await stopAll(host.instance, 2000);
-  assert.equal(textOf(obedient.id), "bye\n");
+  assert.equal(host.textOf(obedient.id), "bye\n");
   engine = await host.openEngine();
   assert.deepEqual(await engine.list(), []);
   for (const { id } of [obedient, stubborn]) assert.deepEqual(await leftOf(id), []);
@@ -321,8 +312,8 @@ function readQuietly(path: string): string {
 
 async function eventuallyText(id: string, pattern: RegExp): Promise<void> {
   for (const deadline = performance.now() + 10_000; performance.now() < deadline; await pause(20))
-    if (pattern.test(textOf(id))) return;
-  assert.match(textOf(id), pattern);
+    if (pattern.test(host.textOf(id))) return;
+  assert.match(host.textOf(id), pattern);
 }
 
 async function putSlug(files: Readonly<Record<string, string>>) {

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config.ts";
 import type { StackName } from "../../src/engine/engine.ts";
@@ -16,6 +16,11 @@ import { type Instance, instanceOf } from "../../src/model/instance.ts";
 
 const checkout = join(import.meta.dirname, "..", "..");
 const UID_BASE = 3_700_000_000;
+
+/** A command that answers every connection to port 5000 with `hi`. */
+export const SERVER = `exec perl -MSocket -e '
+  socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
+  bind(S, sockaddr_in(5000, INADDR_ANY)); listen(S, 9); while (accept(C, S)) { syswrite(C, "hi"); close C }'`;
 
 /** An instance of the test's own, with nothing in it but the engine and the network; the stacks are the installed one's. */
 export class EngineHost implements AsyncDisposable {
@@ -79,6 +84,12 @@ export class EngineHost implements AsyncDisposable {
         await network[Symbol.asyncDispose]();
       },
     });
+  }
+
+  /** What a dyno wrote, without conmon's heads. */
+  textOf(id: string): string {
+    const log = readFileSync(join(this.instance.paths.logs, `${id}.log`), "utf8");
+    return log.replace(/^\S+ (?:stdout|stderr) F (.*\n)/gm, "$1").replace(/^\S+ (?:stdout|stderr) P (.*)\n/gm, "$1");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

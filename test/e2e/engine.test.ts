@@ -12,7 +12,7 @@ import { cleanInstance, stopAll } from "../../src/engine/local/clean.ts";
 import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
-import { EngineHost } from "./engine-host.ts";
+import { EngineHost, SERVER } from "./engine-host.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
 type OpenEngine = Awaited<ReturnType<EngineHost["openEngine"]>>;
@@ -28,10 +28,6 @@ after(async () => {
   await engine.close();
   await host[Symbol.asyncDispose]();
 });
-
-const SERVER = `exec perl -MSocket -e '
-  socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
-  bind(S, sockaddr_in(5000, INADDR_ANY)); listen(S, 9); while (accept(C, S)) { syswrite(C, "hi"); close C }'`;
 
 /** The same engine for all tests of the contract: opening one takes half a second. */
 engineContract("local", async () => ({
@@ -56,15 +52,9 @@ async function output(command: string, change: Partial<DynoSpec> = {}): Promise<
   const spec = specOf({ command, kind: "run", name: "run.1", ...change });
   await engine.start(spec);
   await untilEnded(engine, spec.id);
-  const text = textOf(spec.id);
+  const text = host.textOf(spec.id);
   await engine.remove(spec.id);
   return text;
-}
-
-/** What a dyno wrote, without conmon's heads. */
-function textOf(id: string): string {
-  const log = readFileSync(join(host.instance.paths.logs, `${id}.log`), "utf8");
-  return log.replace(/^\S+ (?:stdout|stderr) F (.*\n)/gm, "$1").replace(/^\S+ (?:stdout|stderr) P (.*)\n/gm, "$1");
 }
 
 test("a dyno has walls: user, capabilities, system calls, processes, devices, root file system, namespaces", async () => {
@@ -184,9 +174,9 @@ test("health: a command check runs as the dyno does, is killed when it takes too
   );
   assert.deepEqual(await verdicts(), ["passing", "failing", "passing"]);
   const inside = /^1000\n\/app\na 'b'\nCapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2\n10000$/m;
-  assert.match(textOf(spec.id), inside);
+  assert.match(host.textOf(spec.id), inside);
   assert.match(
-    textOf(spec.id),
+    host.textOf(spec.id),
     /^1000\n\/app\na 'b'\nCapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2\n10000$/m,
   );
   const volume = join(host.instance.paths.bundles, spec.id);
@@ -276,13 +266,13 @@ test("input: a megabyte through a program's standard input loses no byte, and it
   await engine.start(spec);
   await pipeline(Readable.from([bytes]), await engine.input(spec.id));
   await untilEnded(engine, spec.id);
-  assert.equal(textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
+  assert.equal(host.textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
   const echo = specOf({ command: "cat", kind: "run", name: "run.2", stdin: true });
   await engine.start(echo);
   const lines = Buffer.from(`${"x".repeat(99)}\n`.repeat(10_000));
   await pipeline(Readable.from([lines]), await engine.input(echo.id));
   await untilEnded(engine, echo.id);
-  assert.equal(textOf(echo.id).length, lines.length);
+  assert.equal(host.textOf(echo.id).length, lines.length);
   await removeAll();
 });
 
@@ -298,7 +288,7 @@ test("a terminal has the size that was asked for, and another one later", async 
   const input = await engine.input(spec.id);
   input.write("\n");
   assert.equal((await untilEnded(engine, spec.id)).status, 4);
-  assert.match(textOf(spec.id), /50 132/);
+  assert.match(host.textOf(spec.id), /50 132/);
   input.destroy();
   await removeAll();
 });
@@ -323,7 +313,7 @@ test("a build dyno has the app's repository and cache, the build kit, and a stre
   const second = specOf({ ...build, name: "build.2", command: "ls /repo /cache" });
   await engine.start(second);
   await untilEnded(engine, second.id);
-  assert.equal(textOf(second.id), "/cache:\nb\n\n/repo:\na\n", "they last from build to build");
+  assert.equal(host.textOf(second.id), "/cache:\nb\n\n/repo:\na\n", "they last from build to build");
   await assert.rejects(engine.io(second.id, AbortSignal.timeout(1000)), isEngineError("not_found"));
   await removeAll();
   await engine.removeApp(app.appId, app.uidIndex);
@@ -521,7 +511,7 @@ test("stopAll lets the obedient go in peace, kills the rest, and cleanInstance l
     await until(engine, id, (state) => state.kind === "running" && Date.now() - state.since > 300);
   await engine.close();
   await stopAll(host.instance, 1000);
-  assert.equal(textOf(obedient.id), "bye\n");
+  assert.equal(host.textOf(obedient.id), "bye\n");
   await cleanInstance(host.instance);
   await cleanInstance(host.instance);
   assert.deepEqual(await mountsBelow(host.instance.paths.run), []);
@@ -543,10 +533,10 @@ function leftOf(name: string): readonly string[] {
 
 async function eventuallyText(id: string, pattern: RegExp): Promise<void> {
   for (const deadline = performance.now() + 10_000; performance.now() < deadline; ) {
-    if (pattern.test(textOf(id))) return;
+    if (pattern.test(host.textOf(id))) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  assert.match(textOf(id), pattern);
+  assert.match(host.textOf(id), pattern);
 }
 
 interface Entry {

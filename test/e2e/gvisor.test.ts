@@ -18,6 +18,7 @@ import {
   processes,
   program,
   push,
+  requestsUntil,
   stator,
   statorOk,
   temporaryRepository,
@@ -282,24 +283,4 @@ async function settled(app: string): Promise<void> {
       dynos.every((dyno) => dyno.release.version === newest.version && dyno.state === "up")
     );
   });
-}
-
-/** Sends requests one after the other until `body` is done; gives every answer that was not 200 and every broken one. */
-async function requestsUntil(name: string, body: () => Promise<void>): Promise<readonly string[]> {
-  const failures: string[] = [];
-  let going = true;
-  const loops = Array.from({ length: 4 }, async () => {
-    while (going) {
-      const answer = await throughRouter(name).catch((error: unknown) => ({ status: String(error) }));
-      if (answer.status !== 200) failures.push(`status ${answer.status}`);
-      await pause(5);
-    }
-  });
-  try {
-    await body();
-  } finally {
-    going = false;
-    await Promise.all(loops);
-  }
-  return failures;
 }

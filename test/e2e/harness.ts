@@ -127,6 +127,30 @@ export function throughRouter(app: string, options: RequestOptions = {}): Promis
   });
 }
 
+/** Sends requests one after the other until `body` is done; gives every answer that was not 200 and every broken one. */
+export async function requestsUntil(name: string, body: () => Promise<void>): Promise<readonly string[]> {
+  const failures: string[] = [];
+  let going = true;
+  const loops = Array.from({ length: 4 }, async () => {
+    while (going) {
+      try {
+        const answer = await throughRouter(name);
+        if (answer.status !== 200) failures.push(`status ${answer.status}`);
+      } catch (error) {
+        failures.push(String(error));
+      }
+      await pause(5);
+    }
+  });
+  try {
+    await body();
+  } finally {
+    going = false;
+    await Promise.all(loops);
+  }
+  return failures;
+}
+
 /** Tries until `probe` gives something, or fails with `what` after `timeoutMs`. */
 export async function eventually<T>(
   what: string,

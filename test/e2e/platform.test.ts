@@ -13,6 +13,7 @@ import {
   platform,
   program,
   pushOk,
+  requestsUntil,
   stator,
   statorOk,
   temporaryApp,
@@ -239,30 +240,6 @@ test("pushes with nothing to run, a failing build, and a port never bound are re
   await commit(dies.folder, "again");
   assert.equal((await throughRouter(app)).status, 200);
 });
-
-/** Sends requests one after the other until `body` is done; gives every answer that was not 200 and every broken one. */
-async function requestsUntil(name: string, body: () => Promise<void>): Promise<readonly string[]> {
-  const failures: string[] = [];
-  let going = true;
-  const loops = Array.from({ length: 4 }, async () => {
-    while (going) {
-      try {
-        const answer = await throughRouter(name);
-        if (answer.status !== 200) failures.push(`status ${answer.status}`);
-      } catch (error) {
-        failures.push(String(error));
-      }
-      await pause(5);
-    }
-  });
-  try {
-    await body();
-  } finally {
-    going = false;
-    await Promise.all(loops);
-  }
-  return failures;
-}
 
 /** The worker numbers its lines: in what the log still holds of it none is missing and none is there twice. */
 async function assertEveryLineOnce(name: string): Promise<void> {
