@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import childProcess from "node:child_process";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
+import { instanceOf } from "../model/instance.ts";
 import { ended, run, start } from "./command.ts";
 import { guardAgainstShells } from "./guard.ts";
 
@@ -31,6 +33,9 @@ test("an argument is one argument, whatever it holds", async () => {
   assert.equal(stdout, hostile);
 });
 
+const NO_HOME = "/dev/null/home";
+after(() => rmSync(instanceOf(NO_HOME).paths.run, { recursive: true, force: true })); // the keeper's pid, where root runs this
+
 for (const role of ["daemon", "host", "keeper"]) {
   test(`decision 10: the guard bites in the ${role} as it is really started, whatever way a library takes`, async () => {
     // No home can be made there: the process ends before it touches anything, should the guard not end it first.
@@ -38,7 +43,7 @@ for (const role of ["daemon", "host", "keeper"]) {
       process.execPath,
       ["--import", join(here, "guard-bites.ts"), join(here, "..", "main.ts"), role],
       {
-        env: { STATOR_HOME: "/dev/null/home" },
+        env: { STATOR_HOME: NO_HOME },
         stdio: ["ignore", "pipe", "inherit"],
       },
     );
