@@ -140,7 +140,8 @@ test("down --keep-dynos ends our processes only; up takes over what runs", async
   assert.equal(down.code, 0, down.stderr);
   assert.equal((await stator(["status"])).code, 3);
   assert.equal((await throughRouter(app)).status, 200, "requests go on");
-  assert.equal((await program(join(checkout, "bin", "up"), [])).code, 0);
+  const up = await program(join(checkout, "bin", "up"), []);
+  assert.equal(up.code, 0, up.stderr);
   assert.equal((await waitUp(app, "web", 1))[0]?.id, dyno?.id, "the same dyno");
   const after = (await processes()).filter((each) => each.role === "conmon").map((each) => each.pid);
   assert.ok(conmons.every((pid) => after.includes(pid)));
@@ -152,7 +153,8 @@ test("down stops everything; up brings every app back as it was", async () => {
   const down = await stator(["down"], { timeoutMs: 120_000 });
   assert.equal(down.code, 0, down.stderr);
   await assert.rejects(throughRouter(app));
-  assert.equal((await program(join(checkout, "bin", "up"), [])).code, 0);
+  const up = await program(join(checkout, "bin", "up"), []);
+  assert.equal(up.code, 0, up.stderr);
   await waitUp(app, "web", 2);
   await eventually("it answers", async () => (await throughRouter(app)).status === 200);
   assert.ok((await pidOf("daemon")) > 0);

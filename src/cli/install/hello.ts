@@ -7,11 +7,13 @@ import type { Config } from "../../config.ts";
 import { run } from "../../lib/command.ts";
 import type { AppJson, DynoJson } from "../api.ts";
 import { ApiError, type Client } from "../client.ts";
+import { UsageError } from "../command.ts";
 import { runLoud } from "./client-programs.ts";
 
 /** The example app with which `up` shows that everything works. */
 export const HELLO = "hello";
 const UP_WITHIN_MS = 240_000;
+const ROUTER_WITHIN_MS = 60_000;
 
 /** The app; made if it is not there. */
 export async function ensureHello(client: Client): Promise<AppJson> {
@@ -81,8 +83,29 @@ export interface Answer {
   readonly body: string;
 }
 
-/** One request to the app through the router, as the printed `curl` line makes it. */
-export function requestHello(config: Config): Promise<Answer> {
+/**
+ * One request to the app through the router, as the printed `curl` line makes it. The API may answer before HAProxy listens:
+ * a connection that nobody takes is tried again.
+ */
+export async function requestHello(config: Config, within = ROUTER_WITHIN_MS): Promise<Answer> {
+  const until = performance.now() + within;
+  for (;;) {
+    try {
+      return await requestOnce(config);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      const isRefused = error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+      if (!isRefused || performance.now() > until)
+        throw new UsageError(
+          `The router does not answer on port ${config.httpPort}: ${why}. Whether it runs shows: stator status. Why not stands in ${config.instance.paths.processLogs}.`,
+          1,
+        );
+      await pause(100);
+    }
+  }
+}
+
+function requestOnce(config: Config): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
@@ -103,9 +126,7 @@ export function requestHello(config: Config): Promise<Answer> {
       },
     );
     outgoing.once("timeout", () => outgoing.destroy(new Error("no answer within 60 s")));
-    outgoing.once("error", (error) =>
-      reject(new Error(`The router does not answer on port ${config.httpPort}: ${error.message}`, { cause: error })),
-    );
+    outgoing.once("error", reject);
     outgoing.end();
   });
 }
