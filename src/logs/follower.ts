@@ -21,9 +21,9 @@ export interface FollowerParts {
   readonly turns: Turns<Buffer>;
 }
 
-/** It looks by itself this often, should an event have been lost. */
-const LOOK_MS = 15_000;
 const RETRY_MS = 1_000;
+/** The longest that a timer takes: whoever owns the follower tells it when to look. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Carries one dyno's lines from its raw log into the app's log, each once and in order, whenever it is killed. */
 export class Follower implements AsyncDisposable {
@@ -84,7 +84,7 @@ export class Follower implements AsyncDisposable {
       const kind = await this.#turn(raw, parser, joiner);
       if (kind === "end") return;
       this.#trim(joiner.cursor);
-      if (kind === "idle") await this.#nudge.wait(LOOK_MS, signal);
+      if (kind === "idle") await this.#nudge.wait(TIMER_MS_MAX, signal);
       else await log.room();
     }
   }

@@ -430,3 +430,25 @@ test("waiting for a dyno's end can be given up", () =>
     hub.follow({ id: DYNO, appId: APP, name: "web.1" });
     await assert.rejects(hub.ended(DYNO, AbortSignal.timeout(20)), { name: "TimeoutError" });
   }));
+
+test("a line of which no event told is in the app's log all the same", () =>
+  world(async ({ rawFolder, open }) => {
+    await using hub = await open();
+    await rm(rawFolder, { recursive: true }); // what is watched is gone
+    await mkdir(rawFolder);
+    using raw = new RawWriter(rawFolder, DYNO);
+    hub.follow({ id: DYNO, appId: APP, name: "web.1" });
+    const lines = hub.subscribe(APP, {}, undefined, never);
+    raw.write("unseen");
+    assert.deepEqual(
+      (await collect(lines, 1)).map(({ text }) => text),
+      ["unseen"],
+    );
+    raw.write("once more");
+    raw.write("and again");
+    const more = await collect(hub.subscribe(APP, {}, 1, never), 2);
+    assert.deepEqual(
+      more.map(({ text }) => text),
+      ["once more", "and again"],
+    );
+  }));

@@ -1,4 +1,4 @@
-import { type FSWatcher, watch } from "node:fs";
+import { type FSWatcher, statSync, watch } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../engine/engine.ts";
@@ -57,12 +57,22 @@ export async function openLogs(options: LogHubOptions): Promise<LogHub> {
 const READ_BYTES = 128 * 1024;
 const READERS = 2;
 const SWEEP_MS = 3600 * 1000;
+/** So often it is looked whether a raw log has grown of which no event told. */
+const LOOK_MS = 15_000;
+const LOOKS_AT_ONCE = 64;
+
+interface Followed {
+  readonly appId: string;
+  readonly follower: Follower;
+  /** Which file its raw log was at the last look, and how long. */
+  seen: string | undefined;
+}
 
 class Hub implements LogHub {
   readonly #options: LogHubOptions;
   readonly #apps = new Map<string, AppLog>();
   readonly #removed = new Set<string>();
-  readonly #followers = new Map<string, { readonly appId: string; readonly follower: Follower }>();
+  readonly #followers = new Map<string, Followed>();
   /** Dynos that ended without being followed, and who reads their output. */
   readonly #ended = new Set<string>();
   readonly #outputs = new Map<string, Set<Nudge>>();
@@ -70,6 +80,7 @@ class Hub implements LogHub {
   readonly #stop = new AbortController();
   #watcher: FSWatcher | undefined;
   #sweeping: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
 
   constructor(options: LogHubOptions) {
     this.#options = options;
@@ -78,7 +89,8 @@ class Hub implements LogHub {
   async start(): Promise<void> {
     this.#watch();
     await this.#deleteOrphans();
-    this.#sweeping = this.#sweepNowAndThen();
+    this.#sweeping = this.#every(SWEEP_MS, "logs.sweep_failed", () => this.#sweep());
+    this.#looking = this.#every(LOOK_MS, "logs.look_failed", () => this.#look());
   }
 
   append(appId: string, line: LogLine): void {
@@ -90,7 +102,7 @@ class Hub implements LogHub {
     if (!log || this.#followers.has(id) || this.#stop.signal.aborted) return;
     const { rawFolder, engine, clock, logger } = this.#options;
     const parts = { dynoId: safeId(id), name, log, rawFolder, engine, clock, logger, turns: this.#turns };
-    this.#followers.set(id, { appId, follower: new Follower(parts) });
+    this.#followers.set(id, { appId, follower: new Follower(parts), seen: undefined });
   }
 
   async ended(dynoId: string, signal: AbortSignal): Promise<void> {
@@ -147,7 +159,7 @@ class Hub implements LogHub {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#watcher?.close();
-    await this.#sweeping;
+    await Promise.all([this.#sweeping, this.#looking]);
     const closed = [...this.#followers.values()].map(({ follower }) => follower[Symbol.asyncDispose]());
     await Promise.all([...this.#apps.values()].map((log) => log[Symbol.asyncDispose]())); // followers may wait for them
     await Promise.all(closed);
@@ -167,7 +179,7 @@ class Hub implements LogHub {
     return new AppLog({ folder: join(folder, safeId(appId)), clock, logger });
   }
 
-  /** Events only make followers look sooner; without them they look now and then. */
+  /** Events tell followers when to look; of what no event told, `#look` does. */
   #watch(): void {
     const { rawFolder, logger } = this.#options;
     const fail = (error: unknown) => logger.warn("logs.watch_failed", { folder: rawFolder, error });
@@ -195,19 +207,30 @@ class Hub implements LogHub {
     }
   }
 
-  async #sweepNowAndThen(): Promise<void> {
+  async #every(ms: number, failure: string, body: () => Promise<void>): Promise<void> {
     const { clock, logger } = this.#options;
     const next = () =>
-      clock.sleep(SWEEP_MS, this.#stop.signal).then(
+      clock.sleep(ms, this.#stop.signal).then(
         () => true,
         () => false, // closing
       );
     while (await next()) {
       try {
-        await this.#sweep();
+        await body();
       } catch (error) {
-        logger.error("logs.sweep_failed", { error });
+        logger.error(failure, { error });
       }
+    }
+  }
+
+  /** An event may be lost: followers of logs that are not as they were are told. One call each, far cheaper than a look of theirs. */
+  async #look(): Promise<void> {
+    for (const [at, [dynoId, entry]] of [...this.#followers].entries()) {
+      if (at % LOOKS_AT_ONCE === LOOKS_AT_ONCE - 1) await new Promise(setImmediate);
+      const facts = statSync(join(this.#options.rawFolder, `${dynoId}.log`), { throwIfNoEntry: false });
+      const seen = facts && `${facts.ino} ${facts.size}`;
+      if (seen !== entry.seen) entry.follower.nudge();
+      entry.seen = seen;
     }
   }
 

@@ -61,7 +61,7 @@ async function startedUnseen(
   { id, isolation }: Labels,
 ): Promise<StartedFacts | undefined> {
   const state = await runtimeOf(shop, isolation).state(id);
-  const hasRun = state === "running" || (state === "stopped" && (await folder.exitStatus()) !== undefined);
+  const hasRun = state === "running" || (state === "stopped" && folder.exitStatus() !== undefined);
   if (!hasRun) return undefined;
   const started = { at: shop.clock.now(), conmon: await folder.conmon() };
   await folder.setStarted(started);

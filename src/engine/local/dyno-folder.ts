@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
@@ -97,7 +97,7 @@ export class DynoFolder {
   /** As conmon itself wrote it; one that is gone if it is gone. */
   async conmon(): Promise<ProcessRef> {
     const pid = Number(await readFile(this.file("conmon.pid"), "utf8").catch(() => "0")); // it never came so far
-    return (await processRef(pid)) ?? { pid: 0, startedAt: "" };
+    return processRef(pid) ?? { pid: 0, startedAt: "" };
   }
 
   ended(): Promise<EndedFacts | undefined> {
@@ -126,8 +126,8 @@ export class DynoFolder {
   }
 
   /** The status that conmon wrote; undefined while the dyno lives, or conmon does not. */
-  async exitStatus(): Promise<number | undefined> {
-    const text = await readFile(this.#exit, "utf8").catch(ignoreMissing);
+  exitStatus(): number | undefined {
+    const text = readQuietly(this.#exit);
     return text === undefined || !/^\d{1,3}$/.test(text.trim()) ? undefined : Number(text);
   }
 
@@ -167,8 +167,8 @@ export async function networkOwners(bundles: string): Promise<ReadonlyMap<number
 }
 
 /** The reference to a process; undefined if it is gone or only waits for its parent to notice that it ended. */
-export async function processRef(pid: number): Promise<ProcessRef | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(ignoreGone);
+export function processRef(pid: number): ProcessRef | undefined {
+  const text = readQuietly(`/proc/${pid}/stat`);
   const fields = text?.slice(text.lastIndexOf(")") + 2).split(" "); // its name may hold anything
   const [state, startedAt] = [fields?.[0], fields?.[19]];
   return state === undefined || startedAt === undefined || state === "Z" || state === "X"
@@ -176,14 +176,21 @@ export async function processRef(pid: number): Promise<ProcessRef | undefined> {
     : { pid, startedAt };
 }
 
-export async function isAlive(process: ProcessRef): Promise<boolean> {
-  return (await processRef(process.pid))?.startedAt === process.startedAt;
+export function isAlive(process: ProcessRef): boolean {
+  return processRef(process.pid)?.startedAt === process.startedAt;
+}
+
+/** A file of the kernel's or on tmpfs, read at once: waiting for a thread takes ten times as long. undefined: it is not there. */
+function readQuietly(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH"))
+      return undefined;
+    throw error;
+  }
 }
 
 function ignoreMissing(error: unknown): undefined {
   if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-}
-
-function ignoreGone(error: unknown): undefined {
-  if (!(error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH"))) throw error;
 }

@@ -69,11 +69,13 @@ export interface LocalEngineParts {
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
-/** How often version 1's counters of kills are read: it kills one process where the whole dyno should end. */
+/** In so many patrols version 1's counters of kills are read once: it kills one process where the whole dyno should end. */
 const OUT_OF_MEMORY_ROUNDS = 5;
 const LOG_LOOK_MS = 250;
-/** Every so many patrols also see whether a process is still the one that it was. */
-const THOROUGH_EVERY = 10;
+/** One in so many looks sees all logs, however little the disk has taken in. */
+const ALL_LOGS_EVERY = 8;
+/** In so many patrols it is seen once whether a process is still the one that it was. */
+const THOROUGH_ROUNDS = 10;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
 /** So often it is looked that soon after the last segment ended: floods come again. */
@@ -373,7 +375,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     };
     this.#dynos.set(labels.id, dyno);
     if (state.kind === "ended") this.#tidy(dyno);
-    this.#begin(resume(conmon));
+    resume(conmon);
     if (network) this.#byNetwork.set(network.index, labels.id);
     this.#attend(dyno, known);
   }
@@ -451,8 +453,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   /** Sees whether a dyno has ended, or lost its conmon, which alone could tell how it ends. */
   async #look(dyno: Dyno): Promise<void> {
     if (dyno.state.kind !== "running") return;
-    const lost = dyno.conmon !== null && !(await isAlive(dyno.conmon));
-    const status = await dyno.folder.exitStatus(); // after: conmon writes it before it goes
+    const lost = dyno.conmon !== null && !isAlive(dyno.conmon);
+    const status = dyno.folder.exitStatus(); // after: conmon writes it before it goes
     if (status === undefined && !lost) return;
     if (status === undefined) this.#shop.logger.warn("dyno.lost", { dynoId: dyno.labels.id });
     await this.#end(
@@ -469,7 +471,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #finish(dyno: Dyno, status: number | null, at: number): Promise<void> {
     const { id } = dyno.labels;
-    const outOfMemory = await ranOutOfMemory(this.#shop.cgroups, id);
+    const outOfMemory = ranOutOfMemory(this.#shop.cgroups, id);
     const peak = outOfMemory ? await peakMemoryBytes(this.#shop.cgroups, id) : null;
     const ended: EndedFacts = { kind: "ended", at, status, outOfMemory, ...(peak !== null && { memoryBytes: peak }) };
     await dyno.folder.setEnded(ended);
@@ -495,30 +497,29 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #patrol(): Promise<void> {
     const { signal } = this.#stop;
-    for (let round = 1; !signal.aborted; round++) {
+    for (let round = 0; !signal.aborted; round++) {
       await this.#shop.clock.sleep(PATROL_MS, signal).catch(() => {}); // aborted: the loop sees it
-      await this.#patrolOnce();
-      if (round % OUT_OF_MEMORY_ROUNDS === 0 && this.#shop.cgroups.kind === "v1") await this.#endWithoutMemory();
+      // Each round takes its part of the dynos, so that none takes long.
+      const partOf = (rounds: number) => [...this.#dynos.values()].filter((_, at) => at % rounds === round % rounds);
+      await this.#patrolOnce(new Set(partOf(THOROUGH_ROUNDS)));
+      if (this.#shop.cgroups.kind === "v1") await this.#endWithoutMemory(partOf(OUT_OF_MEMORY_ROUNDS));
     }
   }
 
-  async #patrolOnce(): Promise<void> {
-    const dynos = [...this.#dynos.values()];
-    // One look each at the list of ends and of processes tells of nearly all that they are as they were.
-    const isThorough = this.#patrols++ % THOROUGH_EVERY === 0;
+  /** That a process of the conmon's number lives, and no end was written, tells of nearly all that they are as they were. */
+  async #patrolOnce(thoroughly?: ReadonlySet<Dyno>): Promise<void> {
     const ends = new Set(await readdir(join(this.#parts.bundles, EXITS)));
-    const processes = isThorough ? undefined : new Set(await readdir("/proc"));
-    const isSame = ({ labels: { id }, conmon }: Dyno): boolean =>
-      processes !== undefined && !ends.has(id) && conmon !== null && processes.has(String(conmon.pid));
+    const isSame = (dyno: Dyno): boolean =>
+      thoroughly?.has(dyno) === false && !ends.has(dyno.labels.id) && dyno.conmon !== null && isThere(dyno.conmon.pid);
+    const dynos = [...this.#dynos.values()];
     await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#look(dyno)));
   }
-  #patrols = 0;
 
   /** Ends what is left of dynos of which the kernel killed a process at the ceiling. Builds say by themselves what happened. */
-  async #endWithoutMemory(): Promise<void> {
-    for (const { labels, state } of this.#dynos.values()) {
+  async #endWithoutMemory(dynos: readonly Dyno[]): Promise<void> {
+    for (const { labels, state } of dynos) {
       if (state.kind !== "running" || labels.kind === "build") continue;
-      if (!(await ranOutOfMemory(this.#shop.cgroups, labels.id))) continue;
+      if (!ranOutOfMemory(this.#shop.cgroups, labels.id)) continue;
       this.#shop.logger.info("dyno.out_of_memory", { dynoId: labels.id });
       await this.signal(labels.id, "KILL").catch((error: unknown) => {
         this.#shop.logger.warn("dyno.kill_failed", { dynoId: labels.id, error });
@@ -538,8 +539,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const { clock, logs, logger } = this.#shop;
     const { signal } = this.#stop;
     let floodLooks = 0;
-    while (!signal.aborted) {
+    for (let round = 0; !signal.aborted; round++) {
       await clock.sleep(floodLooks > 0 ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
+      if (floodLooks === 0 && round % ALL_LOGS_EVERY !== 0 && !logs.mayHaveFilled()) continue;
+      logs.allSeen();
       floodLooks = this.#slowed.size > 0 ? FLOOD_LOOKS : Math.max(0, floodLooks - 1);
       for (const dyno of this.#dynos.values()) {
         const { labels, folder, state } = dyno;
@@ -562,13 +565,13 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const signal = AbortSignal.any([life.signal, this.#stop.signal]);
     const pauseMs = Math.min(LOG_PAUSE_MS_MAX, bytes / LOG_BYTES_PER_MS);
     this.#slowed.add(id);
-    if (conmon !== null && (await isAlive(conmon))) killQuietly(conmon.pid, "SIGSTOP");
+    if (conmon !== null && isAlive(conmon)) killQuietly(conmon.pid, "SIGSTOP");
     try {
       await Promise.all([logs.dropBeyondAllowance(id), clock.sleep(pauseMs, signal).catch(() => {})]); // it has ended
     } catch (error) {
       logger.warn("dyno.drop_failed", { dynoId: id, error });
     } finally {
-      await resume(conmon);
+      resume(conmon);
       this.#slowed.delete(id);
     }
   }
@@ -586,9 +589,18 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 }
 
+/** Whether any process has this number; it costs a hundredth of reading what the process is. */
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** Also of a conmon that an earlier host process left standing still. */
-async function resume(conmon: ProcessRef | null): Promise<void> {
-  if (conmon !== null && (await isAlive(conmon))) killQuietly(conmon.pid, "SIGCONT");
+function resume(conmon: ProcessRef | null): void {
+  if (conmon !== null && isAlive(conmon)) killQuietly(conmon.pid, "SIGCONT");
 }
 
 async function exitTime({ bundles, shop }: LocalEngineParts, dyno: Dyno): Promise<number> {

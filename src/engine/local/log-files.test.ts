@@ -67,6 +67,20 @@ test("unread segments beyond the allowance go, oldest first, and what goes is co
   assert.ok(numbers.length * LINES * LINE.length <= UNREAD_BYTES_MAX);
 });
 
+test("a disk that has taken in what fills a segment says so, until all logs are looked at", () => {
+  let free = 1e12;
+  const logs = new LogFiles("/nowhere", String, () => free);
+  assert.equal(logs.mayHaveFilled(), true, "nothing was looked at yet");
+  logs.allSeen();
+  free -= SEGMENT_BYTES;
+  assert.equal(logs.mayHaveFilled(), false);
+  free -= 1;
+  assert.equal(logs.mayHaveFilled(), true);
+  logs.allSeen();
+  free += 10 * SEGMENT_BYTES;
+  assert.equal(logs.mayHaveFilled(), false, "something was deleted");
+});
+
 /** Until the reader of the FIFO is there. */
 async function retry<T>(body: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {

@@ -1,4 +1,4 @@
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream, statfsSync, statSync } from "node:fs";
 import { chmod, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFifo } from "./fifo.ts";
@@ -25,10 +25,29 @@ export class LogFiles {
   /** Keeps one number for each dyno, so that numbers never come again after a trim. */
   readonly #numberFile: (id: string) => string;
 
-  constructor(folder: string, numberFile: (id: string) => string) {
+  /** Bytes that the disk of the folder has left. */
+  readonly #free: () => number;
+
+  constructor(folder: string, numberFile: (id: string) => string, free = () => freeBytes(folder)) {
     this.#folder = folder;
     this.#numberFile = numberFile;
+    this.#free = free;
   }
+
+  /**
+   * Whether the disk of the logs has taken in so much since `allSeen` that a log may have become a segment longer. A flood makes
+   * it say yes, and so may whatever else writes there; without it nothing need be looked at several times a second. On file
+   * systems that count late (btrfs) a flood is seen at the next look at all logs.
+   */
+  mayHaveFilled(): boolean {
+    return this.#seenFree - this.#free() > SEGMENT_BYTES;
+  }
+
+  /** All logs are looked at now. */
+  allSeen(): void {
+    this.#seenFree = this.#free();
+  }
+  #seenFree = Number.POSITIVE_INFINITY;
 
   pathOf(id: string): string {
     return join(this.#folder, `${id}.log`);
@@ -122,6 +141,11 @@ export class LogFiles {
       .map(Number)
       .sort((one, other) => one - other);
   }
+}
+
+function freeBytes(folder: string): number {
+  const { bfree, bsize } = statfsSync(folder);
+  return bfree * bsize;
 }
 
 /** Lines that end in a segment: pieces of a long one are marked `P`, its last `F`. */

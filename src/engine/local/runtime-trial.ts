@@ -30,11 +30,11 @@ export async function tryDyno(shop: Workshop, id: string, trial: Trial = {}): Pr
     await make(shop, folder, spec, size);
     const deadline = shop.clock.now() + TRIAL_MS_MAX;
     const never = new AbortController().signal;
-    while ((await folder.exitStatus()) === undefined) {
+    while (folder.exitStatus() === undefined) {
       if (shop.clock.now() > deadline) throw new Error("the trial did not end in time");
       await shop.clock.sleep(5, never);
     }
-    const status = await folder.exitStatus();
+    const status = folder.exitStatus();
     if (status !== 0) throw new Error(`the trial ended with status ${status}: /app or /tmp cannot be written`);
     await trial.inspect?.();
   } finally {

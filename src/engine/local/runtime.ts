@@ -116,7 +116,7 @@ export class Runtime implements DynoRuntime {
     });
     const timer = AbortSignal.timeout(CREATE_TIMEOUT_MS);
     await Promise.race([containerPid(child), rejected(timer)]);
-    const conmon = await processRef(Number(await readFile(pidFile, "utf8")));
+    const conmon = processRef(Number(await readFile(pidFile, "utf8")));
     if (conmon === undefined) throw new Error("conmon ended at once");
     return conmon;
   }
