@@ -19,7 +19,8 @@ import { LocalEngine } from "./local-engine.ts";
 import { LogFiles } from "./log-files.ts";
 import { isMounted } from "./loop.ts";
 import type { NetworkPool } from "./network.ts";
-import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
+import { installedRuntime, openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
+import { RuntimeProgram } from "./runtime-program.ts";
 import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
 import { CompiledFilter } from "./seccomp-filter.ts";
@@ -71,6 +72,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   });
   const store = await openLimitedStore({ paths, logger, clock, readyCount: options.readyCount ?? READY_COUNT });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
+  const crun = await RuntimeProgram.open(paths, installedRuntime("crun"), logger); // before the namespace, which shows it then
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
     instance.home,
     ...STACK_NAMES.map((name) => options.stacks.mountOf(name)),
@@ -101,7 +103,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     filter,
   };
   await base.gvisor.prepare();
-  const runtime = await chooseRuntime(base, namespace, options.runtimes ?? RUNTIMES);
+  const runtime = await chooseRuntime(base, { namespace, crun }, options.runtimes ?? RUNTIMES);
   const shop: Workshop = { ...base, runtime };
   const engine = await LocalEngine.open({
     shop,
@@ -168,7 +170,7 @@ async function shareMounts(folder: string): Promise<void> {
 /** The first runtime that makes a whole dyno here; tried once, until the machine restarts. */
 async function chooseRuntime(
   base: Omit<Workshop, "runtime">,
-  namespace: string | null,
+  { namespace, crun }: { readonly namespace: string | null; readonly crun: RuntimeProgram | undefined },
   names: readonly RuntimeName[],
 ): Promise<Runtime> {
   const { bundles } = base.instance.paths;
@@ -176,7 +178,8 @@ async function chooseRuntime(
   const chosen = await readFile(remembered, "utf8").catch(() => undefined); // the first time
   const failures: string[] = [];
   for (const name of names) {
-    const runtime = new Runtime({ name, bundles, namespace, cgroups: base.cgroups });
+    const program = name === "crun" ? crun : undefined;
+    const runtime = new Runtime({ name, bundles, namespace, cgroups: base.cgroups, program });
     await runtime.prepare();
     if (chosen === name) return runtime;
     if (chosen !== undefined) continue;

@@ -23,6 +23,8 @@ export interface RuntimeOptions {
   readonly namespace: string | null;
   /** Where containers' processes are found. */
   readonly cgroups?: Cgroups;
+  /** What makes containers, where it is not the installed program. */
+  readonly program?: { readonly path: string } | undefined;
 }
 
 export interface CreateOptions {
@@ -42,6 +44,8 @@ export interface ExecOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
+
+export const installedRuntime = (name: RuntimeName | "runsc"): string => `/usr/bin/${name}`;
 
 const CREATE_TIMEOUT_MS = 30_000;
 const KILLED_STATUS = 137;
@@ -91,7 +95,7 @@ export class Runtime implements DynoRuntime {
       cid: options.id,
       cuuid: options.id,
       name: options.id,
-      runtime: `/usr/bin/${this.name}`,
+      runtime: this.#options.program?.path ?? installedRuntime(this.name),
       bundle: options.bundle,
       "container-pidfile": join(options.bundle, "pid"),
       "conmon-pidfile": pidFile,
