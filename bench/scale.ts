@@ -9,42 +9,56 @@ const DYNOS = 100;
 /** Slow things are done this often at most. */
 const ROUNDS_MAX = 5;
 const PEERS_AT_ONCE = 8;
+/** Until what is kept ready for starts is there again. */
+const REST_MS = 15_000;
 
-/** From the request that scales web from 1 to 100, to an answer of each of them through the router. */
+/**
+ * From the request that scales web from 1 to 100, to an answer of each of them through the router. Each round begins with a platform
+ * that has stood for a while; one more shows what it does straight after another, with nothing ready.
+ */
 export async function measureScale({ app, peers, rounds }: Bench): Promise<RowResult> {
   const [started, answering, theirs] = [[] as number[], [] as number[], [] as number[]];
   const docker = peers.present.find(({ name }) => name === "docker");
   for (let round = 0; round < Math.min(rounds, ROUNDS_MAX); round++) {
-    await scale(app.name, 1);
-    await until(async () => (await throughRouter(app.name)).status === 200);
-    await pause(2_000);
-    const { began } = await scale(app.name, DYNOS);
-    const seen = await answersOf(app);
-    answering.push(msBetween(began, process.hrtime.bigint()));
+    await pause(REST_MS);
+    const { began, answered, seen } = await scaleOnce(app);
+    answering.push(msBetween(began, answered));
     const ticks = (await Promise.all([...seen].map((id) => ticksOf(id)))).map((each) => each?.[0] ?? 0n);
-    started.push(
-      msBetween(
-        began,
-        ticks.reduce((last, tick) => (tick > last ? tick : last), 0n),
-      ),
-    );
+    const last = ticks.reduce((latest, tick) => (tick > latest ? tick : latest), 0n);
+    started.push(msBetween(began, last));
     await away(app);
     if (docker !== undefined && round === 0) theirs.push(await docker.startMany(DYNOS, PEERS_AT_ONCE));
   }
+  const again = await scaleOnce(app);
+  await away(app);
   const ratio = theirs.length === 0 ? null : median(theirs) / median(started);
   const note = docker === undefined ? { note: peers.absence("docker") } : {};
   return {
     samples: [
       { who: `all ${DYNOS} processes started`, unit: "ms", values: started },
       { who: `all ${DYNOS} answering through the router`, unit: "ms", values: answering },
+      {
+        who: "the same straight after, with nothing ready",
+        unit: "ms",
+        values: [msBetween(again.began, again.answered)],
+      },
       ...(docker ? [{ who: `${DYNOS} docker run -d, ${PEERS_AT_ONCE} at a time`, unit: "ms", values: theirs }] : []),
     ],
     verdicts: [
       { claim: "all answering, median", unit: "ms", value: median(answering), bound: { atMost: 3_000 } },
       { claim: "docker run -d over all started", unit: "times", value: ratio, bound: { atLeast: 8 }, ...note },
     ],
-    notes: [],
+    notes: [`Before each round the platform stood for ${REST_MS / 1000} s, as it does before somebody scales.`],
   };
+}
+
+async function scaleOnce(app: BenchApp) {
+  await scale(app.name, 1);
+  await until(async () => (await throughRouter(app.name)).status === 200);
+  await pause(2_000);
+  const { began } = await scale(app.name, DYNOS);
+  const seen = await answersOf(app);
+  return { began, answered: process.hrtime.bigint(), seen };
 }
 
 /** Host names that answered: a dyno's is its id. Asks gently at first, since asking takes processors from starting. */
@@ -65,7 +79,7 @@ export async function measureStop({ app, rounds }: Bench): Promise<RowResult> {
   for (let round = 0; round < Math.min(rounds, ROUNDS_MAX); round++) {
     await scale(app.name, DYNOS);
     await answersOf(app);
-    await pause(2_000);
+    await pause(REST_MS);
     const held = (await Promise.all((await dynosOf(app.name)).map(({ id }) => heldBy(id)))).flat();
     const watchers = held.filter((path) => path.startsWith("/proc/"));
     const { began } = await scale(app.name, 0);

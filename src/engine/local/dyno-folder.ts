@@ -94,7 +94,7 @@ export class DynoFolder {
     return this.#write("marks.json", marks);
   }
 
-  /** As conmon itself wrote it; one that is gone if it is gone. */
+  /** One that is gone if it is gone. */
   async conmon(): Promise<ProcessRef> {
     const pid = Number(await readFile(this.file("conmon.pid"), "utf8").catch(() => "0")); // it never came so far
     return processRef(pid) ?? { pid: 0, startedAt: "" };

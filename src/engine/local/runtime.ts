@@ -1,4 +1,4 @@
-import { constants, existsSync } from "node:fs";
+import { constants, existsSync, writeFileSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -89,7 +89,6 @@ export class Runtime implements DynoRuntime {
   }
 
   async create(options: CreateOptions): Promise<ProcessRef> {
-    const pidFile = join(options.bundle, "conmon.pid");
     const flags: Readonly<Record<string, string>> = {
       "api-version": "1",
       cid: options.id,
@@ -98,7 +97,6 @@ export class Runtime implements DynoRuntime {
       runtime: this.#options.program?.path ?? installedRuntime(this.name),
       bundle: options.bundle,
       "container-pidfile": join(options.bundle, "pid"),
-      "conmon-pidfile": pidFile,
       "exit-dir": join(this.#options.bundles, EXITS),
       "socket-dir-path": options.bundle,
       "log-path": `k8s-file:${options.log}`,
@@ -107,6 +105,7 @@ export class Runtime implements DynoRuntime {
     const args = [
       ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
       ...this.#flags().flatMap((each) => ["--runtime-arg", each]),
+      "--sync", // stays our child, whom we reap: an init may take a second to, and the kernel keeps the dead until then
       "--full-attach", // the socket in the bundle; its path fits
       "--no-sync-log",
       ...(options.terminal ? ["--terminal"] : []),
@@ -118,9 +117,11 @@ export class Runtime implements DynoRuntime {
       stdio: ["ignore", "ignore", "ignore", "pipe"],
       detached: true,
     });
+    child.unref(); // it outlives us
+    if (child.pid !== undefined) writeFileSync(join(options.bundle, "conmon.pid"), String(child.pid), { mode: 0o600 });
     const timer = AbortSignal.timeout(CREATE_TIMEOUT_MS);
     await Promise.race([containerPid(child), rejected(timer)]);
-    const conmon = processRef(Number(await readFile(pidFile, "utf8")));
+    const conmon = processRef(child.pid ?? 0);
     if (conmon === undefined) throw new Error("conmon ended at once");
     return conmon;
   }
@@ -325,11 +326,11 @@ interface SyncMessage {
 
 /** conmon reports on descriptor 3 once the runtime has made the container, or has failed to. */
 async function containerPid(child: ChildProcess): Promise<number> {
-  const parent = ended(child, "conmon"); // it forks and ends at once; the other one reports
-  parent.catch(() => {}); // awaited below, where it matters
+  const end = ended(child, "conmon");
+  end.catch(() => {}); // awaited below, where it matters
   const line = await firstLine(child.stdio[3] as Readable); // "pipe" in `create`
   if (line === "") {
-    const { code } = await parent;
+    const { code } = await end;
     throw new Error(`conmon ended with status ${code} before the container was made`);
   }
   const { data, message } = JSON.parse(line) as SyncMessage;
