@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type OwnProcess, processesOf } from "../src/cli/install/processes.ts";
 import { cgroupPathOf, findCgroups } from "../src/engine/local/cgroup.ts";
@@ -29,6 +29,15 @@ export function pssOf(pid: number): number {
   return Number(/^Pss:\s+(\d+)/m.exec(readQuietly(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
 }
 
+/** What the kernel holds of a process beside its memory, KiB: the stacks of its threads, its page tables. */
+export function ownKernelKib(pid: number): number {
+  const status = readQuietly(`/proc/${pid}/status`);
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0);
+  return field("VmPTE") + field("Threads") * THREAD_STACK_KIB;
+}
+
+const THREAD_STACK_KIB = 16;
+
 /** Processor time that it has used, in user and kernel, with that of children it waited for; ms. */
 export function cpuOf(pid: number): number {
   const text = readQuietly(`/proc/${pid}/stat`);
@@ -44,16 +53,23 @@ export interface Processes {
   readonly own: readonly OwnProcess[];
   /** Init of each dyno, which the platform brings. */
   readonly inits: readonly number[];
+  /** What the user's command is, in each dyno. */
+  readonly users: readonly number[];
 }
 
 export function processesNow(): Processes {
   const own = processesOf(instance);
   const inits = dynoIds().map((id) => Number(readQuietly(join(instance.paths.bundles, id, "pid")))); // written by conmon
-  return { own, inits: inits.filter((pid) => pid > 0) };
+  const users = inits.flatMap((pid) => readQuietly(`/proc/${pid}/task/${pid}/children`).split(" ").map(Number));
+  return { own, inits: inits.filter((pid) => pid > 0), users: users.filter((pid) => pid > 0) };
 }
 
-/** What the kernel holds for itself, KiB: slab, stacks, page tables, per-processor areas. */
+/**
+ * What the kernel holds for itself, KiB: slab, stacks, page tables, per-processor areas. Caches that it would give back when asked
+ * for memory are dropped before.
+ */
 export function kernelKib(): number {
+  writeFileSync("/proc/sys/vm/drop_caches", "2");
   const text = readFileSync("/proc/meminfo", "utf8");
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
   return ["Slab", "KernelStack", "PageTables", "Percpu"].reduce((sum, name) => sum + field(name), 0);

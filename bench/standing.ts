@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { processesOf } from "../src/cli/install/processes.ts";
 import type { Bench } from "./bench.ts";
-import { cpuOf, dynoIds, kernelKib, processesNow, pssOf } from "./kernel.ts";
+import { cpuOf, dynoIds, kernelKib, ownKernelKib, processesNow, pssOf } from "./kernel.ts";
 import { type BenchApp, call, dynosOf, instance, msBetween, scale, tickApp, until } from "./rig.ts";
 import { median, type RowResult, type Verdict } from "./statistics.ts";
 
@@ -19,7 +19,7 @@ export async function measureDensity({ tick }: Bench): Promise<RowResult> {
   const before = await quiet();
   await using standing = await stand(tick);
   const after = await quiet();
-  const { own, inits } = processesNow();
+  const { own, inits, users } = processesNow();
   const pids = own.map(({ pid }) => pid);
   const cpu = pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
   const since = performance.now();
@@ -27,7 +27,8 @@ export async function measureDensity({ tick }: Bench): Promise<RowResult> {
   const busy = (pids.reduce((sum, pid) => sum + cpuOf(pid), 0) - cpu) / (performance.now() - since);
   const each = (kib: number) => kib / standing.count / 1024;
   const platform = after.ownKib - before.ownKib;
-  const kernel = after.kernelKib - before.kernelKib;
+  const theirs = users.map(ownKernelKib).reduce((sum, kib) => sum + kib, 0);
+  const kernel = after.kernelKib - before.kernelKib - theirs;
   const ours = own.filter(({ role }) => role === "daemon" || role === "host").map(({ pid }) => pssOf(pid) / 1024);
   const both = ours.reduce((sum, mib) => sum + mib, 0);
   const conmons = own.filter(({ role }) => role === "conmon").map(({ pid }) => pssOf(pid));
@@ -36,6 +37,11 @@ export async function measureDensity({ tick }: Bench): Promise<RowResult> {
       { who: "a dyno's watcher (conmon), PSS", unit: "KiB", values: [median(conmons)] },
       { who: "a dyno's init (tini), PSS", unit: "KiB", values: [median(inits.map(pssOf))] },
       { who: "kernel memory for each dyno", unit: "MiB", values: [each(kernel)] },
+      {
+        who: "stacks and page tables of the user's own process, not in it",
+        unit: "KiB",
+        values: [theirs / standing.count],
+      },
     ],
     verdicts: [
       allStand(standing.count),
@@ -45,7 +51,7 @@ export async function measureDensity({ tick }: Bench): Promise<RowResult> {
       { claim: "idle platform, of one core", unit: "%", value: busy * 100, bound: { atMost: 2 } },
     ],
     notes: [
-      `${standing.count} dynos of ${APPS} apps stood. Kernel memory is the machine's whole difference: others' work counts too.`,
+      `${standing.count} dynos of ${APPS} apps stood. Kernel memory is the machine's whole difference, without caches: others' work counts too.`,
     ],
   };
 }

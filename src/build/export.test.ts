@@ -62,7 +62,7 @@ test("a release is exported as an OCI image: every digest right, no config var i
   assert.equal(config.config.User, "1000:1000");
   assert.equal(config.config.WorkingDir, "/app");
   assert.deepEqual(config.config.Cmd, ["python3 app.py"]);
-  assert.equal(config.config.Entrypoint[0], "/usr/bin/tini");
+  assert.equal(config.config.Entrypoint[0], "/usr/bin/tini-static");
   assert.ok(config.config.Env.includes("PORT=8080"));
   assert.equal(config.config.Labels["dev.stator.process.worker"], "sleep 1");
   const [stack, slug] = manifest.layers.map((layer: { digest: string }) => blob(layer.digest));

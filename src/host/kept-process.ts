@@ -19,7 +19,8 @@ export interface KeptProcessOptions {
   readonly logger: Logger;
 }
 
-const LOOK_MS = 100;
+/** How often it is seen whether it lives: one that we started tells of its end. */
+const LOOK_MS = { adopted: 100, started: 1_000 };
 /** Lived shorter: the next start waits longer. */
 const SHORT_LIFE_MS = 2_000;
 const WAIT_MS_MAX = 5_000;
@@ -57,8 +58,7 @@ export class KeptProcess implements AsyncDisposable {
     while (!closed.aborted) {
       const since = clock.now();
       try {
-        await this.#bringUp();
-        await this.#untilGone();
+        await this.#untilGone(LOOK_MS[await this.#bringUp()]);
         if (!closed.aborted) logger.warn("process.gone", { name, pid: this.#identity?.pid });
       } catch (error) {
         logger.error("process.not_started", { name, error });
@@ -69,7 +69,7 @@ export class KeptProcess implements AsyncDisposable {
     }
   }
 
-  async #bringUp(): Promise<void> {
+  async #bringUp(): Promise<"adopted" | "started"> {
     const { name, pidFile, mark, start, onUp, logger } = this.#options;
     this.#identity = await remembered(pidFile, mark);
     const how = this.#identity === undefined ? "started" : "adopted";
@@ -81,12 +81,13 @@ export class KeptProcess implements AsyncDisposable {
     }
     logger.info(`process.${how}`, { name, pid: this.#identity.pid });
     await onUp?.(how);
+    return how;
   }
 
-  async #untilGone(): Promise<void> {
+  async #untilGone(lookMs: number): Promise<void> {
     const { clock } = this.#options;
     while (!this.#closed.signal.aborted && this.#identity !== undefined && isAlive(this.#identity))
-      await this.#exited.wait(LOOK_MS, this.#closed.signal, clock);
+      await this.#exited.wait(lookMs, this.#closed.signal, clock);
   }
 }
 

@@ -12,9 +12,9 @@ unset script
 const BOOT_SCRIPT = `${PROFILE_SCRIPT}exec /bin/bash -c "$1"\n`;
 const CHECK_SCRIPT = `${PROFILE_SCRIPT}exec -- "$@"\n`;
 
-/** The argument vector of a dyno that runs `command`. */
+/** The argument vector of a dyno that runs `command`. The static tini has half the private memory of the other one. */
 export function bootArguments(command: string): readonly string[] {
-  return ["/usr/bin/tini", "-s", "--", "/bin/bash", "-c", BOOT_SCRIPT, "bash", command];
+  return ["/usr/bin/tini-static", "-s", "--", "/bin/bash", "-c", BOOT_SCRIPT, "bash", command];
 }
 
 /** The argument vector of a command beside a dyno's own, in the same environment: text for bash, or a program's arguments. */

@@ -235,7 +235,7 @@ export function escapeSuite(isolation: Isolation): void {
         assert.equal(one.noNewPrivs, 1);
         assert.equal(one.hostname, one.dyno);
         assert.equal(one.cwd, "/app");
-        const allowed = ["tini", "bash", "python3", "sh"];
+        const allowed = ["tini-static", "bash", "python3", "sh"];
         assert.deepEqual(
           one.processes.filter((each) => !allowed.includes(each)),
           [],

@@ -41,7 +41,7 @@ test("what programs need at run time is there", async () => {
   assert.match((await inRun("/usr/bin/id")).stdout, /uid=1000\(dyno\) gid=1000\(dyno\)/);
   assert.match((await inRun("/usr/bin/locale", "-a")).stdout, /en_US\.utf8/);
   assert.match((await inRun("/usr/bin/locale", "charmap")).stdout, /UTF-8/);
-  assert.match((await inRun("/usr/bin/tini", "--version")).stdout, /tini/);
+  assert.match((await inRun("/usr/bin/tini-static", "--version")).stdout, /tini/);
   assert.match((await inRun("/usr/bin/getent", "ahostsv4", "hello.localhost")).stdout, /^127\.0\.0\.1/);
   for (const library of ["libstdc++.so.6", "libatomic.so.1", "libssl.so.3", "libz.so.1"])
     assert.match((await inRun("/sbin/ldconfig", "-p")).stdout, new RegExp(library.replaceAll(/[.+]/g, "\\$&")));

@@ -235,9 +235,8 @@ function mountsOf({ slug, disk, hosts, resolvConf, memoryLimit, build }: BundleF
     },
     tmpfs("/dev/shm", "mode=1777", "size=64m", "noexec", "nodev"), // counted to the dyno's memory
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-    tmpfs("/sys", "mode=755", "size=16k", "noexec", "nodev"), // sysfs cannot be mounted: the network namespace is the host's
     {
-      destination: "/sys/fs/cgroup",
+      destination: "/sys/fs/cgroup", // in the stack's empty /sys: sysfs cannot be mounted, the network namespace is the host's
       type: "cgroup",
       source: "cgroup",
       options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
@@ -267,9 +266,10 @@ function mountsOf({ slug, disk, hosts, resolvConf, memoryLimit, build }: BundleF
 /** The same places, without what the machine's kernel alone could mount. */
 function gvisorMountsOf(folders: BundleFolders): readonly Mount[] {
   const foreign = new Set(["/dev/mqueue", "/sys/fs/cgroup"]);
-  return mountsOf(folders)
+  const own = mountsOf(folders)
     .filter(({ destination }) => !foreign.has(destination))
     .map((mount) => (mount.destination === "/app" ? bind("/app", folders.disk.upper) : mount));
+  return [...own, tmpfs("/sys", "mode=755", "size=16k", "noexec", "nodev")]; // else it brings a sysfs of its own
 }
 
 function buildMountsOf(build: BuildFolders): readonly Mount[] {

@@ -36,7 +36,8 @@ export function renderOuter(layout: Layout, index: number): string {
   const [device, netns, address] = [nameOf(layout, index), netnsOf(layout, index), addressOf(layout.range, index)];
   return lines([
     `netns add ${netns}`,
-    `link add ${device} address ${HOST_MAC} type veth peer name eth0 address ${macOf(index)} netns ${netns}`,
+    // One queue each, where the kernel would make one for every processor.
+    `link add ${device} address ${HOST_MAC} ${QUEUES} type veth peer name eth0 address ${macOf(index)} ${QUEUES} netns ${netns}`,
     `link set ${device} addrgenmode none up`,
     `route add ${address}/32 dev ${device} src ${gatewayOf(layout.range)}`,
     `neigh replace ${address} lladdr ${macOf(index)} nud permanent dev ${device}`,
@@ -103,6 +104,7 @@ export function indexOfName(prefix: string, name: string): number | undefined {
   return /^[1-9]\d{0,4}$/.test(digits) ? Number(digits) : undefined;
 }
 
+const QUEUES = "numtxqueues 1 numrxqueues 1";
 const HOST_MAC = "02:53:54:00:00:01";
 const macOf = (index: number): string => `02:53:54:01:${hex(index >> 8)}:${hex(index & 0xff)}`;
 const hex = (octet: number): string => octet.toString(16).padStart(2, "0");

@@ -182,19 +182,21 @@ table inet ${rules.table} {
 /**
  * Rules inside each namespace for platforms whose domain is `localhost`: every resolver says that `hello.localhost` is
  * 127.0.0.1, which in a dyno is the dyno itself. The namespace routes those ports to the host (`renderInner`), these rules
- * name it. What dynos serve is left untracked: the host tracks it already.
+ * name it. What dynos serve is left untracked: the host tracks it already. A rule for each port: a set of ports takes 20 KiB of
+ * the kernel's memory, in each namespace.
  */
 export function renderInnerTable(gateway: string, routerPorts: readonly number[]): string {
-  const ports = `{ ${routerPorts.join(", ")} }`;
+  const each = (render: (port: number) => string): string => routerPorts.map(render).join("\n    ");
   return `
 table ip stator {
   chain untracked {
     type filter hook prerouting priority -300;
-    iifname "eth0" tcp sport != ${ports} notrack
+    ${each((port) => `iifname "eth0" tcp sport ${port} accept`)}
+    iifname "eth0" meta l4proto tcp notrack
   }
   chain localhost {
     type nat hook output priority -100;
-    oifname "eth0" ip daddr 127.0.0.1 tcp dport ${ports} dnat to ${gateway}
+    ${each((port) => `oifname "eth0" ip daddr 127.0.0.1 tcp dport ${port} dnat to ${gateway}`)}
   }
 }
 `;

@@ -94,7 +94,7 @@ export const MOUNT_FOLDERS: readonly string[] = [
   "/proc",
   "/repo",
   "/run/stator",
-  "/sys",
+  "/sys/fs/cgroup",
   "/tmp",
   "/var/tmp",
 ];
