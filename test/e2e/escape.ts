@@ -733,7 +733,6 @@ function mustBeOurMounts(mounts: readonly MountInfo[]): void {
     "/dev/pts": /^devpts rw,nosuid,noexec/,
     "/dev/shm": /^tmpfs rw,nosuid,nodev,noexec/,
     "/dev/mqueue": /^mqueue rw,nosuid,nodev,noexec/,
-    "/sys": /^tmpfs rw,nosuid,nodev,noexec/,
     "/app": /^overlay rw,nosuid,nodev/,
     "/tmp": /^\w+ rw,nosuid,nodev/,
     "/var/tmp": /^\w+ rw,nosuid,nodev/,

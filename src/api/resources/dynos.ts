@@ -65,8 +65,9 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   routes.app(
     { path: "GET /apps/:app/dynos", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
-      const facts = await factsOf(app);
-      return shownDynos(await store.dynos.list(app.id)).map((dyno) => dynoJson(dyno, app, facts, null));
+      const dynos = shownDynos(await store.dynos.list(app.id));
+      const facts = await factsOf(app, dynos);
+      return dynos.map((dyno) => dynoJson(dyno, app, facts, null));
     },
   );
   routes.app(
@@ -76,9 +77,10 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       return endedOneOffs(await store.dynos.list(app.id)).map((dyno) => endedJson(dyno, app, versions));
     },
   );
-  routes.app({ path: "GET /apps/:app/dynos/:dyno", response: DynoSchema }, async (call) =>
-    dynoJson(await dynoNamed(call), call.app, await factsOf(call.app), null),
-  );
+  routes.app({ path: "GET /apps/:app/dynos/:dyno", response: DynoSchema }, async (call) => {
+    const dyno = await dynoNamed(call);
+    return dynoJson(dyno, call.app, await factsOf(call.app, [dyno]), null);
+  });
   routes.app({ path: "GET /apps/:app/dynos/:dyno/start-timeline", response: TimelineSchema }, async (call) => {
     const dyno = await dynoNamed(call);
     const marks = await engine.startMarks(dyno.id);
@@ -145,8 +147,13 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}).`, { resource: "dyno" });
   }
 
-  async function factsOf(app: App): Promise<Facts> {
-    const [releases, nextStarts] = await Promise.all([store.releases.list(app.id), supervision.nextStarts(app.id)]);
+  /** Clients ask again and again until a dyno is up or has ended: when it starts next is found out for crashed ones only. */
+  async function factsOf(app: App, dynos: readonly DynoRecord[]): Promise<Facts> {
+    const isAsked = dynos.some(({ state }) => state === "crashed");
+    const [releases, nextStarts] = await Promise.all([
+      store.releases.list(app.id),
+      isAsked ? supervision.nextStarts(app.id) : {},
+    ]);
     return { versions: shownVersions(releases, app.currentReleaseId), nextStarts };
   }
 }
