@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type CallerMarks, EngineError } from "../engine/engine.ts";
+import { type CallerMarks, EngineError, type ObservedDyno } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
 import { type DynoRecord, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
@@ -24,6 +24,8 @@ export class Actor {
   readonly #parts: Parts;
   readonly #attempts: AttemptBook;
   readonly #followed = new Set<string>();
+  /** Of these, whose log knows that no more is to come. */
+  readonly #ended = new Set<string>();
 
   constructor(appId: string, parts: Parts) {
     this.#appId = appId;
@@ -57,9 +59,19 @@ export class Actor {
     }
   }
 
+  /** The last lines of those that have ended are on their way into the log while it is still planned what their end means. */
+  carryLogsOf(observed: readonly ObservedDyno[], signal: AbortSignal): void {
+    for (const { id, state } of observed) {
+      if (state.kind !== "ended" || !this.#followed.has(id) || this.#ended.has(id)) continue;
+      this.#ended.add(id);
+      void this.#isCarried(id, LOGS_MS, signal);
+    }
+  }
+
   /** Forgets attempts on dynos that are no more. */
   tidy(dynoIds: ReadonlySet<string>): void {
     this.#attempts.keep(dynoIds);
+    for (const id of this.#ended) if (!dynoIds.has(id)) this.#ended.delete(id);
     for (const id of this.#followed) {
       if (!dynoIds.has(id)) this.#followed.delete(id);
     }

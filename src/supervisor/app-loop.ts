@@ -64,7 +64,7 @@ export class AppLoop {
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       signal.throwIfAborted();
       this.#nudge.clear();
-      const situation = await this.#parts.looks.run(() => this.#look());
+      const situation = await this.#parts.looks.run(() => this.#look(signal));
       const { actions, lookAgainAt, unsettled } = plan(situation);
       if (actions.length === 0) {
         const { desired, observed, records } = situation;
@@ -78,9 +78,10 @@ export class AppLoop {
     throw new Error("the plan asks for more after every action"); // pauses, whoever rings
   }
 
-  async #look(): Promise<Situation> {
+  async #look(signal: AbortSignal): Promise<Situation> {
     const { observer, store, builds, clock } = this.#parts;
     const observed = await observer.freshOf(this.appId);
+    this.#actor.carryLogsOf(observed, signal);
     this.#seen = signatureOf(observed);
     const isOurs = ({ kind, id }: ObservedDyno) => kind !== "build" || !builds.isLive(id);
     const app = await store.apps.byId(this.appId);
