@@ -73,7 +73,7 @@ export interface OneOff {
   /** Attached, and its client has not connected yet: not to be started; R13 after 30 s (spec 3.9). */
   readonly awaiting: boolean;
   readonly terminal: { readonly rows: number; readonly columns: number } | null;
-  /** Environment of the call; kept encrypted by the store. */
+  /** Environment of the call; kept encrypted by the store, and forgotten once the dyno has ended. */
   readonly env: Readonly<Record<string, string>>;
   /** Seconds; null: 24 h. */
   readonly timeToLive: number | null;

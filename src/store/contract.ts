@@ -435,7 +435,8 @@ export function storeContract(name: string, open: OpenStore): void {
     assert.deepEqual(await store.dynos.list(app.id), [plain, oneOff]);
     const stopping = { since: 7, reason: "scale", killed: false } as const;
     await store.dynos.update(oneOff.id, { stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } });
-    const after = { ...oneOff, stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } };
+    const ran = { ...oneOff, stopping, state: "up", launchedAt: 6, exit: { at: 8, status: null } };
+    const after = { ...ran, oneOff: oneOff.oneOff && { ...oneOff.oneOff, env: {} } }; // the call's environment is forgotten
     assert.deepEqual(await store.dynos.byId(oneOff.id), after);
     await store.dynos.update(plain.id, { ready: false });
     assert.deepEqual(await store.dynos.byId(plain.id), { ...plain, ready: false });

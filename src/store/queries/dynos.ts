@@ -70,8 +70,10 @@ async function requireApp(db: Database, appId: string): Promise<void> {
   found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
 }
 
+/** The environment of a call is kept until its dyno has ended; none need not be sealed, nor opened at each look. */
 function rowOf(work: Work, record: DynoRecord): Omit<DynoRow, "seq"> {
-  const { env, ...oneOff } = record.oneOff ?? { env: null };
+  const { env, ...oneOff } = record.oneOff ?? { env: {} };
+  const isNeeded = record.exit === null && Object.keys(env).length > 0;
   return {
     id: record.id,
     app_id: record.appId,
@@ -88,7 +90,7 @@ function rowOf(work: Work, record: DynoRecord): Omit<DynoRow, "seq"> {
     stopping: json(record.stopping),
     exit: json(record.exit),
     one_off: record.oneOff === null ? null : json(oneOff),
-    sealed: env === null ? null : work.secrets.seal(JSON.stringify(env), placeOf(record.id)),
+    sealed: isNeeded ? work.secrets.seal(JSON.stringify(env), placeOf(record.id)) : null,
     port: record.port,
     ready: record.ready === false ? 0 : 1,
   };
