@@ -49,7 +49,7 @@ export async function cleanInstance(
   const { host, run } = instance.paths;
   const mounts = [...(await mountsBelow(host)), ...(await mountsBelow(run))];
   for (const at of mounts.toReversed()) await unmount(at); // what was mounted last goes first
-  await untilNoLoops(host, clock);
+  for (const folder of [host, run]) await untilNoLoops(folder, clock);
   await rm(run, { recursive: true, force: true });
 }
 

@@ -9,7 +9,7 @@ const ATTEMPTS = 20;
 export interface ImageMount {
   readonly image: string;
   readonly at: string;
-  readonly type: "erofs" | "btrfs";
+  readonly type: "erofs" | "btrfs" | "ext4";
   readonly options: readonly string[];
   readonly readOnly: boolean;
 }
