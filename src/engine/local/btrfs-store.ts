@@ -30,8 +30,8 @@ export const btrfs: Mechanism = {
         await makeStoreImage(image, (path) => run("mkfs.btrfs", ["--quiet", path], { timeoutMs: 120_000 }), bytesMax);
       // Space that dynos free goes back to the host.
       await mountImage({ image, at: root, type: "btrfs", options: ["noatime", "discard=async"], readOnly: false });
-      await run("btrfs", ["quota", "enable", root]);
     }
+    await run("btrfs", ["quota", "enable", root]); // does nothing where they are
     // crun 1.8 gives a bind mount that is not read-only the flags of its source alone, whatever the bundle asks for.
     await run("mount", ["-o", "remount,nosuid,nodev", "--", root]);
     await chmod(root, 0o711);

@@ -14,9 +14,11 @@ const MEBIBYTE = 1024 ** 2;
 const READY = /^ready-[0-9a-f-]+$/;
 const IMAGE = /^((?:ready|own)-[0-9a-f-]+)\.img$/;
 const OPTIONS = ["noatime", "discard", "noinit_itable", "nosuid", "nodev"];
-/** What ext4 keeps for itself: 256 bytes for each file, and some for its own tables. */
+const BLOCK_BYTES = 4096;
+/** What ext4 keeps for itself: so much for each file, and tables of the blocks. */
 const FILE_BYTES = 256;
-const TABLES_MB = 2;
+const TABLE_BYTES = 128 * 1024;
+const TABLE_BYTES_PER_MB = 128;
 /** For what is made to last. */
 const JOURNAL_MB = 16;
 
@@ -163,7 +165,8 @@ class ImageStore implements LimitedStore {
     const id = `${prefix}-${randomUUID()}`;
     const at = join(this.#images, id);
     const files = filesMaxOf(sizeMb);
-    const bytes = (sizeMb + TABLES_MB + journalMb) * MEBIBYTE + files * FILE_BYTES;
+    const tables = files * FILE_BYTES + TABLE_BYTES + sizeMb * TABLE_BYTES_PER_MB;
+    const bytes = (sizeMb + journalMb) * MEBIBYTE + Math.ceil(tables / BLOCK_BYTES) * BLOCK_BYTES;
     await makeImage(`${at}.img`, {
       bytes,
       format: (path) => format(path, files, journalMb),
@@ -182,7 +185,22 @@ async function format(path: string, files: number, journalMb: number): Promise<v
   const features = `^resize_inode${journalMb === 0 ? ",^has_journal" : ""}`;
   const journal = journalMb === 0 ? [] : ["-J", `size=${journalMb}`];
   const extended = "lazy_itable_init=1,nodiscard";
-  const args = ["-q", "-F", "-m", "0", "-N", String(files), "-O", features, ...journal, "-E", extended, path];
+  const args = [
+    "-q",
+    "-F",
+    "-b",
+    String(BLOCK_BYTES),
+    "-m",
+    "0",
+    "-N",
+    String(files),
+    "-O",
+    features,
+    ...journal,
+    "-E",
+    extended,
+    path,
+  ];
   await run("mkfs.ext4", args);
 }
 

@@ -5,9 +5,11 @@ import type { Clock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { DISK_MECHANISMS, type DiskMechanism, type DiskSetting, type DiskStanding } from "../../model/disk.ts";
-import type { InstancePaths } from "../../model/instance.ts";
+import type { Instance, InstancePaths } from "../../model/instance.ts";
 import { btrfs } from "./btrfs-store.ts";
+import { findCgroups, groupsOf } from "./cgroup.ts";
 import { chooseDisk, toTry } from "./disk-choice.ts";
+import { UUID } from "./dyno-folder.ts";
 import { image } from "./image-store.ts";
 import { plain } from "./plain-store.ts";
 import { project } from "./project-store.ts";
@@ -38,7 +40,7 @@ export const storeOf = (paths: InstancePaths): string => volumesFolderOf(paths.h
 export async function openLimitedStore(options: OpenOptions): Promise<LimitedStore> {
   const { paths, setting, dynosLive, logger } = options;
   await finishMove(paths.host);
-  await clearTrials(paths.host);
+  await clearLeft(paths.host);
   const standing = standingOf(paths);
   const trials = await tryMechanisms(toTry({ setting, standing }), paths.host, options);
   const choice = chooseDisk({ setting, standing, trials, dynosLive });
@@ -55,6 +57,31 @@ export async function openLimitedStore(options: OpenOptions): Promise<LimitedSto
   }
   logger.info("store.moved", { from: choice.from, to: choice.to });
   return openOne(choice.to, options);
+}
+
+/**
+ * Why the operator's setting would not be followed by a host process that starts now; "" if it would. For root, with every package
+ * installed; touches nothing.
+ */
+export async function diskRefusal(
+  { cgroup, paths }: Instance,
+  setting: DiskSetting,
+  cgroupParent: string,
+  tools: Pick<StoreOptions, "programFolder" | "clock" | "logger">,
+): Promise<string> {
+  const standing = standingOf(paths);
+  const trials = await tryMechanisms(
+    toTry({ setting, standing }),
+    existsSync(paths.host) ? paths.host : paths.run,
+    tools,
+  );
+  const dynosLive = (await groupsOf(await findCgroups(cgroup, cgroupParent))).some((name) => UUID.test(name));
+  try {
+    const choice = chooseDisk({ setting, standing, trials, dynosLive });
+    return choice.kind === "use" ? choice.refused : "";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 /** What the volumes that are there lie on; null: there are none. */
@@ -120,7 +147,6 @@ const movedOf = (host: string): string => join(host, "store-moved");
 async function move(from: DiskStanding, to: DiskMechanism, options: OpenOptions): Promise<void> {
   const { host } = options.paths;
   const folder = movingOf(host);
-  await clearFolder(folder);
   await mkdir(folder, { mode: 0o711 });
   {
     await using old = await MECHANISMS[from].open({ ...options, folder: host, readyCount: 0 });
@@ -156,8 +182,9 @@ async function finishMove(host: string): Promise<void> {
   await rmdir(folder);
 }
 
-/** Of processes that were killed in the middle of one. */
-async function clearTrials(host: string): Promise<void> {
+/** Trials and a move of processes that were killed in the middle of it. */
+async function clearLeft(host: string): Promise<void> {
+  await clearFolder(movingOf(host));
   for (const name of await readdir(host)) {
     const pid = name.startsWith(TRIAL) ? name.slice(TRIAL.length).split("-")[0] : undefined;
     if (pid !== undefined && !existsSync(`/proc/${pid}`)) await clearFolder(join(host, name));
