@@ -6,7 +6,7 @@ import { after, afterEach, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { specOf, until, untilEnded } from "../../src/engine/contract.ts";
 import { cleanInstance } from "../../src/engine/local/clean.ts";
-import { standingOf, tryMechanisms } from "../../src/engine/local/limited-store.ts";
+import { standingOf, tryMechanisms } from "../../src/engine/local/disk-mechanisms.ts";
 import { mountsBelow } from "../../src/engine/local/loop.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { run } from "../../src/lib/command.ts";

@@ -117,8 +117,9 @@ class ImageStore implements LimitedStore {
 
   async remove(name: string): Promise<void> {
     this.#ready.busy();
-    if (!this.#has(name)) return;
-    await destroy(this.#images, basename(await readlink(join(this.#root, name))));
+    const link = await readlink(join(this.#root, name)).catch(() => undefined); // it is gone
+    if (link === undefined) return;
+    await destroy(this.#images, basename(link));
     await rm(join(this.#root, name), { force: true }); // last: by it the rest is found
   }
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { access, constants, readFile, rmdir, statfs } from "node:fs/promises";
+import { access, constants, readFile, statfs } from "node:fs/promises";
 import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
@@ -7,10 +7,10 @@ import { run } from "../../lib/command.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import { DISK_MECHANISMS, type DiskMechanism, type DiskSetting, type DiskStanding } from "../../model/disk.ts";
 import type { Instance } from "../../model/instance.ts";
+import { standingOf, tryOnHost } from "./disk-mechanisms.ts";
 import type { RunscVersion } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
 import { runscVersion } from "./isolations.ts";
-import { standingOf, tryMechanisms } from "./limited-store.ts";
 import { type TrialResult, tryRuntime } from "./probe-trial.ts";
 import { nameServers, RESOLVER_FILES, usableResolvers } from "./resolver.ts";
 
@@ -218,14 +218,9 @@ async function diskFacts(home: string): Promise<HostFacts["disk"]> {
   return { path, freeBytes: bavail * bsize, overlay: type === OVERLAY_MAGIC };
 }
 
-/** Where the disks are to be, or on memory as long as nothing is installed. */
 async function tryDisks({ paths }: Instance): Promise<HostFacts["disks"]["trials"]> {
   const programFolder = join(import.meta.dirname, "..", "..", "..");
-  const tools = { programFolder, clock: systemClock, logger: silentLogger };
-  if (existsSync(paths.host)) return tryMechanisms(DISK_MECHANISMS, paths.host, tools);
-  const trials = await tryMechanisms(DISK_MECHANISMS, paths.run, tools);
-  await rmdir(paths.run).catch(() => {}); // something else is in it
-  return trials;
+  return tryOnHost(DISK_MECHANISMS, paths, { programFolder, clock: systemClock, logger: silentLogger });
 }
 
 async function inContainer(): Promise<boolean> {
