@@ -74,7 +74,7 @@ export async function checkDisks({ instance, disk }: Config): Promise<void> {
   if (disk === "auto") return;
   const tools = { programFolder: ownRoot, clock: systemClock, logger: silentLogger };
   const why = await diskRefusal(instance, disk, cgroupParentOf(instance), tools);
-  if (why !== "") throw new UsageError(`The setting was not taken over. ${why}.`, 1);
+  if (why !== "") throw new UsageError(`The setting was not taken over. ${why.replace(/\.$/, "")}.`, 1);
 }
 
 function missing(findings: readonly Finding[]): readonly Finding[] {
