@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import { Nudge } from "../../lib/nudge.ts";
-import { isMounted, mountImage, unmount } from "./loop.ts";
+import { detachLoops, isMounted, mountImage, unmount } from "./loop.ts";
 import { READY_MB, ReadyVolumes } from "./ready-volumes.ts";
 import { makeStoreImage } from "./store-image.ts";
 import { volumesOf } from "./usage-counters.ts";
@@ -43,6 +43,7 @@ export const btrfs: Mechanism = {
   },
   async discard(folder) {
     await this.close(folder);
+    if (existsSync(imageOf(folder))) await detachLoops(imageOf(folder));
     for (const each of [imageOf(folder), `${imageOf(folder)}.new`]) await rm(each, { force: true });
   },
 };

@@ -4,7 +4,7 @@ import { chmod, mkdir, readdir, readlink, rm, rmdir, statfs, symlink } from "nod
 import { basename, join } from "node:path";
 import { run } from "../../lib/command.ts";
 import { filesMaxOf } from "../../model/disk.ts";
-import { isMounted, mountImage, mountsBelow, unmount } from "./loop.ts";
+import { detachLoops, isMounted, mountImage, mountsBelow, unmount } from "./loop.ts";
 import { READY_MB, ReadyVolumes } from "./ready-volumes.ts";
 import { makeImage } from "./store-image.ts";
 import { type LimitedStore, type Mechanism, type StoreOptions, volumesFolderOf } from "./volume-store.ts";
@@ -52,6 +52,7 @@ export const image: Mechanism = {
   async discard(folder) {
     const [images, root] = [imagesOf(folder), volumesFolderOf(folder)];
     if (!existsSync(images)) return;
+    await detachLoops(images);
     await this.close(folder);
     for (const name of existsSync(root) ? await readdir(root) : [])
       if (lstatSync(join(root, name)).isSymbolicLink()) await rm(join(root, name));
@@ -80,7 +81,10 @@ class ImageStore implements LimitedStore {
       if (owned.has(id)) continue;
       if (READY.test(id) && mounted.has(id) && existsSync(join(images, `${id}.img`))) {
         if (file.endsWith(".img")) ready.push(id);
-      } else await destroy(images, id);
+        continue;
+      }
+      await detachLoops(join(images, `${id}.img`));
+      await destroy(images, id);
     }
     return new ImageStore(options, ready);
   }

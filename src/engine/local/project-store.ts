@@ -5,7 +5,7 @@ import { run } from "../../lib/command.ts";
 import { filesMaxOf } from "../../model/disk.ts";
 import { FolderVolumes } from "./folder-volumes.ts";
 import { LineHelper } from "./line-helper.ts";
-import { isMounted, mountImage, unmount } from "./loop.ts";
+import { detachLoops, isMounted, mountImage, unmount } from "./loop.ts";
 import { makeStoreImage } from "./store-image.ts";
 import { type LimitedStore, type Mechanism, type StoreOptions, volumesFolderOf } from "./volume-store.ts";
 
@@ -38,6 +38,7 @@ export const project: Mechanism = {
   },
   async discard(folder) {
     await this.close(folder);
+    if (existsSync(imageOf(folder))) await detachLoops(imageOf(folder));
     for (const each of [imageOf(folder), `${imageOf(folder)}.new`]) await rm(each, { force: true });
   },
 };
