@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
+import { DISK_MECHANISMS, type DiskSetting, isDiskMechanism } from "./model/disk.ts";
 import { DEFAULT_HOME, type Instance, instanceOf } from "./model/instance.ts";
 
 /** Settings of one installation; each from the environment, else from `$STATOR_HOME/stator.env`, else the default. */
@@ -13,6 +14,8 @@ export interface Config {
   readonly httpsPort: number;
   /** `hello` answers to `hello.<domain>`. */
   readonly domain: string;
+  /** How dynos' disks are limited. */
+  readonly disk: DiskSetting;
 }
 
 export class ConfigError extends Error {}
@@ -26,6 +29,7 @@ export const SETTINGS = [
   "STATOR_HTTP_PORT",
   "STATOR_HTTPS_PORT",
   "STATOR_DOMAIN",
+  "STATOR_DISK",
 ] as const;
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
@@ -44,6 +48,7 @@ export function loadConfig(env: Env = process.env): Config {
     httpPort: port(all, "STATOR_HTTP_PORT", 80),
     httpsPort: port(all, "STATOR_HTTPS_PORT", 443),
     domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
+    disk: disk(all["STATOR_DISK"]),
   };
   const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
   if (new Set(ports).size !== ports.length)
@@ -76,4 +81,10 @@ function domain(text: string): string {
   if (name.length > 200 || !new RegExp(`^${label}(\\.${label})*$`).test(name))
     throw new ConfigError(`STATOR_DOMAIN=${text}: must be a host name`);
   return name;
+}
+
+function disk(text: string | undefined): DiskSetting {
+  if (text === undefined || text === "" || text === "auto") return "auto";
+  if (!isDiskMechanism(text)) throw new ConfigError(`STATOR_DISK=${text}: must be auto, ${DISK_MECHANISMS.join(", ")}`);
+  return text;
 }

@@ -72,6 +72,7 @@ function environmentOf(role: Role, config: Config): Record<string, string> {
     STATOR_HTTP_PORT: String(config.httpPort),
     STATOR_HTTPS_PORT: String(config.httpsPort),
     STATOR_DOMAIN: config.domain,
+    STATOR_DISK: config.disk,
     NODE_OPTIONS,
     ...(role !== "daemon" && { STATOR_SUPERVISE: "1" }),
   };

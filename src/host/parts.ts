@@ -71,6 +71,7 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       logger,
       clock,
       readyCount,
+      disk: config.disk,
       ...(cgroupParent !== undefined && { cgroupParent }),
     }),
   );

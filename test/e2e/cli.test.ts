@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { standingOf } from "../../src/engine/local/disk-mechanisms.ts";
 import { echo } from "./apps.ts";
 import {
   api,
@@ -147,15 +148,34 @@ test("down --keep-dynos ends our processes only; up takes over what runs", async
   assert.ok(conmons.every((pid) => after.includes(pid)));
 });
 
-test("down stops everything; up brings every app back as it was", async () => {
+test("down stops everything; up brings every app back as it was, also on disks limited by other means", async () => {
   await statorOk(["ps:scale", "web=2", "-a", app]);
   await waitUp(app, "web", 2);
-  const down = await stator(["down"], { timeoutMs: 120_000 });
-  assert.equal(down.code, 0, down.stderr);
-  await assert.rejects(throughRouter(app));
-  const up = await program(join(checkout, "bin", "up"), []);
-  assert.equal(up.code, 0, up.stderr);
-  await waitUp(app, "web", 2);
-  await eventually("it answers", async () => (await throughRouter(app)).status === 200);
+  const standing = standingOf(config.instance.paths) ?? assert.fail("no disks");
+  const repositories = () =>
+    readdirSync(volumes)
+      .filter((name) => name.startsWith("repo-"))
+      .toSorted();
+  const volumes = join(config.instance.paths.host, "store");
+  const kept = repositories();
+  assert.ok(kept.length > 0);
+  const other = standing === "image" ? "btrfs" : "image";
+  const up = (disk: string) => program(join(checkout, "bin", "up"), [], { env: { STATOR_DISK: disk } });
+
+  const refused = await up(other);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, new RegExp(`Dynos run .*STATOR_DISK=${other} cannot be used yet: stop them`));
+  assert.equal((await throughRouter(app)).status, 200);
+  for (const disk of [other, standing]) {
+    const down = await stator(["down"], { timeoutMs: 120_000 });
+    assert.equal(down.code, 0, down.stderr);
+    await assert.rejects(throughRouter(app));
+    const back = await up(disk);
+    assert.equal(back.code, 0, back.stderr);
+    await waitUp(app, "web", 2);
+    await eventually("it answers", async () => (await throughRouter(app)).status === 200);
+    assert.equal(standingOf(config.instance.paths), disk);
+    assert.deepEqual(repositories(), kept);
+  }
   assert.ok((await pidOf("daemon")) > 0);
 });

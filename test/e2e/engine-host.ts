@@ -73,6 +73,7 @@ export class EngineHost implements AsyncDisposable {
       uidBase: UID_BASE,
       logger,
       clock: systemClock,
+      disk: loadConfig().disk,
       ...change,
     }).catch(async (error: unknown) => {
       await network[Symbol.asyncDispose]();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -528,7 +528,9 @@ function leftOf(name: string): readonly string[] {
   const groups = roots
     .flatMap((root) => [join(root, name), join(root, host.instance.cgroup, name)])
     .filter((path) => existsSync(path));
-  return [...groups, ...below(join(host.instance.paths.host, "store")).filter((path) => path.includes(name))];
+  const volumes = below(join(host.instance.paths.host, "store")).filter((path) => path.includes(name));
+  // Where each has an image of its own, the name of one that is not mounted is a file of the home.
+  return [...groups, ...volumes.filter((path) => !lstatSync(path).isSymbolicLink() || readdirSync(path).length > 0)];
 }
 
 async function eventuallyText(id: string, pattern: RegExp): Promise<void> {

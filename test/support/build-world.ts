@@ -193,6 +193,7 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     httpPort: 8080,
     httpsPort: 8443,
     domain: "localhost",
+    disk: "auto" as const,
   };
   const open = (): Promise<Builds> =>
     openBuilds({

@@ -51,6 +51,7 @@ const INSIDE: readonly (readonly [title: string, file: string, only?: string])[]
   ["cgroup v2", "test/vm/inside/cgroup2.test.ts"],
   ["limits", "test/e2e/limits.test.ts"],
   ["sizes", "test/e2e/sizes.test.ts"],
+  ["disks", "test/e2e/disks.test.ts", "project|cleaned"],
   ["usage, R14, R15", "test/e2e/metrics.test.ts", "usage is|R14|R15"],
   [
     "kill -9",

@@ -8,9 +8,9 @@ const MARKS = { ok: "ok", degraded: "less", missing: "MISSING" } as const;
 
 /** 1 when something is missing without which dynos cannot run. */
 export async function run(input: Input): Promise<number> {
-  const { instance } = loadConfig();
+  const { instance, disk } = loadConfig();
   const host = processesOf(instance).find(({ role }) => role === "host")?.pid;
-  const findings = await probeHost(instance, host);
+  const findings = await probeHost(instance, disk, host);
   if (input.has("json")) json(findings);
   else for (const line of table(findings.map((each) => [MARKS[each.verdict], each.title, each.detail]))) print(line);
   return findings.some((each) => each.verdict === "missing") ? 1 : 0;

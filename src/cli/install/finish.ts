@@ -17,7 +17,7 @@ import { leaveRootGroup, makeLoopDevices } from "./container.ts";
 import { ensureHello, HELLO, pushHello, requestHello, untilUp } from "./hello.ts";
 import { layoutOf, ownRoot } from "./layout.ts";
 import { linkOnPath } from "./link.ts";
-import { checkHost, checkMachine, ensurePackages } from "./prepare.ts";
+import { checkDisks, checkHost, checkMachine, ensurePackages } from "./prepare.ts";
 import { processesOf } from "./processes.ts";
 import { makeCurrent } from "./program.ts";
 import type { Progress } from "./progress.ts";
@@ -42,6 +42,8 @@ export async function finishUp(config: Config, { progress, checked }: FinishOpti
   if (process.getuid?.() !== 0) throw new UsageError("This needs root: type sudo stator up", 1);
   if (!checked) await ensurePackages(await checkMachine(config), progress);
   const { instance } = config;
+  await makeLoopDevices();
+  await checkDisks(config);
   await prepareInstance(config);
   const changed = await rememberSettings(instance.paths.settings, process.env);
   await ensureStacks(instance, progress);
@@ -56,7 +58,6 @@ export async function finishUp(config: Config, { progress, checked }: FinishOpti
 
 /** Folders, users and settings that the processes find when they start. */
 async function prepareInstance({ instance }: Config): Promise<void> {
-  await makeLoopDevices();
   await leaveRootGroup();
   for (const name of missingAccounts(instance)) await createAccount(name);
   await mkdir(instance.home, { recursive: true, mode: 0o755 });

@@ -107,6 +107,12 @@ test("settings: what is given is remembered beside what was, in one order", () =
   assert.deepEqual(givenSettings({ STATOR_HOME: "/x", STATOR_URL: "y" }), { STATOR_HOME: "/x" });
 });
 
+test("what limits disks is one of the three, or left to the platform", () => {
+  const of = (text: string) => loadConfig({ STATOR_HOME: "/nonexistent/stator", STATOR_DISK: text }).disk;
+  assert.deepEqual(["", "auto", "btrfs", "project", "image"].map(of), ["auto", "auto", "btrfs", "project", "image"]);
+  assert.throws(() => of("none"), { message: "STATOR_DISK=none: must be auto, btrfs, project, image" });
+});
+
 test("build settings carry the machine's registry and proxies, and no credentials", () => {
   const npm = {
     registry: "https://me:secret@registry.example.org/npm/",

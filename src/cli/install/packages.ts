@@ -8,6 +8,7 @@ const PACKAGES: readonly string[] = [
   "ca-certificates",
   "conmon", // a dyno's terminal, log and exit status
   "crun", // starts containers
+  "e2fsprogs", // the same, where the kernel has no btrfs
   "erofs-utils", // images of stacks and slugs
   "git", // the push of examples/hello, and yours
   "haproxy", // the router

@@ -1,9 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { Config } from "../../config.ts";
+import { diskRefusal } from "../../engine/local/limited-store.ts";
 import { probeHost, probeMachine } from "../../engine/local/probe.ts";
 import type { Finding } from "../../engine/local/probe-judge.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { ended, start } from "../../lib/command.ts";
+import { silentLogger } from "../../lib/logger.ts";
 import type { Instance } from "../../model/instance.ts";
 import { UsageError } from "../command.ts";
 import { note } from "../output.ts";
@@ -15,6 +18,7 @@ import { processesOf } from "./processes.ts";
 import { installedProgram, installProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 import { givenSettings } from "./settings-file.ts";
+import { cgroupParentOf } from "./units.ts";
 
 /** The half of `up` that runs from a checkout: looks at everything, installs, then hands over to the installed program. */
 export async function prepareUp(
@@ -49,7 +53,7 @@ export async function checkMachine(config: Config): Promise<Facts> {
     installed: currentProgram(layout) !== undefined,
   });
   for (const warning of verdict.warnings) note(warning);
-  const kernel = missing(await probeMachine(instance)).filter((each) => WITHOUT_PACKAGES.has(each.id));
+  const kernel = missing(await probeMachine(instance, null)).filter((each) => WITHOUT_PACKAGES.has(each.id));
   const problems = [...verdict.problems, ...kernel.map(sentence)];
   if (problems.length > 0) throw new UsageError(`Nothing was installed:\n${problems.join("\n")}`, 1);
   return facts;
@@ -60,9 +64,17 @@ const WITHOUT_PACKAGES: ReadonlySet<string> = new Set(["kernel", "cgroup", "user
 
 /** With every package installed: throws `UsageError` if dynos cannot run here. */
 export async function checkHost(instance: Instance): Promise<void> {
-  const lacking = missing(await probeHost(instance));
+  const lacking = missing(await probeHost(instance, null));
   if (lacking.length > 0)
     throw new UsageError(`Dynos cannot run on this machine:\n${lacking.map(sentence).join("\n")}`, 1);
+}
+
+/** With every package installed: throws `UsageError` if the operator asks for limits of disks that cannot be had, or not now. */
+export async function checkDisks({ instance, disk }: Config): Promise<void> {
+  if (disk === "auto") return;
+  const tools = { programFolder: ownRoot, clock: systemClock, logger: silentLogger };
+  const why = await diskRefusal(instance, disk, cgroupParentOf(instance), tools);
+  if (why !== "") throw new UsageError(`The setting was not taken over. ${why.replace(/\.$/, "")}.`, 1);
 }
 
 function missing(findings: readonly Finding[]): readonly Finding[] {

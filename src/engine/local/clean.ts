@@ -5,7 +5,7 @@ import type { Instance } from "../../model/instance.ts";
 import { type Cgroups, findCgroups, groupsOf, killQuietly, processesOf, removeInstanceGroups } from "./cgroup.ts";
 import { UUID } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
-import { mountsBelow, unmount, untilNoLoops } from "./loop.ts";
+import { detachLoops, mountsBelow, unmount, untilNoLoops } from "./loop.ts";
 import { closeRuntimeNamespace } from "./runtime.ts";
 
 const LOOK_MS = 50;
@@ -47,9 +47,10 @@ export async function cleanInstance(
   const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
   await forgetDynos(instance, cgroups, clock);
   const { host, run } = instance.paths;
+  for (const folder of [host, run]) await detachLoops(folder); // before what they hold is hidden
   const mounts = [...(await mountsBelow(host)), ...(await mountsBelow(run))];
   for (const at of mounts.toReversed()) await unmount(at); // what was mounted last goes first
-  await untilNoLoops(host, clock);
+  for (const folder of [host, run]) await untilNoLoops(folder, clock);
   await rm(run, { recursive: true, force: true });
 }
 

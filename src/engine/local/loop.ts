@@ -9,7 +9,7 @@ const ATTEMPTS = 20;
 export interface ImageMount {
   readonly image: string;
   readonly at: string;
-  readonly type: "erofs" | "btrfs";
+  readonly type: "erofs" | "btrfs" | "ext4";
   readonly options: readonly string[];
   readonly readOnly: boolean;
 }
@@ -60,13 +60,24 @@ export async function untilNoLoops(folder: string, clock: Clock): Promise<void> 
   }
 }
 
+/**
+ * Lets go of the loop devices that hold this file, or files below this folder; of those that are mounted once they are not. Whoever was
+ * killed between attaching and mounting leaves one, which nothing finds any more once its file is gone or hidden.
+ */
+export async function detachLoops(path: string): Promise<void> {
+  for (const device of await loopsBelow(path)) await run("losetup", ["--detach", device]).catch(() => {}); // it may be gone by now
+}
+
 const GONE_MS_MAX = 10_000;
 
 async function loopsBelow(folder: string): Promise<readonly string[]> {
   const { stdout } = await run("losetup", ["--list", "--json", "--output", "NAME,BACK-FILE"]);
   if (stdout.trim() === "") return [];
   const list = JSON.parse(stdout) as { readonly loopdevices?: readonly { name: string; "back-file": string | null }[] };
-  const ours = (list.loopdevices ?? []).filter((each) => each["back-file"]?.startsWith(`${folder}/`));
+  const ours = (list.loopdevices ?? []).filter((each) => {
+    const file = each["back-file"];
+    return file === folder || file?.startsWith(`${folder}/`);
+  });
   return ours.map(({ name }) => name);
 }
 

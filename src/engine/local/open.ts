@@ -5,10 +5,11 @@ import type { Clock } from "../../lib/clock.ts";
 import { CommandError, run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { userNamed } from "../../lib/system-user.ts";
+import type { DiskSetting } from "../../model/disk.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
-import { type Cgroups, findCgroups, prepareCgroups } from "./cgroup.ts";
-import { DynoFolder } from "./dyno-folder.ts";
+import { type Cgroups, findCgroups, groupsOf, prepareCgroups } from "./cgroup.ts";
+import { DynoFolder, UUID } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
 import { raiseMachineLimits } from "./host-sysctls.ts";
@@ -29,7 +30,7 @@ import { STACK_NAMES } from "./stack.ts";
 import { type BlockDevice, storeDevice } from "./store-device.ts";
 import { Tombstones } from "./tombstones.ts";
 import { openUserLimits } from "./user-limits.ts";
-import { uidStartOf, type Workshop } from "./workshop.ts";
+import { durableMbOf, uidStartOf, type Workshop } from "./workshop.ts";
 
 export interface LocalEngineOptions {
   readonly instance: Instance;
@@ -43,6 +44,8 @@ export interface LocalEngineOptions {
   readonly clock: Clock;
   /** The control group below which ours go, if systemd delegated one; "": the root. */
   readonly cgroupParent?: string;
+  /** How disks are limited (default: what stands, else the first that works). */
+  readonly disk?: DiskSetting;
   /** Disks kept ready. */
   readonly readyCount?: number;
   /** Which runtimes may be used, best first. */
@@ -70,7 +73,16 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     memoryMb: Math.max(HOST_MEMORY_MB, limits.memoryMb - HOST_MEMORY_MB),
     pids: Math.floor(limits.threadsMax * PIDS_OF_ALL),
   });
-  const store = await openLimitedStore({ paths, logger, clock, readyCount: options.readyCount ?? READY_COUNT });
+  const store = await openLimitedStore({
+    paths,
+    programFolder: options.programFolder,
+    setting: options.disk ?? "auto",
+    dynosLive: (await groupsOf(cgroups)).some((name) => UUID.test(name)),
+    durableMb: durableMbOf,
+    logger,
+    clock,
+    readyCount: options.readyCount ?? READY_COUNT,
+  });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
   const crun = await RuntimeProgram.open(paths, installedRuntime("crun"), logger); // before the namespace, which shows it then
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
@@ -121,7 +133,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   logger.info("engine.opened", {
     runtime: runtime.name,
     cgroups: cgroups.kind,
-    disksLimited: store.limited,
+    disks: store.mechanism,
     ioLimitedOn: base.limits.device?.name ?? null,
     inotifyDivided: base.userLimits.works,
     dynos: (await engine.list()).length,

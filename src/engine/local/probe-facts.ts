@@ -2,8 +2,12 @@ import { existsSync } from "node:fs";
 import { access, constants, readFile, statfs } from "node:fs/promises";
 import { release } from "node:os";
 import { dirname, join } from "node:path";
+import { systemClock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
+import { silentLogger } from "../../lib/logger.ts";
+import { DISK_MECHANISMS, type DiskMechanism, type DiskSetting, type DiskStanding } from "../../model/disk.ts";
 import type { Instance } from "../../model/instance.ts";
+import { standingOf, tryOnHost } from "./disk-mechanisms.ts";
 import type { RunscVersion } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
 import { runscVersion } from "./isolations.ts";
@@ -29,6 +33,13 @@ export interface HostFacts {
   /** File systems and other modules that the kernel has or can load. */
   readonly modules: readonly string[];
   readonly loopControl: boolean;
+  readonly disks: {
+    readonly setting: DiskSetting;
+    /** What the volumes that are there lie on; null: there are none. */
+    readonly standing: DiskStanding | null;
+    /** Why each mechanism does not work here, "" if it does; null: none was tried. */
+    readonly trials: Readonly<Partial<Record<DiskMechanism, string>>> | null;
+  };
   readonly disk: { readonly path: string; readonly freeBytes: number; readonly overlay: boolean };
   readonly memory: { readonly totalBytes: number; readonly availableBytes: number };
   /** Hard limit of open files. */
@@ -50,6 +61,7 @@ export const RUNTIME_PACKAGES = [
   "iproute2",
   "erofs-utils",
   "btrfs-progs",
+  "e2fsprogs",
   "mmdebstrap",
 ] as const;
 
@@ -57,11 +69,18 @@ const MODULES = ["erofs", "overlay", "btrfs", "loop", "veth", "nf_tables"] as co
 const OVERLAY_MAGIC = 0x794c7630;
 const CAP_SYS_RESOURCE = 24n;
 
-/** Looks at the host; changes nothing that it does not put back. `host`: the process whose limits dynos and the router get. */
-export async function gatherFacts(instance: Instance, host: number | "self"): Promise<HostFacts> {
+/**
+ * Looks at the host; changes nothing that it does not put back. `host`: the process whose limits dynos and the router get; `setting`:
+ * null where ways to limit disks need not be tried.
+ */
+export async function gatherFacts(
+  instance: Instance,
+  host: number | "self",
+  setting: DiskSetting | null,
+): Promise<HostFacts> {
   const root = process.getuid?.() === 0;
   const status = await text("/proc/self/status");
-  const [packages, trials, gvisor, nftError, forwardDroppedBy, modules, cgroup, disk, container, resolvers] =
+  const [packages, trials, gvisor, nftError, forwardDroppedBy, modules, cgroup, disk, disks, container, resolvers] =
     await Promise.all([
       packageVersions(),
       root ? tryBoth(instance) : null,
@@ -71,6 +90,7 @@ export async function gatherFacts(instance: Instance, host: number | "self"): Pr
       presentModules(),
       cgroupFacts(),
       diskFacts(instance.home),
+      root && setting !== null ? tryDisks(instance) : null,
       inContainer(),
       resolverFacts(),
     ]);
@@ -88,6 +108,7 @@ export async function gatherFacts(instance: Instance, host: number | "self"): Pr
     forwardDroppedBy,
     modules,
     loopControl: existsSync("/dev/loop-control"),
+    disks: { setting: setting ?? "auto", standing: standingOf(instance.paths), trials: disks },
     disk,
     memory: { totalBytes: kibibytes(meminfo, "MemTotal"), availableBytes: kibibytes(meminfo, "MemAvailable") },
     filesMax: (await ownLimits(host)).openFilesMax,
@@ -195,6 +216,11 @@ async function diskFacts(home: string): Promise<HostFacts["disk"]> {
   while (!existsSync(path)) path = dirname(path);
   const { bavail, bsize, type } = await statfs(path);
   return { path, freeBytes: bavail * bsize, overlay: type === OVERLAY_MAGIC };
+}
+
+async function tryDisks({ paths }: Instance): Promise<HostFacts["disks"]["trials"]> {
+  const programFolder = join(import.meta.dirname, "..", "..", "..");
+  return tryOnHost(DISK_MECHANISMS, paths, { programFolder, clock: systemClock, logger: silentLogger });
 }
 
 async function inContainer(): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { DISK_MECHANISMS, type DiskMechanism } from "../../model/disk.ts";
 import { gvisorRefusal } from "./gvisor.ts";
 import type { HostFacts } from "./probe-facts.ts";
 
@@ -185,15 +186,29 @@ function loop({ modules, loopControl, root }: HostFacts): Finding {
     : degraded(id, title, NEEDS_ROOT);
 }
 
-function quota({ modules, packages: installed }: HostFacts): Finding {
+const DISKS: Readonly<Record<DiskMechanism, string>> = {
+  btrfs:
+    "btrfs quota groups hold bytes, and what describes a file counts as bytes; a full disk says EDQUOT (Disk quota exceeded); df in a dyno shows the whole store.",
+  project:
+    "ext4 project quotas hold bytes and files; a full disk says EDQUOT (Disk quota exceeded); df in a dyno shows its own.",
+  image:
+    "An ext4 image for each dyno holds bytes and files; a full disk says ENOSPC (No space left on device); df in a dyno shows its own.",
+};
+
+function quota({ disks: { setting, standing, trials } }: HostFacts): Finding {
   const [id, title] = ["quota", "limits on disks"];
-  return modules.includes("btrfs") && installed["btrfs-progs"] != null
-    ? ok(id, title, "btrfs quota groups in one file; a full disk says EDQUOT (Disk quota exceeded).")
-    : degraded(
-        id,
-        title,
-        "Without btrfs a dyno's disk has no limit of its own. Install btrfs-progs and a kernel with btrfs.",
-      );
+  const works = DISK_MECHANISMS.filter((each) => trials?.[each] === "");
+  const used = standing ?? works.find((each) => setting === "auto" || setting === each) ?? null;
+  if (used === null && trials === null) return degraded(id, title, NEEDS_ROOT);
+  if (used === null || used === "none") {
+    const why = DISK_MECHANISMS.map((each) => `${each}: ${trials?.[each] || "works, once no dyno runs"}`).join("; ");
+    return degraded(id, title, `A dyno's disk has no limit of its own. ${trials === null ? NEEDS_ROOT : `${why}.`}`);
+  }
+  const others = works.filter((each) => each !== used);
+  const choice = others.length === 0 ? "" : ` Could be used here too: ${others.join(", ")} (STATOR_DISK).`;
+  if (setting !== "auto" && setting !== used)
+    return degraded(id, title, `STATOR_DISK=${setting} is not followed (yet): stator down, stator up. ${DISKS[used]}`);
+  return ok(id, title, `${DISKS[used]}${choice}`);
 }
 
 function disk({ disk: { path, freeBytes, overlay } }: HostFacts): Finding {

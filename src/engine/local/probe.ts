@@ -1,10 +1,15 @@
+import type { DiskSetting } from "../../model/disk.ts";
 import type { Instance } from "../../model/instance.ts";
 import { gatherFacts } from "./probe-facts.ts";
 import { type Finding, judge } from "./probe-judge.ts";
 
-/** What this host offers for dynos, each with a verdict; whole only when asked by root. Changes nothing. */
-export async function probeHost(instance: Instance, host: number | "self" = "self"): Promise<readonly Finding[]> {
-  const [facts, limits] = await Promise.all([probeMachine(instance, host), limitsOf(instance, host)]);
+/** What this host offers for dynos, each with a verdict; whole only when asked by root. Changes nothing. `disk`: null: not tried. */
+export async function probeHost(
+  instance: Instance,
+  disk: DiskSetting | null,
+  host: number | "self" = "self",
+): Promise<readonly Finding[]> {
+  const [facts, limits] = await Promise.all([probeMachine(instance, disk, host), limitsOf(instance, host)]);
   return [...facts, ...limits];
 }
 
@@ -21,6 +26,10 @@ async function limitsOf(instance: Instance, host: number | "self"): Promise<read
 }
 
 /** The same without the limits of dynos and their sizes; needs nothing but Node itself. */
-export async function probeMachine(instance: Instance, host: number | "self" = "self"): Promise<readonly Finding[]> {
-  return judge(await gatherFacts(instance, host));
+export async function probeMachine(
+  instance: Instance,
+  disk: DiskSetting | null,
+  host: number | "self" = "self",
+): Promise<readonly Finding[]> {
+  return judge(await gatherFacts(instance, host, disk));
 }

@@ -9,9 +9,9 @@ import { ended, run, start } from "../../lib/command.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import { EngineError, type SlugRef } from "../engine.ts";
-import type { LimitedStore } from "./limited-store.ts";
 import { isMounted, mountImage, unmount } from "./loop.ts";
 import { Gate } from "./serial.ts";
+import type { LimitedStore } from "./volume-store.ts";
 
 export const SLUG_BYTES_MAX = 1024 ** 3;
 

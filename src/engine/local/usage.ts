@@ -7,7 +7,6 @@ import { type DynoUsage, type IoUsage, MEBIBYTE, type TaskUsage } from "../../mo
 import type { ObservedState } from "../engine.ts";
 import { type Cgroups, controllerFolder } from "./cgroup.ts";
 import type { Labels } from "./dyno-folder.ts";
-import type { LimitedStore } from "./limited-store.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import {
   ceilingOf,
@@ -19,6 +18,7 @@ import {
   parseFlat,
   stateOf,
 } from "./usage-counters.ts";
+import type { LimitedStore } from "./volume-store.ts";
 import { dynoVolumeOf } from "./workshop.ts";
 
 export interface UsageParts {

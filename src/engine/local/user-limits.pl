@@ -1,6 +1,6 @@
-# Lowers limits that the kernel keeps for each user namespace: it reads the id of a process a line, enters that process's user
-# namespace in a child (a program cannot come back from one) and writes the limits there. Answers `<id> ok` or `<id> <why not>`.
-# `trial` stands for a process in a new namespace. Limits and system call numbers come in the environment, so that the
+# Lowers limits that the kernel keeps for each user namespace: it reads `<number> <id of a process>` lines, enters that process's
+# user namespace in a child (a program cannot come back from one) and writes the limits there. Answers `<number> ok` or
+# `<number> <why not>`. `trial` stands for a process in a new namespace. Limits and system call numbers come in the environment, so that the
 # argument vector is constant.
 use strict;
 use warnings;
@@ -10,14 +10,15 @@ my $CLONE_NEWUSER = 0x10000000;
 
 while (defined(my $line = <STDIN>)) {
     chomp $line;
+    my ($number, $id) = split / /, $line;
     my $child = fork() // die "fork: $!";
     if ($child == 0) {
-        my $why = eval { lower($line); 1 } ? 'ok' : $@ =~ s/\s+/ /gr;
-        print "$line $why\n";
+        my $why = eval { lower($id); 1 } ? 'ok' : $@ =~ s/\s+/ /gr;
+        print "$number $why\n";
         exit 0;
     }
     waitpid($child, 0);
-    print "$line ended with status $?\n" if $? != 0;
+    print "$number ended with status $?\n" if $? != 0;
 }
 
 sub lower {

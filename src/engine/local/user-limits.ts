@@ -1,7 +1,6 @@
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { type ChildProcess, start } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { LineHelper } from "./line-helper.ts";
 
 /**
  * Limits that the kernel counts for a user and everything made by that user: all dynos' namespaces are made by root, and without
@@ -17,7 +16,6 @@ const SYSTEM_CALLS: Readonly<Record<string, { readonly setns: number; readonly u
   x64: { setns: 308, unshare: 272 },
   arm64: { setns: 268, unshare: 97 },
 };
-const ANSWER_MS_MAX = 5000;
 
 export interface UserLimits extends AsyncDisposable {
   /** Whether limits hold on this host. */
@@ -40,15 +38,22 @@ export async function openUserLimits(programFolder: string, logger: Logger): Pro
   }
 }
 
-/** A small program that lives as long as we do: a new one for each dyno would cost a start 5 ms. */
 class Helper implements UserLimits {
   readonly works = true;
-  readonly #script: string;
-  #child: ChildProcess | undefined;
-  readonly #waiting = new Map<string, (answer: string) => void>();
+  readonly #lines: LineHelper;
 
   constructor(programFolder: string) {
-    this.#script = join(programFolder, "src/engine/local/user-limits.pl");
+    const calls = SYSTEM_CALLS[process.arch];
+    this.#lines = new LineHelper({
+      script: join(programFolder, "src/engine/local/user-limits.pl"),
+      env: {
+        STATOR_SETNS: String(calls?.setns ?? -1),
+        STATOR_UNSHARE: String(calls?.unshare ?? -1),
+        STATOR_LIMITS: Object.entries(NAMESPACE_LIMITS)
+          .map(([name, value]) => `${name}=${value}`)
+          .join(" "),
+      },
+    });
   }
 
   async apply(pid: number): Promise<void> {
@@ -57,55 +62,12 @@ class Helper implements UserLimits {
   }
 
   async ask(line: string): Promise<void> {
-    const answer = await new Promise<string>((resolve) => {
-      const late = () => this.#answer(line, "no answer in time");
-      AbortSignal.timeout(ANSWER_MS_MAX).addEventListener("abort", late, { once: true });
-      this.#waiting.set(line, resolve);
-      this.#running().stdin?.write(`${line}\n`);
+    await this.#lines.ask(line).catch((error: unknown) => {
+      throw new Error(`limits of the user namespace of ${line}`, { cause: error });
     });
-    if (answer !== "ok") throw new Error(`limits of the user namespace of ${line}: ${answer}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child?.stdin?.end();
-    this.#child = undefined;
-  }
-
-  #answer(line: string, text: string): void {
-    const resolve = this.#waiting.get(line);
-    this.#waiting.delete(line);
-    resolve?.(text);
-  }
-
-  #running(): ChildProcess {
-    return (this.#child ??= this.#begin());
-  }
-
-  #begin(): ChildProcess {
-    const calls = SYSTEM_CALLS[process.arch];
-    const child = start("perl", [this.#script], {
-      env: {
-        STATOR_SETNS: String(calls?.setns ?? -1),
-        STATOR_UNSHARE: String(calls?.unshare ?? -1),
-        STATOR_LIMITS: Object.entries(NAMESPACE_LIMITS)
-          .map(([name, value]) => `${name}=${value}`)
-          .join(" "),
-      },
-      stdio: ["pipe", "pipe", "ignore"],
-    });
-    const gone = () => {
-      if (this.#child === child) this.#child = undefined; // the next one asks a new one
-      for (const line of this.#waiting.keys()) this.#answer(line, "the helper ended");
-    };
-    child.once("error", gone);
-    child.once("exit", gone);
-    child.stdin?.on("error", () => {}); // its end is seen above
-    if (child.stdout) {
-      createInterface({ input: child.stdout }).on("line", (text) => {
-        const [line = "", ...rest] = text.split(" ");
-        this.#answer(line, rest.join(" ").trim());
-      });
-    }
-    return child;
+    await this.#lines[Symbol.asyncDispose]();
   }
 }

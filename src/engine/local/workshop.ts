@@ -24,7 +24,6 @@ import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
 import { CHECKS_FOLDER } from "./health-command.ts";
 import { IoSocket } from "./io-socket.ts";
-import type { LimitedStore } from "./limited-store.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
@@ -32,6 +31,7 @@ import type { DynoRuntime, Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import type { SlugImages } from "./slug-images.ts";
 import type { UserLimits } from "./user-limits.ts";
+import type { LimitedStore } from "./volume-store.ts";
 
 /** All that dynos are made with. */
 export interface Workshop {
@@ -76,6 +76,10 @@ export const appVolumesOf = (appId: string): { readonly repo: string; readonly c
   repo: `repo-${appId}`,
   cache: `cache-${appId}`,
 });
+
+/** What outlives a change of the store: what apps keep. Disks of dynos do not, and trees of slugs are made again. */
+export const durableMbOf = (name: string): number | undefined =>
+  name.startsWith("repo-") ? REPOSITORY_MB : name.startsWith("cache-") ? CACHE_MB : undefined;
 
 export const uidStartOf = (uidBase: number, uidIndex: number): number => uidBase + uidIndex * IDS;
 
