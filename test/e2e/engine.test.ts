@@ -13,6 +13,7 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
+import { putTar } from "./slugs.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
 type OpenEngine = Awaited<ReturnType<EngineHost["openEngine"]>>;
@@ -549,7 +550,7 @@ interface Entry {
 }
 
 /** Packs the entries, puts the slug, and gives what a dyno needs to use it. */
-async function putSlug(entries: readonly Entry[]): Promise<{ readonly slugDigest: string; readonly uidIndex: number }> {
+async function putSlug(entries: readonly Entry[]): ReturnType<typeof putTar> {
   const pack = tar.pack();
   for (const { name, text, mode, link, hardlink, device } of entries) {
     if (link !== undefined) pack.entry({ name, type: "symlink", linkname: link });
@@ -557,13 +558,7 @@ async function putSlug(entries: readonly Entry[]): Promise<{ readonly slugDigest
     else if (device === true) pack.entry({ name, type: "character-device" });
     else pack.entry({ name, mode: mode ?? 0o644 }, text ?? "");
   }
-  pack.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of pack) chunks.push(chunk as Buffer);
-  const bytes = Buffer.concat(chunks);
-  const digest = createHash("sha256").update(bytes).digest("hex");
-  await engine.putSlug({ digest, uidIndex: 1 }, Readable.from([bytes]));
-  return { slugDigest: digest, uidIndex: 1 };
+  return putTar(engine, pack);
 }
 
 function zeros(size: number): Readable {
