@@ -36,11 +36,16 @@ export interface HostClientOptions {
   readonly logger: Logger;
   /** How long a call waits for a host process that is away (default 5 s). */
   readonly patienceMs?: number;
+  /** No call takes longer (default 2 minutes). */
+  readonly callMs?: number;
+  /** Nor does the making of a slug's image (default 6 minutes). */
+  readonly slugMs?: number;
 }
 
 const RETRY_MS = 50;
-/** No call takes longer; a slug's image may. */
 const CALL_MS = 120_000;
+/** Longer than the host process gives itself, whose words tell more. */
+const SLUG_MS = 6 * 60_000;
 /** Three of the server's signs of life missed. */
 const SILENCE_MS = 16_000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -118,6 +123,8 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   async putSlug({ digest, uidIndex }: SlugRef, tar: Readable): Promise<void> {
     await this.#call("listRoutes", {});
     const request = this.#request("PUT", `/slugs/${digest}/${uidIndex}`, { "Content-Type": "application/x-tar" });
+    const limit = AbortSignal.timeout(this.#options.slugMs ?? SLUG_MS);
+    using _limit = addAbortListener(limit, () => request.destroy(new Error("the slug's image was not made in time")));
     const answer = answerOf(request);
     answer.catch(() => {}); // awaited below
     await pipeline(tar, request).catch((error: unknown) => {
@@ -133,7 +140,8 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   }
 
   async input(id: string): Promise<Writable> {
-    const socket = await this.#stream(`/input/${id}`, this.#closed.signal);
+    const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
+    const socket = await this.#stream(`/input/${id}`, AbortSignal.any([this.#closed.signal, limit]));
     socket.resume(); // nothing comes, but its end
     return socket;
   }
@@ -167,7 +175,7 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
         "Content-Type": "application/json",
         "Content-Length": String(Buffer.byteLength(body)),
       });
-      const limit = AbortSignal.timeout(CALL_MS);
+      const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
       using _limit = addAbortListener(limit, () => request.destroy(new Error(`no answer to ${name} in time`)));
       const answer = answerOf(request);
       request.end(body);

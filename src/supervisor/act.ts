@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { type CallerMarks, EngineError } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
+import { within } from "../lib/within.ts";
 import { type DynoRecord, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
 import { AttemptBook } from "./attempts.ts";
 import { Launches, launch } from "./launch.ts";
-import { type Parts, type SupervisorStore, say, within } from "./parts.ts";
+import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
 
 type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;

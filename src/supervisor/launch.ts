@@ -1,12 +1,13 @@
 import { type CallerMarks, type DynoSpec, EngineError, type StackName } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
+import { within } from "../lib/within.ts";
 import type { App } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { environmentOf, portOf } from "../model/environment.ts";
 import type { HealthCheck } from "../model/health.ts";
 import { type Checks, checksOfType } from "../model/manifest-health.ts";
 import type { ConfigVars, Release, Slug } from "../model/release.ts";
-import { type Parts, within } from "./parts.ts";
+import type { Parts } from "./parts.ts";
 import { waitsForPort } from "./tend.ts";
 
 /** What dynos of one release have in common; read once for a batch of starts. */
@@ -58,7 +59,8 @@ export class Launches {
   }
 }
 
-const IMAGE_MS = 300_000;
+/** Longer than builds wait for it, whose words tell more. */
+const IMAGE_MS = 480_000;
 const START_MS = 60_000;
 
 /** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { after, afterEach, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import tar from "tar-stream";
 import { engineContract, isEngineError, specOf, until, untilEnded } from "../../src/engine/contract.ts";
 import type { DynoSpec } from "../../src/engine/engine.ts";
@@ -451,6 +452,39 @@ test("hostile tars of slugs do no harm, and leave nothing", async () => {
     [],
   );
 });
+
+test("a helper that hangs over a slug is killed with all that it started, and the next slug is made", async () => {
+  const source = new Readable({ read: () => {} });
+  source.push("half a header");
+  const ref = { digest: "2".repeat(64), uidIndex: 1 };
+  const put = assert.rejects(engine.putSlug(ref, source), /its sender left/);
+  const helper = () =>
+    readdirSync("/proc").find((pid) => {
+      const words = /^\d+$/.test(pid) ? commandOf(pid) : [];
+      return words[0] === "tar" && words.some((word) => word.startsWith(`--directory=${host.instance.paths.host}`));
+    });
+  let pid: string | undefined;
+  for (const until = performance.now() + 10_000; pid === undefined; await pause(10)) {
+    assert.ok(performance.now() < until, "tar runs");
+    pid = helper();
+  }
+  process.kill(Number(pid), "SIGSTOP"); // it notices nothing any more, not even that its input has ended
+  source.destroy(new Error("its sender left"));
+  await put;
+  assert.equal(helper(), undefined);
+  const volumes = readdirSync(join(host.instance.paths.host, "store"));
+  assert.ok(!volumes.some((name) => name.startsWith("make-")), volumes.join());
+  assert.equal(await output("cat f", await putSlug([{ name: "./f", text: "y" }])), "y");
+});
+
+/** A process's command line; empty when it has gone. */
+function commandOf(pid: string): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
 
 test("a slug is there until it is removed, but not while a dyno uses it, and is mounted again after a reboot", async () => {
   const slug = await putSlug([{ name: "./f", text: "x" }]);
