@@ -212,12 +212,12 @@ test("a rollout without room for old and new says so in the push, for each old d
 test("spec 3.7: with preboot the push says when requests move, but for a first deploy", async () => {
   await using world = await openWorld();
   const checkout = await Checkout.create(world, APP);
-  await world.store.apps.update(world.app.id, { rollout: "preboot", bootTimeoutSeconds: 30 });
+  await world.store.apps.update(world.app.id, { rollout: "preboot", bootTimeoutSeconds: 30, prebootDelaySeconds: 100 });
   assert.doesNotMatch((await checkout.git("push", world.url, "main")).stderr, /Preboot/);
   await world.store.formation.sync(world.app.id, ["web"]);
   await checkout.git("commit", "--allow-empty", "-qm", "again");
   const { stderr } = await checkout.git("push", world.url, "main");
-  assert.match(stderr, /Preboot: requests move to the new web dynos in 150 s/);
+  assert.match(stderr, /Preboot: requests move to the new web dynos in 130 s/);
 });
 
 test("the push shows the last 20 lines of the app's log, and what becomes of what ran before", async () => {

@@ -42,6 +42,7 @@ export interface RuntimeJson {
   readonly boot_timeout: number;
   readonly cycling_hour: number | null;
   readonly daily_cycling: boolean;
+  readonly preboot_delay: number;
   readonly restart_policy: string;
   readonly rollout: string;
   readonly stop_grace: number;

@@ -514,6 +514,18 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "spec 3.7: preboot: the app says how long after the boot timeout requests move",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.store.apps.update(id, { rollout: "preboot", bootTimeoutSeconds: 30, prebootDelaySeconds: 15 });
+      const release = await world.deploy(id, { web: "run new" });
+      await world.clock.advance(43 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "pending");
+      await world.clock.advance(4 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+    },
+  },
+  {
     name: "spec 3.7: preboot: a web dyno that ends before the switch fails the release; the old one never left",
     async play(world) {
       const { id } = await deployed(world, { web: "run old" });

@@ -80,8 +80,8 @@ test("ps:ended: name, status, when, command", () => {
 });
 
 test("runtime:set reads words as runtime shows them, and refuses what is none", () => {
-  const words = ["boot-timeout=90", "rollout=stop-start", "daily-cycling=on", "cycling-hour=none"];
-  const change = { boot_timeout: 90, rollout: "stop-start", daily_cycling: true, cycling_hour: null };
+  const words = ["boot-timeout=90", "rollout=preboot", "preboot-delay=0", "daily-cycling=on", "cycling-hour=none"];
+  const change = { boot_timeout: 90, rollout: "preboot", preboot_delay: 0, daily_cycling: true, cycling_hour: null };
   assert.deepEqual(changeOf(words), change);
   for (const bad of [
     "",
@@ -98,6 +98,7 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     boot_timeout: 90,
     cycling_hour: 3,
     daily_cycling: true,
+    preboot_delay: 120,
     restart_policy: "steady",
     rollout: "surge",
   };
@@ -106,6 +107,7 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     "stop-grace:     30 s",
     "restart-policy: steady",
     "rollout:        surge",
+    "preboot-delay:  120 s",
     "daily-cycling:  on",
     "cycling-hour:   03:00 UTC",
   ]);
