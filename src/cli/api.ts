@@ -27,6 +27,8 @@ export interface DynoJson {
   readonly release: { readonly version: number };
   /** Ours, of a crashed one. */
   readonly next_start_at?: string | null;
+  /** Ours. */
+  readonly ready?: boolean;
 }
 
 /** `/apps/:app/ended-dynos`: ours. */

@@ -72,6 +72,14 @@ test("ps says in words when a crashed dyno is started again", () => {
   assert.doesNotMatch(formatPs([dyno("web.1", { next_start_at: null })], now).join(), /next start/);
 });
 
+test("ps says in words that a dyno which is up is not ready", () => {
+  const shown = (change: Partial<DynoJson>) => formatPs([dyno("web.1", change)], now)[2]?.replace(/^.*ago\)/, "");
+  assert.equal(shown({ ready: false }), ", not ready: no new requests");
+  assert.equal(shown({ ready: true }), "");
+  assert.equal(shown({}), "", "other platforms say nothing of it");
+  assert.equal(shown({ ready: false, state: "starting" }), "", "it never was");
+});
+
 test("ps:ended: name, status, when, command", () => {
   const ended = { name: "run.7", command: "rake db:migrate", exit_status: 3, ended_at: at(120) };
   const lines = formatEnded([ended, { ...ended, name: "run.1234", exit_status: null }], now);
