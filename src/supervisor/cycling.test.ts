@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import type { ObservedDyno } from "../engine/engine.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { DEFAULT_RUNTIME } from "../model/runtime.ts";
@@ -46,25 +47,8 @@ test("a dyno that was never launched counts from when it was made", () => {
 });
 
 const NOW = 10 * DAY;
-const web = (ordinal: number, change: Partial<DynoRecord> = {}): DynoRecord => ({
-  id: `web-${ordinal}`,
-  appId: "app",
-  kind: "formation",
-  name: `web.${ordinal}`,
-  type: "web",
-  releaseId: "v3",
-  size: "Basic",
-  command: "run",
-  state: "up",
-  stateSince: NOW - 2 * DAY,
-  createdAt: NOW - 2 * DAY,
-  launchedAt: NOW - 2 * DAY,
-  stopping: null,
-  exit: null,
-  oneOff: null,
-  port: 1,
-  ...change,
-});
+const web = (ordinal: number, change: Partial<DynoRecord> = {}): DynoRecord =>
+  dynoRecord({ id: `web-${ordinal}`, name: `web.${ordinal}`, ...change }, NOW - 2 * DAY);
 const release: DesiredRelease = {
   id: "v3",
   version: 3,
