@@ -152,12 +152,13 @@ export class Actor {
       case "forget":
         return this.#attempt("forget", { id: action.dynoId }, () => this.#forget(action, context.signal));
       case "launch":
-        return this.#attempt("launch", action.record, () =>
-          this.#parts.starts.run(async () => {
+        return this.#attempt("launch", action.record, async () => {
+          await context.launches.of(action.record.releaseId); // an image may take minutes, and starts of all apps wait here
+          await this.#parts.starts.run(async () => {
             this.#follow(action.record);
             await launch(action.record, context.launches, this.#parts, context.marks);
-          }),
-        );
+          });
+        });
       default:
         return action satisfies never;
     }

@@ -59,8 +59,7 @@ export class Launches {
   }
 }
 
-/** Longer than builds wait for it, whose words tell more. */
-const IMAGE_MS = 480_000;
+const IMAGE_MS = 300_000;
 const START_MS = 60_000;
 
 /** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */
