@@ -123,8 +123,7 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   async putSlug({ digest, uidIndex }: SlugRef, tar: Readable): Promise<void> {
     await this.#call("listRoutes", {});
     const request = this.#request("PUT", `/slugs/${digest}/${uidIndex}`, { "Content-Type": "application/x-tar" });
-    const limit = AbortSignal.timeout(this.#options.slugMs ?? SLUG_MS);
-    using _limit = addAbortListener(limit, () => request.destroy(new Error("the slug's image was not made in time")));
+    using _limit = this.#limit(request, this.#options.slugMs ?? SLUG_MS, "the slug's image was not made in time");
     const answer = answerOf(request);
     answer.catch(() => {}); // awaited below
     await pipeline(tar, request).catch((error: unknown) => {
@@ -175,8 +174,7 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
         "Content-Type": "application/json",
         "Content-Length": String(Buffer.byteLength(body)),
       });
-      const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
-      using _limit = addAbortListener(limit, () => request.destroy(new Error(`no answer to ${name} in time`)));
+      using _limit = this.#limit(request, this.#options.callMs ?? CALL_MS, `no answer to ${name} in time`);
       const answer = answerOf(request);
       request.end(body);
       return JSON.parse(await answer) as T; // the server's own type of this call
@@ -199,6 +197,14 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
         request.end();
       });
     }, signal);
+  }
+
+  /** Gives the request up after `ms`, or when this client is closed. */
+  #limit(request: ClientRequest, ms: number, late: string): Disposable {
+    const limit = new DisposableStack();
+    limit.use(addAbortListener(AbortSignal.timeout(ms), () => giveUp(request, late)));
+    limit.use(addAbortListener(this.#closed.signal, () => giveUp(request, "closed")));
+    return limit;
   }
 
   #request(method: string, path: string, headers: Record<string, string>): ClientRequest {
@@ -311,6 +317,13 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
 function added<T>(set: Set<T>, listener: T): Disposable {
   set.add(listener);
   return { [Symbol.dispose]: () => void set.delete(listener) };
+}
+
+/** One that still waits for a connection hears of its own end only once it has one: its caller is told now. */
+function giveUp(request: ClientRequest, why: string): void {
+  const error = new Error(why);
+  if (request.socket === null) request.emit("error", error);
+  request.destroy(error);
 }
 
 /** The content of a 200; an `EngineError` for everything else, `unavailable` where asking again may help. */

@@ -532,6 +532,18 @@ test("calls that nobody answers end, and so do those that a host process took wi
   assert.equal(slug.status, "rejected", "a tar cannot be read again");
 });
 
+test("a call ends in time also while every connection waits for something else", async () => {
+  engine.isSilent = true;
+  await using host = client(50, { callMs: 200 });
+  const held = Array.from({ length: 64 }, (_, index) =>
+    host.putSlug({ digest: "ab".repeat(32), uidIndex: index }, Readable.from([Buffer.from("tar")])).catch(() => {}),
+  );
+  await eventually(() => engine.asked.filter((each) => each === "putSlug").length >= 63); // and one for events
+  await assert.rejects(host.list(), /no answer to list in time/);
+  await host[Symbol.asyncDispose]();
+  await Promise.all(held);
+});
+
 async function eventually(probe: () => boolean): Promise<void> {
   const until = performance.now() + 3000;
   while (!probe()) {
