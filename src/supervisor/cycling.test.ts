@@ -63,7 +63,12 @@ const desired: Desired = {
   overtaken: [],
 };
 
-function cycled(records: readonly DynoRecord[], change: Partial<Desired> = {}, unseen: readonly string[] = []) {
+function cycled(
+  records: readonly DynoRecord[],
+  change: Partial<Desired> = {},
+  unseen: readonly string[] = [],
+  changing: readonly string[] = [],
+) {
   const observed = records
     .filter(({ id }) => !unseen.includes(id))
     .map(({ id, kind, name }): ObservedDyno => {
@@ -71,7 +76,7 @@ function cycled(records: readonly DynoRecord[], change: Partial<Desired> = {}, u
       return { id, appId: "app", kind, name, releaseId: "v3", state };
     });
   const look = { desired: { ...desired, ...change }, records, observed, crashes: [], attempts: new Map(), now: NOW };
-  const actions = cycle(look.desired, release, { ...look, deadlines: new Deadlines(NOW) });
+  const actions = cycle(look.desired, release, { ...look, deadlines: new Deadlines(NOW) }, new Set(changing));
   return actions.map((action) => (action.kind === "change" ? action.record.name : action.kind));
 }
 
@@ -80,12 +85,13 @@ test("of several that are due the one that runs longest goes, and no other with 
   assert.deepEqual(cycled([web(1, { launchedAt: NOW }), web(2, { launchedAt: NOW })]), []);
 });
 
-test("nothing is cycled while another of its type is missing, starting, stopping, not to be seen, or of another size", () => {
+test("nothing is cycled while another of its type is missing, starting, stopping, not to be seen, just told to restart, or of another size", () => {
   const stopping = { since: NOW, reason: "restart", killed: false } as const;
   assert.deepEqual(cycled([web(1)]), []);
   assert.deepEqual(cycled([web(1), web(2, { state: "starting" })]), []);
   assert.deepEqual(cycled([web(1), web(2, { stopping })]), []);
   assert.deepEqual(cycled([web(1), web(2)], {}, ["web-2"]), []);
+  assert.deepEqual(cycled([web(1), web(2)], {}, [], ["web-2"]), []);
   assert.deepEqual(cycled([web(1), web(2, { size: "Standard-2X" })]), []);
 });
 

@@ -9,6 +9,7 @@ import type { CrashRecord } from "../store/store.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { stopsFirst } from "./rollout.ts";
 import type { World } from "./simulation-world.ts";
+import { wasAskedToEnd } from "./transitions.ts";
 
 /** What people asked of an app, in the order of time: what the supervisor may do follows from it. */
 export interface Asked {
@@ -81,6 +82,7 @@ export class Invariants {
     }
     this.#noneNeglected(records, app);
     const crashes = await store.dynos.crashes(app.id);
+    for (const record of records) this.#noteEnd(record);
     for (const record of records) {
       if (!this.#before.has(record.id)) this.#noneTooEarly(record, crashes, app);
       await this.#transition(this.#before.get(record.id), record, app, records);
@@ -248,9 +250,18 @@ export class Invariants {
     }
   }
 
+  /** Whose latest dyno was ended on purpose: what is started next in its place waits for no crash of before. */
+  readonly #endedOnPurpose = new Set<string>();
+
+  #noteEnd(record: DynoRecord): void {
+    if (wasAskedToEnd(record)) this.#endedOnPurpose.add(placeOf(record));
+    else if (record.state === "crashed") this.#endedOnPurpose.delete(placeOf(record));
+  }
+
   /** Crashes wait as the policy says, those by liveness too. */
   #noneTooEarly(record: DynoRecord, crashes: readonly CrashRecord[], app: App): void {
     if (!this.isCalm || record.kind !== "formation" || record.releaseId !== app.currentReleaseId) return;
+    if (this.#endedOnPurpose.has(placeOf(record))) return;
     const crash = crashes.find(({ name, lastAt }) => name === record.name && lastAt <= record.createdAt);
     const dueAt = nextStartAt(RESTART_POLICIES[app.restartPolicy], crash, record.createdAt);
     if (dueAt > record.createdAt) this.#broken(`${record.name} was started ${dueAt - record.createdAt} ms too early`);
@@ -300,6 +311,8 @@ export class Invariants {
     this.#world.broken.push(`step ${this.#steps}: ${what}`);
   }
 }
+
+const placeOf = ({ name, releaseId }: DynoRecord): string => `${name} of ${releaseId}`;
 
 /** What must be once nothing goes wrong any more. Gives what is not. */
 export async function notConverged(world: World, app: App, releases: readonly Release[]): Promise<readonly string[]> {
