@@ -505,11 +505,12 @@ test("calls that nobody answers end, and so do those that a host process took wi
   const unavailable = (error: unknown) => error instanceof EngineError && error.id === "unavailable";
   const ref = { digest: "ab".repeat(32), uidIndex: 1 };
   engine.isSilent = true;
-  await using host = client(50, { callMs: 200, slugMs: 200 });
+  await using host = client(50, { callMs: 200 });
   await assert.rejects(host.list(), unavailable);
-  await assert.rejects(host.putSlug(ref, Readable.from([Buffer.from("tar")])), unavailable);
+  await using sender = client(50, { slugMs: 200 });
+  await assert.rejects(sender.putSlug(ref, Readable.from([Buffer.from("tar")])), unavailable);
   const endless = new Readable({ read: () => void endless.push(Buffer.alloc(65_536)) });
-  await assert.rejects(host.putSlug(ref, endless), /not made in time/);
+  await assert.rejects(sender.putSlug(ref, endless), /not made in time/);
   assert.ok(endless.destroyed);
   // A host process that is there and stands still takes connections all the same.
   const still = createServer();
@@ -534,7 +535,7 @@ test("calls that nobody answers end, and so do those that a host process took wi
 
 test("a call ends in time also while every connection waits for something else", async () => {
   engine.isSilent = true;
-  await using host = client(50, { callMs: 200 });
+  await using host = client(50, { callMs: 2000 });
   const held = Array.from({ length: 64 }, (_, index) =>
     host.putSlug({ digest: "ab".repeat(32), uidIndex: index }, Readable.from([Buffer.from("tar")])).catch(() => {}),
   );
