@@ -105,7 +105,7 @@ export class Invariants {
       if (seen.has(key)) this.#broken(`two live dynos of ${key}`);
       seen.add(key);
       releases.add(record.releaseId);
-      const hadTime = this.#world.elapsed - this.#deadAt > LATE_MS;
+      const hadTime = this.#world.elapsed - Math.max(this.#deadAt, this.#world.bornAt) > LATE_MS;
       if (hadTime && ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
     }
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
