@@ -136,7 +136,7 @@ function startedEarlier(name: string, ms: number): void {
   using database = new DatabaseSync(join(config.instance.paths.data, "stator.db"), { timeout: 10_000 });
   const change = "update dynos set created_at = created_at - ?, launched_at = launched_at - ?";
   const { changes } = database
-    .prepare(`${change} where app_id = (select id from apps where name = ?)`)
+    .prepare(`${change} where state = 'up' and app_id = (select id from apps where name = ?)`)
     .run(ms, ms, name);
   assert.equal(changes, 2);
 }
