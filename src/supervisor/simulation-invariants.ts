@@ -19,6 +19,7 @@ export interface Asked {
 
 /** What was asked a moment ago may still be on its way to be done. */
 const LATE_MS = 90_000;
+const BOOT_LATE_MS = 10_000;
 const HALF_DAY_MS = 12 * 3_600_000;
 
 /** Time alone makes it late that a dyno still gets requests. */
@@ -246,7 +247,9 @@ export class Invariants {
       const isDead = notPassing(state.health, "liveness")?.verdict === "failing";
       if (isDead && standing.has(spec.id)) this.#broken(`${spec.name} fails its liveness check and stays`);
       const isStuck = records.some(({ id, state: shown }) => id === spec.id && shown === "starting");
-      if (isStuck && !ready && standing.has(spec.id)) this.#broken(`${spec.name} does not come up and stays`);
+      const hadBootTime = elapsed - since > app.bootTimeoutSeconds * 1000 + BOOT_LATE_MS;
+      if (isStuck && hadBootTime && !ready && standing.has(spec.id))
+        this.#broken(`${spec.name} does not come up and stays`);
     }
   }
 

@@ -24,6 +24,7 @@ const ONCE_BROKEN_WITH_SETTINGS = [
   247, // a dead daemon's call started a dyno that the next one had given up: it is killed as an orphan
   1514, // while a strategy stops old dynos first, one that comes up just then is stopped a look later
   2296, // a dyno was cycled in the very look that restarted another one for its liveness check
+  9032, // a dyno had a boot timeout that was longer than the simulation waits for anything
   6110, // what a daemon born a moment ago had not yet scaled away: nothing was looked at in the minutes before, all were dead
   3577, // a dyno that made way for a release that failed is started again at once: what crashed before its last start is past
 ];
