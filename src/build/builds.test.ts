@@ -384,7 +384,7 @@ test("an image of the slug that is never made fails the push in a sentence, and 
 });
 
 test("a pusher who leaves while the image of the slug is not made is not waited for", async () => {
-  await using world = await openWorld();
+  await using world = await openWorld({ clock: new SimClock() }); // the wait for the image goes on, in no real time
   const { checkout, push } = await hangingImage(world);
   process.kill(-(push.child.pid ?? 0), "SIGKILL");
   await push.result;
