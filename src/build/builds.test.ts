@@ -417,7 +417,7 @@ test("a client that stops in the middle of its push, and stays, holds up no othe
     headers: { "Content-Type": "application/x-git-receive-pack-request" },
   });
   stuck.on("error", () => {}); // where nothing was answered yet
-  const closed = once(stuck, "close");
+  const closed = new Promise((resolve) => stuck.once("close", resolve));
   stuck.write("00");
   await eventually("its dyno has been started", async () => world.engine.started === 1);
   const checkout = await Checkout.create(world, APP);
