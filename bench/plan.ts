@@ -13,6 +13,7 @@ import { NO_MANIFEST } from "../src/model/app-manifest.ts";
 import { openStore } from "../src/store/sqlite.ts";
 import type { Store } from "../src/store/store.ts";
 import { startSupervisor } from "../src/supervisor/supervisor.ts";
+import { dynoRecord } from "../test/support/dyno.ts";
 import { median, type RowResult } from "./statistics.ts";
 
 const APPS = 10_000;
@@ -122,24 +123,9 @@ async function fill(store: Store, path: string, engine: SimEngine, count: number
   });
   await store.apps.update(app.id, { currentReleaseId: release.id, releasedAt: systemClock.now() });
   await store.formation.sync(app.id, ["web"]);
-  const now = systemClock.now();
-  const record = {
-    kind: "formation",
-    name: "web.1",
-    type: "web",
-    size: "Basic",
-    command: "stay",
-    state: "up",
-    stateSince: now,
-    createdAt: now,
-    launchedAt: now,
-    stopping: null,
-    exit: null,
-    oneOff: null,
-    port: 5000,
-  } as const;
   const first = randomUUID();
-  await store.dynos.create({ ...record, id: first, appId: app.id, releaseId: release.id });
+  const facts = { id: first, appId: app.id, releaseId: release.id, command: "stay", port: 5000 };
+  await store.dynos.create(dynoRecord(facts, systemClock.now()));
   await engine.putSlug({ digest, uidIndex: app.uidIndex }, Readable.from([]));
   const copies = copyApp(path, { appId: app.id, releaseId: release.id, dynoId: first }, count - 1);
   for (const { appId, releaseId, dynoId } of [{ appId: app.id, releaseId: release.id, dynoId: first }, ...copies]) {

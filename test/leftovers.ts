@@ -9,7 +9,9 @@ export function leftoversOf(instance: Instance): Promise<readonly string[]> {
 
 /** What is on the machine of any instance, and every temporary folder of a test. */
 export function allOfOurs(): Promise<readonly string[]> {
-  return find((text) => /\bstator[-_][0-9a-f]{6}|\bst[0-9a-f]{6}-|\/tmp\/(?:stator|stack-test)-/.test(text));
+  return find((text) =>
+    /\bstator[-_][0-9a-f]{6}|\bst[0-9a-f]{6}-|\/run\/stator-|\/tmp\/(?:stator|stack-test)-/.test(text),
+  );
 }
 
 async function find(isOurs: (text: string) => boolean): Promise<readonly string[]> {
@@ -24,6 +26,7 @@ async function find(isOurs: (text: string) => boolean): Promise<readonly string[
     .map((path) => `process ${path.split("/")[2]}: ${readQuietly(path).replaceAll("\0", " ").trim()}`);
   const folders = [
     "/{tmp,var/tmp,run,opt/stator}/*",
+    "/run/stator-*/*/*", // who needs forwarding, by instance (src/engine/local/network-forwarding.ts)
     "/var/lib/stator*",
     "/sys/fs/cgroup/{,*/,*/*/}stator*",
     "/run/netns/*",

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { extract } from "tar-stream";
 import { FrameWriter } from "../../buildkit/frames.ts";
 import { Checkout, openWorld, type World } from "../../test/support/build-world.ts";
+import { EngineError } from "../engine/engine.ts";
 import { SimClock } from "../lib/sim-clock.ts";
 
 const APP = {
@@ -210,12 +212,12 @@ test("a rollout without room for old and new says so in the push, for each old d
 test("spec 3.7: with preboot the push says when requests move, but for a first deploy", async () => {
   await using world = await openWorld();
   const checkout = await Checkout.create(world, APP);
-  await world.store.apps.update(world.app.id, { rollout: "preboot", bootTimeoutSeconds: 30 });
+  await world.store.apps.update(world.app.id, { rollout: "preboot", bootTimeoutSeconds: 30, prebootDelaySeconds: 100 });
   assert.doesNotMatch((await checkout.git("push", world.url, "main")).stderr, /Preboot/);
   await world.store.formation.sync(world.app.id, ["web"]);
   await checkout.git("commit", "--allow-empty", "-qm", "again");
   const { stderr } = await checkout.git("push", world.url, "main");
-  assert.match(stderr, /Preboot: requests move to the new web dynos in 150 s/);
+  assert.match(stderr, /Preboot: requests move to the new web dynos in 130 s/);
 });
 
 test("the push shows the last 20 lines of the app's log, and what becomes of what ran before", async () => {
@@ -351,6 +353,80 @@ test("spec 9.2: a build that takes longer than 15 minutes is ended, and says so"
   assert.match(stderr, /pre-receive hook declined/);
   assert.equal((await newestBuild(world))?.status, "failed");
   assert.equal(await refs(world, checkout), "");
+});
+
+/** A push that stands at the making of the slug's image, which never ends. */
+async function hangingImage(world: World) {
+  world.engine.makesNoImage = true;
+  const checkout = await Checkout.create(world, APP);
+  const push = checkout.startGit("push", world.url, "main");
+  await eventually("an image is asked for", async () => world.engine.imagesAsked > 0);
+  return { checkout, push };
+}
+
+test("an image of the slug that is never made fails the push in a sentence, and the next push goes through", async () => {
+  const clock = new SimClock();
+  await using world = await openWorld({ clock });
+  const { checkout, push } = await hangingImage(world);
+  const meanwhile = await checkout.git("push", world.url, "main");
+  assert.match(meanwhile.stderr, /Another push to hello is being built/);
+  await clock.advance(7 * 60_000);
+  const { code, stderr } = await push.result;
+  assert.notEqual(code, 0);
+  assert.match(stderr, /No image could be made of the slug: The slug's image was not made within 7 minutes\./);
+  assert.match(stderr, /Push again; if it goes wrong again, the platform's operator finds the reason in its log/);
+  assert.match(stderr, /pre-receive hook declined/);
+  assert.equal((await newestBuild(world))?.status, "failed");
+  await eventually("no dyno is left", async () => (await world.engine.list()).length === 0);
+  world.engine.makesNoImage = false;
+  const again = await checkout.git("push", world.url, "main"); // the same slug: it does not wait for what hangs
+  assert.equal(again.code, 0, again.stderr);
+});
+
+test("a pusher who leaves while the image of the slug is not made is not waited for", async () => {
+  await using world = await openWorld({ clock: new SimClock() }); // the wait for the image goes on, in no real time
+  const { checkout, push } = await hangingImage(world);
+  process.kill(-(push.child.pid ?? 0), "SIGKILL");
+  await push.result;
+  await eventually("the build has failed", async () => (await newestBuild(world))?.status === "failed");
+  world.engine.makesNoImage = false;
+  await checkout.commit({ "other.txt": "another slug" });
+  await eventually("the next push", async () => (await checkout.git("push", world.url, "main")).code === 0);
+});
+
+test("what the engine says of a slug that it refuses is told to the pusher", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  world.engine.putSlug = async () => {
+    throw new EngineError("invalid", "The slug is too large: more than 1024 MB.");
+  };
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.notEqual(code, 0);
+  assert.match(stderr, /remote: {2}! {5}The slug is too large: more than 1024 MB\.\s+remote: {2}! {5}Push failed/);
+});
+
+test("a client that stops in the middle of its push, and stays, holds up no other for longer than an hour", async () => {
+  const clock = new SimClock();
+  await using world = await openWorld({ clock });
+  const { hostname, port, pathname } = new URL(world.url);
+  const stuck = request({
+    hostname,
+    port,
+    path: `${pathname}/git-receive-pack`,
+    method: "POST",
+    headers: { "Content-Type": "application/x-git-receive-pack-request" },
+  });
+  stuck.on("error", () => {}); // where nothing was answered yet
+  const closed = new Promise((resolve) => stuck.once("close", resolve));
+  stuck.write("00");
+  await eventually("its dyno has been started", async () => world.engine.started === 1);
+  const checkout = await Checkout.create(world, APP);
+  assert.match((await checkout.git("push", world.url, "main")).stderr, /Another push to hello is being built/);
+  await eventually("its hour is over", async () => {
+    await clock.advance(60 * 60_000);
+    return (await checkout.git("push", world.url, "main")).code === 0;
+  });
+  await closed;
 });
 
 test("what is not git's smart protocol is refused without a build dyno", async () => {

@@ -58,7 +58,7 @@ export interface Builds extends SlugImages, AsyncDisposable {
   activeBuildDynos(): ReadonlySet<string>;
 }
 
-/** One git request may take this long, the build and its rollout included. */
+/** One git request may take this long, the build and its rollout included; a release that is on its way then goes on alone. */
 const REQUEST_MS = 60 * 60_000;
 
 /** Also cleans up after a daemon that was killed: its build dynos, half-received slugs and pending builds. */
@@ -79,7 +79,7 @@ export async function openBuilds(options: BuildsOptions): Promise<Builds> {
   });
   // The host process may be away for a moment; the supervisor removes what this does not.
   await dynos.removeRemains().catch((error: unknown) => logger.warn("builds.remains", { error }));
-  const images = slugImages(store, engine, slugs);
+  const images = slugImages(store, engine, slugs, clock);
   const parts: DeploymentParts = {
     store,
     supervision: options.supervision,
@@ -166,7 +166,9 @@ class GitRequests {
     const { job, contentType } = parsed;
     const gone = goneSignal(response, this.#stopping.signal);
     const isBuilding = job.service === "git-receive-pack" && !job.advertise;
-    const deployment = isBuilding ? new Deployment(this.#parts, app, user, this.#stopping.signal) : undefined;
+    const overdue = new AbortController();
+    const until = AbortSignal.any([this.#stopping.signal, overdue.signal]);
+    const deployment = isBuilding ? new Deployment(this.#parts, app, user, until) : undefined;
     let begun = false;
     const output = async (bytes: Buffer | string): Promise<void> => {
       if (!begun) begin(response, contentType);
@@ -181,7 +183,11 @@ class GitRequests {
       using _gone = addAbortListener(gone, () => deployment?.released === true || dyno.close());
       using _stop = addAbortListener(this.#stopping.signal, () => dyno.close());
       void this.#parts.clock.sleep(REQUEST_MS, done.signal).then(
-        () => dyno.close(),
+        () => {
+          overdue.abort(new Error("the request took too long"));
+          dyno.close();
+          response.destroy(); // it may be the client that neither sends nor reads
+        },
         () => {},
       );
       if (job.advertise) await output(advertisementPrefix(job));

@@ -94,9 +94,11 @@ export class BuildChannel {
   #given: { readonly frame: Frame; readonly taken: () => void } | undefined;
   #wanted: { readonly resolve: (frame: Frame) => void; readonly reject: (error: unknown) => void } | undefined;
   #failure: { readonly error: unknown } | undefined;
+  readonly #failed = Promise.withResolvers<never>();
 
   constructor(dyno: BuildDyno) {
     this.#dyno = dyno;
+    this.#failed.promise.catch(() => {}); // most builds wait for nothing else
   }
 
   /** Resolves when the builder has taken the frame, or takes no more. */
@@ -134,6 +136,12 @@ export class BuildChannel {
     this.#given = undefined;
     this.#wanted?.reject(this.#failure.error);
     this.#wanted = undefined;
+    this.#failed.reject(this.#failure.error);
+  }
+
+  /** What `work` gives; rejects once the channel has failed. The work itself goes on. */
+  unlessFailed<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#failed.promise]);
   }
 
   /** Throws why the channel has failed, if it has. */

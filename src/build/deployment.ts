@@ -1,6 +1,7 @@
 import { ProtocolError } from "../../buildkit/frames.ts";
 import type { BuildRequest, Go } from "../../buildkit/messages.ts";
 import { parseCompiled } from "../../buildkit/messages.ts";
+import { EngineError } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
@@ -128,7 +129,7 @@ export class Deployment implements Builder {
   }
 
   async #makeSlug(commit: string, channel: BuildChannel, say: Say): Promise<Slug> {
-    const { store, images } = this.#parts;
+    const { store, images, logger } = this.#parts;
     const app = this.#app;
     await channel.send("go", {
       stack: app.stack,
@@ -155,7 +156,12 @@ export class Deployment implements Builder {
       buildpackDescription: compiled.buildpack,
       manifest,
     });
-    await images.ensure(slug.id, app.uidIndex);
+    // Not for longer than the pusher waits, and the build may take: the next push must not find this one still under way.
+    await channel.unlessFailed(images.ensure(slug.id, app.uidIndex)).catch((error: unknown) => {
+      if (!(error instanceof EngineError)) throw error;
+      logger.warn("build.no-image", { app: app.id, error });
+      throw noImage(error);
+    });
     channel.throwIfFailed(); // the pusher left, or it took too long
     return slug;
   }
@@ -280,6 +286,15 @@ function manifestOf(appJson: string | null, types: readonly string[]): AppManife
     if (!(error instanceof ManifestError)) throw error;
     throw new Refused(`app.json: ${error.message}`, "Push failed");
   }
+}
+
+function noImage({ id, message }: EngineError): Refused {
+  if (id === "invalid") return new Refused(message, "Push failed");
+  return new Refused(
+    `No image could be made of the slug: ${message}`,
+    "Push again; if it goes wrong again, the platform's operator finds the reason in its log.",
+    "Push failed",
+  );
 }
 
 function tooLarge({ compressed }: SlugTooLarge): Refused {

@@ -8,6 +8,7 @@ import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { type Engine, EngineError } from "../engine/engine.ts";
+import { systemClock } from "../lib/clock.ts";
 import { ChecksumError } from "../model/checksum.ts";
 import type { Slug } from "../model/release.ts";
 import type { Store } from "../store/store.ts";
@@ -38,7 +39,7 @@ async function world() {
     digest,
     calls,
     file: join(folder, `${digest}.tar.gz`),
-    images: slugImages(store, engine, files),
+    images: slugImages(store, engine, files, systemClock),
     failWith: (error: Error) => (failure = error),
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -7,7 +7,10 @@ import { finished, pipeline } from "node:stream/promises";
 import { createGunzip, createGzip, type Gzip } from "node:zlib";
 import { drained } from "../../buildkit/frames.ts";
 import { type Engine, EngineError } from "../engine/engine.ts";
+import { addAbortListener } from "../lib/abort.ts";
 import { syncFolder } from "../lib/atomic-file.ts";
+import type { Clock } from "../lib/clock.ts";
+import { Late, within } from "../lib/within.ts";
 import { ChecksumError } from "../model/checksum.ts";
 import type { Store } from "../store/store.ts";
 import type { SlugImages } from "../supervisor/supervision.ts";
@@ -129,18 +132,24 @@ export class SlugReceiver {
   }
 }
 
+/** Whatever becomes of it: nobody waits longer for an image. Longer than the engine gives itself. */
+const IMAGE_MS = 7 * 60_000;
+
 /** Gives the engine the images of slugs that it lacks; one at a time for each. */
-export function slugImages(store: Store, engine: Engine, files: SlugFiles): SlugImages {
+export function slugImages(store: Store, engine: Engine, files: SlugFiles, clock: Clock): SlugImages {
   const underWay = new Map<string, Promise<void>>();
-  const put = async (slugId: string, uidIndex: number): Promise<void> => {
+  const put = async (slugId: string, uidIndex: number, signal: AbortSignal): Promise<void> => {
     const slug = await store.slugs.byId(slugId);
     if (!slug) throw new Error(`slug ${slugId} is not in the store`);
     const ref = { digest: slug.digest, uidIndex };
     if (await engine.hasSlug(ref)) return;
+    signal.throwIfAborted();
     const tar = files.read(slug.digest);
+    using _late = addAbortListener(signal, () => tar.destroy());
     try {
       await engine.putSlug(ref, tar);
     } catch (error) {
+      signal.throwIfAborted(); // its caller has been told
       const isAway = error instanceof EngineError && error.id === "unavailable" && tar.errored === null;
       if (!isAway) await files.verify(slug.digest); // R17 rather than the engine's own words for a tar that is not what was said
       throw error;
@@ -148,12 +157,23 @@ export function slugImages(store: Store, engine: Engine, files: SlugFiles): Slug
       tar.destroy();
     }
   };
+  const putInTime = async (slugId: string, uidIndex: number): Promise<void> => {
+    const late = new AbortController();
+    try {
+      await within(clock, IMAGE_MS, "slug image", put(slugId, uidIndex, late.signal));
+    } catch (error) {
+      if (!(error instanceof Late)) throw error;
+      throw new EngineError("failed", `The slug's image was not made within ${IMAGE_MS / 60_000} minutes.`, error);
+    } finally {
+      late.abort();
+    }
+  };
   return {
     ensure(slugId, uidIndex) {
       const key = `${slugId} ${uidIndex}`;
       const running = underWay.get(key);
       if (running) return running;
-      const started = put(slugId, uidIndex).finally(() => underWay.delete(key));
+      const started = putInTime(slugId, uidIndex).finally(() => underWay.delete(key));
       underWay.set(key, started);
       return started;
     },

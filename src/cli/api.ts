@@ -27,6 +27,8 @@ export interface DynoJson {
   readonly release: { readonly version: number };
   /** Ours, of a crashed one. */
   readonly next_start_at?: string | null;
+  /** Ours. */
+  readonly ready?: boolean;
 }
 
 /** `/apps/:app/ended-dynos`: ours. */
@@ -42,6 +44,7 @@ export interface RuntimeJson {
   readonly boot_timeout: number;
   readonly cycling_hour: number | null;
   readonly daily_cycling: boolean;
+  readonly preboot_delay: number;
   readonly restart_policy: string;
   readonly rollout: string;
   readonly stop_grace: number;

@@ -280,7 +280,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "runtime:set",
-    usage: "boot-timeout=90 stop-grace=60 restart-policy=heroku rollout=preboot daily-cycling=on cycling-hour=3",
+    usage:
+      "boot-timeout=90 stop-grace=60 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3",
     summary: "change that; running dynos are not restarted",
     flags: APP,
     positionals: "any",

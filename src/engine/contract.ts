@@ -215,11 +215,13 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
           checks: [{ ...CHECK, kind: "liveness", attempts: 2 }],
         }),
       ];
-      for (const spec of [late, never, dying]) await under.engine.start(spec);
       const verdicts = (state: ObservedState) =>
         state.kind === "running" ? state.health?.checks.map(({ verdict }) => verdict).join() : undefined;
+      await under.engine.start(never);
+      await under.engine.start(late);
       const first = await until(under.engine, late.id, ({ kind }) => kind === "running");
       assert.equal(first.state.kind === "running" && first.state.health?.started, false);
+      await under.engine.start(dying);
       await until(under.engine, never.id, (state) => verdicts(state) === "failing");
       await until(under.engine, dying.id, (state) => verdicts(state) === "passing");
       await until(under.engine, dying.id, (state) => verdicts(state) === "failing");

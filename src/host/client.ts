@@ -36,11 +36,16 @@ export interface HostClientOptions {
   readonly logger: Logger;
   /** How long a call waits for a host process that is away (default 5 s). */
   readonly patienceMs?: number;
+  /** No call takes longer (default 2 minutes). */
+  readonly callMs?: number;
+  /** Nor does the making of a slug's image (default 6 minutes). */
+  readonly slugMs?: number;
 }
 
 const RETRY_MS = 50;
-/** No call takes longer; a slug's image may. */
 const CALL_MS = 120_000;
+/** Longer than the host process gives itself, whose words tell more. */
+const SLUG_MS = 6 * 60_000;
 /** Three of the server's signs of life missed. */
 const SILENCE_MS = 16_000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -118,6 +123,7 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   async putSlug({ digest, uidIndex }: SlugRef, tar: Readable): Promise<void> {
     await this.#call("listRoutes", {});
     const request = this.#request("PUT", `/slugs/${digest}/${uidIndex}`, { "Content-Type": "application/x-tar" });
+    using _limit = this.#limit(request, this.#options.slugMs ?? SLUG_MS, "the slug's image was not made in time");
     const answer = answerOf(request);
     answer.catch(() => {}); // awaited below
     await pipeline(tar, request).catch((error: unknown) => {
@@ -133,7 +139,8 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   }
 
   async input(id: string): Promise<Writable> {
-    const socket = await this.#stream(`/input/${id}`, this.#closed.signal);
+    const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
+    const socket = await this.#stream(`/input/${id}`, AbortSignal.any([this.#closed.signal, limit]));
     socket.resume(); // nothing comes, but its end
     return socket;
   }
@@ -167,8 +174,7 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
         "Content-Type": "application/json",
         "Content-Length": String(Buffer.byteLength(body)),
       });
-      const limit = AbortSignal.timeout(CALL_MS);
-      using _limit = addAbortListener(limit, () => request.destroy(new Error(`no answer to ${name} in time`)));
+      using _limit = this.#limit(request, this.#options.callMs ?? CALL_MS, `no answer to ${name} in time`);
       const answer = answerOf(request);
       request.end(body);
       return JSON.parse(await answer) as T; // the server's own type of this call
@@ -191,6 +197,14 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
         request.end();
       });
     }, signal);
+  }
+
+  /** Gives the request up after `ms`, or when this client is closed. */
+  #limit(request: ClientRequest, ms: number, late: string): Disposable {
+    const limit = new DisposableStack();
+    limit.use(addAbortListener(AbortSignal.timeout(ms), () => giveUp(request, late)));
+    limit.use(addAbortListener(this.#closed.signal, () => giveUp(request, "closed")));
+    return limit;
   }
 
   #request(method: string, path: string, headers: Record<string, string>): ClientRequest {
@@ -303,6 +317,13 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
 function added<T>(set: Set<T>, listener: T): Disposable {
   set.add(listener);
   return { [Symbol.dispose]: () => void set.delete(listener) };
+}
+
+/** One that still waits for a connection hears of its own end only once it has one: its caller is told now. */
+function giveUp(request: ClientRequest, why: string): void {
+  const error = new Error(why);
+  if (request.socket === null) request.emit("error", error);
+  request.destroy(error);
 }
 
 /** The content of a 200; an `EngineError` for everything else, `unavailable` where asking again may help. */

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -59,8 +59,8 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const client = (patienceMs = 1000) =>
-  new HostClient({ instance, clock: systemClock, logger: silentLogger, patienceMs });
+const client = (patienceMs = 1000, limits: { readonly callMs?: number; readonly slugMs?: number } = {}) =>
+  new HostClient({ instance, clock: systemClock, logger: silentLogger, patienceMs, ...limits });
 
 /** Writes these bytes and gives all that comes back. */
 async function raw(bytes: string, end = false): Promise<string> {
@@ -499,6 +499,50 @@ test("calls wait for a host process that is away, and say so when it stays away"
   await using hasty = client(150);
   await assert.rejects(hasty.list(), (error) => error instanceof EngineError && error.id === "unavailable");
   server = await listen();
+});
+
+test("calls that nobody answers end, and so do those that a host process took with it", async () => {
+  const unavailable = (error: unknown) => error instanceof EngineError && error.id === "unavailable";
+  const ref = { digest: "ab".repeat(32), uidIndex: 1 };
+  engine.isSilent = true;
+  await using host = client(50, { callMs: 200 });
+  await assert.rejects(host.list(), unavailable);
+  await using sender = client(50, { slugMs: 200 });
+  await assert.rejects(sender.putSlug(ref, Readable.from([Buffer.from("tar")])), unavailable);
+  const endless = new Readable({ read: () => void endless.push(Buffer.alloc(65_536)) });
+  await assert.rejects(sender.putSlug(ref, endless), /not made in time/);
+  assert.ok(endless.destroyed);
+  // A host process that is there and stands still takes connections all the same.
+  const still = createServer();
+  await close(server);
+  await new Promise<void>((resolve) => still.listen(hostSocket, resolve));
+  await assert.rejects(host.list(), unavailable);
+  await assert.rejects(host.input(randomUUID()), (error) => error instanceof Error);
+  still.close();
+  server = await listen();
+  await using patient = client(2000);
+  const waiting = Promise.allSettled([patient.list(), patient.putSlug(ref, Readable.from([Buffer.from("tar")]))]);
+  const asked = () => engine.asked.filter((each) => each === "list" || each === "putSlug").length;
+  const before = asked();
+  await eventually(() => asked() >= before + 2);
+  engine.isSilent = false;
+  await close(server);
+  server = await listen();
+  const [list, slug] = await waiting;
+  assert.equal(list.status, "fulfilled", "a call is made again");
+  assert.equal(slug.status, "rejected", "a tar cannot be read again");
+});
+
+test("a call ends in time also while every connection waits for something else", async () => {
+  engine.isSilent = true;
+  await using host = client(50, { callMs: 2000 });
+  const held = Array.from({ length: 64 }, (_, index) =>
+    host.putSlug({ digest: "ab".repeat(32), uidIndex: index }, Readable.from([Buffer.from("tar")])).catch(() => {}),
+  );
+  await eventually(() => engine.asked.filter((each) => each === "putSlug").length >= 63); // and one for events
+  await assert.rejects(host.list(), /no answer to list in time/);
+  await host[Symbol.asyncDispose]();
+  await Promise.all(held);
 });
 
 async function eventually(probe: () => boolean): Promise<void> {

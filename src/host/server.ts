@@ -250,6 +250,7 @@ function limited(request: IncomingMessage, bytesMax: number): Readable {
     if (!request.complete) limit.destroy(new RefusedMessage(400, "the slug broke off"));
   });
   request.on("error", () => {}); // told by `close`
+  limit.on("error", () => {}); // told to whoever reads it; the engine may not have begun to
   return request.pipe(limit);
 }
 

@@ -23,9 +23,12 @@ export class FakeEngine implements Engine {
   readonly written = new Map<string, string>();
   readonly watchers = new Set<(dynoId: string | undefined) => void>();
   readonly listeners = new Set<(notice: EngineNotice) => void>();
+  /** Nothing is answered any more. */
+  isSilent = false;
 
   async list(_appId?: string): Promise<readonly ObservedDyno[]> {
     this.asked.push("list");
+    if (this.isSilent) await new Promise<never>(() => {});
     return [...this.dynos.values()].map(({ id, appId, kind, name, releaseId }) => ({
       id,
       appId,
@@ -101,6 +104,7 @@ export class FakeEngine implements Engine {
   }
   async putSlug({ digest }: SlugRef, tar: Readable): Promise<void> {
     this.asked.push("putSlug");
+    if (this.isSilent) await new Promise<never>(() => {});
     const chunks: Buffer[] = [];
     for await (const chunk of tar) chunks.push(chunk as Buffer);
     this.slugs.set(digest, Buffer.concat(chunks));

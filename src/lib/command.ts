@@ -38,6 +38,7 @@ export class CommandError extends Error {
   }
 }
 
+const KILLED_MS = 5_000;
 const SHELLS = new Set(["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "busybox"]);
 /** Programs that start the program which their arguments name. */
 const WRAPPERS = new Set([
@@ -86,29 +87,20 @@ export async function run(
     child.stdin?.end(options.input);
   }
   const limit = options.outputBytesMax ?? 16 * 1024 * 1024;
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 30_000);
-  const abort = () => child.kill("SIGKILL");
-  options.signal?.addEventListener("abort", abort, { once: true });
-  try {
-    const [stdout, stderr, end] = await Promise.all([
-      collect(child.stdout, limit, child),
-      collect(child.stderr, limit, child),
-      ended(child, program),
-    ]);
-    options.signal?.throwIfAborted();
-    if (end.code !== 0) {
-      throw new CommandError(
-        program,
-        end.code === null ? `killed by ${end.signal}` : `status ${end.code}`,
-        end.code,
-        stderr,
-      );
-    }
-    return { stdout, stderr };
-  } finally {
-    clearTimeout(timer);
-    options.signal?.removeEventListener("abort", abort);
-  }
+  const timeoutMs = options.timeoutMs ?? 30_000;
+  const [end, stdout, stderr] = await Promise.all([
+    ended(child, program, { timeoutMs, ...(options.signal && { signal: options.signal }) }),
+    collect(child.stdout, limit, child),
+    collect(child.stderr, limit, child),
+  ]);
+  options.signal?.throwIfAborted();
+  if (end.code !== 0) throw new CommandError(program, howEnded(end, timeoutMs), end.code, stderr);
+  return { stdout, stderr };
+}
+
+function howEnded({ code, signal, late }: End, timeoutMs: number): string {
+  if (late) return `killed, since it took longer than ${timeoutMs / 1000} s`;
+  return code === null ? `killed by ${signal}` : `status ${code}`;
 }
 
 export interface StartOptions {
@@ -131,15 +123,52 @@ export function start(program: string, args: readonly string[], options: StartOp
   });
 }
 
-/** What a program's end was; rejects if it never started. */
-export function ended(
-  child: ChildProcess,
-  program: string,
-): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }> {
-  return new Promise((resolve, reject) => {
-    child.once("error", (error: Error) => reject(new CommandError(program, error.message, null, "")));
-    child.once("close", (code, signal) => resolve({ code, signal }));
-  });
+export interface End {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** It was killed because its time was over. */
+  readonly late: boolean;
+}
+
+export interface Until {
+  /** Killed with SIGKILL after this long. */
+  readonly timeoutMs?: number;
+  /** Killed with SIGKILL when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What a program's end was; rejects if it never started. One that was killed and still does not end (the kernel holds it fast,
+ * as where a disk hangs, or something that it started holds its output open) is waited for 5 s more; then this rejects.
+ */
+export async function ended(child: ChildProcess, program: string, { timeoutMs, signal }: Until = {}): Promise<End> {
+  const { promise, resolve, reject } = Promise.withResolvers<End>();
+  const timers: NodeJS.Timeout[] = [];
+  let late = false;
+  const giveUp = (): void => {
+    reject(new CommandError(program, "it was killed and does not end", null, ""));
+    for (const stream of child.stdio) stream?.destroy();
+    child.unref();
+  };
+  const kill = (): void => {
+    child.kill("SIGKILL");
+    timers.push(setTimeout(giveUp, KILLED_MS));
+  };
+  const overdue = (): void => {
+    late = true;
+    kill();
+  };
+  child.once("error", (error: Error) => reject(new CommandError(program, error.message, null, "")));
+  child.once("close", (code, by) => resolve({ code, signal: by, late }));
+  if (timeoutMs !== undefined) timers.push(setTimeout(overdue, timeoutMs));
+  if (signal?.aborted === true) kill();
+  else signal?.addEventListener("abort", kill, { once: true });
+  try {
+    return await promise;
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+    signal?.removeEventListener("abort", kill);
+  }
 }
 
 /** Throws for a shell, a relative path with a slash, or an argument that cannot be one. */

@@ -4,6 +4,8 @@ import { PlatformError } from "./errors.ts";
 export interface Runtime {
   readonly restartPolicy: RestartPolicyName;
   readonly rollout: RolloutName;
+  /** With `preboot`: from the end of the boot timeout to the switch (spec 3.7). */
+  readonly prebootDelaySeconds: number;
   /** How long a web dyno has to bind `$PORT` before R10 (spec 3.2). */
   readonly bootTimeoutSeconds: number;
   /** From SIGTERM to R12 and SIGKILL (spec 3.3). */
@@ -23,25 +25,27 @@ export type RolloutName = "surge" | "stop-start" | "preboot";
 export const DEFAULT_RUNTIME: Runtime = {
   restartPolicy: "steady",
   rollout: "surge",
+  prebootDelaySeconds: 120,
   bootTimeoutSeconds: 60,
   stopGraceSeconds: 30,
   dailyCycling: false,
   cyclingHour: null,
 };
 
-/** With `preboot`: from the end of the boot timeout to the switch (spec 3.7). */
-const PREBOOT_SECONDS = 120;
-
-export function switchSecondsOf({ bootTimeoutSeconds }: Pick<Runtime, "bootTimeoutSeconds">): number {
-  return bootTimeoutSeconds + PREBOOT_SECONDS;
+/** With `preboot`: from the release to the switch (spec 3.7). */
+export function switchSecondsOf(app: Pick<Runtime, "bootTimeoutSeconds" | "prebootDelaySeconds">): number {
+  return app.bootTimeoutSeconds + app.prebootDelaySeconds;
 }
 
 export const BOOT_TIMEOUT_SECONDS_MAX = 1800;
+export const PREBOOT_DELAY_SECONDS_MAX = 1800;
 export const STOP_GRACE_SECONDS_MAX = 600;
 
 /** Throws `invalid_params` with a sentence for a value out of range. */
-export function checkRuntime({ bootTimeoutSeconds, stopGraceSeconds, cyclingHour }: Partial<Runtime>): void {
+export function checkRuntime(change: Partial<Runtime>): void {
+  const { bootTimeoutSeconds, prebootDelaySeconds, stopGraceSeconds, cyclingHour } = change;
   refuseUnlessWithin("boot timeout", bootTimeoutSeconds, 1, BOOT_TIMEOUT_SECONDS_MAX, "seconds");
+  refuseUnlessWithin("preboot delay", prebootDelaySeconds, 0, PREBOOT_DELAY_SECONDS_MAX, "seconds");
   refuseUnlessWithin("stop grace", stopGraceSeconds, 1, STOP_GRACE_SECONDS_MAX, "seconds");
   if (cyclingHour !== null) refuseUnlessWithin("cycling hour", cyclingHour, 0, 23, "o'clock UTC");
 }

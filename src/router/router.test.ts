@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import type { DynoRecord } from "../model/dyno.ts";
@@ -13,27 +14,8 @@ import type { AppRoute } from "./routes.ts";
 const folder = mkdtempSync(join(tmpdir(), "stator-router-"));
 after(() => rmSync(folder, { recursive: true }));
 
-function dyno(id: string, change: Partial<DynoRecord> = {}): DynoRecord {
-  return {
-    id,
-    appId: "app",
-    kind: "formation",
-    name: "web.1",
-    type: "web",
-    releaseId: "r1",
-    size: "Basic",
-    command: "x",
-    state: "up",
-    stateSince: 0,
-    createdAt: 0,
-    launchedAt: 0,
-    stopping: null,
-    exit: null,
-    oneOff: null,
-    port: 5000,
-    ...change,
-  };
-}
+const dyno = (id: string, change: Partial<DynoRecord> = {}): DynoRecord =>
+  dynoRecord({ id, releaseId: "r1", ...change });
 function situation(change: Partial<RouteSituation> = {}): RouteSituation {
   return {
     app: { id: "app", maintenance: false, currentReleaseId: "r1" },

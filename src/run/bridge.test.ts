@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { systemRandom } from "../lib/random.ts";
@@ -20,24 +21,9 @@ async function attached() {
   const owner = await store.users.ensure("me@example.com");
   const app = await store.apps.create({ name: "hello", ownerId: owner.id, stack: "debian-12", domain: "localhost" });
   const oneOff = { attach: true, awaiting: true, terminal: null, env: {}, timeToLive: null, userEmail: owner.email };
-  await store.dynos.create({
-    id: "dyno",
-    appId: app.id,
-    kind: "run",
-    name: "run.1",
-    type: "run",
-    releaseId: "release",
-    size: "Basic",
-    command: "cat",
-    state: "up",
-    stateSince: 0,
-    createdAt: 0,
-    launchedAt: 0,
-    stopping: null,
-    exit: null,
-    oneOff,
-    port: null,
-  });
+  await store.dynos.create(
+    dynoRecord({ id: "dyno", appId: app.id, kind: "run", name: "run.1", type: "run", oneOff, port: null }),
+  );
   const disconnected: string[] = [];
   const output = new PassThrough();
   const events = new PassThrough({ objectMode: true });

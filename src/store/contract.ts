@@ -6,7 +6,13 @@ import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
 import { parseChecks } from "../model/health-check.ts";
-import { BOOT_TIMEOUT_SECONDS_MAX, DEFAULT_RUNTIME, type Runtime, STOP_GRACE_SECONDS_MAX } from "../model/runtime.ts";
+import {
+  BOOT_TIMEOUT_SECONDS_MAX,
+  DEFAULT_RUNTIME,
+  PREBOOT_DELAY_SECONDS_MAX,
+  type Runtime,
+  STOP_GRACE_SECONDS_MAX,
+} from "../model/runtime.ts";
 import type { Store } from "./store.ts";
 
 /** Opens a new, empty store. */
@@ -451,13 +457,12 @@ export function storeContract(name: string, open: OpenStore): void {
   });
 
   check("settings of an app's dynos: defaults, changes, and what is out of range", async ({ store, app }) => {
-    const { restartPolicy, rollout, bootTimeoutSeconds, stopGraceSeconds, dailyCycling, cyclingHour } = app;
-    const found = { restartPolicy, rollout, bootTimeoutSeconds, stopGraceSeconds, dailyCycling, cyclingHour };
-    assert.deepEqual(found, DEFAULT_RUNTIME);
+    assert.deepEqual({ ...app, ...DEFAULT_RUNTIME }, app);
     const changed: Runtime = {
       restartPolicy: "heroku",
       rollout: "preboot",
       bootTimeoutSeconds: BOOT_TIMEOUT_SECONDS_MAX,
+      prebootDelaySeconds: 0,
       stopGraceSeconds: 1,
       dailyCycling: true,
       cyclingHour: 23,
@@ -469,6 +474,8 @@ export function storeContract(name: string, open: OpenStore): void {
       { bootTimeoutSeconds: 0 },
       { bootTimeoutSeconds: BOOT_TIMEOUT_SECONDS_MAX + 1 },
       { bootTimeoutSeconds: 1.5 },
+      { prebootDelaySeconds: -1 },
+      { prebootDelaySeconds: PREBOOT_DELAY_SECONDS_MAX + 1 },
       { stopGraceSeconds: -1 },
       { stopGraceSeconds: STOP_GRACE_SECONDS_MAX + 1 },
       { cyclingHour: 24 },

@@ -66,6 +66,8 @@ export interface AppRow {
   /** Seconds. */
   boot_timeout: number;
   /** Seconds. */
+  preboot_delay: number;
+  /** Seconds. */
   stop_grace: number;
   daily_cycling: number;
   /** UTC. */

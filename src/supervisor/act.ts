@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { type CallerMarks, EngineError, type ObservedDyno } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
+import { within } from "../lib/within.ts";
 import { type DynoRecord, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
 import { AttemptBook } from "./attempts.ts";
 import { Launches, launch } from "./launch.ts";
-import { type Parts, type SupervisorStore, say, within } from "./parts.ts";
+import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
 
 type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;
@@ -163,12 +164,13 @@ export class Actor {
       case "forget":
         return this.#attempt("forget", { id: action.dynoId }, () => this.#forget(action, context.signal));
       case "launch":
-        return this.#attempt("launch", action.record, () =>
-          this.#parts.starts.run(async () => {
+        return this.#attempt("launch", action.record, async () => {
+          await context.launches.of(action.record.releaseId); // an image may take minutes, and starts of all apps wait here
+          await this.#parts.starts.run(async () => {
             this.#follow(action.record);
             await launch(action.record, context.launches, this.#parts, context.marks);
-          }),
-        );
+          });
+        });
       default:
         return action satisfies never;
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { dynoRecord } from "../../test/support/dyno.ts";
 import type { ObservedDyno } from "../engine/engine.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { DEFAULT_RUNTIME } from "../model/runtime.ts";
@@ -46,25 +47,8 @@ test("a dyno that was never launched counts from when it was made", () => {
 });
 
 const NOW = 10 * DAY;
-const web = (ordinal: number, change: Partial<DynoRecord> = {}): DynoRecord => ({
-  id: `web-${ordinal}`,
-  appId: "app",
-  kind: "formation",
-  name: `web.${ordinal}`,
-  type: "web",
-  releaseId: "v3",
-  size: "Basic",
-  command: "run",
-  state: "up",
-  stateSince: NOW - 2 * DAY,
-  createdAt: NOW - 2 * DAY,
-  launchedAt: NOW - 2 * DAY,
-  stopping: null,
-  exit: null,
-  oneOff: null,
-  port: 1,
-  ...change,
-});
+const web = (ordinal: number, change: Partial<DynoRecord> = {}): DynoRecord =>
+  dynoRecord({ id: `web-${ordinal}`, name: `web.${ordinal}`, ...change }, NOW - 2 * DAY);
 const release: DesiredRelease = {
   id: "v3",
   version: 3,
@@ -79,7 +63,12 @@ const desired: Desired = {
   overtaken: [],
 };
 
-function cycled(records: readonly DynoRecord[], change: Partial<Desired> = {}, unseen: readonly string[] = []) {
+function cycled(
+  records: readonly DynoRecord[],
+  change: Partial<Desired> = {},
+  unseen: readonly string[] = [],
+  changing: readonly string[] = [],
+) {
   const observed = records
     .filter(({ id }) => !unseen.includes(id))
     .map(({ id, kind, name }): ObservedDyno => {
@@ -87,7 +76,7 @@ function cycled(records: readonly DynoRecord[], change: Partial<Desired> = {}, u
       return { id, appId: "app", kind, name, releaseId: "v3", state };
     });
   const look = { desired: { ...desired, ...change }, records, observed, crashes: [], attempts: new Map(), now: NOW };
-  const actions = cycle(look.desired, release, { ...look, deadlines: new Deadlines(NOW) });
+  const actions = cycle(look.desired, release, { ...look, deadlines: new Deadlines(NOW) }, new Set(changing));
   return actions.map((action) => (action.kind === "change" ? action.record.name : action.kind));
 }
 
@@ -96,12 +85,13 @@ test("of several that are due the one that runs longest goes, and no other with 
   assert.deepEqual(cycled([web(1, { launchedAt: NOW }), web(2, { launchedAt: NOW })]), []);
 });
 
-test("nothing is cycled while another of its type is missing, starting, stopping, not to be seen, or of another size", () => {
+test("nothing is cycled while another of its type is missing, starting, stopping, not to be seen, just told to restart, or of another size", () => {
   const stopping = { since: NOW, reason: "restart", killed: false } as const;
   assert.deepEqual(cycled([web(1)]), []);
   assert.deepEqual(cycled([web(1), web(2, { state: "starting" })]), []);
   assert.deepEqual(cycled([web(1), web(2, { stopping })]), []);
   assert.deepEqual(cycled([web(1), web(2)], {}, ["web-2"]), []);
+  assert.deepEqual(cycled([web(1), web(2)], {}, [], ["web-2"]), []);
   assert.deepEqual(cycled([web(1), web(2, { size: "Standard-2X" })]), []);
 });
 

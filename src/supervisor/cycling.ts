@@ -17,9 +17,15 @@ const AGE_MIN_MS = 12 * HOUR;
 
 /**
  * Daily cycling (spec 3.5), of one dyno of a type at a time: the next one goes only when every dyno that is wanted of the type
- * is up. While a release comes up, or one of them is down, nothing is cycled.
+ * is up. While a release comes up, or one of them is down, nothing is cycled. `changing`: ids of dynos that are being restarted,
+ * or otherwise changed, by this same plan.
  */
-export function cycle({ app, candidate }: Desired, release: DesiredRelease, look: Look): readonly Action[] {
+export function cycle(
+  { app, candidate }: Desired,
+  release: DesiredRelease,
+  look: Look,
+  changing: ReadonlySet<string>,
+): readonly Action[] {
   if (!app.dailyCycling || candidate !== null) return [];
   const alive = new Map(
     look.records
@@ -34,7 +40,10 @@ export function cycle({ app, candidate }: Desired, release: DesiredRelease, look
     if (oldest === undefined || standing.length < wanted.length) return [];
     const sizes = new Map(wanted.map(({ name, size }) => [name, size]));
     const isWell = (record: DynoRecord) =>
-      record.size === sizes.get(record.name) && isSeenRunning(record, look) && hasProven(record, look);
+      record.size === sizes.get(record.name) &&
+      !changing.has(record.id) &&
+      isSeenRunning(record, look) &&
+      hasProven(record, look);
     return standing.every(isWell) ? [stop(oldest, "cycling", look.now)] : [];
   });
 }

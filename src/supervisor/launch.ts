@@ -1,12 +1,13 @@
 import { type CallerMarks, type DynoSpec, EngineError, type StackName } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
+import { within } from "../lib/within.ts";
 import type { App } from "../model/app.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { environmentOf, portOf } from "../model/environment.ts";
 import type { HealthCheck } from "../model/health.ts";
 import { type Checks, checksOfType } from "../model/manifest-health.ts";
 import type { ConfigVars, Release, Slug } from "../model/release.ts";
-import { type Parts, within } from "./parts.ts";
+import type { Parts } from "./parts.ts";
 import { waitsForPort } from "./tend.ts";
 
 /** What dynos of one release have in common; read once for a batch of starts. */

@@ -71,17 +71,3 @@ export interface Parts extends Required<SupervisorOptions> {
 export function say({ sink, clock }: Parts, appId: string, lines: readonly Line[]): void {
   for (const line of lines) sink.append(appId, { at: clock.now(), ...line });
 }
-
-/** Rejects with a sentence when `work` takes longer than `ms`. The work itself goes on; what is repeatable may be. */
-export async function within<T>(clock: Clock, ms: number, what: string, work: Promise<T>): Promise<T> {
-  const done = new AbortController();
-  const late = clock.sleep(ms, done.signal).then(() => {
-    throw new Error(`${what}: no answer for ${ms / 1000} s`);
-  });
-  late.catch(() => {}); // slept in vain
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    done.abort();
-  }
-}

@@ -32,11 +32,13 @@ export function plan(situation: Situation): Plan {
 
 function keep(desired: Desired, look: Look): readonly Action[] {
   const { current, candidate } = desired;
+  const tended = look.records.flatMap((record) => tend(record, observedOf(record, look), look));
+  const changing = new Set(tended.flatMap((action) => (action.kind === "change" ? [action.record.id] : [])));
   return [
     ...desired.overtaken.map((release): Action => ({ kind: "expire", releaseId: release.id })),
-    ...look.records.flatMap((record) => tend(record, observedOf(record, look), look)),
+    ...tended,
     ...(current === null ? [] : keepFormation(desired, current, look)),
-    ...(current === null ? [] : cycle(desired, current, look)),
+    ...(current === null ? [] : cycle(desired, current, look, changing)),
     ...(candidate === null ? [] : rollOut(desired, candidate, look)),
     ...leftovers(desired, look),
   ];

@@ -39,7 +39,7 @@ export function givesWay({ app, candidate }: Desired, type: string): boolean {
  *   the first old dyno stopped; requests have left it before its SIGTERM.
  * - If one of them ends, or does not come up in time, the release has failed, its dynos go, and what was current was
  *   never touched.
- * - `preboot`: web dynos that are up wait for the switch, two minutes after the boot timeout; until then requests go to the old.
+ * - `preboot`: web dynos that are up wait for the switch, two minutes after the boot timeout (or what the app says); until then requests go to the old.
  * - Where the host has no room for both, old dynos make room one by one; what they were comes back if the release fails.
  */
 export function rollOut(desired: Desired, candidate: DesiredRelease, look: Look): readonly Action[] {

@@ -9,6 +9,7 @@ import type { CrashRecord } from "../store/store.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { stopsFirst } from "./rollout.ts";
 import type { World } from "./simulation-world.ts";
+import { wasAskedToEnd } from "./transitions.ts";
 
 /** What people asked of an app, in the order of time: what the supervisor may do follows from it. */
 export interface Asked {
@@ -18,6 +19,7 @@ export interface Asked {
 
 /** What was asked a moment ago may still be on its way to be done. */
 const LATE_MS = 90_000;
+const BOOT_LATE_MS = 10_000;
 const HALF_DAY_MS = 12 * 3_600_000;
 
 /** Time alone makes it late that a dyno still gets requests. */
@@ -81,6 +83,7 @@ export class Invariants {
     }
     this.#noneNeglected(records, app);
     const crashes = await store.dynos.crashes(app.id);
+    for (const record of records) this.#noteEnd(record);
     for (const record of records) {
       if (!this.#before.has(record.id)) this.#noneTooEarly(record, crashes, app);
       await this.#transition(this.#before.get(record.id), record, app, records);
@@ -103,7 +106,7 @@ export class Invariants {
       if (seen.has(key)) this.#broken(`two live dynos of ${key}`);
       seen.add(key);
       releases.add(record.releaseId);
-      const hadTime = this.#world.elapsed - this.#deadAt > LATE_MS;
+      const hadTime = this.#world.elapsed - Math.max(this.#deadAt, this.#world.bornAt) > LATE_MS;
       if (hadTime && ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
     }
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
@@ -244,13 +247,24 @@ export class Invariants {
       const isDead = notPassing(state.health, "liveness")?.verdict === "failing";
       if (isDead && standing.has(spec.id)) this.#broken(`${spec.name} fails its liveness check and stays`);
       const isStuck = records.some(({ id, state: shown }) => id === spec.id && shown === "starting");
-      if (isStuck && !ready && standing.has(spec.id)) this.#broken(`${spec.name} does not come up and stays`);
+      const hadBootTime = elapsed - since > app.bootTimeoutSeconds * 1000 + BOOT_LATE_MS;
+      if (isStuck && hadBootTime && !ready && standing.has(spec.id))
+        this.#broken(`${spec.name} does not come up and stays`);
     }
+  }
+
+  /** Whose latest dyno was ended on purpose: what is started next in its place waits for no crash of before. */
+  readonly #endedOnPurpose = new Set<string>();
+
+  #noteEnd(record: DynoRecord): void {
+    if (wasAskedToEnd(record)) this.#endedOnPurpose.add(placeOf(record));
+    else if (record.state === "crashed") this.#endedOnPurpose.delete(placeOf(record));
   }
 
   /** Crashes wait as the policy says, those by liveness too. */
   #noneTooEarly(record: DynoRecord, crashes: readonly CrashRecord[], app: App): void {
     if (!this.isCalm || record.kind !== "formation" || record.releaseId !== app.currentReleaseId) return;
+    if (this.#endedOnPurpose.has(placeOf(record))) return;
     const crash = crashes.find(({ name, lastAt }) => name === record.name && lastAt <= record.createdAt);
     const dueAt = nextStartAt(RESTART_POLICIES[app.restartPolicy], crash, record.createdAt);
     if (dueAt > record.createdAt) this.#broken(`${record.name} was started ${dueAt - record.createdAt} ms too early`);
@@ -300,6 +314,8 @@ export class Invariants {
     this.#world.broken.push(`step ${this.#steps}: ${what}`);
   }
 }
+
+const placeOf = ({ name, releaseId }: DynoRecord): string => `${name} of ${releaseId}`;
 
 /** What must be once nothing goes wrong any more. Gives what is not. */
 export async function notConverged(world: World, app: App, releases: readonly Release[]): Promise<readonly string[]> {

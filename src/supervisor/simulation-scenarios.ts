@@ -256,6 +256,25 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "launch: an image that is never made holds up no other app, and its own release fails",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run" });
+      const other = await world.app({ web: "run" });
+      await world.scale(id, "web", 5);
+      await world.clock.advance(SECOND);
+      const before = await idsByName(world, id);
+      world.imageless = id;
+      const release = await world.deploy(id, { web: "run other" });
+      await world.clock.advance(SECOND);
+      await world.scale(other.id, "web", 3);
+      await world.clock.advance(SECOND);
+      assert.deepEqual(await world.standing(other.id), ["web.1 up", "web.2 up", "web.3 up"]);
+      await world.clock.advance(20 * MINUTE);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "failed");
+      assert.deepEqual(await idsByName(world, id), before);
+    },
+  },
+  {
     name: "spec 6.2: R17 fails a release, with a reason; a one-off dyno of it ends",
     async play(world) {
       const { id } = await deployed(world, { web: "run" });
@@ -511,6 +530,18 @@ export const SCENARIOS: readonly Scenario[] = [
         "worker.1 run new",
       ]);
       assert.deepEqual(world.broken, []);
+    },
+  },
+  {
+    name: "spec 3.7: preboot: the app says how long after the boot timeout requests move",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.store.apps.update(id, { rollout: "preboot", bootTimeoutSeconds: 30, prebootDelaySeconds: 15 });
+      const release = await world.deploy(id, { web: "run new" });
+      await world.clock.advance(43 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "pending");
+      await world.clock.advance(4 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
     },
   },
   {

@@ -46,6 +46,8 @@ export class World implements AsyncDisposable {
   logsTakeMs: () => number = () => 0;
   /** Whether what is kept of slugs is not what was built. */
   slugsRot = false;
+  /** The app whose slugs' images are begun and never made. */
+  imageless: string | undefined;
   /** Since when this daemon lives. */
   bornAt = 0;
   supervisor: (Supervision & AsyncDisposable) | undefined;
@@ -226,6 +228,7 @@ export class World implements AsyncDisposable {
 
   async #ensureSlug(slugId: string, uidIndex: number): Promise<void> {
     const slug = await this.store.slugs.byId(slugId);
+    if (slug !== undefined && slug.appId === this.imageless) return new Promise<never>(() => {});
     if (slug !== undefined && this.slugsRot) throw new ChecksumError(slug.digest, ROTTEN);
     if (slug !== undefined) this.engine.addSlug({ digest: slug.digest, uidIndex });
   }

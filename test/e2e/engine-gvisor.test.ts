@@ -19,6 +19,7 @@ import { leftoversOf } from "../leftovers.ts";
 import { DNS_QUERY } from "./apps.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
 import { needGvisor } from "./gvisor-host.ts";
+import { putTar } from "./slugs.ts";
 
 /** The local engine with dynos of class `gvisor` (docs/dynos.md). Needs root, and the stacks of the installed instance. */
 type OpenEngine = Awaited<ReturnType<EngineHost["openEngine"]>>;
@@ -324,11 +325,5 @@ async function eventuallyText(id: string, pattern: RegExp): Promise<void> {
 async function putSlug(files: Readonly<Record<string, string>>) {
   const pack = tar.pack();
   for (const [name, text] of Object.entries(files)) pack.entry({ name, mode: 0o644 }, text);
-  pack.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of pack) chunks.push(chunk as Buffer);
-  const bytes = Buffer.concat(chunks);
-  const digest = createHash("sha256").update(bytes).digest("hex");
-  await engine.putSlug({ digest, uidIndex: 1 }, Readable.from([bytes]));
-  return { slugDigest: digest, uidIndex: 1 };
+  return putTar(engine, pack);
 }

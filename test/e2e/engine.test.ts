@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { after, afterEach, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import tar from "tar-stream";
 import { engineContract, isEngineError, specOf, until, untilEnded } from "../../src/engine/contract.ts";
 import type { DynoSpec } from "../../src/engine/engine.ts";
@@ -13,6 +14,7 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
+import { putTar } from "./slugs.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
 type OpenEngine = Awaited<ReturnType<EngineHost["openEngine"]>>;
@@ -451,6 +453,39 @@ test("hostile tars of slugs do no harm, and leave nothing", async () => {
   );
 });
 
+test("a helper that hangs over a slug is killed with all that it started, and the next slug is made", async () => {
+  const source = new Readable({ read: () => {} });
+  source.push("half a header");
+  const ref = { digest: "2".repeat(64), uidIndex: 1 };
+  const put = assert.rejects(engine.putSlug(ref, source), /its sender left/);
+  const helper = () =>
+    readdirSync("/proc").find((pid) => {
+      const words = /^\d+$/.test(pid) ? commandOf(pid) : [];
+      return words[0] === "tar" && words.some((word) => word.startsWith(`--directory=${host.instance.paths.host}`));
+    });
+  let pid: string | undefined;
+  for (const until = performance.now() + 10_000; pid === undefined; await pause(10)) {
+    assert.ok(performance.now() < until, "tar runs");
+    pid = helper();
+  }
+  process.kill(Number(pid), "SIGSTOP"); // it notices nothing any more, not even that its input has ended
+  source.destroy(new Error("its sender left"));
+  await put;
+  assert.equal(helper(), undefined);
+  const volumes = readdirSync(join(host.instance.paths.host, "store"));
+  assert.ok(!volumes.some((name) => name.startsWith("make-")), volumes.join());
+  assert.equal(await output("cat f", await putSlug([{ name: "./f", text: "y" }])), "y");
+});
+
+/** A process's command line; empty when it has gone. */
+function commandOf(pid: string): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
 test("a slug is there until it is removed, but not while a dyno uses it, and is mounted again after a reboot", async () => {
   const slug = await putSlug([{ name: "./f", text: "x" }]);
   const ref = { digest: slug.slugDigest, uidIndex: slug.uidIndex };
@@ -551,7 +586,7 @@ interface Entry {
 }
 
 /** Packs the entries, puts the slug, and gives what a dyno needs to use it. */
-async function putSlug(entries: readonly Entry[]): Promise<{ readonly slugDigest: string; readonly uidIndex: number }> {
+async function putSlug(entries: readonly Entry[]): ReturnType<typeof putTar> {
   const pack = tar.pack();
   for (const { name, text, mode, link, hardlink, device } of entries) {
     if (link !== undefined) pack.entry({ name, type: "symlink", linkname: link });
@@ -559,13 +594,7 @@ async function putSlug(entries: readonly Entry[]): Promise<{ readonly slugDigest
     else if (device === true) pack.entry({ name, type: "character-device" });
     else pack.entry({ name, mode: mode ?? 0o644 }, text ?? "");
   }
-  pack.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of pack) chunks.push(chunk as Buffer);
-  const bytes = Buffer.concat(chunks);
-  const digest = createHash("sha256").update(bytes).digest("hex");
-  await engine.putSlug({ digest, uidIndex: 1 }, Readable.from([bytes]));
-  return { slugDigest: digest, uidIndex: 1 };
+  return putTar(engine, pack);
 }
 
 function zeros(size: number): Readable {

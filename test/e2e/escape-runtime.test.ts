@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import tar, { type Header } from "tar-stream";
 import { specOf, until, untilEnded } from "../../src/engine/contract.ts";
@@ -11,6 +10,7 @@ import type { RuntimeName } from "../../src/engine/local/runtime.ts";
 import { run } from "../../src/lib/command.ts";
 import { BUILD_SIZE } from "../../src/model/size.ts";
 import { EngineHost } from "./engine-host.ts";
+import { putTar } from "./slugs.ts";
 
 /**
  * Decision 17: the published holes of container runtimes against our use of them, with each runtime that Debian ships; and
@@ -161,17 +161,11 @@ test("slugs with set-uid files, odd names, loops and links give nobody any power
 
 type Entry = readonly [header: Partial<Header> & Pick<Header, "name">, content?: string | Buffer];
 
-async function putSlug(entries: readonly Entry[]): Promise<Pick<DynoSpec, "slugDigest" | "uidIndex">> {
+async function putSlug(entries: readonly Entry[]): ReturnType<typeof putTar> {
   const pack = tar.pack();
   for (const [header, content] of entries) {
     if (content === undefined) pack.entry(header);
     else pack.entry(header, content);
   }
-  pack.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of pack) chunks.push(chunk as Buffer);
-  const bytes = Buffer.concat(chunks);
-  const digest = createHash("sha256").update(bytes).digest("hex");
-  await engine.putSlug({ digest, uidIndex: 1 }, Readable.from([bytes]));
-  return { slugDigest: digest, uidIndex: 1 };
+  return putTar(engine, pack);
 }

@@ -172,7 +172,7 @@ function checksOf(isolation: Isolation): void {
 
   void test("processes: a fork bomb is stopped, and the app answers meanwhile", async () => {
     const script =
-      "import os,time\nn=0\ntry:\n  while n < 600:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError as e: print('stopped at', n, e, flush=True)\nelse: print('none stopped it', flush=True)\nos.kill(1, 15)";
+      "import os,time\nn=0\ntry:\n  while n < 600:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError as e: print('stopped at', n, e, flush=True)\nelse: print('none stopped it', flush=True)\nos.kill(1, 15)\ntime.sleep(60)";
     const bomb = run(`python3 -c "${script}"`);
     const answers = await Promise.all(Array.from({ length: 20 }, () => throughRouter(app)));
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);

@@ -239,8 +239,8 @@ export function push(folder: string, app: string, refspec = "HEAD:refs/heads/mai
   });
 }
 
-export async function pushOk(folder: string, app: string): Promise<string> {
-  const result = await push(folder, app);
+export async function pushOk(folder: string, app: string, refspec?: string): Promise<string> {
+  const result = await push(folder, app, refspec);
   assert.equal(result.code, 0, `push to ${app}: ${result.stderr}`);
   return result.stderr;
 }

@@ -133,11 +133,12 @@ test("readiness: a dyno that is not ready leaves the router, every request is an
     "web.1 up false",
     "web.2 up true",
   ]);
-  assert.match(
-    await statorOk(["checks", "web", "-a", app]),
-    /web\.1: not ready\n {2}startup: passing: "warm" \(GET \/started\)/,
-  );
+  const [checks, ps] = await Promise.all(["checks", "ps"].map((command) => statorOk([command, "web", "-a", app])));
+  assert.match(checks ?? "", /web\.1: not ready\n {2}startup: passing: "warm" \(GET \/started\)/);
+  assert.match(ps ?? "", /^web\.1: up .* ago\), not ready: no new requests$/m);
+  assert.match(ps ?? "", /^web\.2: up .* ago\)$/m);
   await waitLog(app, /heroku\[web\.1\]: Readiness check passes again: GET \/ready answered 200; requests come again/);
+  assert.doesNotMatch(await statorOk(["ps", "-a", app]), /not ready/);
   await eventually("both dynos answer again", async () => (await answered(6)).length === 2);
 });
 

@@ -194,41 +194,6 @@ test("spec 3.9: a client that is killed: SIGHUP to the dyno, with its line, and 
   assert.ok(textsOf(log, ended.name).includes("Client connection closed. Sending SIGHUP to all processes"));
 });
 
-test("rollout stop-start: the old dyno is told to stop as the new one starts", async () => {
-  await statorOk(["runtime:set", "rollout=stop-start", "-a", app]);
-  const [old] = await waitUp(app, "web", 1);
-  await statorOk(["config:set", "GREETING=stop-start", "-a", app]);
-  await eventually("the new one answers", async () => /greeting=stop-start/.test((await throughRouter(app)).body));
-  await waitLog(app, /app\[api\]: Set GREETING config vars/);
-  const log = await waitLog(app, /heroku\[web\.1\]: Process exited with status (0|143)/);
-  const lines = textsOf(log, "web.1");
-  const at = lines.lastIndexOf("Restarting");
-  assert.deepEqual(lines.slice(at, at + 4), [
-    "Restarting",
-    "State changed from up to starting",
-    "Stopping all processes with SIGTERM",
-    "Starting process with command `exec python3 app.py`",
-  ]);
-  assert.notEqual((await waitUp(app, "web", 1))[0]?.id, old?.id);
-  await statorOk(["runtime:set", "rollout=surge", "-a", app]);
-});
-
-test("rollout preboot: requests go to the old dyno until boot timeout and two minutes are over", async () => {
-  await statorOk(["runtime:set", "rollout=preboot", "boot-timeout=5", "-a", app]);
-  await statorOk(["config:set", "GREETING=preboot", "-a", app]);
-  await eventually("ps shows the new one alone (spec 3.7)", async () => {
-    const releases = await platform<readonly { version: number }[]>("GET", `/apps/${app}/releases`);
-    const web = (await dynosOf(app)).filter(({ type }) => type === "web");
-    return web.length === 1 && web[0]?.state === "up" && web[0].release.version === releases.at(-1)?.version;
-  });
-  for (let request = 0; request < 20; request++) {
-    assert.match((await throughRouter(app)).body, /greeting=stop-start/);
-  }
-  // The switch itself is simulated (two minutes are too long to wait here); another strategy holds from the next look on.
-  await statorOk(["runtime:set", "rollout=surge", "boot-timeout=20", "-a", app]);
-  await eventually("with surge it takes over", async () => /greeting=preboot/.test((await throughRouter(app)).body));
-});
-
 test("spec 6.2: R17: a slug that is not what was built is never launched", async () => {
   await using made = await temporaryApp("rotten");
   using repository = await temporaryRepository({ ...files, "own.txt": "a tree that no other app has\n" });

@@ -27,6 +27,7 @@ import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
+import { dynoRecord } from "./dyno.ts";
 
 /** What a dyno of the tests does: reads its input, writes its output, ends with a status. */
 export type Program = (dyno: {
@@ -228,25 +229,21 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     for (const old of await store.dynos.list(appId)) if (old.kind === "formation") await store.dynos.remove(old.id);
     for (const { type, quantity, size } of await store.formation.list(appId)) {
       for (let n = 1; n <= quantity; n++) {
-        const now = this.#clock.now();
-        await store.dynos.create({
-          id: systemRandom.uuid(),
-          appId,
-          kind: "formation",
-          name: `${type}.${n}`,
-          type,
-          releaseId: app.currentReleaseId,
-          size,
-          command: `run ${type}`,
-          state: "up",
-          stateSince: now,
-          createdAt: now,
-          launchedAt: now,
-          stopping: null,
-          exit: null,
-          oneOff: null,
-          port: null,
-        });
+        await store.dynos.create(
+          dynoRecord(
+            {
+              id: systemRandom.uuid(),
+              appId,
+              name: `${type}.${n}`,
+              type,
+              releaseId: app.currentReleaseId,
+              size,
+              command: `run ${type}`,
+              port: null,
+            },
+            this.#clock.now(),
+          ),
+        );
       }
     }
   }

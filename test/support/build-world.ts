@@ -29,6 +29,10 @@ export class StandInEngine implements Engine {
   npm: string | undefined;
   /** Instead of the driver: talks to the daemon in whatever way. */
   impostor: ((socket: Writable & Readable) => void) | undefined;
+  /** Images of slugs are begun and never made. */
+  makesNoImage = false;
+  /** Images that were asked for. */
+  imagesAsked = 0;
   started = 0;
 
   constructor(root: string) {
@@ -125,6 +129,8 @@ export class StandInEngine implements Engine {
   }
 
   async putSlug(slug: SlugRef, tar: Readable): Promise<void> {
+    this.imagesAsked += 1;
+    if (this.makesNoImage) await new Promise<never>(() => {});
     this.slugs.set(`${slug.digest} ${slug.uidIndex}`, await buffer(tar));
   }
 

@@ -293,13 +293,15 @@ test("how an app's dynos live: seen, changed in part, told in the log; what is u
   const { id, name } = await world.deployed(newName());
   const path = `/apps/${name}/runtime`;
   const { updated_at, ...before } = (await get(path)).json;
-  const defaults = { boot_timeout: 60, stop_grace: 30, restart_policy: "steady", rollout: "surge" };
+  const defaults = { boot_timeout: 60, preboot_delay: 120, stop_grace: 30, restart_policy: "steady", rollout: "surge" };
   assert.deepEqual(before, { app: { id, name }, ...defaults, daily_cycling: false, cycling_hour: null });
-  const change = { boot_timeout: 90, restart_policy: "heroku", daily_cycling: true, cycling_hour: 3 };
+  const change = { boot_timeout: 90, preboot_delay: 0, restart_policy: "heroku", daily_cycling: true, cycling_hour: 3 };
   assert.deepEqual({ ...(await patch(path, change)).json, updated_at }, { updated_at, ...before, ...change });
-  const said = "Set runtime boot-timeout=90 restart-policy=heroku daily-cycling=true cycling-hour=3 by user ";
+  const said =
+    "Set runtime boot-timeout=90 preboot-delay=0 restart-policy=heroku daily-cycling=true cycling-hour=3 by user ";
   assert.ok((await logOf(name)).some((line) => line.startsWith(`app[api]: ${said}`)));
-  for (const bad of [{ boot_timeout: 0 }, { cycling_hour: 24 }]) refused(await patch(path, bad), /say a number from/);
+  for (const bad of [{ boot_timeout: 0 }, { preboot_delay: 1801 }, { cycling_hour: 24 }])
+    refused(await patch(path, bad), /say a number from/);
   for (const bad of [{ rollout: "never" }, { restart_policy: null }, { daily_cycling: "maybe" }, { no_such: 1 }]) {
     assert.ok((await patch(path, bad)).status >= 400, JSON.stringify(bad));
   }

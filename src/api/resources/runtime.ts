@@ -16,6 +16,8 @@ const RuntimeSchema = exactly({
   /** UTC. */
   cycling_hour: nullable(Type.Integer()),
   daily_cycling: Type.Boolean(),
+  /** Seconds. */
+  preboot_delay: Type.Integer(),
   restart_policy: RestartPolicy,
   rollout: Rollout,
   /** Seconds. */
@@ -28,6 +30,7 @@ const ChangeBody = Type.Object(
     boot_timeout: Type.Optional(Type.Integer()),
     cycling_hour: Type.Optional(nullable(Type.Integer())),
     daily_cycling: Type.Optional(Type.Boolean()),
+    preboot_delay: Type.Optional(Type.Integer()),
     restart_policy: Type.Optional(RestartPolicy),
     rollout: Type.Optional(Rollout),
     stop_grace: Type.Optional(Type.Integer()),
@@ -56,6 +59,7 @@ function changeOf(body: Static<typeof ChangeBody>): Partial<Runtime> {
     ...(body.boot_timeout !== undefined && { bootTimeoutSeconds: body.boot_timeout }),
     ...(body.cycling_hour !== undefined && { cyclingHour: body.cycling_hour }),
     ...(body.daily_cycling !== undefined && { dailyCycling: body.daily_cycling }),
+    ...(body.preboot_delay !== undefined && { prebootDelaySeconds: body.preboot_delay }),
     ...(body.restart_policy !== undefined && { restartPolicy: body.restart_policy }),
     ...(body.rollout !== undefined && { rollout: body.rollout }),
     ...(body.stop_grace !== undefined && { stopGraceSeconds: body.stop_grace }),
@@ -68,6 +72,7 @@ function runtimeJson(app: App): Static<typeof RuntimeSchema> {
     boot_timeout: app.bootTimeoutSeconds,
     cycling_hour: app.cyclingHour,
     daily_cycling: app.dailyCycling,
+    preboot_delay: app.prebootDelaySeconds,
     restart_policy: app.restartPolicy,
     rollout: app.rollout,
     stop_grace: app.stopGraceSeconds,

@@ -72,6 +72,14 @@ test("ps says in words when a crashed dyno is started again", () => {
   assert.doesNotMatch(formatPs([dyno("web.1", { next_start_at: null })], now).join(), /next start/);
 });
 
+test("ps says in words that a dyno which is up is not ready", () => {
+  const shown = (change: Partial<DynoJson>) => formatPs([dyno("web.1", change)], now)[2]?.replace(/^.*ago\)/, "");
+  assert.equal(shown({ ready: false }), ", not ready: no new requests");
+  assert.equal(shown({ ready: true }), "");
+  assert.equal(shown({}), "", "other platforms say nothing of it");
+  assert.equal(shown({ ready: false, state: "starting" }), "", "it never was");
+});
+
 test("ps:ended: name, status, when, command", () => {
   const ended = { name: "run.7", command: "rake db:migrate", exit_status: 3, ended_at: at(120) };
   const lines = formatEnded([ended, { ...ended, name: "run.1234", exit_status: null }], now);
@@ -80,8 +88,8 @@ test("ps:ended: name, status, when, command", () => {
 });
 
 test("runtime:set reads words as runtime shows them, and refuses what is none", () => {
-  const words = ["boot-timeout=90", "rollout=stop-start", "daily-cycling=on", "cycling-hour=none"];
-  const change = { boot_timeout: 90, rollout: "stop-start", daily_cycling: true, cycling_hour: null };
+  const words = ["boot-timeout=90", "rollout=preboot", "preboot-delay=0", "daily-cycling=on", "cycling-hour=none"];
+  const change = { boot_timeout: 90, rollout: "preboot", preboot_delay: 0, daily_cycling: true, cycling_hour: null };
   assert.deepEqual(changeOf(words), change);
   for (const bad of [
     "",
@@ -98,6 +106,7 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     boot_timeout: 90,
     cycling_hour: 3,
     daily_cycling: true,
+    preboot_delay: 120,
     restart_policy: "steady",
     rollout: "surge",
   };
@@ -106,6 +115,7 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     "stop-grace:     30 s",
     "restart-policy: steady",
     "rollout:        surge",
+    "preboot-delay:  120 s",
     "daily-cycling:  on",
     "cycling-hour:   03:00 UTC",
   ]);

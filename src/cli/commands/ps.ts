@@ -21,7 +21,8 @@ export async function run(input: Input): Promise<number> {
 /** One-off dynos first, then a group for each process type and command (spec 16). */
 export function format(dynos: readonly DynoJson[], now: Date): readonly string[] {
   const sorted = dynos.toSorted((one, other) => ordinal(one) - ordinal(other));
-  const age = (dyno: DynoJson) => `${dyno.state} ${timeAgo(new Date(dyno.updated_at), now)}${nextStart(dyno, now)}`;
+  const age = (dyno: DynoJson) =>
+    `${dyno.state} ${timeAgo(new Date(dyno.updated_at), now)}${nextStart(dyno, now)}${readiness(dyno)}`;
   const oneOff = sorted.filter((dyno) => dyno.type === "run");
   const lines =
     oneOff.length === 0
@@ -47,6 +48,11 @@ function nextStart({ next_start_at: at }: DynoJson, now: Date): string {
   if (at === null || at === undefined) return ""; // other platforms say nothing of it
   const wait = timeUntil(new Date(at), now);
   return wait === "now" ? ", next start now" : `, next start in ${wait}`;
+}
+
+/** Ours: whether it is up and fails its readiness check, so that the router sends it nothing. */
+function readiness({ state, ready }: DynoJson): string {
+  return state === "up" && ready === false ? ", not ready: no new requests" : "";
 }
 
 function ordinal(dyno: DynoJson): number {

@@ -20,6 +20,7 @@ const SETTINGS: Readonly<Record<string, (value: string) => string | number | boo
   "stop-grace": wholeNumber,
   "restart-policy": (value) => value,
   rollout: (value) => value,
+  "preboot-delay": wholeNumber,
   "daily-cycling": (value) => ({ on: true, off: false })[value],
   "cycling-hour": (value) => (value === "none" ? null : wholeNumber(value)),
 };

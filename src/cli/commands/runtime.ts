@@ -24,6 +24,7 @@ export function format(runtime: RuntimeJson, app: string): readonly string[] {
       ["stop-grace", `${runtime.stop_grace} s`],
       ["restart-policy", runtime.restart_policy],
       ["rollout", runtime.rollout],
+      ["preboot-delay", `${runtime.preboot_delay} s`],
       ["daily-cycling", runtime.daily_cycling ? "on" : "off"],
       ["cycling-hour", hour === null ? "none" : `${String(hour).padStart(2, "0")}:00 UTC`],
     ]),

@@ -94,6 +94,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     store,
     maker: await userNamed(instance.users.maker),
     uidStartOf: (index) => uidStartOf(options.uidBase, index),
+    clock,
   });
   const filter = new CompiledFilter();
   const base: Omit<Workshop, "runtime"> = {

@@ -2,14 +2,52 @@ import assert from "node:assert/strict";
 import { link, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
-import { copyOwn } from "./slug-images.ts";
+import { SimClock } from "../../lib/sim-clock.ts";
+import { instanceOf } from "../../model/instance.ts";
+import type { LimitedStore } from "./limited-store.ts";
+import { copyOwn, SlugImages } from "./slug-images.ts";
 
 let folder = "";
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "slug-images-"));
 });
 after(() => rm(folder, { recursive: true, force: true }));
+
+test("a step that never ends is given up on, and those who waited for their turn get it", async () => {
+  const clock = new SimClock();
+  const asked: string[] = [];
+  const store = {
+    list: async () => [],
+    create: (name: string) => {
+      asked.push(name);
+      return new Promise<never>(() => {});
+    },
+  } as unknown as LimitedStore; // all that is asked of it
+  const instance = instanceOf(join(folder, "home"));
+  const images = await SlugImages.open({ instance, store, clock, maker: { uid: me, gid: me }, uidStartOf: () => me });
+  const slug = { digest: "ab".repeat(32), uidIndex: 1 };
+  const tars = [1, 2, 3].map(() => new Readable({ read: () => {} }));
+  const [one, two, three] = tars.map((tar) =>
+    images.put(slug, tar).then(
+      () => "made",
+      (error: Error) => error.message,
+    ),
+  );
+  await clock.advance(0);
+  assert.equal(asked.length, 2);
+  await clock.advance(5 * 60_000);
+  const late = "The slug's image was not made within 5 minutes: this machine is too busy, or its disk hangs.";
+  assert.deepEqual([await one, await two], [late, late]);
+  assert.equal(asked.length, 3);
+  await clock.advance(5 * 60_000);
+  assert.equal(await three, late);
+  assert.ok(tars.every((tar) => tar.destroyed));
+  const gone = new Readable({ read: () => {} }).destroy();
+  await assert.rejects(images.put(slug, gone), /broke off/);
+  assert.equal(asked.length, 3, "nothing is begun for a sender that has left");
+});
 
 const me = process.getuid?.() ?? 0;
 

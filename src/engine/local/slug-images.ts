@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { syncFolder } from "../../lib/atomic-file.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { ended, run, start } from "../../lib/command.ts";
+import { Late, within } from "../../lib/within.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import { EngineError, type SlugRef } from "../engine.ts";
@@ -18,7 +20,8 @@ export const SLUG_BYTES_MAX = 1024 ** 3;
 /** Unpacked tree, and the image of it. */
 const WORK_MB = 3072;
 const MAKERS_AT_ONCE = 2;
-const MAKE_TIMEOUT_MS = 10 * 60_000;
+/** Of all steps together, from the maker's turn on. */
+const MAKE_TIMEOUT_MS = 5 * 60_000;
 /** EROFS images are the same for the same tree; nothing looks at this. */
 const IMAGE_UUID = "5747a7e5-1095-4d0a-9d1c-5106a1a9e5e1";
 const DIGEST = /^[0-9a-f]{64}$/;
@@ -29,6 +32,7 @@ export interface SlugOptions {
   /** Ids of the helper's user. */
   readonly maker: { readonly uid: number; readonly gid: number };
   readonly uidStartOf: (uidIndex: number) => number;
+  readonly clock: Clock;
 }
 
 const TREE = "tree-";
@@ -165,32 +169,48 @@ export class SlugImages {
   /**
    * Makes the image from an uncompressed tar. Everything that reads the tar runs as the helper's user, in a folder with a
    * limit, without network, and is gone afterwards. Throws `invalid` for a tar that is not the slug's, is too big or cannot
-   * be unpacked without harm; then nothing is left of it.
+   * be unpacked without harm, and `failed` when it takes too long; then nothing is left of it.
    */
   async put(slug: SlugRef, tar: Readable): Promise<void> {
     nameOf(slug); // throws unless it is one
-    await this.#makers.run(() => this.#put(slug, tar));
+    await this.#makers.run(() => this.#putInTime(slug, tar));
   }
 
-  async #put(slug: SlugRef, tar: Readable): Promise<void> {
+  /** Whatever hangs, those who wait for their turn get it. What cannot be ended now is taken away when the engine opens again. */
+  async #putInTime(slug: SlugRef, tar: Readable): Promise<void> {
+    const late = new AbortController();
+    try {
+      await within(this.#options.clock, MAKE_TIMEOUT_MS, "slug image", this.#put(slug, tar, late.signal));
+    } catch (error) {
+      if (!(error instanceof Late)) throw error;
+      const why = `The slug's image was not made within ${MAKE_TIMEOUT_MS / 60_000} minutes: this machine is too busy, or its disk hangs.`;
+      throw new EngineError("failed", why, error);
+    } finally {
+      late.abort();
+      tar.destroy();
+    }
+  }
+
+  async #put(slug: SlugRef, tar: Readable, signal: AbortSignal): Promise<void> {
+    if (tar.destroyed) throw new EngineError("failed", "The slug broke off."); // its sender did not wait for its turn
     const volume = `make-${process.pid}-${this.#counter++}`;
     const folder = await this.#options.store.create(volume, WORK_MB);
     try {
+      signal.throwIfAborted();
       const { uid, gid } = this.#options.maker;
       const work = join(folder, "work");
       for (const each of [work, join(work, "tree")]) {
         await mkdir(each, { mode: 0o700 });
         await chown(each, uid, gid);
       }
-      await this.#unpack(work, slug, tar);
-      await this.#install(work, slug);
+      await this.#unpack(work, slug, tar, signal);
+      await this.#install(work, slug, signal);
     } finally {
-      tar.destroy();
       await this.#options.store.remove(volume);
     }
   }
 
-  async #unpack(work: string, slug: SlugRef, tar: Readable): Promise<void> {
+  async #unpack(work: string, slug: SlugRef, tar: Readable, signal: AbortSignal): Promise<void> {
     const tree = join(work, "tree");
     const args = [
       "--extract",
@@ -206,12 +226,12 @@ export class SlugImages {
     child.stderr?.on("data", (chunk: Buffer) => {
       if (messages.length < 16) messages.push(chunk);
     });
-    const done = ended(child, "tar");
+    const done = ended(child, "tar", { signal });
     done.catch(() => {}); // awaited below
     const hash = createHash("sha256");
     try {
       if (child.stdin === null) throw new Error("tar has no standard input");
-      await pipeline(tar, counted(hash), child.stdin).catch((error: unknown) => {
+      await pipeline(tar, counted(hash), child.stdin, { signal }).catch((error: unknown) => {
         if (!isBrokenPipe(error)) throw error; // tar gave up: its status says why
       });
     } catch (error) {
@@ -220,6 +240,7 @@ export class SlugImages {
       throw error;
     }
     const { code } = await done;
+    signal.throwIfAborted();
     if (code !== 0) {
       const why = Buffer.concat(messages).toString("utf8").trim().slice(0, 500);
       throw new EngineError("invalid", `The slug cannot be unpacked: ${why || `tar ended with status ${code}`}`);
@@ -227,10 +248,11 @@ export class SlugImages {
     const digest = hash.digest("hex");
     if (digest !== slug.digest)
       throw new EngineError("invalid", `The slug has the digest ${digest}, not ${slug.digest} as was said.`);
-    await run(...this.#asMaker(["chmod", "-R", "u+rX", tree])); // what its owner may not read cannot get into the image
+    // What its owner may not read cannot get into the image.
+    await run(...this.#asMaker(["chmod", "-R", "u+rX", tree]), { timeoutMs: MAKE_TIMEOUT_MS, signal });
   }
 
-  async #install(work: string, slug: SlugRef): Promise<void> {
+  async #install(work: string, slug: SlugRef, signal: AbortSignal): Promise<void> {
     const made = join(work, "image.erofs");
     const owner = String(this.#options.uidStartOf(slug.uidIndex) + DYNO_UID);
     const args = [
@@ -244,13 +266,22 @@ export class SlugImages {
       made,
       join(work, "tree"),
     ];
-    await run(...this.#asMaker(["mkfs.erofs", ...args]), { timeoutMs: MAKE_TIMEOUT_MS }).catch((error: unknown) => {
-      throw new EngineError("invalid", "No image can be made of the slug: it is too large unpacked.", error);
-    });
+    await run(...this.#asMaker(["mkfs.erofs", ...args]), { timeoutMs: MAKE_TIMEOUT_MS, signal }).catch(
+      (error: unknown) => {
+        signal.throwIfAborted();
+        throw new EngineError("invalid", "No image can be made of the slug: it is too large unpacked.", error);
+      },
+    );
     const image = join(this.#images, `${nameOf(slug)}.erofs`);
     const beside = `${image}.${process.pid}.${this.#counter++}.new`;
-    await copyOwn(made, beside, this.#options.maker.uid); // nobody else holds this one open
-    await rename(beside, image);
+    try {
+      await copyOwn(made, beside, this.#options.maker.uid); // nobody else holds this one open
+      signal.throwIfAborted();
+      await rename(beside, image);
+    } catch (error) {
+      await rm(beside, { force: true });
+      throw error;
+    }
     await syncFolder(this.#images);
   }
 
@@ -263,8 +294,21 @@ export class SlugImages {
     const namespaces = ["--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child"];
     const limits = ["--nproc=64", "--core=0", "--cpu=600", `--fsize=${SLUG_BYTES_MAX * 2}`, `--as=${4 * 1024 ** 3}`];
     const user = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs"];
+    const end = ["--pdeathsig=keep"]; // the kernel forgets what `--kill-child` asked for when the user changes
     const powers = ["--inh-caps=-all", "--bounding-set=-all"];
-    const args = [...namespaces, "--", "prlimit", ...limits, "--", "setpriv", ...user, ...powers, "--", ...command];
+    const args = [
+      ...namespaces,
+      "--",
+      "prlimit",
+      ...limits,
+      "--",
+      "setpriv",
+      ...user,
+      ...powers,
+      ...end,
+      "--",
+      ...command,
+    ];
     return ["unshare", args];
   }
 }

@@ -327,7 +327,8 @@ export class SimEngine implements Engine {
         if (mayAsk && isThere) {
           const now = this.#clock.now();
           const isAiling = now < (dyno.ails.get(check.kind) ?? 0);
-          const passed = this.isHealed || (!isAiling && passes(dyno.program, check.kind, now - since));
+          const age = Math.max(0, now - since); // a clock that was set back makes no program younger than new
+          const passed = this.isHealed || (!isAiling && passes(dyno.program, check.kind, age));
           const text = passed ? "answered 200" : "answered 500";
           progress[index] = afterProbe(check, progress[index] ?? NOT_PROBED, { passed, text }, this.#clock.now());
           const health = healthOf(checks, progress);
