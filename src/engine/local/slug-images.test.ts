@@ -6,8 +6,8 @@ import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import { SimClock } from "../../lib/sim-clock.ts";
 import { instanceOf } from "../../model/instance.ts";
-import type { LimitedStore } from "./limited-store.ts";
 import { copyOwn, SlugImages } from "./slug-images.ts";
+import type { LimitedStore } from "./volume-store.ts";
 
 let folder = "";
 before(async () => {
