@@ -28,6 +28,7 @@ const GUEST_PACKAGES = [
   "iproute2",
   "apt",
   "curl", // the checks ask with it
+  "libatomic1", // of Node's, which most machines have: without it bin/up asks apt twice, half a minute each time
   // Debian's npm is 500 packages: ten minutes of emulated dpkg, for what the container test shows anyway.
   "nodejs",
   "npm",
