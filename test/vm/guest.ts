@@ -10,7 +10,9 @@ export interface Shown {
 export interface Writing {
   /** The last one that was answered with 2xx. */
   last(): number;
-  readonly ended: Promise<unknown>;
+  output(): string;
+  hasEnded(): boolean;
+  readonly ended: Promise<void>;
 }
 
 const NODE = "/root/node"; // a copy, which an uninstall leaves
@@ -72,9 +74,14 @@ export class Guest {
 
   /** Begins to write through the API, one value after the other, until the machine is gone. */
   acknowledging(): Writing {
-    let output = "";
-    const ended = this.machine.shell(`${APPS} write`, { timeoutMs: 300_000, onOutput: (text) => (output += text) });
-    return { last: () => Number(/(\d+)\n[^\n]*$/.exec(output)?.[1] ?? 0), ended };
+    let [output, hasEnded] = ["", false];
+    const shell = this.machine.shell(`${APPS} write`, { timeoutMs: 300_000, onOutput: (text) => (output += text) });
+    return {
+      last: () => Number(/(\d+)\n[^\n]*$/.exec(output)?.[1] ?? 0),
+      output: () => output,
+      hasEnded: () => hasEnded,
+      ended: shell.then(() => void (hasEnded = true)),
+    };
   }
 
   /** The value that is there. */
