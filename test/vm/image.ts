@@ -59,6 +59,8 @@ export async function makeImage(folder: string, checkout: string): Promise<void>
   await Promise.all(both);
   await run("cp", ["-r", "--", join(folder, NPM_CACHE), join(tree, "root", ".npm")]);
   const image = join(folder, "disk.img");
+  rmSync(image, { force: true });
+  writeFileSync(image, "", { mode: 0o600 }); // the host's npm settings are in it
   await run("mke2fs", ["-q", "-t", "ext4", "-d", tree, image, "16G"], { timeoutMs: 600_000 });
   const boot = join(tree, "boot");
   const named = (prefix: string) => join(boot, readdirSync(boot).find((name) => name.startsWith(prefix)) ?? prefix);
@@ -69,9 +71,9 @@ export async function makeImage(folder: string, checkout: string): Promise<void>
 
 /** Debian with systemd, and in its apt cache the packages that `bin/up` installs. */
 async function bootstrap(folder: string, tree: string): Promise<void> {
-  const written = (name: string, text: string) => {
+  const written = (name: string, text: string, mode = 0o644) => {
     const path = join(folder, name);
-    writeFileSync(path, text);
+    writeFileSync(path, text, { mode });
     return path;
   };
   const uploaded = Object.entries({
@@ -85,7 +87,8 @@ async function bootstrap(folder: string, tree: string): Promise<void> {
       "update_initramfs=no\nbackup_initramfs=no\n",
     ),
     "/root/.ssh/authorized_keys": join(folder, "key.pub"),
-    ...(existsSync("/root/.npmrc") ? { "/root/.npmrc": "/root/.npmrc" } : {}),
+    // What is in its cache npm takes from there, and does not ask the registry first whether it still is so.
+    "/root/.npmrc": written("npmrc", `${textOf("/root/.npmrc")}prefer-offline=true\n`, 0o600),
   }).map(([to, from]) => `--customize-hook=upload ${from} ${to}`);
   const copied = [
     ...globSync("/etc/apt/sources.list.d/debian*"),
@@ -99,12 +102,16 @@ async function bootstrap(folder: string, tree: string): Promise<void> {
     `--customize-hook=chroot "$1" systemctl mask ${NOT_NEEDED.join(" ")}`,
     '--customize-hook=chroot "$1" update-ca-certificates',
     '--customize-hook=chroot "$1" ssh-keygen -A',
-    '--customize-hook=chmod 700 "$1/root/.ssh"',
+    '--customize-hook=chmod -R go= "$1/root"',
     // The host's apt, for the new machine's tree: names resolve in that one only once it runs.
     `--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -q install -y --no-install-recommends --download-only ${packagesFor("debian").join(" ")}`,
   ];
   const options = ["--variant=minbase", "--skip=cleanup/apt", `--include=${GUEST_PACKAGES.join(",")}`, ...hooks];
   await run("mmdebstrap", [...options, "bookworm", tree], { timeoutMs: 600_000, env: { HOME: "/root" } });
+}
+
+function textOf(path: string): string {
+  return existsSync(path) ? `${readFileSync(path, "utf8").trimEnd()}\n` : "";
 }
 
 /** What npm fetches in `bin/up`, and for the test of the official CLI. */
