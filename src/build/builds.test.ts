@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { extract } from "tar-stream";
 import { FrameWriter } from "../../buildkit/frames.ts";
 import { Checkout, openWorld, type World } from "../../test/support/build-world.ts";
+import { EngineError } from "../engine/engine.ts";
 import { SimClock } from "../lib/sim-clock.ts";
 
 const APP = {
@@ -96,6 +97,19 @@ test("spec 9.1: a push to main builds, releases, waits for the rollout, and move
   await eventually("no build dyno is left", async () => (await world.engine.list()).length === 0);
   assert.equal(world.builds.activeBuildDynos().size, 0);
   assert.equal((await checkout.git("push", world.url, "main")).stderr.trim(), "Everything up-to-date");
+});
+
+test("a push while the host process is away is refused in a sentence; the next one is built", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  const away = test.mock.method(world.engine, "start", () =>
+    Promise.reject(new EngineError("unavailable", "the host process does not answer")),
+  );
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.notEqual(code, 0);
+  assert.match(stderr, /remote error: The part of the platform that runs builds does not answer; it may be starting/);
+  away.mock.restore();
+  assert.equal((await checkout.git("push", world.url, "main")).code, 0);
 });
 
 async function namesOf(world: World, digest: string): Promise<readonly string[]> {
