@@ -38,6 +38,14 @@ export class Guest {
     return output.trim();
   }
 
+  /** The last that our processes warned of: the machine is gone when somebody asks why. */
+  async warnings(): Promise<string> {
+    const { output } = await this.machine.shell(
+      `journalctl -u 'stator-*' -o cat --no-pager -n 2000 | grep -E '"level":"(warn|error)"' | tail -n 6 | cut -c1-500`,
+    );
+    return output.trim();
+  }
+
   /** Once `bin/up` has been there: a Node of our own, and the dependencies of the tests' own `stator`, which is the checkout's. */
   async prepare(): Promise<void> {
     await this.ask(`cp /opt/stator/current/toolchain/node_modules/node-linux-*/bin/node ${NODE}`);

@@ -66,9 +66,9 @@ async function main(asked: Asked): Promise<void> {
     await bringCheckout(machine);
     if (!asked.buildStacks) await bringStacks(machine);
     const guest = new Guest(machine);
-    await check("bin/up from nothing", () => bringUp(guest));
+    await check("bin/up from nothing", guest, () => bringUp(guest));
     if (failures.length === 0) {
-      for (const step of asked.steps) await check(step.title, () => step.run(guest, asked.whole));
+      for (const step of asked.steps) await check(step.title, guest, () => step.run(guest, asked.whole));
     }
   }
   for (const each of failures) say(`FAILED: ${each}`);
@@ -84,7 +84,7 @@ async function main(asked: Asked): Promise<void> {
 }
 
 /** Goes on after a failure: each run costs a quarter of an hour. */
-async function check(title: string, body: () => Promise<string>): Promise<void> {
+async function check(title: string, guest: Guest, body: () => Promise<string>): Promise<void> {
   const since = performance.now();
   try {
     const remark = await body();
@@ -92,6 +92,7 @@ async function check(title: string, body: () => Promise<string>): Promise<void> 
   } catch (error) {
     failures.push(title);
     say(`FAILED: ${title} (${secondsSince(since)} s): ${error instanceof Error ? error.message : String(error)}`);
+    say(`our processes' last warnings:\n${await guest.warnings()}`);
   }
 }
 
