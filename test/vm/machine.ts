@@ -76,6 +76,7 @@ class EmulatedMachine implements Machine {
     this.#folder = folder;
     this.#port = port;
     this.#powerOn();
+    process.once("exit", () => this.#qemu?.kill("SIGKILL"));
   }
 
   #powerOn(): void {

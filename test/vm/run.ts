@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -179,11 +179,14 @@ function processorSeconds(): number {
   return (Number(fields[13]) + Number(fields[14])) / 100; // children's, in hundredths (proc(5))
 }
 
+// QEMU goes with this process (machine.ts).
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 try {
   await main(read(process.argv.slice(2)));
 } catch (error) {
   say(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 } finally {
-  if (kept === undefined) rmSync(folder, { recursive: true, force: true });
+  // On one file system: mmdebstrap that was ended has left mounts in its tree.
+  if (kept === undefined) await run("rm", ["-rf", "--one-file-system", "--", folder]);
 }
