@@ -77,7 +77,7 @@ export class Guest {
   /** What is there; with `expected`, as soon as it is so, and else as it is after so many seconds. */
   async shown(expected?: unknown, forSeconds = 0): Promise<Shown> {
     const text = expected === undefined ? "" : JSON.stringify(expected).replaceAll("'", "'\\''");
-    return JSON.parse(await this.ask(`${APPS} show '${text}' ${forSeconds}`, 300_000)) as Shown;
+    return JSON.parse(await this.ask(`${APPS} show '${text}' ${forSeconds}`, (forSeconds + 180) * 1000)) as Shown;
   }
 
   /** Begins to write through the API, one value after the other, until the machine is gone. */
