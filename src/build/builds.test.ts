@@ -100,6 +100,19 @@ test("spec 9.1: a push to main builds, releases, waits for the rollout, and move
   assert.equal((await checkout.git("push", world.url, "main")).stderr.trim(), "Everything up-to-date");
 });
 
+test("a push while the host process is away is refused in a sentence; the next one is built", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  const away = test.mock.method(world.engine, "start", () =>
+    Promise.reject(new EngineError("unavailable", "the host process does not answer")),
+  );
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.notEqual(code, 0);
+  assert.match(stderr, /remote error: The part of the platform that runs builds does not answer; it may be starting/);
+  away.mock.restore();
+  assert.equal((await checkout.git("push", world.url, "main")).code, 0);
+});
+
 async function namesOf(world: World, digest: string): Promise<readonly string[]> {
   const tar = world.engine.slugs.get(`${digest} ${world.app.uidIndex}`);
   const source = extract();

@@ -831,7 +831,8 @@ function digestOf(program: string): string {
 
 /** The dyno's processes as the host numbers them, its own kernel's included. */
 function hostPidsOf(dyno: string): readonly number[] {
-  const files = globSync(`/sys/fs/cgroup/{,*/}${config.instance.cgroup}/${dyno}/{,**/}cgroup.procs`);
+  const parents = "{,*/,stator.slice/*/*/}"; // of version 2, of version 1, and the scope where systemd is
+  const files = globSync(`/sys/fs/cgroup/${parents}${config.instance.cgroup}/${dyno}/{,**/}cgroup.procs`);
   const pids = files.flatMap((path) => readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number));
   return [...new Set(pids)].toSorted((a, b) => a - b);
 }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -80,23 +81,37 @@ async function startService(config: Config, service: Service, changed: boolean, 
   await checkHost(instance);
   await progress.step(running.length > 0 ? "Restarting the platform" : "Starting the platform", async () => {
     await service.start(ownRoot, { restart: stale || changed });
-    await untilApi(config);
+    await untilReady(config);
   });
 }
 
-async function untilApi(config: Config): Promise<void> {
+/** Until both processes answer: on a slow machine the host process may need half a minute more than the API, and a push needs both. */
+async function untilReady(config: Config): Promise<void> {
   const started = performance.now();
   const waited = () => performance.now() - started;
   const allGone = () => !existsSync("/run/systemd/system") && processesOf(config.instance).length === 0;
-  while (!(await answersApi(config))) {
+  while (!(await answersApi(config)) || !(await accepts(config.instance.paths.hostSocket))) {
     if (waited() > API_WITHIN_MS || (waited() > GONE_AFTER_MS && allGone())) {
       throw new UsageError(
-        `The platform does not answer on port ${config.apiPort}. ${await lastWords(config.instance)}`,
+        `The platform does not answer (port ${config.apiPort} and ${config.instance.paths.hostSocket}). ${await lastWords(config.instance)}`,
         1,
       );
     }
     await pause(100);
   }
+}
+
+/** Whether a process takes connections on the socket. */
+function accepts(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    const done = (is: boolean) => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false)); // not yet
+  });
 }
 
 /** Where the reason stands, and the last of it. */

@@ -3,6 +3,7 @@ import { echo } from "../../e2e/apps.ts";
 import {
   appName,
   dynosOf,
+  eventually,
   platform,
   pushOk,
   statorOk,
@@ -12,21 +13,38 @@ import {
 } from "../../e2e/harness.ts";
 
 /**
- * Runs inside the machine of `npm run test:vm`. `make`: deploys apps of several kinds. `show`: prints what there is, as JSON: each app
- * with its release, config, formation and what answers, and apart from it the ids of its dynos, which a reboot changes.
+ * Runs inside the machine of `npm run test:vm`. `make`: deploys the apps that must outlive everything. `show`: prints what there is, as
+ * JSON: each app with its release, config, formation and what answers, and apart from it the ids of its dynos, which a reboot
+ * changes. `write`: sets a config var to 1, 2, 3 and so on until it is ended, and prints each number once the API has answered; `written`:
+ * prints the one that is there.
  */
 async function make(): Promise<void> {
-  const [one, two] = [appName("standing"), appName("changed")];
+  const app = appName("standing");
   using repository = await temporaryRepository(echo);
-  for (const app of [one, two]) {
-    await statorOk(["create", app]);
-    await pushOk(repository.folder, app);
+  await statorOk(["create", app]);
+  await statorOk(["config:set", "GREETING=good morning", "-a", app]);
+  await pushOk(repository.folder, app);
+  await statorOk(["ps:scale", "web=2:standard-2x", "worker=1", "-a", app]);
+  await waitUp(app, "web", 2);
+  await waitUp(app, "worker", 1);
+  await statorOk(["create", WRITTEN]);
+}
+
+/** An app without dynos, whose config is written to. */
+const WRITTEN = "written";
+
+async function write(): Promise<never> {
+  for (let count = 1; ; count++) {
+    await platform("PATCH", `/apps/${WRITTEN}/config-vars`, { COUNT: String(count) });
+    process.stdout.write(`${count}\n`);
   }
-  await statorOk(["ps:scale", "web=2:standard-2x", "worker=1", "-a", one]);
-  await waitUp(one, "web", 2);
-  await waitUp(one, "worker", 1);
-  await statorOk(["config:set", "GREETING=good morning", "-a", two]);
-  await waitUp(two, "web", 1);
+}
+
+async function written(): Promise<string> {
+  const vars = await eventually("the API to answer", () =>
+    platform<{ COUNT?: string }>("GET", `/apps/${WRITTEN}/config-vars`).catch(() => undefined),
+  );
+  return vars.COUNT ?? "0";
 }
 
 interface Shown {
@@ -36,7 +54,7 @@ interface Shown {
 
 async function show(): Promise<Shown> {
   const apps = await platform<readonly { name: string }[]>("GET", "/apps");
-  const shown = await Promise.all(apps.map(({ name }) => showApp(name)));
+  const shown = await Promise.all(apps.filter(({ name }) => name !== WRITTEN).map(({ name }) => showApp(name)));
   return { as: shown.map(({ as }) => as), ids: shown.flatMap(({ ids }) => ids) };
 }
 
@@ -69,6 +87,23 @@ async function showOnce(expected: string | undefined, seconds: number): Promise<
   }
 }
 
-if (process.argv[2] === "make") await make();
-const [, , , expected, seconds = "0"] = process.argv;
-process.stdout.write(`${JSON.stringify(await showOnce(expected === "" ? undefined : expected, Number(seconds)))}\n`);
+const [, , what, expected, seconds = "0"] = process.argv;
+switch (what) {
+  case "make":
+    await make();
+    break;
+  case "show":
+    process.stdout.write(
+      `${JSON.stringify(await showOnce(expected === "" ? undefined : expected, Number(seconds)))}\n`,
+    );
+    break;
+  case "write":
+    await write();
+    break;
+  case "written":
+    process.stdout.write(`${await written()}\n`);
+    break;
+  case undefined:
+  default:
+    throw new Error("usage: apps.ts make | show [expected] [seconds] | write | written");
+}
