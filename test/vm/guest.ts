@@ -85,7 +85,7 @@ export class Guest {
     let [output, hasEnded] = ["", false];
     const shell = this.machine.shell(`${APPS} write`, { timeoutMs: 300_000, onOutput: (text) => (output += text) });
     return {
-      last: () => Number(/(\d+)\n[^\n]*$/.exec(output)?.[1] ?? 0),
+      last: () => Number([...output.matchAll(/^(\d+)\r?\n/gm)].at(-1)?.[1] ?? 0), // ssh adds a word about its end
       output: () => output,
       hasEnded: () => hasEnded,
       ended: shell.then(() => void (hasEnded = true)),

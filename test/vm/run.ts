@@ -50,7 +50,7 @@ function read(args: readonly string[]): Asked {
   const chosen = (step: Step) => (positionals.length > 0 ? positionals.includes(step.title) : values.all || step.usual);
   return {
     steps: STEPS.filter(chosen),
-    whole: values.all || positionals.length > 0,
+    whole: values.all,
     buildStacks: values["build-stacks"],
   };
 }
