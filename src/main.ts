@@ -1,10 +1,7 @@
-import { enableCompileCache, flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { ConfigError, loadConfig } from "./config.ts";
+import { keepCompiledCode } from "./lib/compile-cache.ts";
 import { guardAgainstShells } from "./lib/guard.ts";
-
-/** By then a process has loaded all that it needs to run. */
-const COMPILED_MS = 15_000;
 
 /** `stator daemon`, `stator host`, `stator keeper`: one of our processes, until SIGTERM or SIGINT. */
 async function main(role: string | undefined): Promise<void> {
@@ -13,9 +10,7 @@ async function main(role: string | undefined): Promise<void> {
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
   const config = loadConfig();
   const { data, host } = config.instance.paths;
-  enableCompileCache(join(role === "daemon" ? data : host, "compile-cache")); // each in a folder that only its user writes
-  // Else it is written when the process ends, which SIGKILL and a power cut leave out: the next start would compile everything again.
-  setTimeout(flushCompileCache, COMPILED_MS).unref();
+  keepCompiledCode(join(role === "daemon" ? data : host, "compile-cache"));
   switch (role) {
     case "daemon": {
       const { runDaemon } = await import("./daemon.ts");
