@@ -69,7 +69,7 @@ export function processesNow(): Processes {
  * for memory are dropped before.
  */
 export function kernelKib(): number {
-  writeFileSync("/proc/sys/vm/drop_caches", "2");
+  writeFileSync("/proc/sys/vm/drop_caches", "3");
   const text = readFileSync("/proc/meminfo", "utf8");
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
   return ["Slab", "KernelStack", "PageTables", "Percpu"].reduce((sum, name) => sum + field(name), 0);

@@ -16,15 +16,17 @@ const SETTLE_MS = 30_000;
 
 /** 500 dynos that do nothing: what each costs beside the user's own processes, and what the platform does meanwhile. */
 export async function measureDensity({ tick }: Bench): Promise<RowResult> {
-  const before = await quiet();
+  await pause(SETTLE_MS);
+  const before = memoryNow();
   await using standing = await stand(tick);
-  const after = await quiet();
+  await pause(SETTLE_MS);
   const { own, inits, users } = processesNow();
   const pids = own.map(({ pid }) => pid);
   const cpu = pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
   const since = performance.now();
   await pause(IDLE_MS);
   const busy = (pids.reduce((sum, pid) => sum + cpuOf(pid), 0) - cpu) / (performance.now() - since);
+  const after = memoryNow(); // last: it drops caches, which the platform would have to fill again
   const each = (kib: number) => kib / standing.count / 1024;
   const platform = after.ownKib - before.ownKib;
   const theirs = users.map(ownKernelKib).reduce((sum, kib) => sum + kib, 0);
@@ -62,8 +64,7 @@ interface Memory {
   readonly kernelKib: number;
 }
 
-async function quiet(): Promise<Memory> {
-  await pause(SETTLE_MS);
+function memoryNow(): Memory {
   const { own, inits } = processesNow();
   const ownKib = [...own.map(({ pid }) => pid), ...inits].reduce((sum, pid) => sum + pssOf(pid), 0);
   return { ownKib, kernelKib: kernelKib() };

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
@@ -127,6 +127,7 @@ export class DynoFolder {
 
   /** The status that conmon wrote; undefined while the dyno lives, or conmon does not. */
   exitStatus(): number | undefined {
+    if (!existsSync(this.#exit)) return undefined; // nearly always, and an error costs ten times as much
     const text = readQuietly(this.#exit);
     return text === undefined || !/^\d{1,3}$/.test(text.trim()) ? undefined : Number(text);
   }
