@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
 import { Nudge } from "../../lib/nudge.ts";
-import { detachLoops, isMounted, mountImage, unmount } from "./loop.ts";
+import { isMounted, mountImage } from "./loop.ts";
 import { READY_MB, ReadyVolumes } from "./ready-volumes.ts";
-import { makeStoreImage } from "./store-image.ts";
+import { inOneImage, makeStoreImage } from "./store-image.ts";
 import { volumesOf } from "./usage-counters.ts";
 import { type LimitedStore, type Mechanism, type StoreOptions, UNFINISHED, volumesFolderOf } from "./volume-store.ts";
 
@@ -20,7 +20,7 @@ const imageOf = (folder: string): string => join(folder, FILE);
 
 /** One sparse file with btrfs in a loop device, and in it a subvolume with a quota group for each volume. */
 export const btrfs: Mechanism = {
-  files: FILE,
+  ...inOneImage(FILE),
   async open(options) {
     const { folder, bytesMax } = options;
     const [image, root] = [imageOf(folder), volumesFolderOf(folder)];
@@ -36,15 +36,6 @@ export const btrfs: Mechanism = {
     await run("mount", ["-o", "remount,nosuid,nodev", "--", root]);
     await chmod(root, 0o711);
     return BtrfsStore.open(root, options);
-  },
-  isThere: (folder) => existsSync(imageOf(folder)),
-  async close(folder) {
-    if (existsSync(imageOf(folder))) await unmount(volumesFolderOf(folder));
-  },
-  async discard(folder) {
-    await this.close(folder);
-    if (existsSync(imageOf(folder))) await detachLoops(imageOf(folder));
-    for (const each of [imageOf(folder), `${imageOf(folder)}.new`]) await rm(each, { force: true });
   },
 };
 

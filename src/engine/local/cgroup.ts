@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
+import { readKernelFile } from "./kernel-file.ts";
 
 /**
  * Control groups of an instance: `/<parent>/<instance>/<dynoId>` for dynos and `/<parent>/<instance>/conmon` for those that
@@ -105,16 +106,7 @@ export function ranOutOfMemory(cgroups: Cgroups, dynoId: string): boolean {
   const files = (memory.length > 0 ? memory : cgroups.folders).map((folder) =>
     join(folder, dynoId, cgroups.kind === "v2" ? "memory.events" : "memory.oom_control"),
   );
-  return files.some((file) => /^oom_kill [1-9]/m.test(readQuietly(file)));
-}
-
-/** The kernel answers at once, and waiting for a thread takes ten times as long. Empty: another controller's folder, or the group is gone. */
-function readQuietly(path: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return "";
-  }
+  return files.some((file) => /^oom_kill [1-9]/m.test(readKernelFile(file) ?? ""));
 }
 
 /**

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdir, rm, rmdir } from "node:fs/promises";
+import { chmod, mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../lib/command.ts";
 import { filesMaxOf } from "../../model/disk.ts";
 import { FolderVolumes } from "./folder-volumes.ts";
 import { LineHelper } from "./line-helper.ts";
-import { detachLoops, isMounted, mountImage, unmount } from "./loop.ts";
-import { makeStoreImage } from "./store-image.ts";
+import { isMounted, mountImage } from "./loop.ts";
+import { inOneImage, makeStoreImage } from "./store-image.ts";
 import { type LimitedStore, type Mechanism, type StoreOptions, volumesFolderOf } from "./volume-store.ts";
 
 const FILE = "store-project.img";
@@ -17,7 +17,7 @@ const OPTIONS = ["prjquota", "noatime", "discard", "noinit_itable"];
 
 /** One sparse file with ext4 in a loop device, and in it a folder with a project quota for each volume. */
 export const project: Mechanism = {
-  files: FILE,
+  ...inOneImage(FILE),
   async open(options) {
     const { folder, bytesMax } = options;
     const [image, root] = [imageOf(folder), volumesFolderOf(folder)];
@@ -31,15 +31,6 @@ export const project: Mechanism = {
     await run("mount", ["-o", "remount,nosuid,nodev", "--", root]);
     await chmod(root, 0o711);
     return openProjects(root, options);
-  },
-  isThere: (folder) => existsSync(imageOf(folder)),
-  async close(folder) {
-    if (existsSync(imageOf(folder))) await unmount(volumesFolderOf(folder));
-  },
-  async discard(folder) {
-    await this.close(folder);
-    if (existsSync(imageOf(folder))) await detachLoops(imageOf(folder));
-    for (const each of [imageOf(folder), `${imageOf(folder)}.new`]) await rm(each, { force: true });
   },
 };
 

@@ -1,11 +1,31 @@
+import { existsSync } from "node:fs";
 import { open, rename, rm, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
+import { detachLoops, unmount } from "./loop.ts";
+import { type Mechanism, volumesFolderOf } from "./volume-store.ts";
 
 const BYTES_MAX = 1024 ** 4;
 const BYTES_MIN = 1024 ** 3;
 /** Of the space that is free when the image is made; it is sparse, and takes what is in it. */
 const SHARE_OF_FREE = 0.9;
 const MEBIBYTE = 1024 ** 2;
+
+/** What mechanisms have in common that keep all volumes in one image, of this name in the store's folder. */
+export function inOneImage(file: string): Pick<Mechanism, "files" | "isThere" | "close" | "discard"> {
+  const imageOf = (folder: string): string => join(folder, file);
+  return {
+    files: file,
+    isThere: (folder) => existsSync(imageOf(folder)),
+    async close(folder) {
+      if (existsSync(imageOf(folder))) await unmount(volumesFolderOf(folder));
+    },
+    async discard(folder) {
+      await this.close(folder);
+      if (existsSync(imageOf(folder))) await detachLoops(imageOf(folder));
+      for (const each of [imageOf(folder), `${imageOf(folder)}.new`]) await rm(each, { force: true });
+    },
+  };
+}
 
 /** Makes the sparse file that all volumes share. */
 export async function makeStoreImage(

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -7,6 +7,7 @@ import { type DynoUsage, type IoUsage, MEBIBYTE, type TaskUsage } from "../../mo
 import type { ObservedState } from "../engine.ts";
 import { type Cgroups, controllerFolder } from "./cgroup.ts";
 import type { Labels } from "./dyno-folder.ts";
+import { readKernelFile } from "./kernel-file.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import {
   ceilingOf,
@@ -126,7 +127,7 @@ export class UsageLook {
     let { totalMs } = before;
     let uninterruptible = 0;
     for (const task of list.split("\n").filter(Boolean).slice(0, TASKS_MAX)) {
-      const [schedule, stat] = [readQuietly(`/proc/${task}/schedstat`), readQuietly(`/proc/${task}/stat`)];
+      const [schedule, stat] = [readKernelFile(`/proc/${task}/schedstat`), readKernelFile(`/proc/${task}/stat`)];
       if (schedule === undefined || stat === undefined) continue; // it has just ended
       const waitedMs = Number(schedule.split(" ")[1] ?? 0) / 1e6;
       const known = before.tasks.get(task) ?? 0;
@@ -143,7 +144,7 @@ export class UsageLook {
     if (!this.#folders.has(beside))
       this.#folders.set(beside, controllerFolder(this.#parts.cgroups, beside, existsSync));
     const folder = this.#folders.get(beside);
-    return folder === undefined ? undefined : readQuietly(join(folder, id, file));
+    return folder === undefined ? undefined : readKernelFile(join(folder, id, file));
   }
 }
 
@@ -157,13 +158,4 @@ interface Counters {
 interface Waits {
   readonly tasks: ReadonlyMap<string, number>;
   readonly totalMs: number;
-}
-
-/** undefined: it is not there, or goes away at this instant. */
-function readQuietly(path: string): string | undefined {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return undefined; // ENOENT, ENODEV, ESRCH: nothing else can happen to the kernel's files
-  }
 }
