@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTPMethods } from "fastify";
 import type { Static, TArray, TSchema, TUnknown } from "typebox";
+import { actingAs } from "../lib/acting.ts";
 import type { App, User } from "../model/app.ts";
 import type { Token } from "../store/store.ts";
 import { type Caller, type Power, type Rule } from "./auth.ts";
@@ -99,9 +100,10 @@ export class Routes {
       config: { rule },
       schema,
       handler: async (request, reply) => {
-        const value = await handle(callOf<Static<B>>(request, reply), () => callerOf(request));
-        if (reply.sent) return reply; // a stream, which wrote its own head
         reply.code(shape.status ?? 200);
+        const act = () => handle(callOf<Static<B>>(request, reply), () => callerOf(request));
+        const value = await (rule.kind === "open" ? act() : actingAs(callerOf(request).user.id, act));
+        if (reply.sent) return reply; // a stream, which wrote its own head
         if (shape.orderBy === undefined || !Array.isArray(value)) return reply.send(value);
         const page = paginate<unknown>(value, request.headers.range, shape.orderBy);
         return reply.code(page.status).headers(page.headers).send(page.items);

@@ -28,6 +28,7 @@ import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
 import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { isolationRoutes } from "./resources/isolation.ts";
+import { logDrainRoutes } from "./resources/log-drains.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
@@ -36,6 +37,7 @@ import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { usageRoutes } from "./resources/usage.ts";
+import { webhookRoutes } from "./resources/webhooks.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
@@ -43,7 +45,17 @@ import { listenTls } from "./tls-listener.ts";
 export interface ApiOptions
   extends Pick<
     ApiContext,
-    "config" | "store" | "supervision" | "schedules" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+    | "config"
+    | "store"
+    | "supervision"
+    | "schedules"
+    | "logs"
+    | "builds"
+    | "usage"
+    | "outbound"
+    | "clock"
+    | "random"
+    | "logger"
   > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
@@ -136,6 +148,8 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   domainRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
+  logDrainRoutes(routes, context);
+  webhookRoutes(routes, context);
   stackRoutes(routes);
   platformRoutes(routes, context);
   missingRoutes(routes);

@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { actor } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Outbox } from "./outbox.ts";
 import { appQueries } from "./queries/apps.ts";
 import { buildQueries } from "./queries/builds.ts";
 import { checkQueries } from "./queries/checks.ts";
@@ -9,11 +11,13 @@ import { dynoQueries } from "./queries/dynos.ts";
 import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
+import { logDrainQueries } from "./queries/log-drains.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
 import { tokenQueries } from "./queries/tokens.ts";
 import { userQueries } from "./queries/users.ts";
+import { webhookQueries } from "./queries/webhooks.ts";
 import type { RandomBytes, Secrets } from "./secrets.ts";
 import type { Store } from "./store.ts";
 import type { Database } from "./tables.ts";
@@ -24,6 +28,7 @@ export interface StoreParts {
   readonly secrets: Secrets;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  readonly outbox: Outbox;
 }
 
 /** A `Store` over any dialect. The connection is one: reads and writers wait for the transaction that is open. */
@@ -41,6 +46,7 @@ export function databaseStore(parts: StoreParts): Store {
         try {
           const value = await here.run(transaction, () => body(transaction));
           transaction.throwIfFailed();
+          await parts.outbox.sign(db, actor(), parts.clock.now());
           isWhole = true;
           return value;
         } finally {
@@ -132,6 +138,8 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),
     checks: checkQueries(work),
+    logDrains: logDrainQueries(work),
+    webhooks: webhookQueries(work),
   };
 }
 

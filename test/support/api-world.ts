@@ -23,6 +23,7 @@ import { PlatformError } from "../../src/model/errors.ts";
 import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
+import { Outbound } from "../../src/outbound/outbound.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -93,6 +94,8 @@ export async function openWorld(
   const logs = new TestLogs();
   const builds = new TestBuilds();
   const usage = new TestUsage();
+  // As on a machine that allows this one address.
+  const outbound = new Outbound({ clock, mayReach: async (_app, address) => address === "127.0.0.1" });
   const scheduler = startScheduler({
     store,
     supervision,
@@ -109,6 +112,7 @@ export async function openWorld(
     logs,
     builds,
     usage,
+    outbound,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     clock,

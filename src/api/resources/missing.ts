@@ -20,10 +20,8 @@ const EMPTY_OF_ACCOUNT = [
 const EMPTY_OF_APP = [
   "GET /apps/:app/addons",
   "GET /apps/:app/addon-attachments",
-  "GET /apps/:app/log-drains",
   "GET /apps/:app/telemetry-drains",
   "GET /apps/:app/sni-endpoints",
-  "GET /apps/:app/webhooks",
   "GET /apps/:app/buildpack-installations",
 ] as const;
 
@@ -49,12 +47,10 @@ const REFUSED_OF_ACCOUNT = {
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
-  "POST /apps/:app/log-drains": "Log drains are not there yet; read the log with logs --tail.",
   "POST /apps/:app/sni-endpoints": CERTIFICATES,
   "POST /apps/:app/acm": CERTIFICATES,
   "PATCH /apps/:app/acm": CERTIFICATES,
   "DELETE /apps/:app/acm": CERTIFICATES,
-  "POST /apps/:app/webhooks": "Webhooks are not there yet.",
   "PUT /apps/:app/buildpack-installations":
     "Buildpacks cannot be set yet: each build takes Node.js if there is a package.json, else what the Procfile says.",
 } as const;
@@ -76,8 +72,6 @@ const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
   "GET /apps/:app/pipeline-couplings": "pipeline_coupling",
   "GET /apps/:app/review-app": "review_app",
-  "GET /apps/:app/log-drains/:drain": "log_drain",
-  "DELETE /apps/:app/log-drains/:drain": "log_drain",
   "GET /apps/:app/sni-endpoints/:endpoint": "sni_endpoint",
 } as const;
 
