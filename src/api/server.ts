@@ -36,6 +36,7 @@ import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { stackRoutes } from "./resources/stacks.ts";
+import { telemetryDrainRoutes } from "./resources/telemetry-drains.ts";
 import { usageRoutes } from "./resources/usage.ts";
 import { webhookRoutes } from "./resources/webhooks.ts";
 import { Routes } from "./route.ts";
@@ -149,6 +150,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
   logDrainRoutes(routes, context);
+  telemetryDrainRoutes(routes, context);
   webhookRoutes(routes, context);
   stackRoutes(routes);
   platformRoutes(routes, context);

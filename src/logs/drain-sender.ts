@@ -2,9 +2,10 @@ import type { Socket } from "node:net";
 import type { Clock } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import type { DrainTarget } from "../model/drain-url.ts";
-import { Poster } from "../outbound/http.ts";
+import { Poster, type PostOptions } from "../outbound/http.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { type Frame, framed, httpMessage, syslogMessage } from "./drain-format.ts";
+import { exportRequest } from "./otlp.ts";
 
 /** Brings frames to a drain's receiver, one after the other. */
 export interface Sender extends Disposable {
@@ -24,8 +25,14 @@ export interface SenderParts {
   readonly outbound: Outbound;
   readonly clock: Clock;
   readonly appId: string;
-  readonly token: string;
   readonly target: DrainTarget;
+  /** Who the drain is, in what it sends. */
+  readonly token: string;
+}
+
+export interface OtlpParts extends Omit<SenderParts, "token"> {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly appName: () => Promise<string>;
 }
 
 /** Times of Heroku's (spec 8.4): for an answer, for a write, until an idle connection is closed. */
@@ -36,26 +43,47 @@ const IDLE_MS = 240_000;
 const LIFE_MS = 300_000;
 
 export function senderOf(parts: SenderParts): Sender {
-  return parts.target.kind === "http" ? new HttpSender(parts) : new SyslogSender(parts);
+  return parts.target.kind === "http" ? new HttpSender(parts, logplexRequest(parts.token)) : new SyslogSender(parts);
 }
 
-class HttpSender implements Sender {
-  readonly #parts: SenderParts;
-  #poster: { readonly poster: Poster; readonly until: number } | undefined;
+export function otlpSender(parts: OtlpParts): Sender {
+  return new HttpSender(parts, otlpRequest(parts));
+}
 
-  constructor(parts: SenderParts) {
-    this.#parts = parts;
-  }
+type MakeRequest = (frame: Frame) => Promise<Pick<PostOptions, "headers" | "body">>;
 
-  async send({ id, messages }: Frame, signal: AbortSignal): Promise<"taken" | "refused"> {
-    const headers = {
+const logplexRequest =
+  (token: string): MakeRequest =>
+  async ({ id, messages }) => ({
+    headers: {
       "Content-Type": "application/logplex-1",
       "Logplex-Msg-Count": messages.length,
       "Logplex-Frame-Id": id,
-      "Logplex-Drain-Token": this.#parts.token,
+      "Logplex-Drain-Token": token,
       "User-Agent": "Logplex/v1 Stator",
-    };
-    const body = framed(messages.map(httpMessage));
+    },
+    body: framed(messages.map(httpMessage)),
+  });
+
+const otlpRequest =
+  ({ headers, appName, clock }: OtlpParts): MakeRequest =>
+  async ({ messages }) => ({
+    headers: { "User-Agent": "Stator", ...headers, "Content-Type": "application/json" },
+    body: Buffer.from(JSON.stringify(exportRequest(messages, await appName(), clock.now()))),
+  });
+
+class HttpSender implements Sender {
+  readonly #parts: Omit<SenderParts, "token">;
+  readonly #make: MakeRequest;
+  #poster: { readonly poster: Poster; readonly until: number } | undefined;
+
+  constructor(parts: Omit<SenderParts, "token">, make: MakeRequest) {
+    this.#parts = parts;
+    this.#make = make;
+  }
+
+  async send(frame: Frame, signal: AbortSignal): Promise<"taken" | "refused"> {
+    const { headers, body } = await this.#make(frame);
     const status = await this.#open().post({ headers, body, answerMs: ANSWER_MS, signal });
     if (status >= 200 && status < 300) return "taken";
     if (status >= 400 && status < 500 && status !== 429) return "refused";

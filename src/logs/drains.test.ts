@@ -280,3 +280,45 @@ test("at least once: what was not delivered when the daemon stopped is delivered
   await eventually(() => bodiesOf(witness).includes("four"));
   assert.ok(!bodiesOf(receiver).includes("four"));
 });
+
+test("a telemetry drain gets the lines as OTLP's JSON; a change holds from the next batch on, and no line is missing", async () => {
+  await using one = await httpReceiver();
+  await using other = await httpReceiver();
+  await using here = await world();
+  here.say("before");
+  const [newest] = await here.logs.history(here.app.id, { lines: 1 });
+  const made = await here.store.telemetryDrains.create({
+    appId: here.app.id,
+    signals: ["logs"],
+    endpoint: `http://127.0.0.1:${one.port}/otlp/`,
+    headers: { "X-Key": "mine" },
+    position: newest?.id ?? null,
+  });
+  here.say("first");
+  await eventually(() => one.got.length > 0);
+  const [got] = one.got;
+  assert.equal(got?.path, "/otlp/v1/logs");
+  assert.deepEqual([got.headers["content-type"], got.headers["x-key"]], ["application/json", "mine"]);
+  const [resource] = JSON.parse(got.body).resourceLogs;
+  const attributes = resource.resource.attributes.map((each: Attribute) => [each.key, each.value.stringValue]);
+  assert.deepEqual(attributes, [
+    ["service.name", "drained"],
+    ["service.instance.id", "web.1"],
+    ["log.source", "app"],
+  ]);
+  const [record] = resource.scopeLogs[0].logRecords;
+  assert.deepEqual([record.body.stringValue, record.severityText], ["first", "INFO"]);
+  assert.match(record.timeUnixNano, /^\d{19}$/);
+  await here.store.telemetryDrains.update(made.id, { endpoint: `http://127.0.0.1:${other.port}/v1/logs` });
+  await eventually(() => {
+    here.say("again");
+    return other.got.length > 0;
+  });
+  assert.equal(other.got[0]?.path, "/v1/logs");
+  assert.ok(!other.got.some(({ body }) => body.includes("first")), "delivered once");
+});
+
+interface Attribute {
+  readonly key: string;
+  readonly value: { readonly stringValue: string };
+}

@@ -5,14 +5,15 @@ import { Nudge } from "../lib/nudge.ts";
 import type { Random } from "../lib/random.ts";
 import { parseDrainUrl } from "../model/drain-url.ts";
 import { refusalText } from "../model/refusal.ts";
+import { logsEndpoint } from "../model/telemetry.ts";
 import { type Outbound, Refused } from "../outbound/outbound.ts";
-import type { LogDrain, Store } from "../store/store.ts";
+import type { LogDrain, Store, TelemetryDrain } from "../store/store.ts";
 import { runDrain } from "./drain.ts";
-import { senderOf } from "./drain-sender.ts";
+import { otlpSender, type Sender, senderOf } from "./drain-sender.ts";
 import type { LogHub } from "./hub.ts";
 
 export interface DrainsOptions {
-  readonly store: Pick<Store, "logDrains" | "apps" | "onChange">;
+  readonly store: Pick<Store, "logDrains" | "telemetryDrains" | "apps" | "onChange">;
   readonly logs: Pick<LogHub, "subscribe" | "append">;
   readonly outbound: Outbound;
   readonly clock: Clock;
@@ -38,15 +39,32 @@ export async function startDrains(options: DrainsOptions): Promise<AsyncDisposab
   return drains;
 }
 
-interface Running {
+/** What of the store's drains, of either kind, a running one is made of. */
+interface Stored {
+  readonly id: string;
   readonly appId: string;
+  readonly position: number | null;
+  /** Another one after each change. */
+  readonly version: Instant;
+  /** How its owner knows it: `Drain d.<uuid> (https://logs.example.com:443/)`. */
+  readonly name: string;
+  /** Its URL without secrets. */
+  readonly shown: string;
+  readonly open: () => Sender;
+}
+
+interface Running {
+  readonly version: Instant;
   readonly stop: AbortController;
   readonly end: Promise<void>;
 }
 
 class Drains implements AsyncDisposable {
   readonly #options: DrainsOptions;
-  readonly #running = new Map<string, Running>();
+  /** By app, then by id. */
+  readonly #running = new Map<string, Map<string, Running>>();
+  #count = 0;
+  #hasTelemetry = false;
   readonly #changed = new Set<string>();
   readonly #nudge = new Nudge();
   readonly #positions = new Map<string, number>();
@@ -66,7 +84,9 @@ class Drains implements AsyncDisposable {
       this.#changed.add(appId);
       this.#nudge.ring();
     });
-    for (const drain of await store.logDrains.all()) this.#begin(drain);
+    const [logs, telemetry] = await Promise.all([store.logDrains.all(), store.telemetryDrains.all()]);
+    for (const drain of logs) this.#begin(this.#ofLog(drain));
+    for (const drain of telemetry) this.#begin(this.#ofTelemetry(drain));
     this.#loops = Promise.all([this.#follow(), this.#save()]);
   }
 
@@ -74,7 +94,7 @@ class Drains implements AsyncDisposable {
     this.#listener?.[Symbol.dispose]();
     this.#stop.abort();
     await this.#loops;
-    await Promise.all([...this.#running.values()].map(({ end }) => end));
+    await Promise.all([...this.#running.values()].flatMap((own) => [...own.values()].map(({ end }) => end)));
     await this.#savePositions();
   }
 
@@ -96,41 +116,75 @@ class Drains implements AsyncDisposable {
   }
 
   async #compare(appId: string): Promise<void> {
-    const wanted = await this.#options.store.logDrains.list(appId);
-    const ids = new Set(wanted.map(({ id }) => id));
-    for (const [id, running] of this.#running) if (running.appId === appId && !ids.has(id)) running.stop.abort();
-    for (const drain of wanted) if (!this.#running.has(drain.id)) this.#begin(drain);
+    const { store } = this.#options;
+    const [logs, telemetry] = await Promise.all([store.logDrains.list(appId), store.telemetryDrains.list(appId)]);
+    const wanted = [...logs.map((each) => this.#ofLog(each)), ...telemetry.map((each) => this.#ofTelemetry(each))];
+    const versions = new Map(wanted.map(({ id, version }) => [id, version]));
+    for (const [id, running] of this.#running.get(appId) ?? []) {
+      if (versions.get(id) === running.version) continue;
+      running.stop.abort();
+      await running.end;
+    }
+    for (const drain of wanted) if (!this.#running.get(appId)?.has(drain.id)) this.#begin(drain);
   }
 
-  #begin(drain: LogDrain): void {
+  #ofLog({ id, appId, position, token, url, updatedAt }: LogDrain): Stored {
+    const { outbound, clock } = this.#options;
+    const target = parseDrainUrl(url);
+    const name = `Drain ${token} (${target.shown})`;
+    const open = () => senderOf({ outbound, clock, appId, token, target });
+    return { id, appId, position, version: updatedAt, name, shown: target.shown, open };
+  }
+
+  #ofTelemetry({ id, appId, position, endpoint, headers, updatedAt }: TelemetryDrain): Stored {
+    this.#hasTelemetry = true;
+    const { outbound, clock } = this.#options;
+    const target = logsEndpoint(endpoint);
+    const name = `Telemetry drain ${id} (${target.shown})`;
+    const open = () => otlpSender({ outbound, clock, appId, target, headers, appName: () => this.#appName(appId) });
+    return { id, appId, position, version: updatedAt, name, shown: target.shown, open };
+  }
+
+  async #appName(appId: string): Promise<string> {
+    return (await this.#options.store.apps.byId(appId))?.name ?? appId;
+  }
+
+  #begin(drain: Stored): void {
     const { logger } = this.#options;
+    const { id, appId, version } = drain;
+    const own = this.#running.get(appId) ?? new Map<string, Running>();
+    this.#running.set(appId, own);
+    this.#count++;
     const stop = new AbortController();
     const end = this.#run(drain, stop.signal)
-      .catch((error: unknown) => logger.error("drain.failed", { drainId: drain.id, error }))
-      .finally(() => this.#running.delete(drain.id));
-    this.#running.set(drain.id, { appId: drain.appId, stop, end });
+      .catch((error: unknown) => logger.error("drain.failed", { drainId: id, error }))
+      .finally(() => {
+        this.#count--;
+        own.delete(id);
+        if (own.size === 0) this.#running.delete(appId);
+      });
+    own.set(id, { version, stop, end });
   }
 
-  async #run(drain: LogDrain, signal: AbortSignal): Promise<void> {
-    const { logs, outbound, clock, random } = this.#options;
-    const { id, appId, token, position } = drain;
+  async #run(drain: Stored, signal: AbortSignal): Promise<void> {
+    const { logs, clock, random } = this.#options;
+    const { id, appId } = drain;
     const done = new AbortController();
     using _one = addAbortListener(signal, () => done.abort());
     using _all = addAbortListener(this.#stop.signal, () => done.abort());
-    const target = parseDrainUrl(drain.url);
     await runDrain(
       {
         lines: (afterId, until) => logs.subscribe(appId, {}, afterId, until),
-        position,
-        sender: senderOf({ outbound, clock, appId, token, target }),
+        position: this.#positions.get(id) ?? drain.position,
+        sender: drain.open(),
         clock,
         random,
-        textMax: () => Math.max(Math.min(TEXT_MAX, ALL_TEXT_MAX / this.#running.size), TEXT_MIN),
+        textMax: () => Math.max(Math.min(TEXT_MAX, ALL_TEXT_MAX / this.#count), TEXT_MIN),
         moved: (to) => {
           this.#positions.set(id, to);
           this.#saveNudge.ring();
         },
-        failed: (error) => this.#tell(drain, target.shown, error),
+        failed: (error) => this.#tell(drain, error),
       },
       done.signal,
     );
@@ -138,29 +192,30 @@ class Drains implements AsyncDisposable {
   }
 
   /** The owner reads why nothing arrives; the URL's secrets stay out of it. */
-  #tell({ id, appId, token }: LogDrain, shown: string, error: unknown): void {
+  #tell(drain: Stored, error: unknown): void {
     const { clock, logger, logs } = this.#options;
+    const { id, appId } = drain;
     const now = clock.now();
     if (now - (this.#toldAt.get(id) ?? -Infinity) < TELL_MS) return;
     this.#toldAt.set(id, now);
-    void this.#textOf(appId, token, shown, error).then(
+    void this.#textOf(drain, error).then(
       (text) => logs.append(appId, { at: now, source: "heroku", process: "logplex", text }),
       (failure: unknown) => logger.warn("drain.untold", { drainId: id, error: failure }),
     );
   }
 
-  async #textOf(appId: string, token: string, shown: string, error: unknown): Promise<string> {
-    const { store, program } = this.#options;
+  async #textOf({ appId, name, shown }: Stored, error: unknown): Promise<string> {
     if (error instanceof Refused) {
-      const appName = (await store.apps.byId(appId))?.name ?? appId;
-      const why = refusalText({ destination: error.destination, protocol: "tcp", byOwner: false, appName, program });
-      return `Drain ${token} (${shown}): ${why}`;
+      const { program } = this.#options;
+      const { destination } = error;
+      const appName = await this.#appName(appId);
+      return `${name}: ${refusalText({ destination, protocol: "tcp", byOwner: false, appName, program })}`;
     }
     const { code = "", message } = error as NodeJS.ErrnoException; // what failed is an error, whoever threw it
     if (CERTIFICATE_CODES.test(code)) {
       return `Error L14 (certificate validation): error="${message.slice(0, 200)}" uri="${shown}"`; // spec 6.3
     }
-    return `Drain ${token} (${shown}) cannot deliver: ${message.slice(0, 200)}. It is tried again and again; the newest messages wait.`;
+    return `${name} cannot deliver: ${message.slice(0, 200)}. It is tried again and again; the newest messages wait.`;
   }
 
   async #save(): Promise<void> {
@@ -175,7 +230,9 @@ class Drains implements AsyncDisposable {
   async #savePositions(): Promise<void> {
     if (this.#positions.size === 0) return;
     const now = new Map(this.#positions);
-    await this.#options.store.logDrains.setPositions(now);
+    const { logDrains, telemetryDrains } = this.#options.store;
+    await logDrains.setPositions(now); // ids are of one kind or the other
+    if (this.#hasTelemetry) await telemetryDrains.setPositions(now);
     for (const [id, position] of now) if (this.#positions.get(id) === position) this.#positions.delete(id);
   }
 }

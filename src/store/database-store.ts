@@ -15,6 +15,7 @@ import { logDrainQueries } from "./queries/log-drains.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
+import { telemetryDrainQueries } from "./queries/telemetry-drains.ts";
 import { tokenQueries } from "./queries/tokens.ts";
 import { userQueries } from "./queries/users.ts";
 import { webhookQueries } from "./queries/webhooks.ts";
@@ -139,6 +140,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     schedules: scheduleQueries(work),
     checks: checkQueries(work),
     logDrains: logDrainQueries(work),
+    telemetryDrains: telemetryDrainQueries(work),
     webhooks: webhookQueries(work),
   };
 }

@@ -10,6 +10,7 @@ import type { Checks } from "../model/manifest-health.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
+import type { Signal } from "../model/telemetry.ts";
 import type { WebhookEntity, WebhookLevel } from "../model/webhook.ts";
 
 /**
@@ -32,6 +33,7 @@ export interface Store extends AsyncDisposable {
   readonly schedules: ScheduleStore;
   readonly checks: CheckStore;
   readonly logDrains: LogDrainStore;
+  readonly telemetryDrains: TelemetryDrainStore;
   readonly webhooks: WebhookStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
@@ -154,6 +156,37 @@ export interface LogDrainStore {
   create(drain: { readonly appId: string; readonly url: string; readonly position: number | null }): Promise<LogDrain>;
   remove(id: string): Promise<void>;
   /** By the drains' ids; those that are gone are left out. Tells no listener. */
+  setPositions(positions: ReadonlyMap<string, number>): Promise<void>;
+}
+
+/** Where an app's signals go as OpenTelemetry has them; of these there are log lines. */
+export interface TelemetryDrain extends TelemetrySettings {
+  readonly id: string;
+  readonly appId: string;
+  /** As of a `LogDrain`. */
+  readonly position: number | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Endpoint and headers are encrypted at rest. */
+export interface TelemetrySettings {
+  readonly signals: readonly Signal[];
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface TelemetryDrainStore {
+  /** Oldest first. */
+  list(appId: string): Promise<readonly TelemetryDrain[]>;
+  /** Of all apps. */
+  all(): Promise<readonly TelemetryDrain[]>;
+  byId(id: string): Promise<TelemetryDrain | undefined>;
+  /** Throws `invalid_params` when the app has too many. */
+  create(drain: TelemetrySettings & Pick<TelemetryDrain, "appId" | "position">): Promise<TelemetryDrain>;
+  update(id: string, change: Partial<TelemetrySettings>): Promise<TelemetryDrain>;
+  remove(id: string): Promise<void>;
+  /** As of `LogDrainStore`. */
   setPositions(positions: ReadonlyMap<string, number>): Promise<void>;
 }
 

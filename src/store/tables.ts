@@ -32,6 +32,7 @@ export interface Tables {
   readonly egress_rules: EgressRuleRow;
   readonly health_checks: { app_id: string; type: string; checks: string };
   readonly log_drains: LogDrainRow;
+  readonly telemetry_drains: TelemetryDrainRow;
   readonly webhooks: WebhookRow;
   readonly webhook_outbox: OutboxRow;
   readonly webhook_events: WebhookEventRow;
@@ -114,6 +115,19 @@ export interface LogDrainRow {
   seq: number;
   token: string;
   /** Its URL. */
+  sealed: string;
+  position: number | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface TelemetryDrainRow {
+  id: string;
+  app_id: string;
+  /** Order of creation within the app. */
+  seq: number;
+  signals: string;
+  /** JSON of its exporter. */
   sealed: string;
   position: number | null;
   created_at: Instant;

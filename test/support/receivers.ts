@@ -5,7 +5,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 import { createServer as createTlsServer } from "node:tls";
 import { type KeyPair, makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 
-/** Real servers that receive what drains and webhooks send, on the loopback. */
+/** Real servers that receive what drains and webhooks send. */
 export interface Got {
   readonly method: string;
   readonly path: string;
@@ -41,7 +41,7 @@ export async function identity(names: readonly string[]): Promise<Identity> {
   return { authority, server: await makeServerCertificate(authority, names, Date.now()) };
 }
 
-export async function httpReceiver(tls?: KeyPair, port = 0): Promise<HttpReceiver> {
+export async function httpReceiver(tls?: KeyPair, port = 0, host = LOOPBACK): Promise<HttpReceiver> {
   const got: Got[] = [];
   const listener: RequestListener = (request, response) => {
     const chunks: Buffer[] = [];
@@ -60,7 +60,7 @@ export async function httpReceiver(tls?: KeyPair, port = 0): Promise<HttpReceive
     ? createHttpsServer({ cert: tls.certificate, key: tls.key }, listener)
     : createHttpServer({}, listener);
   const receiver: HttpReceiver = {
-    port: await listening(server, port),
+    port: await listening(server, port, host),
     got,
     answers: [],
     async [Symbol.asyncDispose]() {
@@ -73,7 +73,7 @@ export async function httpReceiver(tls?: KeyPair, port = 0): Promise<HttpReceive
   return receiver;
 }
 
-export async function syslogReceiver(tls?: KeyPair): Promise<SyslogReceiver> {
+export async function syslogReceiver(tls?: KeyPair, host = LOOPBACK): Promise<SyslogReceiver> {
   const sockets = new Set<Socket>();
   const connected = (socket: Socket) => {
     sockets.add(socket);
@@ -94,7 +94,7 @@ export async function syslogReceiver(tls?: KeyPair): Promise<SyslogReceiver> {
   const server = tls ? createTlsServer({ cert: tls.certificate, key: tls.key }, connected) : createTcpServer(connected);
   server.on("tlsClientError", () => {});
   const receiver: SyslogReceiver = {
-    port: await listening(server, 0),
+    port: await listening(server, 0, host),
     messages: [],
     connections: 0,
     hangUp() {
@@ -123,7 +123,9 @@ export function messagesOf(body: string): readonly string[] {
   return messages;
 }
 
-async function listening(server: Server, port: number): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+const LOOPBACK = "127.0.0.1";
+
+async function listening(server: Server, port: number, host: string): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(port, host, resolve));
   return (server.address() as AddressInfo).port; // it listens on a port
 }

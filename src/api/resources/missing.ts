@@ -20,7 +20,6 @@ const EMPTY_OF_ACCOUNT = [
 const EMPTY_OF_APP = [
   "GET /apps/:app/addons",
   "GET /apps/:app/addon-attachments",
-  "GET /apps/:app/telemetry-drains",
   "GET /apps/:app/sni-endpoints",
   "GET /apps/:app/buildpack-installations",
 ] as const;
@@ -41,7 +40,6 @@ const REFUSED_OF_ACCOUNT = {
   "POST /pipelines": PIPELINES,
   "POST /pipeline-couplings": PIPELINES,
   "POST /pipeline-promotions": PIPELINES,
-  "POST /telemetry-drains": "Telemetry drains are not there yet.",
   "POST /oauth/clients": "OAuth clients are not there yet; make a token with authorizations:create.",
 } as const;
 

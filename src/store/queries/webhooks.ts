@@ -15,8 +15,6 @@ import type { Database, OutboxRow, WebhookDeliveryRow, WebhookEventRow, WebhookR
 import { newId, type Work } from "../work.ts";
 import { found } from "./missing.ts";
 
-const OPEN = ["pending", "retrying"] as const;
-
 export function webhookQueries(work: Work): WebhookStore {
   return {
     areUsed: () => work.outbox.isUsed,
@@ -98,14 +96,14 @@ export function webhookQueries(work: Work): WebhookStore {
         const rows = await db
           .selectFrom("webhook_deliveries")
           .select((row) => ["webhook_id", row.fn.min("next_attempt_at").as("at")])
-          .where("status", "in", OPEN)
+          .where("next_attempt_at", "is not", null)
           .groupBy("webhook_id")
           .execute();
         return new Map(rows.map(({ webhook_id, at }) => [webhook_id, at ?? 0]));
       }),
     next: (webhookId) =>
       work.read(async (db) => {
-        const open = joined(db).where("webhook_id", "=", webhookId).where("status", "in", OPEN);
+        const open = joined(db).where("webhook_id", "=", webhookId).where("next_attempt_at", "is not", null);
         const row = await open.orderBy("next_attempt_at").orderBy("webhook_deliveries.seq").limit(1).executeTakeFirst();
         return row && deliveryOf(row);
       }),
@@ -188,7 +186,7 @@ async function sweep(db: Database, olderThan: number): Promise<void> {
     if (await db.selectFrom("apps").select("id").where("id", "=", app_id).executeTakeFirst()) continue;
     const isNoted = await db.selectFrom("webhook_outbox").select("seq").where("app_id", "=", app_id).executeTakeFirst();
     const open = db.selectFrom("webhook_deliveries").select("id").where("app_id", "=", app_id);
-    if (isNoted || (await open.where("status", "in", OPEN).executeTakeFirst())) continue;
+    if (isNoted || (await open.where("next_attempt_at", "is not", null).executeTakeFirst())) continue;
     await db.deleteFrom("webhooks").where("app_id", "=", app_id).execute();
     await db.deleteFrom("webhook_events").where("app_id", "=", app_id).execute();
   }
