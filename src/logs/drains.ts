@@ -85,8 +85,8 @@ class Drains implements AsyncDisposable {
       this.#nudge.ring();
     });
     const [logs, telemetry] = await Promise.all([store.logDrains.all(), store.telemetryDrains.all()]);
-    for (const drain of logs) this.#begin(this.#ofLog(drain));
-    for (const drain of telemetry) this.#begin(this.#ofTelemetry(drain));
+    for (const drain of logs) this.#beginIfSound(drain.id, () => this.#ofLog(drain));
+    for (const drain of telemetry) this.#beginIfSound(drain.id, () => this.#ofTelemetry(drain));
     this.#loops = Promise.all([this.#follow(), this.#save()]);
   }
 
@@ -147,6 +147,15 @@ class Drains implements AsyncDisposable {
 
   async #appName(appId: string): Promise<string> {
     return (await this.#options.store.apps.byId(appId))?.name ?? appId;
+  }
+
+  /** One that an older version took, and this one would not, must not keep the daemon from starting. */
+  #beginIfSound(drainId: string, make: () => Stored): void {
+    try {
+      this.#begin(make());
+    } catch (error) {
+      this.#options.logger.error("drain.unsound", { drainId, error });
+    }
   }
 
   #begin(drain: Stored): void {

@@ -87,9 +87,10 @@ export class Outbound {
   }
 
   #secure(socket: Socket, { host }: Target, signal: AbortSignal): Promise<Socket> {
+    const { authorities = [] } = this.#options;
     this.#context ??= createSecureContext({
       // What the operator's system trusts counts too, a company's own authority say.
-      ca: [...getCACertificates("default"), ...getCACertificates("system"), ...(this.#options.authorities ?? [])],
+      ca: [...new Set([...getCACertificates("default"), ...getCACertificates("system"), ...authorities])],
     });
     const name = isIP(host) === 0 ? { servername: host } : {};
     const secured = connectTls({ socket, host, ...name, secureContext: this.#context, ALPNProtocols: ["http/1.1"] });

@@ -48,7 +48,7 @@ test("drains, drains:add, drains:remove: official and native; what a dyno writes
   const urls = [`http://me:secret@${HOST}:${web.port}/in`, `syslog://${HOST}:${syslog.port}`] as const;
   const refused = await heroku.run(["drains:add", urls[0], "-a", app]);
   assert.notEqual(refused.code, 0);
-  assert.match(refused.stderr.replaceAll(/\s+/g, " "), /refused by the network rules/);
+  assert.match(refused.stderr.replaceAll(/[\s›]+/g, " "), /refused by the network rules/);
   await allow(web.port);
   await allow(syslog.port);
   assert.match(await heroku.ok(["drains:add", urls[0], "-a", app]), /Successfully added drain http:\/\/me:secret@/);
@@ -101,8 +101,8 @@ test("webhooks*: official and native; a release is told, signed; what was under 
   const [secret = ""] = /\b[0-9a-f]{64}\b/.exec(await heroku.ok(add)) ?? [];
   assert.notEqual(secret, "");
   const listed = await heroku.ok(["webhooks", "-a", app]);
-  const [id = ""] = /[0-9a-f-]{36}/.exec(listed) ?? [];
-  assert.match(listed, /api:release,api:formation +sync/);
+  const [id = ""] = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(listed) ?? [];
+  assert.match(listed, /api:release,api:formation\W+sync/);
   assert.ok((await statorOk(["webhooks", "-a", app])).includes(id));
 
   receiver.answers = ["hang"];
@@ -131,7 +131,7 @@ test("webhooks*: official and native; a release is told, signed; what was under 
   );
 
   const deliveries = await heroku.ok(["webhooks:deliveries", "-a", app]);
-  assert.match(deliveries, /succeeded +api:release +sync +1 +200/);
+  assert.match(deliveries, /succeeded\W+api:release\W+sync\W+1\W+200/);
   const delivery = told.webhook_metadata.delivery.id;
   assert.match(
     await heroku.ok(["webhooks:deliveries:info", delivery, "-a", app]),
@@ -141,7 +141,7 @@ test("webhooks*: official and native; a release is told, signed; what was under 
     await statorOk(["webhooks:deliveries:info", delivery, "-a", app]),
     /Status: +succeeded[\s\S]*"action": "create"/,
   );
-  assert.match(await heroku.ok(["webhooks:events", "-a", app]), /release +create/);
+  assert.match(await heroku.ok(["webhooks:events", "-a", app]), /release\W+create/);
   assert.match(await heroku.ok(["webhooks:events:info", told.id, "-a", app]), /"resource": "release"/);
   await heroku.ok(["webhooks:update", id, "-i", "dyno", "-l", "notify", "-u", url, "-a", app]);
   assert.match(await heroku.ok(["webhooks:info", id, "-a", app]), /Include: +dyno\s+Level: +notify/);
