@@ -7,6 +7,7 @@ import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
 import { Gaps } from "./request-gaps.ts";
 import { parseRequest, type RequestRecord, requestLogLine } from "./request-line.ts";
+import { type AppRequests, RequestMetrics, type RequestReader } from "./request-metrics.ts";
 
 export interface RequestLogOptions {
   readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
@@ -21,28 +22,31 @@ export interface RequestLogOptions {
 const LINE_BYTES_MAX = 32 * 1024;
 const GAP_LOOK_MS = 2_000;
 const NAMES_MAX = 10_000;
-/** Apps that are told of lost lines: those that had requests lately. */
+/** Apps that are told of lost lines, of those that had requests lately. */
 const TOLD_MAX = 1_000;
 
 /**
  * Takes request lines from HAProxy's ring (a unix socket in the daemon's run folder, which only HAProxy's group can reach) and
- * appends them to the apps' logs. While the daemon is dead they wait in the ring; what it drops is counted and said.
+ * appends them to the apps' logs and counts. While the daemon is dead they wait in the ring; what it drops is counted and said.
  */
-export class RequestLog implements AsyncDisposable {
+export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #options: RequestLogOptions;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #closed = new AbortController();
   readonly #names = new Map<string, string>();
   readonly #gaps = new Gaps();
-  readonly #recent = new Set<string>();
+  readonly #metrics: RequestMetrics;
   readonly #watch: Promise<void>;
-  /** Lines are appended in the order they came. */
-  #last: Promise<void> = Promise.resolve();
+  /** Lines that wait for the name of a dyno. */
+  readonly #waiting = new Set<Promise<void>>();
+  #linesRead = 0;
+  #linesLost = 0;
 
   private constructor(options: RequestLogOptions, server: Server) {
     this.#options = options;
     this.#server = server;
+    this.#metrics = new RequestMetrics(options.clock.now());
     server.on("connection", (socket) => this.#read(socket));
     this.#watch = this.#watchGaps();
   }
@@ -59,12 +63,29 @@ export class RequestLog implements AsyncDisposable {
     return new RequestLog(options, server);
   }
 
+  requestsOf(appId: string): AppRequests {
+    const found = this.#metrics.requestsOf(appId, this.#options.clock.now());
+    const named = Array.from(
+      found.byDyno,
+      ([id, counts]) => [id, { ...counts, name: this.#names.get(id) ?? "web" }] as const,
+    );
+    return { ...found, byDyno: new Map(named) };
+  }
+
+  get linesRead(): number {
+    return this.#linesRead;
+  }
+
+  get linesLost(): number {
+    return this.#linesLost;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
     await this.#watch;
-    await this.#last;
+    await Promise.all(this.#waiting);
   }
 
   #read(socket: Socket): void {
@@ -85,41 +106,49 @@ export class RequestLog implements AsyncDisposable {
       }
       rest = left;
       const records = lines.map(parseRequest).filter((record) => record !== undefined);
-      if (records.length > 0) this.#last = this.#last.then(() => this.#append(records));
+      const waiting = this.#append(records);
+      if (waiting === undefined) return;
+      socket.pause(); // so that lines are appended in the order they came, and few wait
+      this.#waiting.add(waiting);
+      void waiting.finally(() => {
+        this.#waiting.delete(waiting);
+        socket.resume();
+      });
     });
   }
 
-  async #append(records: readonly RequestRecord[]): Promise<void> {
-    const { logs, logger } = this.#options;
-    for (const record of records) {
-      this.#gaps.saw(record.worker, record.count);
-      if (record.appId === null) continue;
-      try {
-        const dyno = record.dynoId === null ? null : await this.#nameOf(record.appId, record.dynoId);
-        logs.append(record.appId, requestLogLine(record, dyno));
-        this.#remember(record.appId);
-      } catch (error) {
-        logger.error("router.line_failed", { error });
-      }
+  /** At once where all names are known, as nearly always; then nothing is to be waited for. */
+  #append(records: readonly RequestRecord[]): Promise<void> | undefined {
+    for (const [index, record] of records.entries()) {
+      const { appId, dynoId } = record;
+      const name = appId === null || dynoId === null ? null : this.#names.get(dynoId);
+      if (appId !== null && dynoId !== null && name === undefined)
+        return this.#learn(appId, dynoId).then(() => this.#append(records.slice(index)));
+      this.#take(record, name ?? null);
+    }
+    return undefined;
+  }
+
+  #take(record: RequestRecord, dyno: string | null): void {
+    this.#linesRead++;
+    this.#gaps.saw(record.worker, record.count);
+    if (record.appId === null) return;
+    try {
+      const line = requestLogLine(record, dyno);
+      this.#options.logs.append(record.appId, line);
+      this.#metrics.add(record.appId, line.at, record);
+    } catch (error) {
+      this.#options.logger.error("router.line_failed", { error });
     }
   }
 
-  async #nameOf(appId: string, dynoId: string): Promise<string> {
-    const known = this.#names.get(dynoId);
-    if (known !== undefined) return known;
-    const name = (await this.#options.nameOf(appId, dynoId)) ?? "web";
+  async #learn(appId: string, dynoId: string): Promise<void> {
+    const name = await this.#options.nameOf(appId, dynoId).catch((error: unknown) => {
+      this.#options.logger.warn("router.name_failed", { dynoId, error });
+      return undefined;
+    });
     if (this.#names.size >= NAMES_MAX) this.#names.clear();
-    this.#names.set(dynoId, name);
-    return name;
-  }
-
-  #remember(appId: string): void {
-    this.#recent.delete(appId);
-    this.#recent.add(appId);
-    for (const oldest of this.#recent) {
-      if (this.#recent.size <= TOLD_MAX) break;
-      this.#recent.delete(oldest);
-    }
+    this.#names.set(dynoId, name ?? "web");
   }
 
   async #watchGaps(): Promise<void> {
@@ -128,9 +157,10 @@ export class RequestLog implements AsyncDisposable {
       await clock.sleep(GAP_LOOK_MS, this.#closed.signal).catch(() => {}); // closed
       const lost = this.#gaps.takeLost();
       if (lost === 0) continue;
+      this.#linesLost += lost;
       logger.warn("router.lines_lost", { lost });
       const text = `Error L10 (output buffer overflow): ${lost} request lines of all apps were lost`;
-      for (const appId of this.#recent)
+      for (const appId of this.#metrics.apps().slice(0, TOLD_MAX))
         logs.append(appId, { at: clock.now(), source: "heroku", process: "router", text });
     }
   }
@@ -141,16 +171,20 @@ export function splitFrames(bytes: Buffer): { readonly lines: readonly string[];
   const lines: string[] = [];
   let at = 0;
   for (;;) {
-    const blank = bytes.indexOf(0x20, at);
-    if (blank === -1) {
-      const begun = bytes.subarray(at);
-      return { lines, left: begun.length < 8 && /^\d*$/.test(begun.toString("latin1")) ? begun : undefined };
+    let length = 0;
+    let blank = at;
+    for (; blank < bytes.length && bytes[blank] !== BLANK; blank++) {
+      const digit = (bytes[blank] ?? 0) - ZERO;
+      length = length * 10 + digit;
+      if (digit < 0 || digit > 9 || length === 0 || length > LINE_BYTES_MAX) return { lines, left: undefined };
     }
-    const digits = bytes.toString("latin1", at, blank);
-    if (!/^[1-9]\d{0,5}$/.test(digits) || Number(digits) > LINE_BYTES_MAX) return { lines, left: undefined };
-    const end = blank + 1 + Number(digits);
-    if (end > bytes.length) return { lines, left: bytes.subarray(at) };
+    const end = blank + 1 + length;
+    if (blank === bytes.length || end > bytes.length) return { lines, left: bytes.subarray(at) };
+    if (length === 0) return { lines, left: undefined };
     lines.push(bytes.toString("latin1", blank + 1, end));
     at = end;
   }
 }
+
+const BLANK = 0x20;
+const ZERO = 0x30;

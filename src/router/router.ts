@@ -7,6 +7,7 @@ import type { Store } from "../store/store.ts";
 import type { Routing } from "../supervisor/supervision.ts";
 import { routeOf } from "./app-route.ts";
 import { RequestLog } from "./request-log.ts";
+import type { AppRequests, RequestReader } from "./request-metrics.ts";
 import type { AppRoute, RouteTarget } from "./routes.ts";
 
 /** A target that can tell when it has come back, and may know nothing of what it was told before. */
@@ -31,7 +32,7 @@ const RETRY_MS = 200;
 const RETRY_MS_MAX = 2_000;
 
 /** Takes request lines, and tells the target what the store says of every app, now and whenever it changes. */
-export async function startRouter(options: RouterOptions): Promise<Routing & AsyncDisposable> {
+export async function startRouter(options: RouterOptions): Promise<Routing & RequestReader & AsyncDisposable> {
   const { store, logs, instance, clock, logger } = options;
   const requests = await RequestLog.open({
     instance,
@@ -57,7 +58,7 @@ interface Telling {
   readonly waiters: Set<() => void>;
 }
 
-class Router implements Routing, AsyncDisposable {
+class Router implements Routing, RequestReader, AsyncDisposable {
   readonly #options: RouterOptions;
   readonly #requests: RequestLog;
   readonly #closed = new AbortController();
@@ -95,6 +96,14 @@ class Router implements Routing, AsyncDisposable {
     await clock.sleep(SETTLE_MS, done.signal).catch(() => {}); // done
     telling.waiters.delete(check);
     if (!done.signal.aborted) throw new Error(`the router has not taken the route of app ${appId} in time`);
+  }
+
+  requestsOf(appId: string): AppRequests {
+    return this.#requests.requestsOf(appId);
+  }
+
+  get linesLost(): number {
+    return this.#requests.linesLost;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
