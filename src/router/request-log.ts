@@ -21,6 +21,12 @@ export interface RequestLogOptions {
 /** A line is shorter; anything else is not HAProxy. */
 const LINE_BYTES_MAX = 32 * 1024;
 const GAP_LOOK_MS = 2_000;
+/**
+ * A wakeup costs as much as ten lines: unless many have come, we rest before the next look, and they gather in the socket. HAProxy
+ * has room for a thousand times as many.
+ */
+const REST_MS = 20;
+const MANY_BYTES = 16 * 1024;
 const NAMES_MAX = 10_000;
 /** Apps that are told of lost lines, of those that had requests lately. */
 const TOLD_MAX = 1_000;
@@ -38,8 +44,8 @@ export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #gaps = new Gaps();
   readonly #metrics: RequestMetrics;
   readonly #watch: Promise<void>;
-  /** Lines that wait for the name of a dyno. */
-  readonly #waiting = new Set<Promise<void>>();
+  /** What waits before more is read: lines for the name of a dyno, and we for more lines. */
+  readonly #resting = new Set<Promise<void>>();
   #linesRead = 0;
   #linesLost = 0;
 
@@ -54,7 +60,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
   static async open(options: RequestLogOptions): Promise<RequestLog> {
     const path = join(options.instance.paths.daemonRun, "requests.sock");
     await rm(path, { force: true });
-    const server = createServer();
+    const server = createServer({ highWaterMark: 1 }); // paused means that nothing is read
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(path, resolve);
@@ -85,7 +91,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
     await this.#watch;
-    await Promise.all(this.#waiting);
+    await Promise.all(this.#resting);
   }
 
   #read(socket: Socket): void {
@@ -107,14 +113,19 @@ export class RequestLog implements RequestReader, AsyncDisposable {
       rest = left;
       const records = lines.map(parseRequest).filter((record) => record !== undefined);
       const waiting = this.#append(records);
-      if (waiting === undefined) return;
+      if (waiting === undefined && chunk.length >= MANY_BYTES) return;
       socket.pause(); // so that lines are appended in the order they came, and few wait
-      this.#waiting.add(waiting);
-      void waiting.finally(() => {
-        this.#waiting.delete(waiting);
+      const rested = this.#rest(waiting).then(() => {
+        this.#resting.delete(rested);
         socket.resume();
       });
+      this.#resting.add(rested);
     });
+  }
+
+  async #rest(waiting: Promise<void> | undefined): Promise<void> {
+    await waiting;
+    await this.#options.clock.sleep(REST_MS, this.#closed.signal).catch(() => {}); // closed
   }
 
   /** At once where all names are known, as nearly always; then nothing is to be waited for. */
