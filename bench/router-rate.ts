@@ -16,9 +16,10 @@ const DYNO = "127.78.0.1";
 const HOST = "bench.localhost";
 const NOBODY = 65_534;
 
-/** Which processors do what. */
+/** Which processors do what, and which app it is. */
 interface Layout {
   readonly name: string;
+  readonly dyno: "node" | "static";
   /** Client, proxies and dyno. */
   readonly all: string;
   readonly reader: string;
@@ -31,12 +32,15 @@ interface Layout {
  */
 export async function measureRate(rounds: number, seconds: number): Promise<RowResult> {
   const last = cpus().length - 1;
-  const shared: Layout = { name: "all on the same cores", all: `0-${last}`, reader: `0-${last}` };
-  const apart: Layout = { name: "reader apart", all: last > 1 ? `0-${last - 1}` : "0", reader: String(last) };
+  const shared = { place: "reader on the same cores", all: `0-${last}`, reader: `0-${last}` };
+  const apart = { place: "reader apart", all: last > 1 ? `0-${last - 1}` : "0", reader: String(last) };
+  const layouts = (last === 0 ? [shared] : [shared, apart]).flatMap(({ place, ...where }): readonly Layout[] => [
+    { ...where, dyno: "node", name: `Node.js app, ${place}` },
+    { ...where, dyno: "static", name: `static page, ${place}` },
+  ]);
   const results: RowResult[] = [];
   try {
-    for (const layout of last === 0 ? [shared] : [shared, apart])
-      results.push(await measureWith(layout, rounds, seconds));
+    for (const layout of layouts) results.push(await measureWith(layout, rounds, seconds));
   } finally {
     await pinOurselves(shared.all);
   }
@@ -44,7 +48,8 @@ export async function measureRate(rounds: number, seconds: number): Promise<RowR
     samples: results.flatMap(({ samples }) => samples),
     verdicts: results.flatMap(({ verdicts }) => verdicts),
     notes: [
-      `wrk: 1 thread, ${CONNECTIONS} connections, ${seconds} s each time; the dyno is nginx with one worker; every request of the router's is logged.`,
+      `wrk: 1 thread, ${CONNECTIONS} connections, ${seconds} s each time; every request of the router's is logged.`,
+      "The app is a first Node.js app (bench/hello.ts), and then nginx with one worker that answers by itself: of that, next to nothing is the app's.",
       ...(last === 0 ? ["One processor: the reader cannot be set apart."] : []),
     ],
   };
@@ -61,7 +66,7 @@ async function measureWith(layout: Layout, rounds: number, seconds: number): Pro
   await pinOurselves(layout.all); // what we start is where we are
   await using rig = await RouterRig.open({ withDaemon: false });
   const app = rig.app();
-  await using peers = await startPeers(join(rig.folder, "peers"));
+  await using peers = await startPeers(join(rig.folder, "peers"), layout.dyno);
   await app.set({ hosts: [HOST], dynoIds: [rig.dynoAt("web.1", DYNO, peers.dynoPort)] });
   await using reader = await Reader.start(rig, app, layout.reader);
   const targets = [
@@ -168,7 +173,7 @@ interface Peers extends AsyncDisposable {
 }
 
 /** The dyno, a plain HAProxy, and nginx as a proxy. */
-async function startPeers(folder: string): Promise<Peers> {
+async function startPeers(folder: string, dyno: Layout["dyno"]): Promise<Peers> {
   mkdirSync(folder, { mode: 0o755 });
   chownSync(folder, NOBODY, NOBODY);
   const [dynoPort, haproxyPort, nginxPort] = [await freePort(), await freePort(), await freePort()];
@@ -182,7 +187,9 @@ async function startPeers(folder: string): Promise<Peers> {
     `global\n  maxconn 9900\ndefaults\n  mode http\n  timeout client 55s\n  timeout connect 5s\n  timeout server 30s\nfrontend plain\n  bind 127.0.0.1:${haproxyPort}\n  default_backend app\nbackend app\n  server dyno ${DYNO}:${dynoPort}\n`,
   );
   const children = [
-    nginx("dyno", "1", `  server { listen ${DYNO}:${dynoPort}; location / { return 200 "hello\\n"; } }\n`),
+    dyno === "node"
+      ? start(process.execPath, [join(import.meta.dirname, "hello.ts"), DYNO, String(dynoPort)])
+      : nginx("dyno", "1", `  server { listen ${DYNO}:${dynoPort}; location / { return 200 "hello\\n"; } }\n`),
     nginx(
       "proxy",
       "auto",
