@@ -118,6 +118,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       engine,
       usage: metrics,
       outbound,
+      requests: routing,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

@@ -5,6 +5,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { UsageReader } from "../metrics/usage-reader.ts";
 import type { Outbound } from "../outbound/outbound.ts";
+import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
@@ -29,6 +30,7 @@ export interface ApiContext {
   readonly usage: UsageReader;
   /** How drains and webhooks reach what they name. */
   readonly outbound: Pick<Outbound, "mayReach">;
+  readonly requests: RequestReader;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -24,6 +24,7 @@ import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
 import { Outbound } from "../../src/outbound/outbound.ts";
+import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -50,6 +51,7 @@ export interface World extends AsyncDisposable {
   readonly logs: TestLogs;
   readonly builds: TestBuilds;
   readonly usage: TestUsage;
+  readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** An app with a current release of these process types. */
@@ -96,6 +98,8 @@ export async function openWorld(
   const usage = new TestUsage();
   // As on a machine that allows this one address.
   const outbound = new Outbound({ clock, mayReach: async (_app, address) => address === "127.0.0.1" });
+  const none = (appId: string) => ({ ...new RequestMetrics(0).requestsOf(appId, 1_000), byDyno: new Map() });
+  const requests = { requestsOf: none, linesLost: 0 };
   const scheduler = startScheduler({
     store,
     supervision,
@@ -113,6 +117,7 @@ export async function openWorld(
     builds,
     usage,
     outbound,
+    requests,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     clock,
@@ -135,6 +140,7 @@ export async function openWorld(
     logs,
     builds,
     usage,
+    requests,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });
