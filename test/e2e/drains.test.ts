@@ -53,7 +53,7 @@ test("drains, drains:add, drains:remove: official and native; what a dyno writes
   await allow(syslog.port);
   assert.match(await heroku.ok(["drains:add", urls[0], "-a", app]), /Successfully added drain http:\/\/me:secret@/);
   assert.match(await statorOk(["drains:add", urls[1], "-a", app]), /Successfully added drain syslog:\/\//);
-  const listed = await heroku.ok(["drains", "-a", app]);
+  const { stdout: listed } = await heroku.run(["drains", "-a", app]);
   const [, token = ""] = /syslog:\/\/\S+ \((d\.[0-9a-f-]{36})\)/.exec(listed) ?? [];
   assert.ok(listed.includes(urls[0]) && token !== "", listed);
   assert.equal(await statorOk(["drains", "-a", app]), listed.replace(/=== Drains\n+/, "=== Drains\n\n"));
