@@ -50,7 +50,13 @@ function addTokenRoute(server: FastifyInstance, { store }: ApiContext): void {
     async ({ body }) => {
       const owner = body.email === undefined ? await store.users.owner() : undefined;
       const user = owner ?? (await store.users.ensure(body.email ?? OWNER));
-      const token = { userId: user.id, description: body.description, scopes: ["global"], expiresAt: null };
+      const token = {
+        userId: user.id,
+        description: body.description,
+        scopes: ["global"],
+        expiresAt: null,
+        isSession: true,
+      };
       const { text } = await store.tokens.create(token);
       return { token: text, email: user.email };
     },

@@ -1,13 +1,19 @@
 import { createHash, randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchema,
+} from "fastify";
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import type { Logger } from "../lib/logger.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Store } from "../store/store.ts";
-import { authorise } from "./auth.ts";
+import { authorise, type Rule } from "./auth.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { ruleOf, setCaller } from "./route.ts";
 
@@ -38,8 +44,12 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   parseJsonAlways(server);
   server.setValidatorCompiler(({ schema }) => validator(schema as TSchema)); // every schema of ours is TypeBox's
   server.setSerializerCompiler(({ schema, url }) => serializer(schema as unknown as TSchema, url, options));
-  server.addHook("onRoute", (route) => {
-    if (ruleOf(route.config ?? {}) === undefined) throw new Error(`${String(route.method)} ${route.url} has no rule`);
+  const table: RouteEntry[] = [];
+  tables.set(server, table);
+  server.addHook("onRoute", ({ method, url, config, schema }) => {
+    const rule = ruleOf(config ?? {});
+    if (rule === undefined) throw new Error(`${String(method)} ${url} has no rule`);
+    for (const each of [method].flat()) table.push({ method: each, url, rule, schema });
   });
   server.addHook("onRequest", (request, reply) => enter(request, reply, options));
   server.addHook("onSend", (request, reply, payload) => finish(request, reply, payload));
@@ -51,6 +61,21 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   });
   server.setErrorHandler((error, request, reply) => answerError(error, request, reply, options.logger));
   return server;
+}
+
+export interface RouteEntry {
+  readonly method: string;
+  /** `/apps/:app` */
+  readonly url: string;
+  readonly rule: Rule;
+  readonly schema: FastifySchema | undefined;
+}
+
+const tables = new WeakMap<FastifyInstance, readonly RouteEntry[]>();
+
+/** Every route that was added to a server of `createHttp`, with its rule. */
+export function routesOf(server: FastifyInstance): readonly RouteEntry[] {
+  return tables.get(server) ?? [];
 }
 
 /** Clients send JSON under many names, and with DELETE too; a body that is empty is none. */

@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTPMethods } from "fastify";
 import type { Static, TArray, TSchema, TUnknown } from "typebox";
 import type { App, User } from "../model/app.ts";
+import type { Access } from "../model/collaborator.ts";
+import type { Permission } from "../model/permission.ts";
 import type { Token } from "../store/store.ts";
 import { type Caller, type Power, type Rule } from "./auth.ts";
 import { paginate } from "./pagination.ts";
@@ -27,6 +29,8 @@ export interface AccountCall<Body = unknown> extends Call<Body> {
 
 export interface AppCall<Body = unknown> extends AccountCall<Body> {
   readonly app: App;
+  /** For calls that take more than their route does, by what is in the body: see `demand`. */
+  readonly access: Access;
 }
 
 interface Shape<R extends TSchema, B extends TSchema> {
@@ -45,6 +49,11 @@ interface Powered<R extends TSchema, B extends TSchema> extends Shape<R, B> {
   readonly power?: Power;
   /** Not counted against the rate limit. */
   readonly isFree?: boolean;
+}
+
+interface OfApp<R extends TSchema, B extends TSchema> extends Omit<Powered<R, B>, "isFree"> {
+  /** The permission on the app that it takes. */
+  readonly needs: Permission;
 }
 
 type Answer<T> = Promise<T> | T;
@@ -72,14 +81,23 @@ export class Routes {
     this.#add(shape, rule, (call, caller) => handle({ ...call, user: caller().user, token: caller().token }));
   }
 
+  /** For those who see to the whole platform. */
+  operator<R extends TSchema, B extends TSchema = TUnknown>(
+    shape: Omit<Powered<R, B>, "isFree">,
+    handle: (call: AccountCall<Static<B>>) => Answer<Static<R>>,
+  ): void {
+    const rule: Rule = { kind: "operator", power: shape.power ?? "global" };
+    this.#add(shape, rule, (call, caller) => handle({ ...call, user: caller().user, token: caller().token }));
+  }
+
   app<R extends TSchema, B extends TSchema = TUnknown>(
-    shape: Powered<R, B>,
+    shape: OfApp<R, B>,
     handle: (call: AppCall<Static<B>>) => Answer<Static<R>>,
   ): void {
-    this.#add(shape, { kind: "app", power: powerOf(shape) }, (call, caller) => {
-      const { user, token, app } = caller();
-      if (app === undefined) throw new Error(`${shape.path} has no :app`);
-      return handle({ ...call, user, token, app });
+    this.#add(shape, { kind: "app", power: powerOf(shape), needs: shape.needs }, (call, caller) => {
+      const { user, token, access } = caller();
+      if (access === undefined) throw new Error(`${shape.path} has no :app`);
+      return handle({ ...call, user, token, app: access.app, access });
     });
   }
 

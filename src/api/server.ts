@@ -11,7 +11,7 @@ import { rendezvousClient } from "../run/rendezvous.ts";
 import { listenAdmin } from "./admin.ts";
 import { Background } from "./background.ts";
 import type { ApiContext } from "./context.ts";
-import { createHttp } from "./http.ts";
+import { createHttp, type RouteEntry, routesOf } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
 import { appRoutes } from "./resources/apps.ts";
@@ -28,14 +28,18 @@ import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
 import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { isolationRoutes } from "./resources/isolation.ts";
+import { keyRoutes } from "./resources/keys.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
+import { oauthClientRoutes } from "./resources/oauth-clients.ts";
+import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { usageRoutes } from "./resources/usage.ts";
+import { userRoutes } from "./resources/users.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
@@ -58,6 +62,8 @@ export interface Api extends AsyncDisposable {
   /** The ports it listens on. */
   readonly port: number;
   readonly tlsPort: number;
+  /** Of the two listeners that clients reach. */
+  readonly routes: readonly RouteEntry[];
 }
 
 const ATTACH = "stator-attach";
@@ -111,7 +117,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   parts.defer(async () => closing.abort()); // first of all: streams end
   const port = (server.server.address() as AddressInfo).port; // it listens on a port
   const all = parts.move();
-  return { port, tlsPort, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { port, tlsPort, routes: routesOf(server), [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 /** Every resource; the path table of the API. */
@@ -119,6 +125,10 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   const routes = new Routes(server);
   accountRoutes(routes, context);
   authorizationRoutes(routes, context);
+  oauthClientRoutes(routes, context);
+  oauthTokenRoutes(routes, context);
+  keyRoutes(routes, context);
+  userRoutes(routes, context);
   appRoutes(routes, context);
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);

@@ -3,6 +3,7 @@ import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import { announce } from "../actions.ts";
 import { appNames } from "../app-names.ts";
+import { demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { Call, Routes } from "../route.ts";
 import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
@@ -64,7 +65,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision } = context;
   const json = (app: App, call: Call) => appJson(app, call, context);
   const own = async (user: User, call: Call) => {
-    const apps = (await store.apps.list()).filter((app) => app.ownerId === user.id);
+    const apps = await store.apps.visibleTo(user.id);
     return Promise.all(apps.map((app) => json(app, call)));
   };
 
@@ -90,9 +91,10 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     const app = await create(call.body, call.user, context);
     return json(app, call);
   });
-  routes.app({ path: "GET /apps/:app", response: AppSchema }, (call) => json(call.app, call));
-  routes.app({ path: "PATCH /apps/:app", body: ChangeBody, response: AppSchema }, async (call) => {
+  routes.app({ path: "GET /apps/:app", needs: "view", response: AppSchema }, (call) => json(call.app, call));
+  routes.app({ path: "PATCH /apps/:app", needs: "operate", body: ChangeBody, response: AppSchema }, async (call) => {
     const { name, maintenance, build_stack } = call.body;
+    if (name !== undefined && name !== call.app.name) demand(call.access, "manage");
     if (build_stack !== undefined) stackNamed(nameIn(build_stack));
     const app = await store.apps.update(call.app.id, {
       ...(name !== undefined && { name }),
@@ -101,7 +103,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     supervision.nudge(app.id);
     return json(app, call);
   });
-  routes.app({ path: "DELETE /apps/:app", response: AppSchema }, async (call) => {
+  routes.app({ path: "DELETE /apps/:app", needs: "manage", response: AppSchema }, async (call) => {
     const answer = await json(call.app, call);
     await store.apps.remove(call.app.id);
     supervision.nudge(call.app.id);

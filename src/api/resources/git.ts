@@ -3,8 +3,8 @@ import type { Rule } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import { callerOf } from "../route.ts";
 
-/** Pushing is as much power as running a command: what is pushed reads the config vars. */
-const RULE: Rule = { kind: "app", power: (request) => (isPush(request) ? "write" : "read-protected") };
+/** Pushing is as much power as running a command: what is pushed reads the config vars. Code is for those who deploy it. */
+const RULE: Rule = { kind: "app", needs: "deploy", power: (request) => (isPush(request) ? "write" : "read-protected") };
 
 /** Git's smart HTTP at `/<app>.git/`: known here is who may, all else is the builds' (platform-api 3.5). */
 export async function gitRoutes(server: FastifyInstance, { builds }: ApiContext): Promise<void> {
@@ -17,8 +17,9 @@ export async function gitRoutes(server: FastifyInstance, { builds }: ApiContext)
       exposeHeadRoute: false,
       config: { rule: RULE },
       handler: async (request, reply) => {
-        const { app, user } = callerOf(request);
-        if (app === undefined) throw new Error("git has no app");
+        const { access, user } = callerOf(request);
+        if (access === undefined) throw new Error("git has no app");
+        const { app } = access;
         const { pathname } = new URL(request.url, "http://git");
         const rest = pathname.slice(pathname.indexOf(".git/") + ".git/".length);
         reply.hijack();

@@ -48,6 +48,7 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
   routes.app(
     {
       path: "POST /apps/:app/log-sessions",
+      needs: "view",
       power: "read-protected",
       body: CreateBody,
       response: LogSession,
@@ -89,9 +90,11 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
     if (!Check(Session, session)) throw gone;
     const ageMs = clock.now() - session.at;
     if (ageMs > (session.tail && isResumed ? TAIL_MS : OPEN_MS)) throw gone;
-    const [app, token] = await Promise.all([store.apps.byId(session.app), store.tokens.byId(session.token)]);
+    const token = await store.tokens.byId(session.token);
     const isLive = token !== undefined && (token.expiresAt === null || token.expiresAt > clock.now());
-    if (app === undefined || !isLive || token.userId !== app.ownerId) throw gone;
+    const user = isLive ? await store.users.byId(token.userId) : undefined;
+    if (user === undefined || user.suspendedAt !== null) throw gone;
+    if ((await store.apps.findFor(user.id, session.app)) === undefined) throw gone;
     return session;
   }
 }
