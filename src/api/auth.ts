@@ -48,10 +48,31 @@ export interface Caller {
 
 type Allowing = Pick<Store, "tokens" | "users" | "apps">;
 
-/** The caller, if the rule lets them in. Throws `unauthorized`, `suspended`, `forbidden` or `not_found`. */
-export async function authorise(rule: Rule, request: FastifyRequest, store: Allowing): Promise<Caller | undefined> {
-  if (rule.kind === "open") return undefined;
-  const { user, token } = await authenticate(request.headers.authorization, store);
+/** Whose token it is. Throws `unauthorized` or `suspended`. */
+export async function authenticate(request: FastifyRequest, store: Allowing): Promise<Pick<Caller, "user" | "token">> {
+  const text = tokenIn(request.headers.authorization);
+  if (text === undefined) {
+    throw new PlatformError(
+      "unauthorized",
+      "There were no credentials in your `Authorization` header. Try `Authorization: Bearer <OAuth access token>` or `Authorization: Basic <base64-encoded email + ':' + token>`.",
+    );
+  }
+  const token = await store.tokens.find(text);
+  const user = token && (await store.users.byId(token.userId));
+  if (token === undefined || user === undefined)
+    throw new PlatformError("unauthorized", "Invalid credentials provided.");
+  if (user.suspendedAt !== null)
+    throw new PlatformError("suspended", "Your account was suspended by an operator of this platform: ask them.");
+  return { user, token };
+}
+
+/** The caller, if the rule lets them in. Throws `forbidden` or `not_found`. */
+export async function authorise(
+  rule: Exclude<Rule, { readonly kind: "open" }>,
+  request: FastifyRequest,
+  { user, token }: Pick<Caller, "user" | "token">,
+  store: Allowing,
+): Promise<Caller> {
   const power = typeof rule.power === "function" ? rule.power(request) : rule.power;
   if (!ENOUGH[power].some((scope) => token.scopes.includes(scope))) {
     throw new PlatformError(
@@ -82,23 +103,6 @@ export function demand({ app, permissions }: Access, needed: Permission): void {
     "forbidden",
     `That takes the permission ${needed} on ${app.name}, and you have: ${permissions.join(", ")}. Whoever manages the app can give it to you.`,
   );
-}
-
-async function authenticate(header: string | undefined, store: Allowing) {
-  const text = tokenIn(header);
-  if (text === undefined) {
-    throw new PlatformError(
-      "unauthorized",
-      "There were no credentials in your `Authorization` header. Try `Authorization: Bearer <OAuth access token>` or `Authorization: Basic <base64-encoded email + ':' + token>`.",
-    );
-  }
-  const token = await store.tokens.find(text);
-  const user = token && (await store.users.byId(token.userId));
-  if (token === undefined || user === undefined)
-    throw new PlatformError("unauthorized", "Invalid credentials provided.");
-  if (user.suspendedAt !== null)
-    throw new PlatformError("suspended", "Your account was suspended by an operator of this platform: ask them.");
-  return { user, token };
 }
 
 /** `Bearer T`, or `Basic` with any user name and the password T (platform-api 1.7). */

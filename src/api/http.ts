@@ -13,7 +13,7 @@ import { Compile } from "typebox/compile";
 import type { Logger } from "../lib/logger.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Store } from "../store/store.ts";
-import { authorise, type Rule } from "./auth.ts";
+import { authenticate, authorise, type Caller, type Rule } from "./auth.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { ruleOf, setCaller } from "./route.ts";
 
@@ -27,6 +27,8 @@ export interface HttpOptions {
   readonly admit: (request: FastifyRequest) => void;
   /** Which requests with `Connection: Upgrade` the server's `upgrade` event takes; the rest are answered as if without. */
   readonly takesUpgrade: (protocol: string | undefined) => boolean;
+  /** Hears of calls by somebody who may not make them. */
+  readonly refused?: (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => void;
 }
 
 export const BODY_BYTES_MAX = 1024 * 1024;
@@ -128,17 +130,24 @@ async function enter(request: FastifyRequest, reply: FastifyReply, options: Http
   options.admit(request);
   refuseOtherVersions(request.headers.accept);
   const rule = ruleOf(request.routeOptions.config);
-  if (rule === undefined) return; // no such route: the 404 follows
-  const caller = await authorise(rule, request, store);
-  if (caller === undefined) return;
-  setCaller(request, caller);
+  if (rule === undefined || rule.kind === "open") return; // no such route: the 404 follows
+  const who = await authenticate(request, store);
   const isFree = rule.kind === "account" && rule.isFree === true;
-  const isAllowed = isFree || rateLimit.take(caller.user.id);
-  reply.header("RateLimit-Remaining", rateLimit.remaining(caller.user.id));
-  if (isAllowed) return;
-  throw new PlatformError(
+  const isAllowed = isFree || rateLimit.take(who.user.id); // refused calls count too
+  reply.header("RateLimit-Remaining", rateLimit.remaining(who.user.id));
+  if (!isAllowed) throw overLimit(rateLimit);
+  try {
+    setCaller(request, await authorise(rule, request, who, store));
+  } catch (error) {
+    if (error instanceof PlatformError && error.id === "forbidden") options.refused?.(request, who);
+    throw error;
+  }
+}
+
+function overLimit({ perHour }: RateLimit): PlatformError {
+  return new PlatformError(
     "rate_limit",
-    `Your account reached the API rate limit of ${rateLimit.perHour} calls an hour. Please wait a few minutes before making new requests.`,
+    `Your account reached the API rate limit of ${perHour} calls an hour. Please wait a few minutes before making new requests.`,
   );
 }
 

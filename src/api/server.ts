@@ -9,12 +9,15 @@ import { frameClient } from "../run/attach-frames.ts";
 import { type RunOptions, startRuns } from "../run/one-off.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
 import { listenAdmin } from "./admin.ts";
+import { Audit } from "./audit.ts";
+import type { Caller } from "./auth.ts";
 import { Background } from "./background.ts";
 import type { ApiContext } from "./context.ts";
 import { createHttp, type RouteEntry, routesOf } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
 import { appRoutes } from "./resources/apps.ts";
+import { auditEventRoutes } from "./resources/audit-events.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
 import { buildRoutes } from "./resources/builds.ts";
 import { collaboratorRoutes } from "./resources/collaborators.ts";
@@ -68,6 +71,7 @@ export interface Api extends AsyncDisposable {
 
 const ATTACH = "stator-attach";
 const CALLS_PER_HOUR = 4500;
+const DAY_MS = 86_400_000;
 
 /**
  * The Platform API on its three listeners: plain HTTP on the loopback, TLS (which carries rendezvous too) on every address,
@@ -79,6 +83,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const closing = new AbortController();
   const runs = parts.use(await startRuns(options));
   const background = parts.use(new Background(logger));
+  const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
   const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
   const signer = await openSigner(config.instance.paths.data);
   const context: ApiContext = {
@@ -86,6 +91,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     version: ownVersion(),
     runs,
     rateLimit,
+    audit,
     signer,
     until: closing.signal,
     background,
@@ -95,7 +101,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
 
   const takesUpgrade = (protocol: string | undefined) => protocol?.toLowerCase() === ATTACH;
   const admit = (request: FastifyRequest) => refuseRebinding(request.raw, config.domain);
-  const server = createHttp({ ...context, checkResponses, admit, takesUpgrade });
+  const refused = (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => {
+    const route = `${request.method} ${request.routeOptions.url}`;
+    void audit.note({ ...audit.eventOf(request, route, who, {}), outcome: "refused" });
+  };
+  const server = createHttp({ ...context, checkResponses, admit, takesUpgrade, refused });
   await addRoutes(server, context);
   parts.defer(() => server.close());
   server.server.on("upgrade", (request, socket) => attach(request, socket, context));
@@ -122,13 +132,14 @@ export async function startApi(options: ApiOptions): Promise<Api> {
 
 /** Every resource; the path table of the API. */
 export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
-  const routes = new Routes(server);
+  const routes = new Routes(server, context.audit);
   accountRoutes(routes, context);
   authorizationRoutes(routes, context);
   oauthClientRoutes(routes, context);
   oauthTokenRoutes(routes, context);
   keyRoutes(routes, context);
   userRoutes(routes, context);
+  auditEventRoutes(routes, context);
   appRoutes(routes, context);
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);

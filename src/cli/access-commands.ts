@@ -55,6 +55,18 @@ export const ACCESS_COMMANDS: readonly CommandSpec[] = [
   },
   {
     ...plain,
+    name: "audit",
+    summary: "who did what to an app from where; without an app, or with --all, on the whole platform (operators)",
+    flags: [
+      ...APP,
+      { name: "all", summary: "of the whole platform" },
+      { name: "num", short: "n", value: "N", summary: "how many entries (50)" },
+      JSON_FLAG,
+    ],
+    load: () => import("./commands/audit.ts"),
+  },
+  {
+    ...plain,
     name: "auth:whoami",
     aliases: ["whoami"],
     summary: "whose token you use",

@@ -138,6 +138,15 @@ test("sessions, auth:token and logout", async () => {
   assert.equal(await ok("sessions"), "No OAuth sessions.\n");
 });
 
+test("audit: of an app, and of the whole platform", async () => {
+  await ok("config:set", "SECRET=hidden-value", "-a", "hello");
+  const line = (await ok("audit", "-n", "1", "-a", "hello")).trimEnd();
+  assert.match(line, /^\S+Z  owner@example\.com  127\.0\.0\.1  config-var:update  fields=SECRET$/);
+  assert.match(await ok("audit", "--all"), / {2}hello {2,}fields=SECRET/);
+  assert.doesNotMatch(await ok("audit", "--all", "--json"), /hidden-value/);
+  assert.equal((await stator(["audit", "-n", "many"])).code, 2);
+});
+
 test("users: for operators", async () => {
   assert.match(await ok("users:add", "new@example.com"), /sudo stator token --new --email new@example\.com/);
   assert.match(await ok("users"), /^new@example\.com\nowner@example\.com +operator$/m);

@@ -5,7 +5,7 @@ import { announce } from "../actions.ts";
 import { appNames } from "../app-names.ts";
 import { demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
-import type { Call, Routes } from "../route.ts";
+import type { AccountCall, Call, Routes } from "../route.ts";
 import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
 import { self } from "./accounts.ts";
 import { GENERATION, REGION, regionNamed } from "./platform.ts";
@@ -76,6 +76,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   routes.account(
     {
       path: "POST /filters/apps",
+      audit: "none",
       power: "read-protected",
       body: Type.Object({ in: Type.Optional(Type.Object({ id: Type.Optional(Type.Array(Type.String())) })) }),
       response: Type.Array(AppSchema),
@@ -88,7 +89,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.account({ path: "POST /apps", body: CreateBody, response: AppSchema, status: 201 }, async (call) => {
-    const app = await create(call.body, call.user, context);
+    const app = await create(call, context);
     return json(app, call);
   });
   routes.app({ path: "GET /apps/:app", needs: "view", response: AppSchema }, (call) => json(call.app, call));
@@ -96,6 +97,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     const { name, maintenance, build_stack } = call.body;
     if (name !== undefined && name !== call.app.name) demand(call.access, "manage");
     if (build_stack !== undefined) stackNamed(nameIn(build_stack));
+    call.tell({ ...(name !== undefined && { name }), ...(maintenance !== undefined && { maintenance }) });
     const app = await store.apps.update(call.app.id, {
       ...(name !== undefined && { name }),
       ...(maintenance !== undefined && { maintenance }),
@@ -111,7 +113,8 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     return answer;
   });
 
-  async function create(body: Static<typeof CreateBody>, user: User, { config, random }: ApiContext): Promise<App> {
+  async function create(call: AccountCall<Static<typeof CreateBody>>, { config, random }: ApiContext): Promise<App> {
+    const { body, user, tell } = call;
     for (const key of ["team", "space"] as const) {
       if (typeof body[key] === "string") throw new PlatformError("invalid_params", `There are no ${key}s here.`);
     }
@@ -120,6 +123,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     const app = { ownerId: user.id, stack, domain: config.domain };
     for (const name of body.name ? [body.name] : appNames(random)) {
       if (!body.name && (await store.apps.find(name))) continue;
+      tell({ name });
       const made = await store.apps.create({ ...app, name });
       for (const release of (await store.releases.list(made.id)).toReversed()) announce(context, release, made, user);
       return made;

@@ -74,7 +74,7 @@ export function authorizationRoutes(routes: Routes, context: ApiContext): void {
     return json(token, call.user, { text, ...(refreshText !== null && { refreshText }) });
   });
 
-  async function create({ user, body }: AccountCall<Static<typeof CreateBody>>): Promise<AuthorizationJson> {
+  async function create({ user, body, tell }: AccountCall<Static<typeof CreateBody>>): Promise<AuthorizationJson> {
     const seconds = secondsOf(body.expires_in ?? null);
     const fresh = {
       userId: user.id,
@@ -82,6 +82,7 @@ export function authorizationRoutes(routes: Routes, context: ApiContext): void {
       scopes: scopesOf(body.scope ?? ["global"]),
       expiresAt: seconds === null ? null : clock.now() + seconds * 1000,
     };
+    tell({ description: fresh.description, scope: fresh.scopes });
     if (!body.client) {
       const { token, text } = await store.tokens.create(fresh);
       return json(token, user, { text });

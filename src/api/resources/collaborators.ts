@@ -92,6 +92,7 @@ export function collaboratorRoutes(routes: Routes, context: ApiContext): void {
       user,
     );
     const permissions = permissionsOf(body.permissions ?? COLLABORATOR_PERMISSIONS);
+    call.tell({ user: person.email, permissions });
     const made = await store.collaborators.add({ appId: app.id, userId: person.id, permissions });
     sayAction(context, app, user, `Add collaborator ${person.email} with ${permissions.join(", ")}`);
     return collaboratorJson(made, app, person);
@@ -103,6 +104,7 @@ export function collaboratorRoutes(routes: Routes, context: ApiContext): void {
     if (before.role === "owner")
       throw new PlatformError("invalid_params", `${before.user.email} owns ${app.name}, and may do everything.`);
     const permissions = permissionsOf(body.permissions);
+    call.tell({ user: before.user.email, permissions });
     const changed = await store.collaborators.setPermissions(before.id, permissions);
     sayAction(context, app, user, `Give collaborator ${before.user.email} ${permissions.join(", ")}`);
     return collaboratorJson(changed, app, await store.users.byId(before.user.id));
@@ -114,6 +116,7 @@ export function collaboratorRoutes(routes: Routes, context: ApiContext): void {
     const gone = await named(call);
     if (gone.role === "owner")
       throw new PlatformError("invalid_params", `${gone.user.email} owns ${app.name}, and cannot leave it.`);
+    call.tell({ user: gone.user.email });
     await store.collaborators.remove(gone.id);
     sayAction(context, app, user, `Remove collaborator ${gone.user.email}`);
     return gone;

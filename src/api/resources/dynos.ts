@@ -59,6 +59,9 @@ const CreateBody = Type.Object({
   time_to_live: Type.Optional(nullable(Type.Integer())),
 });
 
+/** So much of a command stands in the audit log. */
+const COMMAND_TOLD = 300;
+
 export function dynoRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision, runs, tlsPort, until, engine, clock } = context;
 
@@ -108,6 +111,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     },
     async (call) => {
       const { app, user, body } = call;
+      call.tell({ command: body.command.slice(0, COMMAND_TOLD) }); // the app's log says it too
       const { dyno, secret } = await runs.create(
         {
           app,

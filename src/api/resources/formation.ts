@@ -71,7 +71,11 @@ export function formationRoutes(routes: Routes, context: ApiContext): void {
     },
   );
 
-  async function scale({ app, user }: AppCall, updates: readonly (One & { readonly type: string })[]): Promise<void> {
+  async function scale(
+    { app, user, tell }: AppCall,
+    updates: readonly (One & { readonly type: string })[],
+  ): Promise<void> {
+    tell({ updates: updates.map(({ type, quantity, size }) => ({ type, quantity, size })) });
     const all = await store.formation.change(app.id, updates.map(changeOf));
     const line = all.toSorted((one, other) => (one.type < other.type ? -1 : 1));
     sayAction(

@@ -49,6 +49,7 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
     {
       path: "POST /apps/:app/log-sessions",
       needs: "view",
+      audit: "read",
       power: "read-protected",
       body: CreateBody,
       response: LogSession,

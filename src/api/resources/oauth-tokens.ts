@@ -2,7 +2,7 @@ import Type, { type Static } from "typebox";
 import { PlatformError } from "../../model/errors.ts";
 import type { Token } from "../../store/store.ts";
 import type { ApiContext } from "../context.ts";
-import type { AccountCall, Routes } from "../route.ts";
+import type { AccountCall, Call, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, nullable, Uuid } from "../schema.ts";
 import { refreshId, secondsUntil, sessionId, TokenSchema } from "./authorizations.ts";
 import { isSecretOf } from "./oauth-clients.ts";
@@ -36,12 +36,12 @@ const SessionSchema = exactly({
 const ACCESS_MS = 8 * 3_600_000;
 
 /** What a client gets for a grant or for its refresh token, and the sessions of people. */
-export function oauthTokenRoutes(routes: Routes, { store, clock }: ApiContext): void {
+export function oauthTokenRoutes(routes: Routes, { store, clock, audit }: ApiContext): void {
   const power = "global";
 
   // The client's secret and the grant are what lets it in.
-  routes.open({ path: "POST /oauth/tokens", body: CreateBody, response: OauthToken, status: 201 }, async ({ body }) =>
-    exchange(body),
+  routes.open({ path: "POST /oauth/tokens", body: CreateBody, response: OauthToken, status: 201 }, async (call) =>
+    exchange(call),
   );
   routes.account({ path: "DELETE /oauth/tokens/:token", power, response: Empty }, async ({ params, user }) => {
     const token = await store.tokens.byId(params["token"] ?? "");
@@ -60,7 +60,7 @@ export function oauthTokenRoutes(routes: Routes, { store, clock }: ApiContext): 
     return sessionJson(token);
   });
 
-  async function exchange(body: Static<typeof CreateBody>) {
+  async function exchange({ body, request }: Call<Static<typeof CreateBody>>) {
     const before = await tokenFor(body);
     const client = before?.clientId ? await store.oauthClients.byId(before.clientId) : undefined;
     const user = before && (await store.users.byId(before.userId));
@@ -71,7 +71,11 @@ export function oauthTokenRoutes(routes: Routes, { store, clock }: ApiContext): 
     // As at Heroku a refresh token stays: a client that loses an answer must not be locked out by that.
     const kept = body.grant.type === "refresh_token" ? body.refresh_token?.token : undefined;
     const refresh = kept === undefined ? "new" : "keep";
-    const { token, text, refreshText } = await store.tokens.regenerate(before.id, { refresh, expiresAt });
+    const data = { client: client.name, grant: body.grant.type };
+    const event = audit.eventOf(request, "POST /oauth/tokens", { user, token: before }, data);
+    const { token, text, refreshText } = await audit.change(event, () =>
+      store.tokens.regenerate(before.id, { refresh, expiresAt }),
+    );
     return {
       access_token: { expires_in: secondsUntil(token.expiresAt, clock.now()), id: token.id, token: text },
       authorization: { id: token.id },

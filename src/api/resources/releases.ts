@@ -83,7 +83,7 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "GET /apps/:app/releases/:release/stator/image", needs: "deploy", response: Type.Unknown() },
+    { path: "GET /apps/:app/releases/:release/stator/image", needs: "deploy", audit: "read", response: Type.Unknown() },
     async (call) => {
       const image = await builds.exportImage(call.app, await releaseNamed(call, context));
       return sendStream(call.reply, { type: "application/x-tar", body: image });

@@ -33,7 +33,8 @@ export function userRoutes(routes: Routes, { store }: ApiContext): void {
   );
   routes.operator(
     { path: "POST /stator/users", body: CreateBody, response, status: 201 },
-    async ({ body: { email, operator = false } }) => {
+    async ({ body: { email, operator = false }, tell }) => {
+      tell({ email, operator });
       if (await store.users.byEmail(email))
         throw new PlatformError("invalid_params", `There is a user ${email} already.`);
       return userJson(
@@ -47,7 +48,8 @@ export function userRoutes(routes: Routes, { store }: ApiContext): void {
   routes.operator({ path: `GET ${one}`, response }, async (call) => userJson(await named(call.params["user"])));
   routes.operator({ path: `PATCH ${one}`, body: ChangeBody, response }, async (call) => {
     const { operator, suspended } = call.body;
-    const { id } = await named(call.params["user"]);
+    const { id, email } = await named(call.params["user"]);
+    call.tell({ email, ...call.body });
     const change = {
       ...(operator !== undefined && { isOperator: operator }),
       ...(suspended !== undefined && { isSuspended: suspended }),
@@ -59,6 +61,7 @@ export function userRoutes(routes: Routes, { store }: ApiContext): void {
     async (call: Call<Static<typeof RemoveBody>>) => {
       const user = await named(call.params["user"]);
       const heir = call.body?.apps_to ? await named(call.body.apps_to) : undefined;
+      call.tell({ email: user.email, apps_to: heir?.email ?? null });
       await store.users.remove(user.id, heir?.id ?? null);
       return userJson(user);
     },
