@@ -188,6 +188,7 @@ test("the rules of what is dangerous are these", () => {
   const open = [...rules].flatMap(([route, { kind }]) => (kind === "open" && !route.startsWith("HEAD") ? [route] : []));
   assert.deepEqual(open.toSorted(), [
     "GET /api/v4/current-status",
+    "GET /schema",
     "GET /stator/build-output/:build",
     "GET /stator/logs/:session",
     "POST /oauth/tokens",

@@ -55,7 +55,9 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   });
   server.addHook("onRequest", (request, reply) => enter(request, reply, options));
   server.addHook("onSend", (request, reply, payload) => finish(request, reply, payload));
-  server.setNotFoundHandler(() => {
+  server.setNotFoundHandler((request, reply) => {
+    const methods = request.method === "OPTIONS" ? methodsAt(request.url, table) : [];
+    if (methods.length > 0) return reply.code(204).header("Allow", methods.join(", ")).send();
     throw new PlatformError(
       "not_found",
       "The requested API endpoint was not found. Are you using the right HTTP verb (i.e. `GET` vs. `POST`), and did you specify your intended version with the `Accept` header?",
@@ -80,6 +82,17 @@ export function routesOf(server: FastifyInstance): readonly RouteEntry[] {
   return tables.get(server) ?? [];
 }
 
+/** What may be asked for at an address; that is the same for everybody. */
+function methodsAt(url: string, table: readonly RouteEntry[]): readonly string[] {
+  const parts = (url.split("?", 1)[0] ?? "").replace(/\/$/, "").split("/");
+  const isAt = ({ url: pattern }: RouteEntry) => {
+    const wanted = pattern.split("/");
+    return wanted.length === parts.length && wanted.every((each, at) => each.startsWith(":") || each === parts[at]);
+  };
+  const methods = new Set(table.filter(isAt).map(({ method }) => method));
+  return methods.size === 0 ? [] : ["OPTIONS", ...methods].toSorted();
+}
+
 /** Clients send JSON under many names, and with DELETE too; a body that is empty is none. */
 function parseJsonAlways(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser("error", "error");
@@ -99,14 +112,37 @@ function parseJsonAlways(server: FastifyInstance): void {
 
 function validator(schema: TSchema) {
   const compiled = Compile(schema);
+  const known = knownFields(schema);
   return (value: unknown) => {
     const body = value ?? {};
+    const unknown = known && unknownField(body, known);
+    if (unknown !== undefined) return { error: unknown };
     if (compiled.Check(body)) return { value: body };
     const [first] = compiled.Errors(body);
     const where = (first?.instancePath ?? "").split("/").filter(Boolean).join(".");
     const what = `${where === "" ? "the body" : where} ${first?.message ?? "cannot be used"}`;
     return { error: new PlatformError("invalid_params", `Invalid parameters: ${what}.`) };
   };
+}
+
+/** The fields that a body may have; undefined: any. An object says itself when it takes others too. */
+function knownFields(schema: TSchema): readonly string[] | undefined {
+  const { type, properties, additionalProperties } = schema as {
+    type?: string;
+    properties?: object;
+    additionalProperties?: unknown;
+  };
+  const isClosed = type === "object" && properties !== undefined && (additionalProperties ?? false) === false;
+  return isClosed ? Object.keys(properties) : undefined;
+}
+
+/** A field that is misspelt must not be quietly dropped. */
+function unknownField(body: unknown, known: readonly string[]): PlatformError | undefined {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return undefined;
+  const field = Object.keys(body).find((each) => !known.includes(each));
+  if (field === undefined) return undefined;
+  const shown = JSON.stringify(field.slice(0, 100));
+  return new PlatformError("invalid_params", `Unknown parameter: ${shown}. Known here: ${known.join(", ")}.`);
 }
 
 function serializer(schema: TSchema, url: string, { checkResponses }: HttpOptions) {

@@ -158,7 +158,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
   stackRoutes(routes);
-  platformRoutes(routes, context);
+  platformRoutes(routes, context, () => routesOf(server));
   missingRoutes(routes);
   await gitRoutes(server, context);
 }

@@ -53,6 +53,11 @@ const CreateBody = Type.Object({
   stack: Type.Optional(nullable(Reference)),
   team: Type.Optional(nullable(Type.String())),
   space: Type.Optional(nullable(Type.String())),
+  // What clients send besides means nothing here (platform-api 7).
+  feature_flags: Type.Optional(Type.Unknown()),
+  internal_routing: Type.Optional(Type.Unknown()),
+  kernel: Type.Optional(Type.Unknown()),
+  locked: Type.Optional(Type.Unknown()),
 });
 
 const ChangeBody = Type.Object({

@@ -11,15 +11,18 @@ import { sendStream } from "../stream.ts";
 
 const LogSession = exactly({ created_at: DateTime, id: Uuid, logplex_url: Type.String(), updated_at: DateTime });
 
-const CreateBody = Type.Object({
-  /** A dyno's name, or a process type. The schema calls it `dyno_name`, the CLI `dyno` (platform-api 3.2). */
-  dyno: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  dyno_name: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  type: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  lines: Type.Optional(nullable(Type.Union([Type.Integer(), Type.String()]))),
-  source: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  tail: Type.Optional(nullable(Type.Boolean())),
-});
+const CreateBody = Type.Object(
+  {
+    /** A dyno's name, or a process type. The schema calls it `dyno_name`, the CLI `dyno` (platform-api 3.2). */
+    dyno: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    dyno_name: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    type: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    lines: Type.Optional(nullable(Type.Union([Type.Integer(), Type.String()]))),
+    source: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    tail: Type.Optional(nullable(Type.Boolean())),
+  },
+  { additionalProperties: true }, // clients of several generations (platform-api 3.2)
+);
 
 /** What the URL of a session carries, sealed. */
 const Session = exactly({

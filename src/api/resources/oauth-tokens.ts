@@ -15,7 +15,7 @@ const OauthToken = exactly({
   grant: exactly({ code: Type.String(), type: Type.String() }),
   id: Uuid,
   refresh_token: TokenSchema,
-  session: nullable(exactly({ id: Uuid })),
+  session: exactly({ id: Uuid }),
   updated_at: DateTime,
   user: exactly({ id: Uuid }),
 });
@@ -84,7 +84,7 @@ export function oauthTokenRoutes(routes: Routes, { store, clock, audit }: ApiCon
       grant: { code: "", type: body.grant.type },
       id: token.id,
       refresh_token: { expires_in: null, id: refreshId(token), token: refreshText ?? kept ?? "" },
-      session: token.isSession ? { id: sessionId(token) } : null,
+      session: { id: sessionId(token) },
       updated_at: dateTime(token.updatedAt),
       user: { id: token.userId },
     };
