@@ -59,7 +59,7 @@ for (const [resource, { fields, links: published }] of Object.entries(PUBLISHED)
       for (const [field, wanted] of Object.entries(fields)) {
         const node: Node | undefined = properties[field];
         assert.ok(node, `${path} has no ${field}`);
-        const [type = "", isNullable] = [wanted.replace("?", ""), wanted.endsWith("?")];
+        const [type, isNullable] = [wanted.replace("?", ""), wanted.endsWith("?")] as const;
         const may = [type, ...(isNullable ? ["null"] : []), ...(type === "number" ? ["integer"] : [])];
         const wrong: readonly string[] = typesOf(node).filter((each) => !may.includes(each));
         if (OTHERWISE[`${resource} ${field}`] === undefined)
