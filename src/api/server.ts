@@ -38,6 +38,7 @@ import { oauthClientRoutes } from "./resources/oauth-clients.ts";
 import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
+import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { stackRoutes } from "./resources/stacks.ts";
@@ -50,7 +51,17 @@ import { listenTls } from "./tls-listener.ts";
 export interface ApiOptions
   extends Pick<
     ApiContext,
-    "config" | "store" | "supervision" | "schedules" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+    | "config"
+    | "store"
+    | "supervision"
+    | "schedules"
+    | "logs"
+    | "builds"
+    | "usage"
+    | "requests"
+    | "clock"
+    | "random"
+    | "logger"
   > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
@@ -154,6 +165,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
+  routerMetricsRoutes(routes, context);
   domainRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
