@@ -16,6 +16,8 @@ export interface Config {
   readonly domain: string;
   /** How dynos' disks are limited. */
   readonly disk: DiskSetting;
+  /** How long entries of the audit log are kept. */
+  readonly auditDays: number;
 }
 
 export class ConfigError extends Error {}
@@ -30,6 +32,7 @@ export const SETTINGS = [
   "STATOR_HTTPS_PORT",
   "STATOR_DOMAIN",
   "STATOR_DISK",
+  "STATOR_AUDIT_DAYS",
 ] as const;
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
@@ -49,6 +52,7 @@ export function loadConfig(env: Env = process.env): Config {
     httpsPort: port(all, "STATOR_HTTPS_PORT", 443),
     domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
     disk: disk(all["STATOR_DISK"]),
+    auditDays: auditDays(all["STATOR_AUDIT_DAYS"]),
   };
   const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
   if (new Set(ports).size !== ports.length)
@@ -87,4 +91,12 @@ function disk(text: string | undefined): DiskSetting {
   if (text === undefined || text === "" || text === "auto") return "auto";
   if (!isDiskMechanism(text)) throw new ConfigError(`STATOR_DISK=${text}: must be auto, ${DISK_MECHANISMS.join(", ")}`);
   return text;
+}
+
+function auditDays(text: string | undefined): number {
+  if (text === undefined || text === "") return 400;
+  const days = Number(text);
+  if (!Number.isInteger(days) || days < 1 || days > 36_500)
+    throw new ConfigError(`STATOR_AUDIT_DAYS=${text}: must be a number of days, 1 to 36500`);
+  return days;
 }

@@ -1,3 +1,4 @@
+import { ACCESS_COMMANDS } from "./access-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
@@ -682,6 +683,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     hidden: true,
     load: () => import("./commands/git-credentials.ts"),
   },
+  ...ACCESS_COMMANDS,
 ];
 
 export function commandNamed(name: string): CommandSpec | undefined {

@@ -29,14 +29,14 @@ const DOMAINS_MAX = 1000;
 export function domainRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision, config } = context;
   routes.app(
-    { path: "GET /apps/:app/domains", response: Type.Array(DomainSchema), orderBy: ["id", "hostname"] },
+    { path: "GET /apps/:app/domains", needs: "view", response: Type.Array(DomainSchema), orderBy: ["id", "hostname"] },
     async ({ app }) => (await store.domains.list(app.id)).map((domain) => domainJson(domain, app, config.domain)),
   );
-  routes.app({ path: "GET /apps/:app/domains/:domain", response: DomainSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/domains/:domain", needs: "view", response: DomainSchema }, async (call) =>
     domainJson(await domainNamed(call), call.app, config.domain),
   );
   routes.app(
-    { path: "POST /apps/:app/domains", body: CreateBody, response: DomainSchema, status: 201 },
+    { path: "POST /apps/:app/domains", needs: "operate", body: CreateBody, response: DomainSchema, status: 201 },
     async ({ app, body }) => {
       refuseCertificate(body.sni_endpoint);
       const hostname = body.hostname.toLowerCase().replace(/\.$/, "");
@@ -54,11 +54,14 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
       return domainJson(domain, app, config.domain);
     },
   );
-  routes.app({ path: "PATCH /apps/:app/domains/:domain", body: ChangeBody, response: DomainSchema }, async (call) => {
-    refuseCertificate(call.body.sni_endpoint);
-    return domainJson(await domainNamed(call), call.app, config.domain);
-  });
-  routes.app({ path: "DELETE /apps/:app/domains/:domain", response: DomainSchema }, async (call) => {
+  routes.app(
+    { path: "PATCH /apps/:app/domains/:domain", needs: "operate", body: ChangeBody, response: DomainSchema },
+    async (call) => {
+      refuseCertificate(call.body.sni_endpoint);
+      return domainJson(await domainNamed(call), call.app, config.domain);
+    },
+  );
+  routes.app({ path: "DELETE /apps/:app/domains/:domain", needs: "operate", response: DomainSchema }, async (call) => {
     const domain = await domainNamed(call);
     if (domain.kind === "heroku") {
       throw new PlatformError("invalid_params", `${domain.hostname} is the app's own name, and cannot be removed.`);

@@ -21,18 +21,23 @@ const DrainSchema = exactly({
 });
 const CreateBody = Type.Object({ url: Type.String() });
 
-/** Log drains (spec 8.4). They deliver from the lines on that come after the answer to their creation. */
+/** Log drains (spec 8.4), whose URLs may hold passwords: seeing them takes as much as making them. They deliver from the lines on that come after the answer to their creation. */
 export function logDrainRoutes(routes: Routes, context: ApiContext): void {
   const { store, logs } = context;
   routes.app(
-    { path: "GET /apps/:app/log-drains", response: Type.Array(DrainSchema), orderBy: ["id", "created_at"] },
+    {
+      path: "GET /apps/:app/log-drains",
+      needs: "operate",
+      response: Type.Array(DrainSchema),
+      orderBy: ["id", "created_at"],
+    },
     async ({ app }) => (await store.logDrains.list(app.id)).map((drain) => drainJson(drain, app)),
   );
-  routes.app({ path: "GET /apps/:app/log-drains/:drain", response: DrainSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/log-drains/:drain", needs: "operate", response: DrainSchema }, async (call) =>
     drainJson(await drainNamed(call), call.app),
   );
   routes.app(
-    { path: "POST /apps/:app/log-drains", body: CreateBody, response: DrainSchema, status: 201 },
+    { path: "POST /apps/:app/log-drains", needs: "operate", body: CreateBody, response: DrainSchema, status: 201 },
     async ({ app, user, body }) => {
       const target = parseDrainUrl(body.url);
       await refuseUnreachable(context, app, target);
@@ -42,7 +47,7 @@ export function logDrainRoutes(routes: Routes, context: ApiContext): void {
       return drainJson(drain, app);
     },
   );
-  routes.app({ path: "DELETE /apps/:app/log-drains/:drain", response: DrainSchema }, async (call) => {
+  routes.app({ path: "DELETE /apps/:app/log-drains/:drain", needs: "operate", response: DrainSchema }, async (call) => {
     const drain = await drainNamed(call);
     await store.logDrains.remove(drain.id);
     sayAction(context, call.app, call.user, `Remove log drain ${parseDrainUrl(drain.url).shown}`);

@@ -4,7 +4,7 @@ import { PlatformError } from "../../model/errors.ts";
 import { checkedSignals, checkHeaders, logsEndpoint } from "../../model/telemetry.ts";
 import type { TelemetryDrain } from "../../store/store.ts";
 import { sayAction } from "../actions.ts";
-import { ownedBy } from "../auth.ts";
+import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import { refuseUnreachable } from "../outbound.ts";
 import type { AccountCall, Routes } from "../route.ts";
@@ -44,7 +44,12 @@ const WARNING = "Only logs are sent from here; traces and metrics are not there 
 export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void {
   const { store, logs } = context;
   routes.app(
-    { path: "GET /apps/:app/telemetry-drains", response: Type.Array(DrainSchema), orderBy: ["id", "created_at"] },
+    {
+      path: "GET /apps/:app/telemetry-drains",
+      needs: "operate",
+      response: Type.Array(DrainSchema),
+      orderBy: ["id", "created_at"],
+    },
     async ({ app }) => (await store.telemetryDrains.list(app.id)).map(drainJson),
   );
   routes.account(
@@ -52,7 +57,7 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     async ({ user, body, reply }) => {
       if (body.owner.type === "space")
         throw new PlatformError("not_found", "There are no spaces here.", { resource: "space" });
-      const app = ownedBy(user, await store.apps.find(body.owner.id));
+      const app = await operated(user, body.owner.id);
       const { endpoint, headers = {} } = body.exporter;
       const settings = { signals: checkedSignals(body.signals), endpoint, headers };
       await check(app, body.exporter);
@@ -94,17 +99,16 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     params,
   }: AccountCall): Promise<{ readonly app: App; readonly drain: TelemetryDrain }> {
     const drain = await store.telemetryDrains.byId(params["drain"] ?? "");
-    if (drain) {
-      const app = await appOf(user, drain.appId);
-      if (app) return { app, drain };
-    }
+    if (drain && (await store.apps.findFor(user.id, drain.appId)))
+      return { app: await operated(user, drain.appId), drain };
     throw new PlatformError("not_found", "Couldn't find that telemetry drain.", { resource: "telemetry_drain" });
   }
 
-  /** Whose it is not, it is not there for. */
-  async function appOf(user: User, appId: string): Promise<App | undefined> {
-    const app = await store.apps.byId(appId);
-    return app?.ownerId === user.id ? app : undefined;
+  /** The path names no app, so the route's rule cannot ask for the permission. */
+  async function operated(user: User, appId: string): Promise<App> {
+    const access = await appFor(user, appId, store);
+    demand(access, "operate");
+    return access.app;
   }
 
   async function check(app: App, exporter: Partial<Static<typeof CreateBody>["exporter"]>): Promise<void> {

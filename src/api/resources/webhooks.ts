@@ -83,14 +83,19 @@ const DELIVERY_ORDERS = ["seq", "id"] as const;
 export function webhookRoutes(routes: Routes, context: ApiContext): void {
   const { store } = context;
   routes.app(
-    { path: "GET /apps/:app/webhooks", response: Type.Array(WebhookSchema), orderBy: ["id", "created_at"] },
+    {
+      path: "GET /apps/:app/webhooks",
+      needs: "view",
+      response: Type.Array(WebhookSchema),
+      orderBy: ["id", "created_at"],
+    },
     async ({ app }) => (await store.webhooks.list(app.id)).map((webhook) => webhookJson(webhook, app)),
   );
-  routes.app({ path: "GET /apps/:app/webhooks/:webhook", response: WebhookSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/webhooks/:webhook", needs: "view", response: WebhookSchema }, async (call) =>
     webhookJson(await webhookNamed(call), call.app),
   );
   routes.app(
-    { path: "POST /apps/:app/webhooks", body: CreateBody, response: WebhookSchema, status: 201 },
+    { path: "POST /apps/:app/webhooks", needs: "operate", body: CreateBody, response: WebhookSchema, status: 201 },
     async ({ app, user, body, reply }) => {
       const secret = body.secret ?? randomBytes(SECRET_BYTES).toString("hex");
       const settings = { ...(await checked(app, body)), level: body.level, secret };
@@ -108,7 +113,7 @@ export function webhookRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "PATCH /apps/:app/webhooks/:webhook", body: ChangeBody, response: WebhookSchema },
+    { path: "PATCH /apps/:app/webhooks/:webhook", needs: "operate", body: ChangeBody, response: WebhookSchema },
     async (call) => {
       const { app, user, body } = call;
       const before = await webhookNamed(call);
@@ -122,23 +127,34 @@ export function webhookRoutes(routes: Routes, context: ApiContext): void {
       return webhookJson(changed, app);
     },
   );
-  routes.app({ path: "DELETE /apps/:app/webhooks/:webhook", response: WebhookSchema }, async (call) => {
-    const webhook = await webhookNamed(call);
-    await store.webhooks.remove(webhook.id);
-    sayAction(context, call.app, call.user, `Remove webhook ${webhook.id}`);
-    return webhookJson(webhook, call.app);
-  });
   routes.app(
-    { path: "GET /apps/:app/webhook-events", response: Type.Array(EventSchema), orderBy: ["id", "created_at"] },
+    { path: "DELETE /apps/:app/webhooks/:webhook", needs: "operate", response: WebhookSchema },
+    async (call) => {
+      const webhook = await webhookNamed(call);
+      await store.webhooks.remove(webhook.id);
+      sayAction(context, call.app, call.user, `Remove webhook ${webhook.id}`);
+      return webhookJson(webhook, call.app);
+    },
+  );
+  routes.app(
+    {
+      path: "GET /apps/:app/webhook-events",
+      needs: "view",
+      response: Type.Array(EventSchema),
+      orderBy: ["id", "created_at"],
+    },
     async ({ app }) => (await store.webhooks.events(app.id)).map(eventJson),
   );
-  routes.app({ path: "GET /apps/:app/webhook-events/:event", response: EventSchema }, async ({ app, params }) => {
-    const event = await store.webhooks.event(params["event"] ?? "");
-    if (event?.appId !== app.id) throw notFound("webhook event", "webhook_event");
-    return eventJson(event);
-  });
   routes.app(
-    { path: "GET /apps/:app/webhook-deliveries", response: Type.Array(DeliverySchema) },
+    { path: "GET /apps/:app/webhook-events/:event", needs: "view", response: EventSchema },
+    async ({ app, params }) => {
+      const event = await store.webhooks.event(params["event"] ?? "");
+      if (event?.appId !== app.id) throw notFound("webhook event", "webhook_event");
+      return eventJson(event);
+    },
+  );
+  routes.app(
+    { path: "GET /apps/:app/webhook-deliveries", needs: "view", response: Type.Array(DeliverySchema) },
     async ({ app, query, request, reply }) => {
       const wanted = query["eq[status]"];
       const all = await store.webhooks.deliveries(app.id);
@@ -150,7 +166,7 @@ export function webhookRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "GET /apps/:app/webhook-deliveries/:delivery", response: DeliverySchema },
+    { path: "GET /apps/:app/webhook-deliveries/:delivery", needs: "view", response: DeliverySchema },
     async ({ app, params }) => {
       const found = (await store.webhooks.deliveries(app.id)).find(({ id }) => id === params["delivery"]);
       if (!found) throw notFound("webhook delivery", "webhook_delivery");

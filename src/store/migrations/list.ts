@@ -10,6 +10,9 @@ import { up as isolation } from "./0007-isolation.ts";
 import { up as prebootDelay } from "./0008-preboot-delay.ts";
 import { up as logDrains } from "./0011-log-drains.ts";
 import { up as webhooks } from "./0012-webhooks.ts";
+import { up as collaborators } from "./0013-collaborators.ts";
+import { up as audit } from "./0014-audit.ts";
+import { up as credentials } from "./0015-credentials.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -24,4 +27,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0008-preboot-delay": { up: prebootDelay },
   "0011-log-drains": { up: logDrains },
   "0012-webhooks": { up: webhooks },
+  "0013-collaborators": { up: collaborators },
+  "0014-audit": { up: audit },
+  "0015-credentials": { up: credentials },
 };
