@@ -276,6 +276,10 @@ test("at least once: what was not delivered when the daemon stopped is delivered
   await here.store.logDrains.remove(drain.id);
   await using witness = await httpReceiver();
   await here.add(`http://127.0.0.1:${witness.port}/`);
+  await eventually(() => {
+    here.say("it takes a moment");
+    return witness.got.length > 0;
+  });
   here.say("four");
   await eventually(() => bodiesOf(witness).includes("four"));
   assert.ok(!bodiesOf(receiver).includes("four"));
