@@ -248,7 +248,7 @@ test("a dead drain, and one that never answers, hold up neither another drain, n
   );
   const lines = told.filter((text) => /^n\d+$/.test(text)).length;
   assert.ok(
-    dropped.length > 0 && lines >= 1_024 && lines <= 1_800,
+    dropped.length > 0 && lines >= 1_000 && lines <= 1_800,
     `${lines} lines came, dropped: ${dropped.join(" ")}`,
   );
   const others = told.length - dropped.length - lines;
