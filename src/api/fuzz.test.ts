@@ -40,7 +40,7 @@ interface Node {
 function fitting(node: Node): unknown {
   if (node.const !== undefined) return node.const;
   if (node.anyOf) return fitting(node.anyOf[0] ?? {});
-  switch (node.type) {
+  switch (node.type ?? "") {
     case "object":
       return Object.fromEntries((node.required ?? []).map((name) => [name, fitting(node.properties?.[name] ?? {})]));
     case "array":
