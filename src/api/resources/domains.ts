@@ -37,9 +37,10 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.app(
     { path: "POST /apps/:app/domains", needs: "operate", body: CreateBody, response: DomainSchema, status: 201 },
-    async ({ app, body }) => {
+    async ({ app, body, tell }) => {
       refuseCertificate(body.sni_endpoint);
       const hostname = body.hostname.toLowerCase().replace(/\.$/, "");
+      tell({ hostname: hostname.slice(0, 300) });
       refuseOurs(hostname, config.domain);
       const domain = await store.transaction(async (inside) => {
         if ((await inside.domains.list(app.id)).length > DOMAINS_MAX) {
