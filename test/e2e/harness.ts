@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { ended, start } from "../../src/lib/command.ts";
-import { DEFAULT_HOME } from "../../src/model/instance.ts";
+import { DEFAULT_HOME, type Instance } from "../../src/model/instance.ts";
+
+export { freePort } from "../support/free-port.ts";
 
 /**
  * What the end-to-end tests share. They drive one instance that `test/run.ts` installed with `bin/up` from this checkout
@@ -55,18 +56,6 @@ export async function program(file: string, args: readonly string[], options: Pr
   const { code } = await ended(child, file);
   clearTimeout(timer);
   return { code, stdout: texts[0] ?? "", stderr: texts[1] ?? "" };
-}
-
-/** A port on loopback that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number }; // a TCP server has one
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** The native command-line program. */
@@ -289,6 +278,11 @@ export interface ProcessStatus {
 export async function processes(): Promise<readonly ProcessStatus[]> {
   const status = JSON.parse(await statorOk(["status", "--json"])) as { readonly processes: readonly ProcessStatus[] };
   return status.processes;
+}
+
+/** Folders with the groups of an instance's dynos: of version 2, of each hierarchy of version 1, and in the scope where systemd is. */
+export function cgroupFolders({ cgroup }: Pick<Instance, "cgroup">): readonly string[] {
+  return globSync(`/sys/fs/cgroup/{,*/,stator.slice/*/*/}${cgroup}`);
 }
 
 export async function pidOf(role: string): Promise<number> {
