@@ -16,6 +16,7 @@ import {
   eventually,
   pidOf,
   platform,
+  platformAnswers,
   processes,
   program,
   push,
@@ -222,7 +223,7 @@ function checksOf(isolation: Isolation): void {
     const failures = await requestsUntil(app, async () => {
       const pids = await Promise.all(["daemon", "host"].map((role) => pidOf(role)));
       for (const pid of pids) process.kill(pid, "SIGKILL");
-      await eventually("the platform answers", async () => (await stator(["apps"])).code === 0);
+      await eventually("the platform answers", platformAnswers);
       await pause(1000);
     });
     assert.deepEqual(failures, []);
