@@ -43,9 +43,9 @@ export class Outcomes {
     return isGood;
   }
 
-  /** Does it; what it throws is its failure. */
+  /** Does it, maybe beside others; what it throws is its failure. */
   work(title: string, action: () => Promise<unknown>): Promise<boolean> {
-    say(`\n=== ${title}\n`);
+    say(`begun  ${title}\n`);
     return this.#take(title, async () => {
       await action();
       return true;

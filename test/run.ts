@@ -50,20 +50,27 @@ interface Choice {
 
 async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   const plan = planOf(files.length > 0 ? files : globSync(join(checkout, "test/e2e/*.test.ts")).toSorted());
-  const first = await newInstallation(base);
-  if (!(await outcomes.shown("bin/up on this machine", programOf(first, UP)))) return;
-  await outcomes.shown("bin/up again", programOf(first, UP));
   const nodeOptions = ["--test", "--test-concurrency=1", `--test-timeout=${TEST_TIMEOUT_MS}`, ...options];
   const commandOf = (file: string, of: Installation) => programOf(of, process.execPath, [...nodeOptions, file]);
   const count = Math.min(lanesMax, plan.inLanes.length);
+  const client = count > 1 ? outcomes.work("the official CLI, for tests", needOfficialCli) : undefined;
+  const first = await newInstallation(base);
+  if (!(await outcomes.shown("bin/up on this machine", programOf(first, UP)))) return void (await client);
   if (count <= 1) {
+    await outcomes.shown("bin/up again", programOf(first, UP));
     for (const file of [...plan.inLanes, ...plan.alone]) await outcomes.shown(nameOf(file), commandOf(file, first));
     return;
   }
-  await outcomes.work("what some tests need: podman, gVisor, the official CLI", needs);
+  const lanes = furtherLanes(count - 1, base, first);
+  // Before any test: none meets the machine's package manager at work, or these programs half there.
+  await Promise.all([
+    client,
+    outcomes.work("podman and gVisor, for tests", () => ensurePackages(["podman"]).then(needGvisor)),
+    outcomes.whole("bin/up again", programOf(first, UP), join(base, "up-again.log")),
+  ]);
   const run = async (file: string, lane: Installation): Promise<void> =>
     void (await outcomes.whole(nameOf(file), commandOf(file, lane), join(lane.base, `${nameOf(file)}.log`)));
-  await inLanes(plan.inLanes, [Promise.resolve(first), ...furtherLanes(count - 1, base, first)], run);
+  await inLanes(plan.inLanes, [Promise.resolve(first), ...lanes], run);
   for (const file of plan.alone) await run(file, first);
 }
 
@@ -73,12 +80,7 @@ async function newInstallation(base: string): Promise<Installation> {
   return installation;
 }
 
-/** While no other test uses the machine's package manager or looks at these programs. */
-async function needs(): Promise<void> {
-  await Promise.all([needOfficialCli(), ensurePackages(["podman"]).then(needGvisor)]);
-}
-
-/** One after the other, beside the first lane's tests: each as soon as the one before stands; undefined: it could not be made. */
+/** Made one after the other; each can be used as soon as it stands. Undefined: it could not be made. */
 function furtherLanes(count: number, base: string, first: Installation): Promise<Installation | undefined>[] {
   let previous: Promise<unknown> = Promise.resolve();
   return Array.from({ length: count }, (_, index) => {
