@@ -10,6 +10,7 @@ import {
   type Server,
   type Snapshot,
   serverWords,
+  timeoutsOf,
 } from "./haproxy-config.ts";
 
 /** What a HAProxy worker has now, as far as we know. */
@@ -57,7 +58,7 @@ export function needsReload(worker: Worker, { apps }: Snapshot): boolean {
 export function commandsFor(layout: HaproxyLayout, worker: Worker, snapshot: Snapshot): readonly Command[] {
   const wanted = new Map(wantedServers(snapshot));
   return [
-    ...[...wanted].flatMap(([name, server]) => bringUp(name, server, worker.servers.get(name))),
+    ...[...wanted].flatMap(([name, server]) => bringUp(layout, name, server, worker.servers.get(name))),
     ...MAP_NAMES.toReversed().flatMap((name) => mapCommands(layout, name, worker, snapshot)),
     ...[...worker.servers].flatMap(([name, server]) => (wanted.has(name) || !server.up ? [] : [takeOut(name, server)])),
   ];
@@ -78,7 +79,12 @@ export function deletionsFor(worker: Worker): readonly Command[] {
   );
 }
 
-function bringUp(name: string, server: Server, now: WorkerServer | undefined): readonly Command[] {
+function bringUp(
+  layout: HaproxyLayout,
+  name: string,
+  server: Server,
+  now: WorkerServer | undefined,
+): readonly Command[] {
   const wanted = up(server.address, server.port);
   if (now?.up && now.address === wanted.address) return [];
   const enable: Command = {
@@ -87,9 +93,10 @@ function bringUp(name: string, server: Server, now: WorkerServer | undefined): r
     apply: ({ servers }) => void servers.set(name, wanted),
   };
   if (now === undefined) {
-    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server)}`;
+    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server, timeoutsOf(layout).quarantine)}`;
     const apply = ({ servers }: Worker) => void servers.set(name, { ...wanted, up: false });
-    return [{ text, expected: /^New server registered\.$/, apply }, enable];
+    const looks: Command = { text: `enable health ${name}`, expected: /^$/, apply: () => {} };
+    return [{ text, expected: /^New server registered\.$/, apply }, looks, enable];
   }
   if (now.address === wanted.address) return [enable];
   const text = `set server ${name} addr ${server.address} port ${server.port}`;

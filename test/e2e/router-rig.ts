@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { selfSigned } from "../../src/host/certificates.ts";
 import { Haproxy } from "../../src/host/haproxy.ts";
-import type { HaproxyLayout } from "../../src/host/haproxy-config.ts";
+import type { HaproxyLayout, Timeouts } from "../../src/host/haproxy-config.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { jsonLogger } from "../../src/lib/logger.ts";
 import { formatLine } from "../../src/logs/line.ts";
@@ -22,6 +22,11 @@ import type { AppRoute, RouteState } from "../../src/router/routes.ts";
 
 /** A user that nobody is: HAProxy's, in these tests. */
 const ROUTER_UID = 64_321;
+
+export interface RigOptions {
+  readonly timeouts?: Partial<Timeouts>;
+  readonly connectionsMax?: number;
+}
 
 /** A real HAProxy on free ports with dynos that are Node servers on 127.x.y.z; everything else is the real host side. */
 export class RouterRig {
@@ -34,7 +39,7 @@ export class RouterRig {
   haproxy: Haproxy | undefined;
   requests: RequestLog | undefined;
 
-  private constructor(ports: readonly [number, number]) {
+  private constructor(ports: readonly [number, number], options: RigOptions) {
     chmodSync(this.folder, 0o755);
     const folder = join(this.folder, "router");
     const socketFolder = join(this.folder, "own");
@@ -49,11 +54,12 @@ export class RouterRig {
       httpsPort: ports[1],
       ipv6: false,
       connectionsMax: 2000,
+      ...options,
     };
   }
 
-  static async open(): Promise<RouterRig> {
-    const rig = new RouterRig([await freePort(), await freePort()]);
+  static async open(options: RigOptions = {}): Promise<RouterRig> {
+    const rig = new RouterRig([await freePort(), await freePort()], options);
     await rig.startHost();
     await rig.startDaemon();
     await rig.haproxy?.reload(); // resolves once it is up
