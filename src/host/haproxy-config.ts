@@ -90,7 +90,7 @@ export const backendName = (number: number): string => `a${number}`;
  * alone spread requests unevenly. The rest is the quarantine: see `renderDefaults`.
  */
 const SERVER_OPTIONS =
-  "weight 8 pool-max-conn 512 pool-purge-delay 500ms check observe layer4 error-limit 1 on-error mark-down rise 1 fall 1 inter 20d";
+  "weight 8 pool-max-conn 512 pool-purge-delay 250ms check observe layer4 error-limit 1 on-error mark-down rise 1 fall 1 inter 20d";
 
 /**
  * The words of `add server` and of a `server` line. Throws for anything that is not an id and an address. Without a number of
@@ -137,6 +137,7 @@ export function renderPages(): Readonly<Record<string, string>> {
   const failure = rawAnswer(503, "Service Unavailable", errorPage("H99"));
   return {
     ...Object.fromEntries(pages),
+    "H13.html": errorPage("H13"),
     "404.html": NO_SUCH_APP,
     "400.html": BAD_REQUEST,
     "405.html": BAD_METHOD,
@@ -165,9 +166,17 @@ export function renderConfig(layout: HaproxyLayout, { apps, spare }: Snapshot): 
   ].join("\n");
 }
 
+/** See `no_answer` in hold.lua. HAProxy 2.6 does not look at such rules in `defaults`. */
+const UNANSWERED = [
+  "  tcp-response inspect-delay 20d",
+  "  tcp-response content accept if { http_first_req } || { status ge 100 }",
+  "  tcp-response content lua.no_answer",
+];
+
 function renderBackend(number: number, servers: readonly Server[], quarantine: number): string {
   return [
     `backend ${backendName(whole(number))} from app`,
+    ...UNANSWERED,
     ...servers.map((each) => `  server ${serverWords(each, quarantine)}`),
   ].join("\n");
 }
@@ -187,6 +196,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_HELD_MAX ${half(layout)}
+  setenv STATOR_PAGE ${path(folder)}/H13.html
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
   lua-load ${path(folder)}/hold.lua
 
@@ -229,7 +239,8 @@ defaults app from base
   http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
   http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -m str -i upgrade }
   http-request set-header X-Request-Id %[var(txn.request_id)]
-  http-request set-header X-Request-Start %[date(0,ms)]
+  http-request set-var(txn.start) date(0,ms)
+  http-request set-header X-Request-Start %[var(txn.start)]
   http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]

@@ -74,3 +74,19 @@ core.register_action("join_forwarded", { "http-req" }, function(txn)
   for i = 0, #values do all[#all + 1] = values[i] end
   txn.http:req_set_header("x-forwarded-for", table.concat(all, ", "))
 end, 0)
+
+-- When a dyno closes without an answer to a request that was not the first on its client's connection, HAProxy 2.6 tells nobody: no
+-- page, no line, and in HTTP/2 the lie that nothing was processed, upon which clients send it again. So it is answered here.
+local page_file = assert(io.open(os.getenv("STATOR_PAGE"), "r"))
+local page = page_file:read("a")
+page_file:close()
+
+core.register_action("no_answer", { "tcp-res" }, function(txn)
+  if txn.res:may_recv() then return end -- garbage came: HAProxy's own H17
+  if not txn.req:may_recv() then return end -- the client left: HAProxy's own H27
+  local waited, limit = txn.f:date(0, "ms") - txn:get_var("txn.start"), txn.f:cur_server_timeout()
+  if waited >= limit - 50 and waited < limit + 500 then return end -- nothing came in time: HAProxy's own H12
+  txn:set_var("txn.code", "H13")
+  txn:done(txn:reply{ status = 503, body = page, headers = {
+    ["content-type"] = { "text/html; charset=utf-8" }, ["cache-control"] = { "no-cache, no-store" } } })
+end, 0)

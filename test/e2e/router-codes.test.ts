@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect as connectHttp2, constants } from "node:http2";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { start } from "../../src/lib/command.ts";
 import { NOTHING, RawClient, RawDyno } from "./raw-http.ts";
 import { type App, RouterRig } from "./router-rig.ts";
@@ -24,6 +26,7 @@ async function appOf(dyno: RawDyno): Promise<App> {
 const OK = "HTTP/1.1 200 OK\r\n";
 /** What it says, and whether it then closes or resets. */
 const BEHAVIOURS: Readonly<Record<string, readonly [says: string, then: "stays" | "closes" | "resets"]>> = {
+  "/fine": [`${OK}Content-Length: 4\r\n\r\nfine`, "stays"],
   "/closes": ["", "closes"],
   "/resets": ["", "resets"],
   "/silent": ["", "stays"],
@@ -48,12 +51,22 @@ const BEHAVIOURS: Readonly<Record<string, readonly [says: string, then: "stays" 
 };
 const openMisbehaving = () =>
   RawDyno.open(rig, (text, socket) => {
-    const [says, then] = BEHAVIOURS[text.split(" ")[1] ?? ""] ?? ["", "stays"];
+    const path = [...text.matchAll(/^\S+ (\/\S*) HTTP\/1\.1\r$/gm)].at(-1)?.[1] ?? "";
+    const [says, then] = BEHAVIOURS[path] ?? ["", "stays"];
     if (says !== "") socket.write(says);
     if (then === "closes") socket.end();
     if (then === "resets")
       setImmediate(() => (says === "" ? socket.resetAndDestroy() : setTimeout(() => socket.resetAndDestroy(), 50)));
   });
+
+/** A client that had an answer on its connection already. */
+async function kept(app: App): Promise<RawClient> {
+  const client = await RawClient.open(rig);
+  client.send(`GET /fine HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+  await client.until(/fine$/);
+  client.text = "";
+  return client;
+}
 
 /** The fields of a line after "code=". */
 const connected = (status: number, bytes: string) =>
@@ -87,6 +100,20 @@ describe("spec 6.4", { concurrency: true }, () => {
         const line = await app.line(new RegExp(`"${path}"`));
         assert.match(line, new RegExp(`heroku\\[router\\]: at=${at} code=${code} desc="${description}" method=GET `));
         assert.match(line, connected(status, "0"), path);
+      }),
+    );
+    // HAProxy by itself tells nobody of a dyno that closes on a request which is not its connection's first.
+    await Promise.all(
+      cases.map(async ([path, code, , status]) => {
+        const client = await kept(app);
+        client.send(
+          `POST ${path} HTTP/1.1\r\nHost: ${app.host}\r\nX-Request-Id: second-on-connection\r\nContent-Length: 3\r\n\r\nabc`,
+        );
+        assert.match(await client.until(/<\/html>/), new RegExp(`^HTTP/1\\.1 ${status} [^]*Application error`), path);
+        const line = await app.line(new RegExp(`"${path}" .*second-on-connection`));
+        assert.match(line, new RegExp(` code=${code} `), path);
+        assert.match(line, connected(status, "0"), path);
+        client.leave();
       }),
     );
     assert.match(await app.line(/"\/silent"/), /service=7\d\dms/);
@@ -225,7 +252,7 @@ describe("spec 6.4", { concurrency: true }, () => {
       socket.write(`GET /slow HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
       return socket;
     });
-    while (slow.texts.length < 200) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (slow.texts.length < 200) await pause(5);
     const answer = await app.ask({ path: "/one-more" });
     assert.equal(answer.status, 503);
     assert.match(answer.text, /more requests than/);
@@ -241,10 +268,10 @@ describe("spec 6.4", { concurrency: true }, () => {
     await using dyno = await openMisbehaving();
     const app = await appOf(dyno);
     const head = (path: string, more = "") => `POST ${path} HTTP/1.1\r\nHost: ${app.host}\r\n${more}\r\n`;
-    const leave = async (path: string, more: string, pattern: RegExp) => {
-      const client = await RawClient.open(rig);
+    const leave = async (path: string, more: string, pattern: RegExp, opening = RawClient.open(rig)) => {
+      const client = await opening;
       client.send(head(path, more));
-      while (!dyno.received.some((text) => text.includes(path))) await new Promise((resolve) => setTimeout(resolve, 2));
+      while (!dyno.received.some((text) => text.includes(path))) await pause(2);
       await client.until(pattern, 50);
       client.leave();
       const line = await app.line(new RegExp(`"${path}"`));
@@ -254,6 +281,20 @@ describe("spec 6.4", { concurrency: true }, () => {
     await leave("/silent", "Content-Length: 0\r\n", NOTHING);
     await leave("/silent-to-body", "Content-Length: 1000\r\n", NOTHING);
     await leave("/stalls-in-body", "Content-Length: 0\r\n", /half/);
+    await leave("/again", "Content-Length: 0\r\n", NOTHING, kept(app));
+    await leave("/again-to-body", "Content-Length: 1000\r\n", NOTHING, kept(app));
+    const session = connectHttp2(`https://127.0.0.1:${rig.layout.httpsPort}`, {
+      rejectUnauthorized: false,
+      servername: app.host,
+    });
+    for (const path of ["/fine", "/left"]) {
+      const stream = session.request({ ":path": path, ":authority": app.host }).on("error", () => {}); // reset below
+      if (path === "/fine") await once(stream.resume(), "close");
+      while (!dyno.received.some((text) => text.includes(path))) await pause(2);
+      stream.close(constants.NGHTTP2_CANCEL);
+    }
+    assert.match(await app.line(/"\/left"/), /: sock=client at=warning code=H27 .* protocol=http2\.0 tls=true /);
+    session.close();
     const held = rig.app();
     await held.set({});
     const client = await RawClient.open(rig);
