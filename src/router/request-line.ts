@@ -81,7 +81,7 @@ export function formatRequest(record: RequestRecord, dyno: string | null): strin
     `at=${code?.at ?? "info"}`,
     ...(code === undefined ? [] : [`code=${code.code} desc="${code.description}"`]),
     `method=${plain(record.method, 127)} path="${quoted(record.path, 8192)}" host=${plain(hostOnly(record.host), 260)}`,
-    `request_id=${plain(record.requestId, 200)} fwd="${quoted(record.forwardedFor, 1000)}"`,
+    `request_id=${/^[\w+/=-]*$/.test(record.requestId) ? record.requestId : plain(record.requestId, 200)} fwd="${quoted(record.forwardedFor, 1000)}"`,
     `dyno=${dyno ?? ""} connect=${ms(connectMs)} service=${ms(serviceMs)}`,
     `status=${code?.status ?? record.status} bytes=${answeredByDyno || code === undefined ? record.bytes : ""}`,
     `protocol=${record.protocol} tls=${tls} tls_version=${tlsVersion}`,
