@@ -257,7 +257,8 @@ defaults app from base
 ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   http-request wait-for-body time 1s at-least 1 if { req.fhdr(expect) -m found }
   http-response set-var(txn.code) str(H25) if { res.fhdr(set-cookie),length gt 8192 }
-${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m str H25 }")}
+  http-response set-var(txn.code) str(H25-length) if { res.fhdr(content-length),length gt 18 }
+${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
   http-response del-header Keep-Alive
   http-response add-header Via "%[var(txn.via)] stator-router"
 
@@ -332,7 +333,7 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
   http-request set-var(txn.request_id) uuid unless { var(txn.request_id) -m found }
 ${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
-${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 }")}
+${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
   http-request set-var(txn.via) str(2.0) if { req.ver -m str 2.0 }
   http-request set-var(txn.via) str(1.1) unless { var(txn.via) -m found }
   http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }

@@ -22,6 +22,7 @@ const CODES = {
   H21: { description: "Backend connection refused", at: "error", status: 503 },
   H22: { description: "Connection limit reached", at: "error", status: 503 },
   H25: { description: "HTTP restriction: oversized cookie", at: "error", status: 502 },
+  "H25-length": { description: "HTTP restriction: invalid content length", at: "error", status: 502 },
   H27: { description: "Client Request Interrupted", at: "warning", status: 499, socket: "client" },
   H28: { description: "Client Connection Idle", at: "warning", status: 499 },
   H31: { description: "Misdirected Request", at: "error", status: 421 },
@@ -49,7 +50,7 @@ export const DECIDED_CODES = [
 ] as const satisfies readonly ErrorCodeName[];
 
 export function errorCode(name: ErrorCodeName): ErrorCode {
-  return { code: name, ...CODES[name] };
+  return { code: name.slice(0, 3), ...CODES[name] };
 }
 
 /** The code of this name, if it is one. */

@@ -44,6 +44,7 @@ const BEHAVIOURS: Readonly<Record<string, readonly [says: string, then: "stays" 
     `${OK}Set-Cookie: a=1\r\nSet-Cookie: b=${"x".repeat(8_191)}\r\nContent-Length: 2\r\n\r\nok`,
     "stays",
   ],
+  "/huge-length": [`${OK}Content-Length: 18446744073709551619\r\n\r\nabc`, "stays"],
   "/large-cookie": [
     `${OK}Set-Cookie: a=1\r\nSet-Cookie: b=${"x".repeat(8_190)}\r\nContent-Length: 2\r\n\r\nok`,
     "stays",
@@ -88,6 +89,7 @@ describe("spec 6.4", { concurrency: true }, () => {
       ["/bad-length", "H17", "Poorly formatted HTTP response", 503, "error"],
       ["/two-lengths", "H17", "Poorly formatted HTTP response", 503, "error"],
       ["/huge-head", "H17", "Poorly formatted HTTP response", 503, "error"], // as HAProxy tells it
+      ["/huge-length", "H25", "HTTP restriction: invalid content length", 502, "error"],
       ["/huge-cookie", "H25", "HTTP restriction: oversized cookie", 502, "error"],
     ] as const;
     await Promise.all(
