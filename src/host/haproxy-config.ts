@@ -283,6 +283,7 @@ const LOG_FORMAT = [
   "stator2 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
   "%[var(txn.request_id)] %[var(txn.proto)] %HV %[ssl_fc_protocol] %ci %[var(txn.agent),base64] %U %[var(txn.length)]",
   "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[var(txn.fwd),bytes(0,1024),base64]",
+  "%[var(txn.held)] %rc",
 ].join(" ");
 
 function htmlAnswer(

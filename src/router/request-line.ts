@@ -30,6 +30,10 @@ export interface RequestRecord {
   readonly path: string;
   readonly host: string;
   readonly forwardedFor: string;
+  /** It waited for a dyno to come up. */
+  readonly isHeld: boolean;
+  /** Connections to a dyno that were tried again. */
+  readonly retries: number;
 }
 
 const TLS_VERSIONS: Readonly<Record<string, string>> = { "TLSv1.2": "tls1.2", "TLSv1.3": "tls1.3" };
@@ -38,7 +42,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
 export function parseRequest(line: string): RequestRecord | undefined {
   const fields = line.trimEnd().split(" ");
-  if (fields.length !== 29 || fields[0] !== "stator2") return undefined;
+  if (fields.length !== 31 || fields[0] !== "stator2") return undefined;
   const text = (index: number) => fields[index] ?? "-";
   const number = (index: number) => Number(text(index));
   const [status, flags] = [number(7), text(9)];
@@ -64,10 +68,12 @@ export function parseRequest(line: string): RequestRecord | undefined {
     tls: text(18) === "https",
     tlsVersion: TLS_VERSIONS[text(20)] ?? "unknown",
     agent: decoded(text(22)),
-    method: decoded(text(25)),
+    method: decodedOften(text(25)),
     path: decoded(text(26)),
-    host: decoded(text(27)),
+    host: decodedOften(text(27)),
     forwardedFor: [decoded(text(28)), text(21)].filter((each) => each !== "").join(", "),
+    isHeld: fields.at(-2) === "1",
+    retries: Math.abs(Number(fields.at(-1))) || 0, // "+1" when the last went to another dyno
   };
 }
 
@@ -122,7 +128,19 @@ function service(
 
 const reached = (ms: number | undefined): number | null => (ms === undefined || !(ms >= 0) ? null : ms);
 const idOrNull = (text: string): string | null => (UUID.test(text) ? text : null);
-const decoded = (text: string): string => (text === "-" ? "" : Buffer.from(text, "base64").toString("latin1"));
+const scratch = Buffer.alloc(16 * 1024); // more than HAProxy takes of a request's head
+const decoded = (text: string): string =>
+  text === "-" ? "" : scratch.toString("latin1", 0, scratch.write(text, "base64"));
+/** What many requests have in common: their method, the host. */
+const common = new Map<string, string>();
+function decodedOften(text: string): string {
+  let found = common.get(text);
+  if (found !== undefined) return found;
+  found = decoded(text);
+  if (common.size >= 1_000) common.clear();
+  common.set(text, found);
+  return found;
+}
 const hostOnly = (host: string): string => host.replace(/:[^:]*$/, "");
 
 /** A visitor's text between quotation marks: no quotation mark, no control character, ASCII. */
