@@ -10,8 +10,8 @@ import {
   type Server,
   type Snapshot,
   serverWords,
-  type Wanted,
   timeoutsOf,
+  type Wanted,
 } from "./haproxy-config.ts";
 
 /** What a HAProxy worker has now, as far as we know. */
