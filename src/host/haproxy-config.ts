@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DECIDED_CODES, errorCode } from "../router/error-codes.ts";
 import type { RouteState } from "../router/routes.ts";
 import { BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
 import { HOST_PATTERN } from "./protocol.ts";
 
 /** What does not change while HAProxy runs. Every path is ours. */
@@ -211,7 +212,7 @@ const LOG_FORMAT = [
 
 function renderFrontend(layout: HaproxyLayout): string {
   const { folder, socketFolder, httpPort, httpsPort, ipv6 } = layout;
-  const tls = `ssl crt ${path(folder)}/router.pem alpn h2,http/1.1`;
+  const tls = `ssl crt ${path(folder)}/router.pem crt-list ${path(crtListPath(layout))} alpn h2,http/1.1`;
   const bind = (port: number, options: string) => [
     `  bind 0.0.0.0:${portNumber(port)} ${options}`,
     ...(ipv6 ? [`  bind :::${portNumber(port)} v6only ${options}`] : []),
@@ -244,6 +245,7 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request set-var(txn.request_id) uuid unless { var(txn.request_id) -m found }
   http-request return status 400 content-type "text/html; charset=utf-8" file ${path(folder)}/400.html unless { req.fhdr_cnt(host) eq 1 }
   http-request set-var(txn.host) req.fhdr(host),host_only,lower,rtrim(.)
+${renderChallengeRules(layout)}
   http-request set-var(txn.app) var(txn.host),${map("hosts")}
   http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
   http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }

@@ -1,12 +1,14 @@
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { EngineError } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type ChildProcess, run, start } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
-import type { AppRoute, RouteTarget } from "../router/routes.ts";
+import type { AppRoute, CertificateTarget, Challenge, RouteCertificate, RouteTarget } from "../router/routes.ts";
+import { CertificateTable } from "./certificate-table.ts";
+import { HaproxyCertificates } from "./haproxy-certificates.ts";
 import { commandsFor, deletionsFor, freshWorker, needsReload, type Worker } from "./haproxy-commands.ts";
 import {
   configPath,
@@ -55,10 +57,12 @@ const DURABLE_MS = 5_000;
  * The root side of the router (architecture, decision 6): renders what the routes say into HAProxy's configuration, keeps HAProxy
  * running, and tells it changes over its runtime socket. HAProxy outlives us and is found again.
  */
-export class Haproxy implements RouteTarget, AsyncDisposable {
+export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable {
   readonly #options: HaproxyOptions;
   readonly #table: RouteTable;
   readonly #socket: HaproxySocket;
+  readonly #certificateTable: CertificateTable;
+  readonly #certificates: HaproxyCertificates;
   readonly #changed = new Nudge();
   readonly #closed = new AbortController();
   readonly #kept: KeptProcess;
@@ -76,10 +80,19 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   #doneCount = 0;
   readonly #waiters = new Set<() => void>();
 
-  private constructor(options: HaproxyOptions, table: RouteTable) {
+  private constructor(options: HaproxyOptions, table: RouteTable, certificates: CertificateTable) {
     this.#options = options;
     this.#table = table;
     this.#socket = new HaproxySocket(masterSocket(options.layout), options.clock);
+    this.#certificateTable = certificates;
+    this.#certificates = new HaproxyCertificates({
+      layout: options.layout,
+      table: certificates,
+      replace: (path, text) => this.#replace(path, text),
+      checkConfig: (path) => this.#checkConfig(path),
+      ask: (pid, text) => this.#socket.one(pid, text),
+      logger: options.logger,
+    });
     this.#kept = new KeptProcess({
       name: "haproxy",
       pidFile: options.pidFile,
@@ -94,7 +107,9 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
   /** The folders must be there. Returns at once; changes wait until HAProxy is up. */
   static async open(options: HaproxyOptions): Promise<Haproxy> {
-    return new Haproxy(options, await RouteTable.load([options.tables.volatile, options.tables.durable]));
+    const { volatile, durable } = options.tables;
+    const certificates = await CertificateTable.load(join(dirname(durable), "certificates"));
+    return new Haproxy(options, await RouteTable.load([volatile, durable]), certificates);
   }
 
   get pid(): number | undefined {
@@ -113,6 +128,38 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
   async listRoutes(): Promise<readonly string[]> {
     return this.#table.apps();
+  }
+
+  /** The certificates that HAProxy would refuse are refused before anything changes. */
+  async setCertificates(appId: string, certificates: readonly RouteCertificate[]): Promise<void> {
+    const known = new Set(this.#certificateTable.certificates().map(({ pem }) => pem));
+    for (const { pem, hosts } of certificates) {
+      const refusal = known.has(pem) ? null : await this.#certificates.refusal(pem, hosts);
+      if (refusal !== null) throw new EngineError("invalid", `the certificate for ${hosts.join(", ")}: ${refusal}`);
+    }
+    await this.#certificateTable.set(appId, certificates);
+    await this.#change();
+  }
+
+  async listCertificates(): Promise<readonly { readonly appId: string; readonly digest: string }[]> {
+    return this.#certificateTable.digests();
+  }
+
+  certificateRefusal(pem: string): Promise<string | null> {
+    return this.#certificates.refusal(pem, []);
+  }
+
+  async setChallenge(challenge: Challenge): Promise<void> {
+    await this.#certificateTable.setChallenge(challenge);
+    await this.#change();
+  }
+
+  async removeChallenge(host: string): Promise<void> {
+    if (await this.#certificateTable.removeChallenge(host)) await this.#change();
+  }
+
+  async listChallenges(): Promise<readonly string[]> {
+    return this.#certificateTable.challenges().map(({ host }) => host);
   }
 
   /** A dyno's address may have come or gone: what HAProxy has is looked over soon. */
@@ -202,6 +249,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     }
     const count = this.#wantedCount;
     await this.#socket.apply(worker, commandsFor(layout, worker, this.#snapshot()));
+    if (!(await this.#certificates.sync(worker.pid))) await this.#reload(worker.pid);
     return count;
   }
 
@@ -271,7 +319,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
   /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
   async #writeFiles(): Promise<Snapshot> {
-    const { layout, user } = this.#options;
+    const { layout } = this.#options;
     this.#table.refill();
     await this.#table.save(this.#options.tables.volatile);
     const snapshot = this.#snapshot();
@@ -283,15 +331,32 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
     };
     for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
+    await this.#certificates.write();
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
     const head = headOf(config);
     await this.#replace(next, config);
     // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
-    if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+    if (head !== this.#checkedHead) await this.#checkWithCertificates(next);
     await rename(next, configPath(layout));
     this.#checkedHead = head;
     return snapshot;
+  }
+
+  /** One app's certificate must not keep the router from starting: those that HAProxy refuses for themselves are left out. */
+  async #checkWithCertificates(path: string): Promise<void> {
+    try {
+      await this.#checkConfig(path);
+    } catch (error) {
+      if (!(await this.#certificates.leaveOutRefused())) throw error;
+      await this.#certificates.write();
+      await this.#checkConfig(path);
+    }
+  }
+
+  /** HAProxy's own look at a configuration, as its user. Throws `CommandError` with its words. */
+  async #checkConfig(path: string): Promise<void> {
+    await run("setpriv", asRouter(this.#options.user, [PROGRAM, "-c", "-q", "-f", path]));
   }
 
   /** On tmpfs, where a rename is all that is needed. Root's; HAProxy's group may read. */

@@ -46,6 +46,7 @@ export async function insertDomain(
     kind: domain.kind,
     created_at: now,
     updated_at: now,
+    sni_endpoint_id: null,
   };
   await db.insertInto("domains").values(row).execute();
   return domainOf(row);
@@ -65,5 +66,6 @@ function domainOf(row: DomainRow): Domain {
     kind: row.kind,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+    sniEndpointId: row.sni_endpoint_id,
   };
 }
