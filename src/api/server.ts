@@ -14,6 +14,7 @@ import type { ApiContext } from "./context.ts";
 import { createHttp } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
+import { acmRoutes } from "./resources/acm.ts";
 import { appRoutes } from "./resources/apps.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
 import { buildRoutes } from "./resources/builds.ts";
@@ -34,6 +35,7 @@ import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
+import { sniEndpointRoutes } from "./resources/sni-endpoints.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { usageRoutes } from "./resources/usage.ts";
 import { Routes } from "./route.ts";
@@ -43,7 +45,17 @@ import { listenTls } from "./tls-listener.ts";
 export interface ApiOptions
   extends Pick<
     ApiContext,
-    "config" | "store" | "supervision" | "schedules" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+    | "config"
+    | "store"
+    | "supervision"
+    | "schedules"
+    | "logs"
+    | "builds"
+    | "certificates"
+    | "usage"
+    | "clock"
+    | "random"
+    | "logger"
   > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
@@ -134,6 +146,8 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
   domainRoutes(routes, context);
+  sniEndpointRoutes(routes, context);
+  acmRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
   stackRoutes(routes);

@@ -45,3 +45,15 @@ export interface AcmeSettings {
   /** PEM file with the CA of the directory's own TLS, for an authority of one's own. */
   readonly caFile: string | null;
 }
+
+const PRIVATE = new Set(["localhost", "local", "internal", "test", "invalid", "lan", "home", "arpa", "onion"]);
+
+/** Why no authority can give a certificate for this name by HTTP (RFC 8555, 8.3); null: one can. */
+export function unfitReason(hostname: string): string | null {
+  const labels = hostname.split(".");
+  if (hostname.startsWith("*."))
+    return `No authority gives a certificate for ${hostname} by HTTP: add each name by itself, or upload a certificate with certs:add.`;
+  if (labels.length < 2 || PRIVATE.has(labels.at(-1) ?? ""))
+    return `${hostname} is no name of the public internet: upload a certificate with certs:add.`;
+  return null;
+}

@@ -1,5 +1,6 @@
 import type { Instant } from "../lib/clock.ts";
 import type { AcmeAccount, AcmState } from "../model/acm.ts";
+import type { Domain } from "../model/app.ts";
 import type { SniEndpoint } from "../model/certificate.ts";
 
 /** A chain and its key, as `checkPair` made them. */
@@ -16,15 +17,15 @@ export interface CertificateStore {
   /** The endpoint's private key, PEM (PKCS #8). */
   key(id: string): Promise<string>;
   create(endpoint: StoredPair & { readonly appId: string; readonly isAutomatic: boolean }): Promise<SniEndpoint>;
-  update(id: string, pair: StoredPair): Promise<SniEndpoint>;
+  update(id: string, pair: StoredPair & { readonly isAutomatic: boolean }): Promise<SniEndpoint>;
   /** Its domains are bound to none then. */
   remove(id: string): Promise<void>;
   /** Which certificate a domain is shown with; null: the installation's own. */
   bind(domainId: string, endpointId: string | null): Promise<void>;
 
   isAutomatic(appId: string): Promise<boolean>;
-  /** Ids of the apps whose certificates the platform gets. */
-  automaticApps(): Promise<readonly string[]>;
+  /** The domains of all apps whose certificates the platform gets. */
+  automaticDomains(): Promise<readonly Domain[]>;
   /** Off: certificates that the platform got go, and what is known of orders. */
   setAutomatic(appId: string, isOn: boolean): Promise<void>;
 

@@ -1,13 +1,26 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
+import { openAuthority } from "../../src/certificates/acme-authority.ts";
+import { startCertificates } from "../../src/certificates/certificates.ts";
 import { type KeyPair, makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
-import { checkPair } from "../../src/model/certificate.ts";
+import { type Clock, systemClock } from "../../src/lib/clock.ts";
+import { jsonLogger } from "../../src/lib/logger.ts";
+import { checkPair, factsOf } from "../../src/model/certificate.ts";
+import type { Challenge } from "../../src/router/routes.ts";
+import { openStore } from "../../src/store/sqlite.ts";
+import { openWorld } from "../support/api-world.ts";
+import { eventually } from "../support/eventually.ts";
+import { program } from "./harness.ts";
+import { officialCli } from "./official.ts";
+import { Pebble } from "./pebble.ts";
 import { ask, RouterRig } from "./router-rig.ts";
 
 /** Certificates in a real HAProxy, and from a real ACME authority. Needs root. */
+const logger = jsonLogger("test", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line));
 let rig: RouterRig;
 let authority: KeyPair;
 before(async () => {
@@ -128,4 +141,131 @@ test("RFC 8555: the path of a host under order is answered by the router; every 
   await haproxy().removeChallenge("acme.example");
   assert.match((await get("acme.example", path)).text, /"name":"web.1"/);
   assert.notEqual(workerOf(), worker);
+});
+
+test("ACM: a certificate is got from a real authority over our router, shown, renewed, and a failure is told", async () => {
+  await using pebble = await Pebble.start(rig.layout.httpPort);
+  let late = 0;
+  const clock: Clock = { ...systemClock, now: () => Date.now() + late };
+  const acme = { directory: pebble.directory, email: "operator@example.com", caFile: pebble.caFile };
+  await using world = await openWorld({ clock, certificates: { target: haproxy(), acme, logger } });
+  const app = await world.deployed("hello");
+  const add = (hostname: string) =>
+    world.call("POST", "/apps/hello/domains", { body: { hostname, sni_endpoint: null } });
+  await add("www.acm.example");
+  await pebble.setAddress("lost.acm.example", "255.255.255.255");
+  assert.equal((await world.call("POST", "/apps/hello/acm", { body: {} })).json.acm, true);
+  const domain = async (hostname: string) => (await world.call("GET", `/apps/hello/domains/${hostname}`)).json;
+  await eventually(async () => (await domain("www.acm.example")).acm_status === "cert issued");
+  await eventually(async () => (await shown("www.acm.example")) === "DNS:www.acm.example");
+  assert.deepEqual(await haproxy().listChallenges(), [], "nothing is answered any more");
+
+  await add("lost.acm.example");
+  await eventually(async () => (await domain("lost.acm.example")).acm_status === "failing");
+  const { acm_status_reason: reason } = await domain("lost.acm.example");
+  assert.match(reason, /cannot reach http:\/\/lost\.acm\.example\/: its DNS must lead here.*Tried again after /);
+  assert.match(world.logs.textOf(app.id).join("\n"), /heroku\[acm\]: No certificate for lost\.acm\.example: /);
+  assert.match(await shown("lost.acm.example"), /localhost/, "as if nothing had been tried");
+
+  const before = (await world.store.certificates.list(app.id)).map(({ chain }) => factsOf(chain));
+  assert.deepEqual(
+    before.map(({ names }) => names),
+    [["www.acm.example"]],
+  );
+  late = 0.7 * ((before[0]?.expiresAt ?? 0) - (before[0]?.startsAt ?? 0));
+  await world.call("PATCH", "/apps/hello/acm", { body: { acm_refresh: true } });
+  await eventually(async () => {
+    const [now] = await world.store.certificates.list(app.id);
+    return now !== undefined && factsOf(now.chain).fingerprint !== before[0]?.fingerprint;
+  });
+  assert.equal((await world.call("DELETE", "/apps/hello/acm")).json.acm, false);
+  assert.match(await shown("www.acm.example"), /localhost/);
+});
+
+test("ACM: an order goes on after the daemon was killed in its middle", async () => {
+  await using pebble = await Pebble.start(rig.layout.httpPort);
+  const acme = { directory: pebble.directory, email: null, caFile: pebble.caFile };
+  let orders = 0;
+  const store = await openStore({ path: ":memory:", key: [randomBytes(32)], clock: systemClock });
+  await using _store = store;
+  const user = await store.users.ensure("owner@example.com");
+  const app = await store.apps.create({ name: "hello", ownerId: user.id, stack: "debian-12", domain: "localhost" });
+  await store.domains.add({ appId: app.id, hostname: "www.killed.example", kind: "custom" });
+  await store.certificates.setAutomatic(app.id, true);
+  const options = { store, acme, logs: { append: () => {} }, clock: systemClock, logger };
+  const killed = Promise.withResolvers<void>();
+  const target = new Proxy(haproxy(), {
+    get(of, key) {
+      if (key === "setChallenge") return (challenge: Challenge) => of.setChallenge(challenge).then(killed.resolve);
+      const value = Reflect.get(of, key) as unknown;
+      return typeof value === "function" ? value.bind(of) : value;
+    },
+  });
+  const first = startCertificates({ ...options, target });
+  await killed.promise;
+  await first[Symbol.asyncDispose]();
+  const [state] = await store.certificates.states();
+  assert.ok(state?.orderUrl, "the order is noted");
+  await using _second = startCertificates({
+    ...options,
+    target: haproxy(),
+    openAuthority: async (with_) => {
+      const authority = await openAuthority(with_);
+      return { ...authority, order: (hostname) => (orders++, authority.order(hostname)) };
+    },
+  });
+  await eventually(async () => (await store.certificates.states())[0]?.status === "cert issued");
+  await eventually(async () => (await shown("www.killed.example")) === "DNS:www.killed.example");
+  assert.equal(orders, 0, "no second order");
+});
+
+test("the official CLI: certs, certs:add, info, update, remove, certs:auto, domains:add --cert, domains:update", async () => {
+  const folder = await officialCli();
+  await using pebble = await Pebble.start(rig.layout.httpPort);
+  const acme = { directory: pebble.directory, email: null, caFile: pebble.caFile };
+  await using world = await openWorld({ certificates: { target: haproxy(), acme, logger } });
+  await world.deployed("hello");
+  const heroku = async (...args: string[]): Promise<string> => {
+    const env = { HEROKU_HOST: world.url, HEROKU_API_KEY: world.token, DISABLE_TELEMETRY: "true", HOME: world.home };
+    const run = join(folder, "node_modules", "heroku", "bin", "run");
+    const result = await program(process.execPath, [run, ...args, "-a", "hello"], {
+      env: { ...env, TERM: "dumb", NO_COLOR: "1" },
+      cwd: world.home,
+    });
+    assert.equal(result.code, 0, `heroku ${args.join(" ")}: ${result.stdout}\n${result.stderr}`);
+    return `${result.stdout}${result.stderr}`;
+  };
+  const write = async (...names: string[]): Promise<readonly [string, string]> => {
+    const { certificate, key } = await makeServerCertificate(authority, names, Date.now());
+    const paths = [join(world.home, "site.crt"), join(world.home, "site.key")] as const;
+    writeFileSync(paths[0], certificate + authority.certificate);
+    writeFileSync(paths[1], key);
+    return paths;
+  };
+  assert.match(await heroku("certs"), /hello has no SSL certificates/);
+  assert.match(
+    await heroku("certs:add", ...(await write("www.cli.example", "cli.example"))),
+    /Common Name\(s\): +www\.cli\.example[\s\S]*SSL certificate is not trusted/,
+  );
+  const [{ name = "" } = {}] = (await world.call("GET", "/apps/hello/sni-endpoints")).json as { name?: string }[];
+  assert.match(await heroku("domains:add", "www.cli.example", "--cert", name), /DNS Target hello\.localhost/);
+  assert.equal(await shown("www.cli.example"), "DNS:www.cli.example, DNS:cli.example");
+  await heroku("domains:add", "cli.example");
+  await heroku("domains:update", "cli.example", "--cert", name);
+  assert.match(await heroku("certs:info", "--show-domains"), /Domain\(s\):\s+cli\.example\s+www\.cli\.example/);
+  await heroku("certs:update", ...(await write("*.cli.example", "cli.example")), "--confirm", "hello");
+  assert.equal(await shown("www.cli.example"), "DNS:*.cli.example, DNS:cli.example");
+  assert.match(
+    await heroku("certs"),
+    new RegExp(`${name} .*\\*\\.cli\\.example, cli\\.example .* UTC .*False +SNI +2`),
+  );
+  await heroku("certs:remove", "--confirm", "hello");
+  assert.match(await shown("www.cli.example"), /localhost/);
+  assert.match(await heroku("certs:auto"), /is disabled/);
+  assert.match(await heroku("certs:auto:enable"), /Your certificate will now be managed/);
+  await eventually(async () => (await shown("www.cli.example")) === "DNS:www.cli.example");
+  assert.match(await heroku("certs:auto"), /is enabled[\s\S]*www\.cli\.example +Cert issued/);
+  await heroku("certs:auto:refresh");
+  await heroku("certs:auto:disable", "--confirm", "hello");
+  assert.match(await shown("www.cli.example"), /localhost/);
 });

@@ -16,6 +16,7 @@ import {
   waitLog,
   waitUp,
 } from "./harness.ts";
+import { officialCli } from "./official.ts";
 
 /** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
 const folder = join(checkout, "test", "official-cli");
@@ -25,11 +26,7 @@ let dispose: () => Promise<void> = async () => {};
 let exported: Record<string, string> = {};
 
 before(async () => {
-  const installed = await program("npm", ["ci", "--ignore-scripts", "--no-fund", "--no-audit"], {
-    cwd: folder,
-    timeoutMs: 300_000,
-  });
-  assert.equal(installed.code, 0, installed.stderr);
+  await officialCli();
   const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
   exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
   const made = await deployed("official", echo);

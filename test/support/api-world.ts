@@ -6,9 +6,11 @@ import { PassThrough, Readable, type Writable } from "node:stream";
 import type { BuildRoutes } from "../../src/api/builds-interface.ts";
 import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
+import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
 import type { StartMarks } from "../../src/engine/engine.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
+import { FakeTarget } from "../../src/host/testing.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { systemRandom } from "../../src/lib/random.ts";
@@ -48,6 +50,7 @@ export interface World extends AsyncDisposable {
   readonly supervision: TestSupervision;
   readonly logs: TestLogs;
   readonly builds: TestBuilds;
+  readonly target: FakeTarget;
   readonly usage: TestUsage;
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -70,7 +73,13 @@ export interface Answer {
 }
 
 export async function openWorld(
-  options: { readonly clock?: Clock; readonly program?: Program; readonly callsPerHour?: number } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly program?: Program;
+    readonly callsPerHour?: number;
+    /** Other certificates than those in memory. */
+    readonly certificates?: Partial<CertificatesOptions>;
+  } = {},
 ): Promise<World> {
   const clock = options.clock ?? systemClock;
   const home = mkdtempSync(join(tmpdir(), "stator-api-"));
@@ -101,7 +110,18 @@ export async function openWorld(
     random: systemRandom,
     logger: silentLogger,
   });
+  const target = new FakeTarget();
+  const certificates = startCertificates({
+    store,
+    target,
+    acme: undefined,
+    logs,
+    clock,
+    logger: silentLogger,
+    ...options.certificates,
+  });
   const apiOptions: ApiOptions = {
+    certificates,
     config,
     store,
     supervision,
@@ -130,6 +150,7 @@ export async function openWorld(
     supervision,
     logs,
     builds,
+    target,
     usage,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
@@ -151,6 +172,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

@@ -4,6 +4,7 @@ import { PlatformError } from "../../model/errors.ts";
 import type { CertificateStore } from "../certificates.ts";
 import type { AcmDomainRow, SniEndpointRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
+import { domainOf } from "./domains.ts";
 import { found } from "./missing.ts";
 
 /** Of an app. */
@@ -47,9 +48,10 @@ export function certificateQueries(work: Work): CertificateStore {
         touch(appId);
         return endpointOf(row);
       }),
-    update: (id, { chain, key }) =>
+    update: (id, { chain, key, isAutomatic }) =>
       work.write(async (db, touch) => {
-        const change = { chain, sealed: secrets.seal(key, keyPlace(id)), updated_at: clock.now() };
+        const sealed = secrets.seal(key, keyPlace(id));
+        const change = { chain, sealed, automatic: Number(isAutomatic), updated_at: clock.now() };
         const changed = db.updateTable("sni_endpoints").set(change).where("id", "=", id).returningAll();
         const row = found(await changed.executeTakeFirst(), "SNI endpoint");
         touch(row.app_id);
@@ -73,8 +75,11 @@ export function certificateQueries(work: Work): CertificateStore {
           (await db.selectFrom("acm_apps").select("app_id").where("app_id", "=", appId).executeTakeFirst()) !==
           undefined,
       ),
-    automaticApps: () =>
-      work.read(async (db) => (await db.selectFrom("acm_apps").select("app_id").execute()).map(({ app_id }) => app_id)),
+    automaticDomains: () =>
+      work.read(async (db) => {
+        const rows = db.selectFrom("domains").innerJoin("acm_apps", "acm_apps.app_id", "domains.app_id");
+        return (await rows.selectAll("domains").orderBy("domains.hostname").execute()).map(domainOf);
+      }),
     setAutomatic: (appId, isOn) =>
       work.write(async (db, touch) => {
         touch(appId);

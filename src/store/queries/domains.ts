@@ -58,7 +58,7 @@ export async function refuseTaken(db: Database, hostname: string): Promise<void>
   if (taken) throw new PlatformError("invalid_params", `${hostname} is currently in use by another app.`);
 }
 
-function domainOf(row: DomainRow): Domain {
+export function domainOf(row: DomainRow): Domain {
   return {
     id: row.id,
     appId: row.app_id,
