@@ -14,7 +14,7 @@ import type { Challenge } from "../../src/router/routes.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import { openWorld } from "../support/api-world.ts";
 import { eventually } from "../support/eventually.ts";
-import { program } from "./harness.ts";
+import { program, stator } from "./harness.ts";
 import { officialCli } from "./official.ts";
 import { Pebble } from "./pebble.ts";
 import { ask, RouterRig } from "./router-rig.ts";
@@ -23,11 +23,16 @@ import { ask, RouterRig } from "./router-rig.ts";
 const logger = jsonLogger("test", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line));
 let rig: RouterRig;
 let authority: KeyPair;
+let pebble: Pebble;
 before(async () => {
   rig = await RouterRig.open();
+  pebble = await Pebble.start(rig.layout.httpPort);
   authority = await makeAuthority("Test authority", Date.now());
 });
-after(() => rig[Symbol.asyncDispose]());
+after(async () => {
+  await pebble[Symbol.asyncDispose]();
+  await rig[Symbol.asyncDispose]();
+});
 
 async function pemFor(...names: string[]): Promise<string> {
   const { certificate, key } = await makeServerCertificate(authority, names, Date.now());
@@ -144,7 +149,6 @@ test("RFC 8555: the path of a host under order is answered by the router; every 
 });
 
 test("ACM: a certificate is got from a real authority over our router, shown, renewed, and a failure is told", async () => {
-  await using pebble = await Pebble.start(rig.layout.httpPort);
   let late = 0;
   const clock: Clock = { ...systemClock, now: () => Date.now() + late };
   const acme = { directory: pebble.directory, email: "operator@example.com", caFile: pebble.caFile };
@@ -183,7 +187,6 @@ test("ACM: a certificate is got from a real authority over our router, shown, re
 });
 
 test("ACM: an order goes on after the daemon was killed in its middle", async () => {
-  await using pebble = await Pebble.start(rig.layout.httpPort);
   const acme = { directory: pebble.directory, email: null, caFile: pebble.caFile };
   let orders = 0;
   const store = await openStore({ path: ":memory:", key: [randomBytes(32)], clock: systemClock });
@@ -219,9 +222,17 @@ test("ACM: an order goes on after the daemon was killed in its middle", async ()
   assert.equal(orders, 0, "no second order");
 });
 
+/** Two files that `certs:add` takes. */
+async function pairFiles(folder: string, ...names: string[]): Promise<readonly [string, string]> {
+  const { certificate, key } = await makeServerCertificate(authority, names, Date.now());
+  const paths = [join(folder, "site.crt"), join(folder, "site.key")] as const;
+  writeFileSync(paths[0], certificate + authority.certificate);
+  writeFileSync(paths[1], key);
+  return paths;
+}
+
 test("the official CLI: certs, certs:add, info, update, remove, certs:auto, domains:add --cert, domains:update", async () => {
   const folder = await officialCli();
-  await using pebble = await Pebble.start(rig.layout.httpPort);
   const acme = { directory: pebble.directory, email: null, caFile: pebble.caFile };
   await using world = await openWorld({ certificates: { target: haproxy(), acme, logger } });
   await world.deployed("hello");
@@ -235,25 +246,18 @@ test("the official CLI: certs, certs:add, info, update, remove, certs:auto, doma
     assert.equal(result.code, 0, `heroku ${args.join(" ")}: ${result.stdout}\n${result.stderr}`);
     return `${result.stdout}${result.stderr}`;
   };
-  const write = async (...names: string[]): Promise<readonly [string, string]> => {
-    const { certificate, key } = await makeServerCertificate(authority, names, Date.now());
-    const paths = [join(world.home, "site.crt"), join(world.home, "site.key")] as const;
-    writeFileSync(paths[0], certificate + authority.certificate);
-    writeFileSync(paths[1], key);
-    return paths;
-  };
-  assert.match(await heroku("certs"), /hello has no SSL certificates/);
   assert.match(
-    await heroku("certs:add", ...(await write("www.cli.example", "cli.example"))),
+    await heroku("certs:add", ...(await pairFiles(world.home, "www.cli.example", "cli.example"))),
     /Common Name\(s\): +www\.cli\.example[\s\S]*SSL certificate is not trusted/,
   );
   const [{ name = "" } = {}] = (await world.call("GET", "/apps/hello/sni-endpoints")).json as { name?: string }[];
   assert.match(await heroku("domains:add", "www.cli.example", "--cert", name), /DNS Target hello\.localhost/);
   assert.equal(await shown("www.cli.example"), "DNS:www.cli.example, DNS:cli.example");
-  await heroku("domains:add", "cli.example");
+  await world.call("POST", "/apps/hello/domains", { body: { hostname: "cli.example", sni_endpoint: null } });
+  await world.call("PATCH", "/apps/hello/domains/cli.example", { body: { sni_endpoint: null } });
   await heroku("domains:update", "cli.example", "--cert", name);
   assert.match(await heroku("certs:info", "--show-domains"), /Domain\(s\):\s+cli\.example\s+www\.cli\.example/);
-  await heroku("certs:update", ...(await write("*.cli.example", "cli.example")), "--confirm", "hello");
+  await heroku("certs:update", ...(await pairFiles(world.home, "*.cli.example", "cli.example")), "--confirm", "hello");
   assert.equal(await shown("www.cli.example"), "DNS:*.cli.example, DNS:cli.example");
   assert.match(
     await heroku("certs"),
@@ -261,11 +265,47 @@ test("the official CLI: certs, certs:add, info, update, remove, certs:auto, doma
   );
   await heroku("certs:remove", "--confirm", "hello");
   assert.match(await shown("www.cli.example"), /localhost/);
-  assert.match(await heroku("certs:auto"), /is disabled/);
   assert.match(await heroku("certs:auto:enable"), /Your certificate will now be managed/);
   await eventually(async () => (await shown("www.cli.example")) === "DNS:www.cli.example");
+  await eventually(async () => (await shown("cli.example")) === "DNS:cli.example");
   assert.match(await heroku("certs:auto"), /is enabled[\s\S]*www\.cli\.example +Cert issued/);
   await heroku("certs:auto:refresh");
   await heroku("certs:auto:disable", "--confirm", "hello");
   assert.match(await shown("www.cli.example"), /localhost/);
+});
+
+test("the same natively", async () => {
+  const acme = { directory: pebble.directory, email: null, caFile: pebble.caFile };
+  await using world = await openWorld({ certificates: { target: haproxy(), acme, logger } });
+  await world.deployed("hello");
+  const env = { STATOR_URL: world.url, STATOR_TOKEN: world.token, HOME: world.home };
+  const run = (...args: string[]) => stator([...args, "-a", "hello"], { env });
+  const good = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(...args);
+    assert.equal(code, 0, `stator ${args.join(" ")}: ${stdout}\n${stderr}`);
+    return stdout + stderr;
+  };
+  assert.match(await good("certs"), /hello has no SSL certificates/);
+  await good("domains:add", "www.own.example");
+  const added = await good("certs:add", ...(await pairFiles(world.home, "www.own.example")));
+  const [, name = ""] = /domains:update HOSTNAME --cert (cert-\d+) \(it covers www\.own\.example\)/.exec(added) ?? [];
+  assert.match(added, /Common Name\(s\): www\.own\.example\n/);
+  await good("domains:update", "www.own.example", "--cert", name);
+  assert.equal(await shown("www.own.example"), "DNS:www.own.example");
+  assert.match(await good("certs"), new RegExp(`${name} +www\\.own\\.example .* UTC  False +SNI +1`));
+  assert.match(await good("domains"), new RegExp(`www\\.own\\.example +hello\\.localhost +${name}`));
+  assert.match(await good("certs:info", "--endpoint", "www.own.example", "--show-domains"), /Domain\(s\): +www\.own/);
+  const [certificate] = await pairFiles(world.home, "other.example");
+  const refused = await run("certs:update", certificate, join(world.home, "ca.pem"), "--confirm", "hello");
+  assert.deepEqual([refused.code, /0 PEM private keys found/.test(refused.stderr)], [2, true], refused.stderr);
+  await good("certs:update", ...(await pairFiles(world.home, "*.own.example")), "--confirm", "hello");
+  assert.equal(await shown("www.own.example"), "DNS:*.own.example");
+  await good("certs:remove", "--confirm", "hello");
+  await good("certs:auto:enable", "--wait");
+  assert.equal(await shown("www.own.example"), "DNS:www.own.example");
+  assert.match(await good("certs:auto"), /is enabled on ⬢ hello\n\nDomain .*\nwww\.own\.example +Cert issued/);
+  await good("certs:auto:refresh");
+  await good("certs:auto:disable", "--confirm", "hello");
+  await good("domains:remove", "www.own.example");
+  assert.match(await shown("www.own.example"), /localhost/);
 });
