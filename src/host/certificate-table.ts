@@ -11,6 +11,8 @@ export interface NamedCertificate extends RouteCertificate {
   readonly name: string;
 }
 
+/** Of an entry: HAProxy reads lines of 64 kB at most, and commands of 16. */
+const HOSTS_MAX = 50;
 /** Tokens that are answered at once; the oldest go. */
 const CHALLENGES_MAX = 1000;
 
@@ -20,7 +22,7 @@ const CHALLENGES_MAX = 1000;
  */
 export class CertificateTable {
   readonly #folder: string;
-  readonly #apps = new Map<string, readonly NamedCertificate[]>();
+  readonly #apps = new Map<string, { readonly digest: string; readonly named: readonly NamedCertificate[] }>();
   readonly #challenges = new Map<string, Challenge>();
   /** Counts changes. */
   version = 0;
@@ -44,13 +46,14 @@ export class CertificateTable {
 
   /** Whether anything is different now. Throws for what could not be told to HAProxy. On disk when it resolves. */
   async set(appId: string, certificates: readonly RouteCertificate[]): Promise<boolean> {
-    const named = certificates.map(nameOf);
-    if (JSON.stringify(named) === JSON.stringify(this.#apps.get(appId) ?? [])) return false;
+    const named = certificates.flatMap(namedOf);
+    const digest = digestOf(certificates);
+    if (digest === (this.#apps.get(appId)?.digest ?? digestOf([]))) return false;
     const path = join(this.#folder, `${id(appId)}.json`);
     if (named.length === 0) await rm(path, { force: true });
     else await writeFileAtomic(path, JSON.stringify(certificates), { mode: 0o600 });
     if (named.length === 0) this.#apps.delete(appId);
-    else this.#apps.set(appId, named);
+    else this.#apps.set(appId, { digest, named });
     this.version++;
     return true;
   }
@@ -77,11 +80,11 @@ export class CertificateTable {
   }
 
   digests(): readonly { readonly appId: string; readonly digest: string }[] {
-    return [...this.#apps].map(([appId, certificates]) => ({ appId, digest: digestOf(certificates) }));
+    return [...this.#apps].map(([appId, { digest }]) => ({ appId, digest }));
   }
 
   certificates(): readonly NamedCertificate[] {
-    return [...this.#apps.values()].flat();
+    return [...this.#apps.values()].flatMap(({ named }) => named);
   }
 
   challenges(): readonly Challenge[] {
@@ -90,7 +93,8 @@ export class CertificateTable {
 
   #restore(appId: string, text: string): void {
     try {
-      this.#apps.set(id(appId), (JSON.parse(text) as readonly RouteCertificate[]).map(nameOf)); // checked there
+      const certificates = JSON.parse(text) as readonly RouteCertificate[]; // each is checked
+      this.#apps.set(id(appId), { digest: digestOf(certificates), named: certificates.flatMap(namedOf) });
     } catch {
       // as if it had never been told
     }
@@ -115,11 +119,18 @@ export class CertificateTable {
 
 const CHALLENGES = "challenges.json";
 
-function nameOf({ hosts, pem }: RouteCertificate): NamedCertificate {
+/** One certificate as entries of not too many hosts each. */
+function namedOf({ hosts, pem }: RouteCertificate): readonly NamedCertificate[] {
   checkCertificate({ hosts, pem });
-  const name = createHash("sha256")
-    .update(JSON.stringify([hosts, pem]))
-    .digest("hex")
-    .slice(0, 40);
-  return { name, hosts: [...hosts], pem };
+  const parts = Array.from({ length: Math.ceil(hosts.length / HOSTS_MAX) }, (_, part) =>
+    hosts.slice(part * HOSTS_MAX, (part + 1) * HOSTS_MAX),
+  );
+  return parts.map((some) => ({
+    name: createHash("sha256")
+      .update(JSON.stringify([some, pem]))
+      .digest("hex")
+      .slice(0, 40),
+    hosts: some,
+    pem,
+  }));
 }

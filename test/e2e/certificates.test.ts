@@ -123,11 +123,11 @@ test("certificates are back after kill -9 of HAProxy, after a reload, and with a
   assert.match(await shown("kept.example"), /localhost/);
 });
 
-test("a chain too long for a command comes by a reload", async () => {
+test("600 names, and a chain too long for a command, which comes by a reload", async () => {
   const app = rig.app();
-  const names = Array.from({ length: 600 }, (_, n) => `host-${n}.long.example`);
-  await haproxy().setCertificates(app.id, [{ hosts: ["host-7.long.example"], pem: await pemFor(...names) }]);
-  assert.match(await shown("host-7.long.example"), /host-599/);
+  const hosts = Array.from({ length: 600 }, (_, n) => `host-${n}.long.example`);
+  await haproxy().setCertificates(app.id, [{ hosts, pem: await pemFor(...hosts) }]);
+  for (const host of ["host-7.long.example", "host-555.long.example"]) assert.match(await shown(host), /host-599/);
 });
 
 test("RFC 8555: the path of a host under order is answered by the router; every other is the app's", async () => {
