@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CommandError } from "../lib/command.ts";
+import { Limit } from "../lib/limit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Challenge, RouteCertificate } from "../router/routes.ts";
 import type { CertificateTable, NamedCertificate } from "./certificate-table.ts";
@@ -39,6 +40,8 @@ export class HaproxyCertificates {
   #shown: Shown | undefined;
   /** Those that HAProxy does not take (any more): an upgrade of it may be stricter than the one that took them. */
   #refused: ReadonlySet<string> = new Set();
+  /** Each is an HAProxy of its own for 30 ms, and anybody with an app may ask for one. */
+  readonly #checks = new Limit(2);
 
   constructor(tools: CertificateTools) {
     this.#tools = tools;
@@ -79,7 +82,11 @@ export class HaproxyCertificates {
   }
 
   /** Why HAProxy would not start with this certificate; null if it would. */
-  async refusal(pem: string, hosts: readonly string[]): Promise<string | null> {
+  refusal(pem: string, hosts: readonly string[]): Promise<string | null> {
+    return this.#checks.run(() => this.#refusal(pem, hosts));
+  }
+
+  async #refusal(pem: string, hosts: readonly string[]): Promise<string | null> {
     const { layout, replace, checkConfig } = this.#tools;
     checkCertificate({ hosts, pem });
     const base = join(layout.folder, `${OWN_CHECK}${randomUUID()}`);
