@@ -16,6 +16,7 @@ export const challengesPath = ({ folder }: Folder): string => join(folder, "chal
 const certificatePath = ({ folder }: Folder, name: string): string => join(folder, `crt-${named(name)}.pem`);
 /** A command with its content must fit HAProxy's buffer of 16 kB; what is longer comes by a reload. */
 const PAYLOAD_BYTES_MAX = 15_000;
+const AT_ONCE_MAX = 100;
 const OWN_CHECK = `check-${process.pid}-`;
 
 export interface CertificateTools {
@@ -47,11 +48,11 @@ export class HaproxyCertificates {
     this.#tools = tools;
   }
 
-  /** All files, for a start or a reload. */
-  async write(): Promise<void> {
+  /** All files, for a start or a reload; only the first `most` certificates are in them, the others come by commands. */
+  async write(most: number = Number.POSITIVE_INFINITY): Promise<void> {
     const { layout, table, replace } = this.#tools;
     this.#shown = undefined;
-    const wanted = this.#wanted();
+    const wanted = this.#wanted().slice(0, most);
     const there = new Set(await readdir(layout.folder));
     for (const { name, pem } of wanted) {
       const path = certificatePath(layout, name);
@@ -105,19 +106,28 @@ export class HaproxyCertificates {
     }
   }
 
-  /** Brings the worker to what the table says. False: only a reload can. */
-  async sync(pid: number): Promise<boolean> {
+  /** Whether the worker has all that the table says. */
+  get isCurrent(): boolean {
+    return this.#shown?.version === this.#tools.table.version;
+  }
+
+  /** Brings the worker to what the table says, a hundred new certificates at a time. */
+  async sync(pid: number): Promise<Synced> {
     const { layout, table } = this.#tools;
     const version = table.version;
-    if (this.#shown?.pid === pid && this.#shown.version === version) return true;
+    if (this.#shown?.pid === pid && this.#shown.version === version) return "done";
     try {
       const shown = this.#shown?.pid === pid ? this.#shown : await this.#look(pid);
       this.#shown = undefined; // in between nothing is known
       const wanted = new Map(this.#wanted().map((each) => [each.name, each]));
-      for (const each of wanted.values()) {
-        if (shown.names.has(each.name)) continue;
-        if (!(await this.#add(pid, each))) return false;
+      const missing = [...wanted.values()].filter(({ name }) => !shown.names.has(name));
+      for (const each of missing.slice(0, AT_ONCE_MAX)) {
+        if (!(await this.#add(pid, each))) return "reload";
         shown.names.add(each.name);
+      }
+      if (missing.length > AT_ONCE_MAX) {
+        this.#shown = { ...shown, version: -1 };
+        return "more";
       }
       for (const name of [...shown.names].filter((each) => !wanted.has(each))) {
         await this.#remove(pid, name);
@@ -136,7 +146,7 @@ export class HaproxyCertificates {
         : file.startsWith("check-") && !file.startsWith(OWN_CHECK);
       if (isOld) await rm(path, { force: true });
     }
-    return true;
+    return "done";
   }
 
   #wanted(): readonly NamedCertificate[] {
@@ -198,6 +208,9 @@ export class HaproxyCertificates {
     if (!isGood) throw new Error(`HAProxy answered ${text.split("\n")[0]} with: ${answer}`);
   }
 }
+
+/** `more`: call again; meanwhile other things may be told. `reload`: only that can. */
+export type Synced = "done" | "more" | "reload";
 
 interface Shown {
   readonly pid: number;

@@ -40,6 +40,8 @@ export interface HaproxyOptions {
   readonly addressOf: (dynoId: string) => { readonly address: string; readonly port: number } | undefined;
   /** Whether the address belongs to this instance's dynos. */
   readonly isDynoAddress: (address: string) => boolean;
+  /** How many certificates HAProxy reads when it starts (default 500); the others follow over its socket. */
+  readonly certificatesAtStart?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -48,6 +50,10 @@ const PROGRAM = "/usr/sbin/haproxy";
 /** Changes that need a reload are gathered for this long. */
 const GATHER_MS = 50;
 const READY_MS = 10_000;
+/** A worker reads a certificate in 0.8 ms. */
+const READY_EACH_MS = 5;
+/** So that after a crash apps answer at once, however many certificates there are: the others follow within seconds. */
+const CERTIFICATES_AT_START = 500;
 /** A change that cannot be made for so long fails; it stays wanted. */
 const PATIENCE_MS = 10_000;
 const DELETE_MS = 1_000;
@@ -135,10 +141,12 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const known = new Set(this.#certificateTable.certificates().map(({ pem }) => pem));
     for (const { pem, hosts } of certificates) {
       const refusal = known.has(pem) ? null : await this.#certificates.refusal(pem, hosts);
+      known.add(pem);
       if (refusal !== null) throw new EngineError("invalid", `the certificate for ${hosts.join(", ")}: ${refusal}`);
     }
     await this.#certificateTable.set(appId, certificates);
-    await this.#change();
+    do await this.#change();
+    while (!this.#certificates.isCurrent);
   }
 
   async listCertificates(): Promise<readonly { readonly appId: string; readonly digest: string }[]> {
@@ -249,7 +257,9 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     }
     const count = this.#wantedCount;
     await this.#socket.apply(worker, commandsFor(layout, worker, this.#snapshot()));
-    if (!(await this.#certificates.sync(worker.pid))) await this.#reload(worker.pid);
+    const certificates = await this.#certificates.sync(worker.pid);
+    if (certificates === "reload") await this.#reload(worker.pid);
+    else if (certificates === "more") this.refresh();
     return count;
   }
 
@@ -275,7 +285,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const { user, logFile } = this.#options;
     this.#up = false;
     killMarked(this.#mark()); // a worker without master would take half of the connections
-    this.#startedWith = await this.#writeFiles();
+    this.#startedWith = await this.#writeFiles(this.#options.certificatesAtStart ?? CERTIFICATES_AT_START);
     await using log = await open(logFile, "a", 0o640);
     const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
@@ -307,7 +317,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   /** The pid of the worker that came up; not `before`. */
   async #untilReady(before: number | undefined): Promise<number> {
     const { clock } = this.#options;
-    const until = clock.now() + READY_MS;
+    const until = clock.now() + READY_MS + READY_EACH_MS * this.#certificateTable.certificates().length;
     for (;;) {
       const found = await this.#socket.workers().catch((error: unknown) => error);
       if (isWorkers(found) && found.current !== before) return found.current;
@@ -318,7 +328,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   }
 
   /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
-  async #writeFiles(): Promise<Snapshot> {
+  async #writeFiles(certificatesMax?: number): Promise<Snapshot> {
     const { layout } = this.#options;
     this.#table.refill();
     await this.#table.save(this.#options.tables.volatile);
@@ -331,7 +341,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
     };
     for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
-    await this.#certificates.write();
+    await this.#certificates.write(certificatesMax);
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
     const head = headOf(config);

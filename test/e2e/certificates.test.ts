@@ -123,6 +123,23 @@ test("certificates are back after kill -9 of HAProxy, after a reload, and with a
   assert.match(await shown("kept.example"), /localhost/);
 });
 
+test("many certificates: at a start some are there at once, and the others follow", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  const pem = await pemFor("*.many.example");
+  // 50 hosts are one entry of HAProxy's: 130 entries of one certificate are as many certificates to it.
+  const certificates = Array.from({ length: 130 }, (_, n) => ({ hosts: [`h${n}.many.example`], pem }));
+  await haproxy().setCertificates(app.id, certificates);
+  assert.equal(await shown("h129.many.example"), "DNS:*.many.example");
+  const before = rig.pid;
+  process.kill(Number(workerOf()), "SIGKILL");
+  process.kill(before, "SIGKILL");
+  await eventually(async () => (await app.ask().catch(() => undefined))?.status === 200);
+  await eventually(async () => (await shown("h129.many.example").catch(() => "")) === "DNS:*.many.example");
+  await haproxy().setCertificates(app.id, []);
+  assert.match(await shown("h0.many.example"), /localhost/);
+});
+
 test("600 names, and a chain too long for a command, which comes by a reload", async () => {
   const app = rig.app();
   const hosts = Array.from({ length: 600 }, (_, n) => `host-${n}.long.example`);
