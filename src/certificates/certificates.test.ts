@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
+import { TestAuthority } from "../../test/support/acme-authority.ts";
 import { makeAuthority, makeServerCertificate } from "../host/certificates.ts";
 import { FakeTarget } from "../host/testing.ts";
 import { silentLogger } from "../lib/logger.ts";
@@ -13,7 +14,6 @@ import type { Store } from "../store/store.ts";
 import { AcmeProblem } from "./acme-http.ts";
 import { startCertificates } from "./certificates.ts";
 import { sentence } from "./orders.ts";
-import { TestAuthority } from "./testing.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -1,9 +1,9 @@
 import { createPublicKey, webcrypto } from "node:crypto";
-import { type KeyPair, makeAuthority } from "../host/certificates.ts";
-import type { FakeTarget } from "../host/testing.ts";
-import type { Clock } from "../lib/clock.ts";
-import type { AcmeOrder, Authority } from "./acme-authority.ts";
-import { AcmeProblem } from "./acme-http.ts";
+import type { AcmeOrder, Authority } from "../../src/certificates/acme-authority.ts";
+import { AcmeProblem } from "../../src/certificates/acme-http.ts";
+import { type KeyPair, makeAuthority } from "../../src/host/certificates.ts";
+import type { FakeTarget } from "../../src/host/testing.ts";
+import type { Clock } from "../../src/lib/clock.ts";
 
 interface Order {
   readonly hostname: string;
