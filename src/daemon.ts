@@ -111,6 +111,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       certificates,
       engine,
       usage: metrics,
+      requests: routing,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

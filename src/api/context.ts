@@ -5,6 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { UsageReader } from "../metrics/usage-reader.ts";
+import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
@@ -28,6 +29,7 @@ export interface ApiContext {
   readonly builds: BuildRoutes;
   readonly certificates: Certificates;
   readonly usage: UsageReader;
+  readonly requests: RequestReader;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -33,6 +33,7 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
+import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { sniEndpointRoutes } from "./resources/sni-endpoints.ts";
@@ -53,6 +54,7 @@ export interface ApiOptions
     | "builds"
     | "certificates"
     | "usage"
+    | "requests"
     | "clock"
     | "random"
     | "logger"
@@ -145,6 +147,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
+  routerMetricsRoutes(routes, context);
   domainRoutes(routes, context);
   sniEndpointRoutes(routes, context);
   acmRoutes(routes, context);

@@ -120,6 +120,6 @@ test("without an authority the platform says how it gets one; with one, domains 
   assert.equal(wildcard.acm_status, "failed");
   assert.match(wildcard.acm_status_reason, /by HTTP: add each name by itself, or upload/);
   assert.equal((await other.call("PATCH", "/apps/certs-five/acm", { body: { acm_refresh: true } })).status, 200);
-  const [own] = (await other.call("GET", "/apps/certs-five/domains")).json as { kind: string; acm_status: unknown }[];
-  assert.deepEqual([own?.kind, own?.acm_status], ["heroku", null]);
+  const domains = (await other.call("GET", "/apps/certs-five/domains")).json as { kind: string; acm_status: unknown }[];
+  assert.equal(domains.find(({ kind }) => kind === "heroku")?.acm_status, null);
 });
