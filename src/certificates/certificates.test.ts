@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { TestAuthority } from "../../test/support/acme-authority.ts";
+import { EngineError } from "../engine/engine.ts";
 import { makeAuthority, makeServerCertificate } from "../host/certificates.ts";
 import { FakeTarget } from "../host/testing.ts";
 import { silentLogger } from "../lib/logger.ts";
@@ -175,6 +176,29 @@ test("an authority that is away: the order is kept and gone on with", async () =
   assert.equal(world.authority.orders.length, 1);
 });
 
+test("a host process that is away keeps the order; another authority's order is begun anew", async () => {
+  const world = await World.open("a.example");
+  await world.store.certificates.setAutomatic(world.appId, true);
+  const [domain] = (await world.store.domains.list(world.appId)).filter(({ kind }) => kind === "custom");
+  const state = { domainId: domain?.id ?? "", hostname: "a.example", status: "in-progress", reason: null } as const;
+  await world.store.certificates.setState({ ...state, failures: 0, nextAt: 0, orderUrl: "https://old.test/order/7" });
+  const tell = world.target.setChallenge.bind(world.target);
+  world.target.setChallenge = async () => {
+    world.target.setChallenge = tell;
+    throw new EngineError("unavailable", "the host process does not answer");
+  };
+  await using _certificates = world.start();
+  await world.until(async () => (await world.status("a.example")) === "failing", 50);
+  const [failed] = await world.store.certificates.states();
+  assert.match(
+    failed?.reason ?? "",
+    /^The platform's router could not be told what to answer the authority\. the host/,
+  );
+  assert.equal(failed?.orderUrl, "https://acme.test/order/0");
+  await world.until(world.issued("a.example"), 10_000);
+  assert.equal(world.authority.orders.length, 1);
+});
+
 test("killed at any instant, it goes on: one certificate, no order lost or made in vain more than once", async () => {
   let isWhole = false;
   for (let calls = 3; !isWhole; calls++) {
@@ -232,6 +256,7 @@ test("what authorities say, in sentences", () => {
     "rejectedIdentifier",
     "rateLimited",
     "unreachable",
+    "router",
     "x",
   ]) {
     const text = sentence({ type, message: "because" }, "a.example");

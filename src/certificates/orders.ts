@@ -53,7 +53,7 @@ async function advance(domain: ManagedDomain, options: OrdersOptions, signal: Ab
     store.certificates.setState({ ...stateOf(domain), status, reason: null, orderUrl, nextAt: 0 });
 
   const authority = await open();
-  let order = await orderUnderWay(domain, authority);
+  let order = await orderUnderWay(domain, options.directory, authority);
   if (order === undefined) {
     await note("in-progress", null); // with it goes the key of an order before
     order = await authority.order(hostname);
@@ -89,10 +89,14 @@ async function advance(domain: ManagedDomain, options: OrdersOptions, signal: Ab
   }
 }
 
-/** The order that was begun, unless the authority does not know it any more. */
-async function orderUnderWay({ state }: ManagedDomain, authority: Authority): Promise<AcmeOrder | undefined> {
+/** The order that was begun, unless the authority does not know it any more, or it was another one's. */
+async function orderUnderWay(
+  { state }: ManagedDomain,
+  directory: string,
+  authority: Authority,
+): Promise<AcmeOrder | undefined> {
   const url = state?.orderUrl ?? null;
-  if (url === null) return undefined;
+  if (url === null || URL.parse(url)?.host !== URL.parse(directory)?.host) return undefined;
   try {
     return await authority.orderAt(url);
   } catch (error) {
@@ -150,9 +154,9 @@ async function noteFailure(domain: ManagedDomain, error: unknown, options: Order
   const { store, directory, logs, clock, logger } = options;
   const { domainId, appId, hostname } = domain;
   const now = clock.now();
-  const problem = error instanceof AcmeProblem ? error : new AcmeProblem("unknown", String(error), { cause: error });
+  const problem = problemFrom(error);
   const isBusy = problem.type === "rateLimited" || problem.status === 429;
-  const isAway = problem.type === "unreachable" || problem.type === "late" || problem.status >= 500;
+  const isAway = AWAY.has(problem.type) || problem.status >= 500;
   const before = (await store.certificates.states()).find((each) => each.domainId === domainId);
   const failures = (before?.failures ?? 0) + (isBusy ? 0 : 1);
   const asked = Math.min(PAUSE_MS_MAX, problem.retryAfterMs ?? (isBusy ? PAUSE_MS : 0));
@@ -173,6 +177,16 @@ async function noteFailure(domain: ManagedDomain, error: unknown, options: Order
   logger.warn("acme.failed", { appId, hostname, type: problem.type, error });
 }
 
+const AWAY: ReadonlySet<string> = new Set(["unreachable", "late", "router"]);
+
+function problemFrom(error: unknown): AcmeProblem {
+  if (error instanceof AcmeProblem) return error;
+  const words = error instanceof Error ? error.message : String(error);
+  // An `EngineError`, by whatever way it came: the host process is away.
+  const isRouter = error instanceof Error && "id" in error && error.id === "unavailable";
+  return new AcmeProblem(isRouter ? "router" : "unknown", words, { cause: error });
+}
+
 /** What happened, for the app's owner. The authority's own words say which name or address. Pure. */
 export function sentence({ type, message }: Pick<AcmeProblem, "type" | "message">, hostname: string): string {
   const said = /[.!?]$/.test(message) ? message : `${message}.`;
@@ -191,6 +205,8 @@ export function sentence({ type, message }: Pick<AcmeProblem, "type" | "message"
       return `The authority gives no certificate for ${hostname}. ${said}`;
     case "rateLimited":
       return `The authority has given too many certificates lately. ${said}`;
+    case "router":
+      return `The platform's router could not be told what to answer the authority. ${said}`;
     case "unreachable":
     case "late":
       return `The authority is away. ${said}`;

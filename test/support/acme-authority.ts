@@ -41,7 +41,7 @@ export class TestAuthority implements Authority {
   }
   async proofFor({ url }: AcmeOrder) {
     const order = this.#at(url);
-    const token = `token-${url}`;
+    const token = `token-${url.split("/").at(-1)}`;
     const accept = async (): Promise<void> => {
       this.#mayFail();
       order.isAsked = true;
@@ -81,13 +81,13 @@ export class TestAuthority implements Authority {
   }
 
   #at(url: string): Order {
-    const order = this.orders[Number(url)];
+    const order = this.orders[Number(url.split("/").at(-1))];
     if (order === undefined) throw new AcmeProblem("malformed", "no such order", { status: 404 });
     return order;
   }
 
   #shown(index: number): AcmeOrder {
-    return { url: String(index), status: this.orders[index]?.status ?? "invalid" };
+    return { url: `https://acme.test/order/${index}`, status: this.orders[index]?.status ?? "invalid" };
   }
 
   #mayFail(): void {
