@@ -90,7 +90,7 @@ test("what cannot be used is refused in a sentence, and nothing is left of it", 
   assert.deepEqual((await world.call("GET", "/apps/certs-two/sni-endpoints")).json, []);
   const { json } = await world.call("POST", "/apps/certs-two/sni-endpoints", { body: good });
   const foreign = await add("certs-three", "two.example", json.id);
-  assert.deepEqual([foreign.status, foreign.json.message], [404, `Couldn't find that SNI endpoint (${json.id}).`]);
+  assert.deepEqual([foreign.status, foreign.json.message], [422, `Couldn't find that SNI endpoint (${json.id}).`]);
   assert.equal((await world.call("GET", `/apps/certs-three/sni-endpoints/${json.id}`)).status, 404);
   assert.match(
     (await add("certs-two", "b.example", json.name)).json.message,

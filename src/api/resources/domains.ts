@@ -67,7 +67,7 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
     const wanted = body.sni_endpoint;
     if (wanted !== undefined) {
       await store.transaction(async (inside) => {
-        const endpoint = wanted === null ? null : await endpointNamed(inside, app, wanted);
+        const endpoint = wanted === null ? null : await endpointNamed(inside, app, wanted, "body");
         if (endpoint !== null) refuseUncovered(endpoint, hostname);
         await inside.certificates.bind(id, endpoint?.id ?? null);
       });
@@ -131,7 +131,7 @@ async function endpointFor(
   store: Pick<Store, "certificates">,
 ): Promise<SniEndpoint | undefined> {
   if (wanted !== null) {
-    const endpoint = await endpointNamed(store, app, wanted);
+    const endpoint = await endpointNamed(store, app, wanted, "body");
     refuseUncovered(endpoint, hostname);
     return endpoint;
   }

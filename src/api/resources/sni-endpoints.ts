@@ -102,15 +102,18 @@ export function sniEndpointRoutes(routes: Routes, context: ApiContext): void {
   }
 }
 
-/** By name, or by id. Throws `not_found`. */
+/** By name, or by id. Throws `not_found`, or `invalid_params` where the body of a call named it. */
 export async function endpointNamed(
   store: Pick<Store, "certificates">,
   app: App,
   wanted: string,
+  where: "path" | "body" = "path",
 ): Promise<SniEndpoint> {
   const found = (await store.certificates.list(app.id)).find(({ id, name }) => id === wanted || name === wanted);
   if (found) return found;
-  throw new PlatformError("not_found", `Couldn't find that SNI endpoint (${wanted}).`, { resource: "sni_endpoint" });
+  const message = `Couldn't find that SNI endpoint (${wanted}).`;
+  if (where === "body") throw new PlatformError("invalid_params", message);
+  throw new PlatformError("not_found", message, { resource: "sni_endpoint" });
 }
 
 /** Throws where clients would be shown a certificate that they refuse. */
