@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -70,6 +71,7 @@ test("certificates come, change and go by SNI without a reload; everything else 
   await haproxy().setCertificates(app.id, [{ hosts: ["www.one.example"], pem: await pemFor("www.one.example") }]);
   assert.equal(await shown("www.one.example"), "DNS:www.one.example");
   assert.match(await shown("other.one.example"), /localhost/);
+  const before = await connected("www.one.example");
   const pem = await pemFor("*.one.example", "one.example");
   await haproxy().setCertificates(app.id, [{ hosts: ["*.one.example", "one.example"], pem }]);
   for (const name of ["www.one.example", "one.example"])
@@ -78,6 +80,9 @@ test("certificates come, change and go by SNI without a reload; everything else 
   await haproxy().setCertificates(app.id, []);
   assert.match(await shown("www.one.example"), /localhost/);
   assert.equal(workerOf(), worker, "no reload");
+  before.write("GET / HTTP/1.1\r\nHost: www.one.example\r\n\r\n");
+  assert.match(String((await once(before, "data"))[0]), /^HTTP\/1\.1 404 /, "what was connected before goes on");
+  before.destroy();
 });
 
 test("spec 7.9: TLS 1.2 and 1.3, HTTP/2 by ALPN; 1.1 is refused", async () => {
