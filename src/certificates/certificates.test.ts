@@ -14,7 +14,7 @@ import { openStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { AcmeProblem } from "./acme-http.ts";
 import { startCertificates } from "./certificates.ts";
-import { sentence } from "./orders.ts";
+import { isAbout, sentence } from "./orders.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -163,6 +163,30 @@ test("a limit of the authority's holds for all orders, as long as it says, and c
   assert.equal(world.authority.orders.length, before, "nothing is asked for meanwhile, of no domain");
   await world.until(async () => world.shown().length === 3, 60_000);
   assert.ok(world.clock.now() >= until);
+});
+
+test("a limit that is about one name holds back that name alone", async () => {
+  const world = await World.open("a.example", "b.example");
+  await world.store.certificates.setAutomatic(world.appId, true);
+  const words = 'too many failed authorizations (5) for "a.example" in the last 1h0m0s';
+  const order = world.authority.order.bind(world.authority);
+  world.authority.order = async (hostname) => {
+    if (hostname !== "a.example") return order(hostname);
+    throw new AcmeProblem("rateLimited", words, { status: 429, retryAfterMs: 3_600_000 });
+  };
+  await using _certificates = world.start();
+  await world.until(world.issued("b.example"));
+  assert.equal(await world.status("a.example"), "failing");
+  assert.equal((await world.store.certificates.account(acme.directory))?.pausedUntil, null);
+  for (const [message, isOwn] of [
+    [words, true],
+    ['too many certificates (50) already issued for "example.com" in the last 168h0m0s', true],
+    ["too many certificates (5) already issued for this exact set of identifiers", true],
+    ["too many new orders (300) from this account, see https://letsencrypt.org/docs/rate-limits/", false],
+    ["Rate limit for '/directory' reached", false],
+    ["too many certificates for other.example.com", false],
+  ] as const)
+    assert.equal(isAbout(message, message === words ? "a.example" : "www.example.com"), isOwn, message);
 });
 
 test("an authority that is away: the order is kept and gone on with", async () => {

@@ -161,7 +161,8 @@ async function noteFailure(domain: ManagedDomain, error: unknown, options: Order
   const failures = (before?.failures ?? 0) + (isBusy ? 0 : 1);
   const asked = Math.min(PAUSE_MS_MAX, problem.retryAfterMs ?? (isBusy ? PAUSE_MS : 0));
   const nextAt = now + Math.max(asked, isBusy ? 0 : retryMs(failures, domainId));
-  if (isBusy || (isAway && problem.retryAfterMs !== null)) await store.certificates.pause(directory, nextAt);
+  const isForAll = (isBusy && !isAbout(problem.message, hostname)) || (isAway && problem.retryAfterMs !== null);
+  if (isForAll) await store.certificates.pause(directory, nextAt);
   const reason = `${sentence(problem, hostname)} Tried again after ${new Date(nextAt).toISOString().slice(0, 16)}Z.`;
   await store.certificates.setState({
     domainId,
@@ -175,6 +176,17 @@ async function noteFailure(domain: ManagedDomain, error: unknown, options: Order
   });
   logs.append(appId, { at: now, source: "heroku", process: "acm", text: `No certificate for ${hostname}: ${reason}` });
   logger.warn("acme.failed", { appId, hostname, type: problem.type, error });
+}
+
+/**
+ * Whether a limit was met for this name alone (too many failures, or certificates, of it or of the domain above it), by the
+ * authority's words, since there is no other sign: one app's names must not hold back all others. Pure.
+ */
+export function isAbout(message: string, hostname: string): boolean {
+  const labels = hostname.split(".");
+  const domains = labels.slice(0, -1).map((_, index) => labels.slice(index).join("."));
+  const words = message.toLowerCase().match(/[\w-]+(\.[\w-]+)+/g) ?? [];
+  return /exact set of/i.test(message) || words.some((word) => domains.includes(word));
 }
 
 const AWAY: ReadonlySet<string> = new Set(["unreachable", "late", "router"]);
