@@ -14,6 +14,7 @@ import type { ApiContext } from "./context.ts";
 import { createHttp } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
+import { acmRoutes } from "./resources/acm.ts";
 import { appRoutes } from "./resources/apps.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
 import { buildRoutes } from "./resources/builds.ts";
@@ -35,6 +36,7 @@ import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
+import { sniEndpointRoutes } from "./resources/sni-endpoints.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { usageRoutes } from "./resources/usage.ts";
 import { Routes } from "./route.ts";
@@ -50,6 +52,7 @@ export interface ApiOptions
     | "schedules"
     | "logs"
     | "builds"
+    | "certificates"
     | "usage"
     | "requests"
     | "clock"
@@ -146,6 +149,8 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   usageRoutes(routes, context);
   routerMetricsRoutes(routes, context);
   domainRoutes(routes, context);
+  sniEndpointRoutes(routes, context);
+  acmRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
   stackRoutes(routes);

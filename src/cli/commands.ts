@@ -1,3 +1,4 @@
+import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
@@ -547,6 +548,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     group: "apps",
     load: () => import("./commands/releases-export.ts"),
   },
+  ...certificateCommands(APP, JSON_FLAG, CONFIRM),
   {
     name: "git:remote",
     usage: "",

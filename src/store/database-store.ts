@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "../lib/clock.ts";
 import { appQueries } from "./queries/apps.ts";
 import { buildQueries } from "./queries/builds.ts";
+import { certificateQueries } from "./queries/certificates.ts";
 import { checkQueries } from "./queries/checks.ts";
 import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
@@ -132,6 +133,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),
     checks: checkQueries(work),
+    certificates: certificateQueries(work),
   };
 }
 

@@ -10,6 +10,7 @@ import type { Checks } from "../model/manifest-health.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
+import type { CertificateStore } from "./certificates.ts";
 
 /**
  * What features ask of storage. A call that has resolved is on disk. Every write is one transaction; `transaction` joins
@@ -30,6 +31,7 @@ export interface Store extends AsyncDisposable {
   readonly dynos: DynoStore;
   readonly schedules: ScheduleStore;
   readonly checks: CheckStore;
+  readonly certificates: CertificateStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
   /** Calls `listener` after a commit that changed something of an app. */

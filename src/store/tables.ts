@@ -29,6 +29,10 @@ export interface Tables {
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
   readonly health_checks: { app_id: string; type: string; checks: string };
+  readonly sni_endpoints: SniEndpointRow;
+  readonly acm_apps: { app_id: string; created_at: Instant };
+  readonly acm_domains: AcmDomainRow;
+  readonly acme_accounts: { directory: string; sealed: string; url: string | null; paused_until: Instant | null };
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -88,6 +92,33 @@ export interface DomainRow {
   hostname: string;
   kind: "heroku" | "custom";
   created_at: Instant;
+  updated_at: Instant;
+  sni_endpoint_id: string | null;
+}
+
+export interface SniEndpointRow {
+  id: string;
+  app_id: string;
+  name: string;
+  automatic: number;
+  /** PEM. */
+  chain: string;
+  /** The private key. */
+  sealed: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface AcmDomainRow {
+  domain_id: string;
+  hostname: string;
+  status: string;
+  reason: string | null;
+  failures: number;
+  next_at: Instant;
+  order_url: string | null;
+  /** The key of the certificate that is being ordered. */
+  sealed: string | null;
   updated_at: Instant;
 }
 

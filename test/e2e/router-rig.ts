@@ -81,6 +81,7 @@ export class RouterRig {
       logFile: join(this.folder, "haproxy.log"),
       certificate: () => selfSigned(["localhost", "*.localhost"], Date.now()),
       addressOf: (dynoId) => this.dynos.get(dynoId),
+      certificatesAtStart: 20,
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
       logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),

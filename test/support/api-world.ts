@@ -6,9 +6,11 @@ import { PassThrough, Readable, type Writable } from "node:stream";
 import type { BuildRoutes } from "../../src/api/builds-interface.ts";
 import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
+import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
 import type { StartMarks } from "../../src/engine/engine.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
+import { FakeTarget } from "../../src/host/testing.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { systemRandom } from "../../src/lib/random.ts";
@@ -49,6 +51,7 @@ export interface World extends AsyncDisposable {
   readonly supervision: TestSupervision;
   readonly logs: TestLogs;
   readonly builds: TestBuilds;
+  readonly target: FakeTarget;
   readonly usage: TestUsage;
   readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
@@ -72,7 +75,13 @@ export interface Answer {
 }
 
 export async function openWorld(
-  options: { readonly clock?: Clock; readonly program?: Program; readonly callsPerHour?: number } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly program?: Program;
+    readonly callsPerHour?: number;
+    /** Other certificates than those in memory. */
+    readonly certificates?: Partial<CertificatesOptions>;
+  } = {},
 ): Promise<World> {
   const clock = options.clock ?? systemClock;
   const home = mkdtempSync(join(tmpdir(), "stator-api-"));
@@ -105,7 +114,18 @@ export async function openWorld(
     random: systemRandom,
     logger: silentLogger,
   });
+  const target = new FakeTarget();
+  const certificates = startCertificates({
+    store,
+    target,
+    acme: undefined,
+    logs,
+    clock,
+    logger: silentLogger,
+    ...options.certificates,
+  });
   const apiOptions: ApiOptions = {
+    certificates,
     config,
     store,
     supervision,
@@ -135,6 +155,7 @@ export async function openWorld(
     supervision,
     logs,
     builds,
+    target,
     usage,
     requests,
     call: (method, path, call = {}) => request(url, token, method, path, call),
@@ -157,6 +178,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

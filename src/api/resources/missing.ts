@@ -22,7 +22,6 @@ const EMPTY_OF_APP = [
   "GET /apps/:app/addon-attachments",
   "GET /apps/:app/log-drains",
   "GET /apps/:app/telemetry-drains",
-  "GET /apps/:app/sni-endpoints",
   "GET /apps/:app/webhooks",
   "GET /apps/:app/buildpack-installations",
 ] as const;
@@ -31,7 +30,6 @@ const KEYS =
   "SSH keys are not used here: git talks HTTP, with your token as the password (stator git:remote sets it up).";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
 const PIPELINES = "Pipelines are not there yet.";
-const CERTIFICATES = "Certificates are not there yet.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
 const REFUSED_OF_ACCOUNT = {
@@ -50,10 +48,6 @@ const REFUSED_OF_ACCOUNT = {
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
   "POST /apps/:app/log-drains": "Log drains are not there yet; read the log with logs --tail.",
-  "POST /apps/:app/sni-endpoints": CERTIFICATES,
-  "POST /apps/:app/acm": CERTIFICATES,
-  "PATCH /apps/:app/acm": CERTIFICATES,
-  "DELETE /apps/:app/acm": CERTIFICATES,
   "POST /apps/:app/webhooks": "Webhooks are not there yet.",
   "PUT /apps/:app/buildpack-installations":
     "Buildpacks cannot be set yet: each build takes Node.js if there is a package.json, else what the Procfile says.",
@@ -78,7 +72,6 @@ const NOT_FOUND_OF_APP = {
   "GET /apps/:app/review-app": "review_app",
   "GET /apps/:app/log-drains/:drain": "log_drain",
   "DELETE /apps/:app/log-drains/:drain": "log_drain",
-  "GET /apps/:app/sni-endpoints/:endpoint": "sni_endpoint",
 } as const;
 
 /** Kinds of things that are not here yet, or never will be. */
