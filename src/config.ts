@@ -19,6 +19,8 @@ export interface Config {
   readonly disk: DiskSetting;
   /** Who gives certificates to apps with ACM; absent: nobody, since no terms were agreed to. */
   readonly acme?: AcmeSettings;
+  /** How long entries of the audit log are kept. */
+  readonly auditDays: number;
 }
 
 export class ConfigError extends Error {}
@@ -37,6 +39,7 @@ export const SETTINGS = [
   "STATOR_ACME_DIRECTORY",
   "STATOR_ACME_EMAIL",
   "STATOR_ACME_CA_FILE",
+  "STATOR_AUDIT_DAYS",
 ] as const;
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
@@ -56,6 +59,7 @@ export function loadConfig(env: Env = process.env): Config {
     httpsPort: port(all, "STATOR_HTTPS_PORT", 443),
     domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
     disk: disk(all["STATOR_DISK"]),
+    auditDays: auditDays(all["STATOR_AUDIT_DAYS"]),
   };
   const settings = acme(all);
   const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
@@ -113,4 +117,12 @@ function acme(env: Env): AcmeSettings | undefined {
   if (caFile !== null && !isAbsolute(caFile))
     throw new ConfigError(`STATOR_ACME_CA_FILE=${caFile}: must be the absolute path of a PEM file`);
   return terms === "" ? undefined : { directory, email, caFile };
+}
+
+function auditDays(text: string | undefined): number {
+  if (text === undefined || text === "") return 400;
+  const days = Number(text);
+  if (!Number.isInteger(days) || days < 1 || days > 36_500)
+    throw new ConfigError(`STATOR_AUDIT_DAYS=${text}: must be a number of days, 1 to 36500`);
+  return days;
 }

@@ -10,6 +10,7 @@ import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
+import type { Audit } from "./audit.ts";
 import type { Background } from "./background.ts";
 import type { BuildRoutes } from "./builds-interface.ts";
 import type { AppLogs } from "./logs-interface.ts";
@@ -35,6 +36,7 @@ export interface ApiContext {
   readonly logger: Logger;
   readonly signer: Signer;
   readonly rateLimit: RateLimit;
+  readonly audit: Audit;
   /** Aborted when the API stops: streams end then. */
   readonly until: AbortSignal;
   readonly background: Background;

@@ -1,3 +1,4 @@
+import { ACCESS_COMMANDS } from "./access-commands.ts";
 import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 
@@ -568,6 +569,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     hidden: true,
     load: () => import("./commands/git-credentials.ts"),
   },
+  ...ACCESS_COMMANDS,
 ];
 
 export function commandNamed(name: string): CommandSpec | undefined {

@@ -27,6 +27,12 @@ export interface User {
   readonly id: string;
   readonly email: string;
   readonly name: string | null;
+  /** Sees to the whole platform: its users and its audit log. The first user is one. */
+  readonly isOperator: boolean;
+  /** Since when the operator lets them do nothing; null: they may. */
+  readonly suspendedAt: Instant | null;
+  readonly allowTracking: boolean;
+  readonly beta: boolean;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
 }

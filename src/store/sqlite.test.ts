@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { sql } from "kysely";
 import { systemClock } from "../lib/clock.ts";
 import { ended, start } from "../lib/command.ts";
+import { accessContract } from "./access-contract.ts";
 import { storeContract } from "./contract.ts";
 import { openKeyFile, Secrets } from "./secrets.ts";
 import { openDatabase, openStore } from "./sqlite.ts";
@@ -19,6 +20,7 @@ async function folder(): Promise<AsyncDisposable & { readonly path: string }> {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
 }
 
+accessContract("memory", (clock) => openStore({ path: ":memory:", key: KEY, clock }));
 storeContract("memory", (clock) => openStore({ path: ":memory:", key: KEY, clock }));
 
 storeContract("file", async (clock) => {

@@ -1,5 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
+import type { AuditEvent, NewAuditEvent } from "../model/audit.ts";
+import type { Access, Collaborator } from "../model/collaborator.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
@@ -7,6 +9,7 @@ import type { Formation } from "../model/formation.ts";
 import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
+import type { Permission } from "../model/permission.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
@@ -19,6 +22,10 @@ import type { CertificateStore } from "./certificates.ts";
 export interface Store extends AsyncDisposable {
   readonly users: UserStore;
   readonly tokens: TokenStore;
+  readonly sshKeys: SshKeyStore;
+  readonly oauthClients: OauthClientStore;
+  readonly collaborators: CollaboratorStore;
+  readonly audit: AuditStore;
   readonly apps: AppStore;
   readonly domains: DomainStore;
   readonly egressRules: EgressRuleStore;
@@ -34,6 +41,11 @@ export interface Store extends AsyncDisposable {
   readonly certificates: CertificateStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
+  /**
+   * Runs `body`, of which the audit log shall tell: the event is part of the first transaction in it that commits, else one of its own
+   * before this resolves. Nothing is told of a `body` that failed before it changed anything.
+   */
+  audited<T>(event: NewAuditEvent, body: () => Promise<T>): Promise<T>;
   /** Calls `listener` after a commit that changed something of an app. */
   onChange(listener: (appId: string) => void): Disposable;
 }
@@ -43,17 +55,77 @@ export interface UserStore {
   byEmail(email: string): Promise<User | undefined>;
   /** The first user of the installation. */
   owner(): Promise<User | undefined>;
-  /** Makes the user, or gives the one who has that address. */
+  /** Makes the user, or gives the one who has that address; who was removed is back. */
   ensure(email: string): Promise<User>;
+  /** Everybody who was not removed, by address. */
+  list(): Promise<readonly User[]>;
+  update(
+    id: string,
+    change: Partial<Pick<User, "name" | "allowTracking" | "beta" | "isOperator">> & { readonly isSuspended?: boolean },
+  ): Promise<User>;
+  /**
+   * Forgets the user with their tokens, keys and parts in apps; their own apps go to `appsTo`. Releases and builds go on naming
+   * them. Throws `invalid_params` for the installation's owner, and for somebody who has apps while nobody is named to have them.
+   */
+  remove(id: string, appsTo: string | null): Promise<void>;
 }
 
-/** Access tokens (OAuth authorizations). Only a hash is stored; the text is shown once. */
+/** The audit log: entries are added and, once old, deleted; none is ever changed. */
+export interface AuditStore {
+  add(events: readonly NewAuditEvent[]): Promise<void>;
+  /** By sequence; both ends are part of it. */
+  list(query: {
+    readonly appId?: string;
+    readonly from?: number;
+    readonly to?: number;
+    readonly order: "asc" | "desc";
+    readonly limit: number;
+  }): Promise<readonly AuditEvent[]>;
+  /** Deletes some of those that are older, and says how many: 0 once there are none. */
+  prune(before: Instant): Promise<number>;
+}
+
+/** Who has a part in which app. */
+export interface CollaboratorStore {
+  /** Oldest first; the owner is none of them. */
+  list(appId: string): Promise<readonly Collaborator[]>;
+  /** Throws `invalid_params` for the owner, and for who is one already. */
+  add(collaborator: {
+    readonly appId: string;
+    readonly userId: string;
+    readonly permissions: readonly Permission[];
+  }): Promise<Collaborator>;
+  setPermissions(id: string, permissions: readonly Permission[]): Promise<Collaborator>;
+  remove(id: string): Promise<void>;
+}
+
+/**
+ * OAuth authorizations, each with its access token, perhaps a refresh token, and before these a grant. Only hashes are stored; a text is
+ * given once.
+ */
 export interface TokenStore {
   create(token: NewToken): Promise<{ readonly token: Token; readonly text: string }>;
+  /** An authorization of a client that has no tokens yet: the client gets them for the code, within the time. */
+  createGrant(
+    token: NewToken & { readonly clientId: string },
+    lifetimeMs: number,
+  ): Promise<{ readonly token: Token; readonly code: string }>;
   /** The live token with this text; undefined if unknown, expired or revoked. Constant time in the text. */
   find(text: string): Promise<Token | undefined>;
+  /** The authorization with this refresh token, or with this grant if it is live. */
+  findRefresh(text: string): Promise<Token | undefined>;
+  findGrant(code: string): Promise<Token | undefined>;
   list(userId: string): Promise<readonly Token[]>;
   byId(id: string): Promise<Token | undefined>;
+  update(id: string, change: Partial<Pick<Token, "description" | "clientId">>): Promise<Token>;
+  /**
+   * A new text for the access token, the old one is worth nothing from then on, and a grant is used up. The refresh token: a new one where
+   * there is one; `new`: a new one in any case; `keep`: as it is. `expiresAt`: by default it lives as long as it did.
+   */
+  regenerate(
+    id: string,
+    options?: { readonly refresh?: "new" | "keep"; readonly expiresAt?: Instant | null },
+  ): Promise<{ readonly token: Token; readonly text: string; readonly refreshText: string | null }>;
   revoke(id: string): Promise<void>;
 }
 
@@ -62,12 +134,57 @@ export interface NewToken {
   readonly description: string;
   readonly scopes: readonly string[];
   readonly expiresAt: Instant | null;
+  /** Handed out at a login: it is also a session. Default false. */
+  readonly isSession?: boolean;
 }
 
-export interface Token extends NewToken {
+export interface Token extends Required<NewToken> {
   readonly id: string;
-  /** First and last characters, the rest starred. */
-  readonly redacted: string;
+  /** First and last characters, the rest starred; null while only a grant was given. */
+  readonly redacted: string | null;
+  readonly clientId: string | null;
+  readonly refreshRedacted: string | null;
+  readonly grantExpiresAt: Instant | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Public keys of people. The fingerprint is MD5 in colons, as the API gives it. */
+export interface SshKeyStore {
+  list(userId: string): Promise<readonly SshKey[]>;
+  /** Throws `invalid_params` for what is no key, one that is there, or one too many. */
+  add(userId: string, publicKey: string): Promise<SshKey>;
+  remove(id: string): Promise<void>;
+}
+
+export interface SshKey {
+  readonly id: string;
+  readonly userId: string;
+  readonly publicKey: string;
+  readonly fingerprint: string;
+  readonly comment: string;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Programs of others that people let act for them. The secret is encrypted at rest. */
+export interface OauthClientStore {
+  byId(id: string): Promise<OauthClient | undefined>;
+  list(userId: string): Promise<readonly OauthClient[]>;
+  create(client: Pick<OauthClient, "userId" | "name" | "redirectUri">): Promise<OauthClient>;
+  update(id: string, change: Partial<Pick<OauthClient, "name" | "redirectUri">>): Promise<OauthClient>;
+  /** A new secret. */
+  rotate(id: string): Promise<OauthClient>;
+  /** With every authorization that was given to it. */
+  remove(id: string): Promise<void>;
+}
+
+export interface OauthClient {
+  readonly id: string;
+  readonly userId: string;
+  readonly name: string;
+  readonly redirectUri: string;
+  readonly secret: string;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
 }
@@ -77,6 +194,10 @@ export interface AppStore {
   /** By name, or by id. */
   find(nameOrId: string): Promise<App | undefined>;
   list(): Promise<readonly App[]>;
+  /** Those that the user owns or has a part in, by name. */
+  visibleTo(userId: string): Promise<readonly App[]>;
+  /** By name or id, if the user may see it: the one way in for a caller. */
+  findFor(userId: string, nameOrId: string): Promise<Access | undefined>;
   /**
    * Makes the app, its uid index, its default domain `<name>.<domain>`, and releases v1 "Initial release" and v2 "Enable
    * Logplex" (spec 8.2), v2 being current. Throws `invalid_params` when the name is taken or not a name.

@@ -12,8 +12,12 @@ import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.
  */
 export interface Tables {
   readonly meta: { name: string; value: string };
-  readonly users: { id: string; email: string; name: string | null; created_at: Instant; updated_at: Instant };
+  readonly users: UserRow;
   readonly tokens: TokenRow;
+  readonly ssh_keys: SshKeyRow;
+  readonly oauth_clients: OauthClientRow;
+  readonly collaborators: CollaboratorRow;
+  readonly audit_events: AuditRow;
   /** Rows are never deleted, so that a range of user ids is never given twice. */
   readonly uid_indexes: { uid_index: number; app_id: string; created_at: Instant };
   readonly apps: AppRow;
@@ -38,15 +42,93 @@ export interface Tables {
 
 export type Database = Kysely<Tables>;
 
+export interface UserRow {
+  id: string;
+  email: string;
+  name: string | null;
+  /** A team will be an account of another kind. */
+  kind: "person";
+  operator: number;
+  allow_tracking: number;
+  beta: number;
+  suspended_at: Instant | null;
+  /** Gone, but named by releases and builds. */
+  removed_at: Instant | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface CollaboratorRow {
+  id: string;
+  app_id: string;
+  user_id: string;
+  /** JSON, a list. */
+  permissions: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface AuditRow {
+  seq: number;
+  id: string;
+  at: Instant;
+  user_id: string | null;
+  email: string | null;
+  token_id: string | null;
+  app_id: string | null;
+  app_name: string | null;
+  type: string;
+  action: string;
+  outcome: "done" | "refused";
+  method: string;
+  path: string;
+  address: string | null;
+  agent: string | null;
+  request_id: string;
+  /** JSON. */
+  data: string;
+}
+
+export interface SshKeyRow {
+  id: string;
+  user_id: string;
+  public_key: string;
+  fingerprint: string;
+  comment: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface OauthClientRow {
+  id: string;
+  user_id: string;
+  name: string;
+  redirect_uri: string;
+  /** Its secret. */
+  sealed: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
 export interface TokenRow {
   id: string;
   user_id: string;
   description: string;
   scopes: string;
-  /** SHA-256 of the text, hex. */
+  /** SHA-256 of the text, hex; of nobody's text while only a grant was given. */
   hash: string;
+  /** Empty while only a grant was given. */
   redacted: string;
   expires_at: Instant | null;
+  client_id: string | null;
+  /** 1: handed out at a login. */
+  session: number;
+  /** When the text was made; null: with the row. */
+  issued_at: Instant | null;
+  refresh_hash: string | null;
+  refresh_redacted: string | null;
+  grant_hash: string | null;
+  grant_expires_at: Instant | null;
   created_at: Instant;
   updated_at: Instant;
 }

@@ -18,7 +18,7 @@ export interface Work {
 export type Touch = (appId: string) => void;
 
 /** A random UUID (version 4). */
-export function newId({ random }: Work): string {
+export function newId({ random }: Pick<Work, "random">): string {
   const bytes = Buffer.from(random(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;

@@ -95,7 +95,7 @@ export async function openWorld(
   writeFileSync(join(home, "tls", "api.key"), key);
   writeFileSync(join(home, "ca.pem"), authority.certificate);
   const ports = { apiPort: 0, tlsPort: 0, httpPort: 8080, httpsPort: 8443 };
-  const config: Config = { instance, ...ports, domain: "localhost", disk: "auto" };
+  const config: Config = { instance, ...ports, domain: "localhost", disk: "auto", auditDays: 400 };
   const store = await openStore({ path: ":memory:", key: [randomBytes(32)], clock });
   const user = await store.users.ensure("owner@example.com");
   const mine = { userId: user.id, description: "test", scopes: ["global"], expiresAt: null };

@@ -11,23 +11,26 @@ export function acmRoutes(routes: Routes, context: ApiContext): void {
   const { store, certificates } = context;
   const answer = (call: AppCall) => appJson(call.app, call, context);
 
-  routes.app({ path: "POST /apps/:app/acm", response: AppSchema }, async (call) => {
+  routes.app({ path: "POST /apps/:app/acm", needs: "operate", response: AppSchema }, async (call) => {
     if (certificates.acmRefusal !== null) throw new PlatformError("invalid_params", certificates.acmRefusal);
     if (!(await store.certificates.isAutomatic(call.app.id))) await store.certificates.setAutomatic(call.app.id, true);
     await certificates.refresh(call.app.id);
     return answer(call);
   });
-  routes.app({ path: "PATCH /apps/:app/acm", body: RefreshBody, response: AppSchema }, async (call) => {
-    if (!(await store.certificates.isAutomatic(call.app.id))) {
-      throw new PlatformError(
-        "invalid_params",
-        `Automatic certificate management is off for ${call.app.name}: turn it on with certs:auto:enable.`,
-      );
-    }
-    await certificates.refresh(call.app.id);
-    return answer(call);
-  });
-  routes.app({ path: "DELETE /apps/:app/acm", response: AppSchema }, async (call) => {
+  routes.app(
+    { path: "PATCH /apps/:app/acm", needs: "operate", body: RefreshBody, response: AppSchema },
+    async (call) => {
+      if (!(await store.certificates.isAutomatic(call.app.id))) {
+        throw new PlatformError(
+          "invalid_params",
+          `Automatic certificate management is off for ${call.app.name}: turn it on with certs:auto:enable.`,
+        );
+      }
+      await certificates.refresh(call.app.id);
+      return answer(call);
+    },
+  );
+  routes.app({ path: "DELETE /apps/:app/acm", needs: "operate", response: AppSchema }, async (call) => {
     await store.certificates.setAutomatic(call.app.id, false);
     await certificates.settle(call.app.id);
     return answer(call);

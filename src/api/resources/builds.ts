@@ -35,10 +35,10 @@ const NOT_HERE = "Builds from an archive are not there yet: deploy with git push
 export function buildRoutes(routes: Routes, context: ApiContext): void {
   const { store, builds, signer } = context;
   routes.app(
-    { path: "GET /apps/:app/builds", response: Type.Array(BuildSchema), orderBy: ["id", "created_at"] },
+    { path: "GET /apps/:app/builds", needs: "view", response: Type.Array(BuildSchema), orderBy: ["id", "created_at"] },
     async (call) => Promise.all((await store.builds.list(call.app.id)).map((build) => json(build, call.app, call))),
   );
-  routes.app({ path: "GET /apps/:app/builds/:build", response: BuildSchema }, async (call) => {
+  routes.app({ path: "GET /apps/:app/builds/:build", needs: "view", response: BuildSchema }, async (call) => {
     const build = await store.builds.byId(call.params["build"] ?? "");
     if (build?.appId !== call.app.id) throw notFound();
     return json(build, call.app, call);
@@ -50,14 +50,14 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
   });
   /** For people: the address that a failed build's log line gives. */
   routes.app(
-    { path: "GET /apps/:app/builds/:build/output", response: Type.Unknown() },
+    { path: "GET /apps/:app/builds/:build/output", needs: "view", response: Type.Unknown() },
     async ({ app, params, reply }) => {
       const build = await store.builds.byId(params["build"] ?? "");
       return sendOutput(reply, build?.appId === app.id ? build.id : undefined);
     },
   );
   for (const path of ["POST /apps/:app/builds", "POST /apps/:app/sources", "POST /apps/:app/slugs"] as const) {
-    routes.app({ path, response: Type.Never() }, () => {
+    routes.app({ path, needs: "deploy", response: Type.Never() }, () => {
       throw new PlatformError("invalid_params", NOT_HERE);
     });
   }

@@ -33,14 +33,14 @@ const DOMAINS_MAX = 1000;
 export function domainRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision, certificates } = context;
   routes.app(
-    { path: "GET /apps/:app/domains", response: Type.Array(DomainSchema), orderBy: ["id", "hostname"] },
+    { path: "GET /apps/:app/domains", needs: "view", response: Type.Array(DomainSchema), orderBy: ["id", "hostname"] },
     async ({ app }) => jsonOf(await store.domains.list(app.id), app),
   );
-  routes.app({ path: "GET /apps/:app/domains/:domain", response: DomainSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/domains/:domain", needs: "view", response: DomainSchema }, async (call) =>
     one(await domainNamed(call), call.app),
   );
   routes.app(
-    { path: "POST /apps/:app/domains", body: CreateBody, response: DomainSchema, status: 201 },
+    { path: "POST /apps/:app/domains", needs: "operate", body: CreateBody, response: DomainSchema, status: 201 },
     async ({ app, body }) => {
       const hostname = body.hostname.toLowerCase().replace(/\.$/, "");
       refuseOurs(hostname, context.config.domain);
@@ -61,21 +61,24 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
       return one(domain, app);
     },
   );
-  routes.app({ path: "PATCH /apps/:app/domains/:domain", body: ChangeBody, response: DomainSchema }, async (call) => {
-    const { app, body } = call;
-    const { id, hostname } = await domainNamed(call);
-    const wanted = body.sni_endpoint;
-    if (wanted !== undefined) {
-      await store.transaction(async (inside) => {
-        const endpoint = wanted === null ? null : await endpointNamed(inside, app, wanted, "body");
-        if (endpoint !== null) refuseUncovered(endpoint, hostname);
-        await inside.certificates.bind(id, endpoint?.id ?? null);
-      });
-      await certificates.settle(app.id);
-    }
-    return one(await domainNamed(call), app);
-  });
-  routes.app({ path: "DELETE /apps/:app/domains/:domain", response: DomainSchema }, async (call) => {
+  routes.app(
+    { path: "PATCH /apps/:app/domains/:domain", needs: "operate", body: ChangeBody, response: DomainSchema },
+    async (call) => {
+      const { app, body } = call;
+      const { id, hostname } = await domainNamed(call);
+      const wanted = body.sni_endpoint;
+      if (wanted !== undefined) {
+        await store.transaction(async (inside) => {
+          const endpoint = wanted === null ? null : await endpointNamed(inside, app, wanted, "body");
+          if (endpoint !== null) refuseUncovered(endpoint, hostname);
+          await inside.certificates.bind(id, endpoint?.id ?? null);
+        });
+        await certificates.settle(app.id);
+      }
+      return one(await domainNamed(call), app);
+    },
+  );
+  routes.app({ path: "DELETE /apps/:app/domains/:domain", needs: "operate", response: DomainSchema }, async (call) => {
     const domain = await domainNamed(call);
     if (domain.kind === "heroku") {
       throw new PlatformError("invalid_params", `${domain.hostname} is the app's own name, and cannot be removed.`);

@@ -5,7 +5,6 @@ import { Nothing } from "../schema.ts";
 
 /** Lists that clients ask for and find empty: without the answer their commands fail (platform-api 5, 6). */
 const EMPTY_OF_ACCOUNT = [
-  "GET /account/keys",
   "GET /addons",
   "GET /addon-attachments",
   "GET /addon-services",
@@ -26,14 +25,11 @@ const EMPTY_OF_APP = [
   "GET /apps/:app/buildpack-installations",
 ] as const;
 
-const KEYS =
-  "SSH keys are not used here: git talks HTTP, with your token as the password (stator git:remote sets it up).";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
 const PIPELINES = "Pipelines are not there yet.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
 const REFUSED_OF_ACCOUNT = {
-  "POST /account/keys": KEYS,
   "POST /addon-attachments": ADDONS,
   "POST /teams": "There are no teams here.",
   "POST /teams/apps": "There are no teams here.",
@@ -42,7 +38,6 @@ const REFUSED_OF_ACCOUNT = {
   "POST /pipeline-couplings": PIPELINES,
   "POST /pipeline-promotions": PIPELINES,
   "POST /telemetry-drains": "Telemetry drains are not there yet.",
-  "POST /oauth/clients": "OAuth clients are not there yet; make a token with authorizations:create.",
 } as const;
 
 const REFUSED_OF_APP = {
@@ -55,8 +50,6 @@ const REFUSED_OF_APP = {
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
 const NOT_FOUND_OF_ACCOUNT = {
-  "GET /account/keys/:key": "key",
-  "DELETE /account/keys/:key": "key",
   "GET /addons/:addon": "add_on",
   "POST /actions/addons/resolve": "add_on",
   "POST /actions/addon-attachments/resolve": "add_on attachment",
@@ -77,14 +70,15 @@ const NOT_FOUND_OF_APP = {
 /** Kinds of things that are not here yet, or never will be. */
 export function missingRoutes(routes: Routes): void {
   for (const path of EMPTY_OF_ACCOUNT) routes.account({ path, response: Nothing }, () => []);
-  for (const path of EMPTY_OF_APP) routes.app({ path, response: Nothing }, () => []);
+  for (const path of EMPTY_OF_APP) routes.app({ path, needs: "view", response: Nothing }, () => []);
   for (const [path, why] of entries(REFUSED_OF_ACCOUNT)) routes.account({ path, response: Type.Never() }, refuse(why));
-  for (const [path, why] of entries(REFUSED_OF_APP)) routes.app({ path, response: Type.Never() }, refuse(why));
+  for (const [path, why] of entries(REFUSED_OF_APP))
+    routes.app({ path, needs: "operate", response: Type.Never() }, refuse(why));
   for (const [path, kind] of entries(NOT_FOUND_OF_ACCOUNT)) {
     routes.account({ path, power: "read-protected", response: Type.Never() }, notFound(kind));
   }
   for (const [path, kind] of entries(NOT_FOUND_OF_APP)) {
-    routes.app({ path, power: "read-protected", response: Type.Never() }, notFound(kind));
+    routes.app({ path, needs: "view", power: "read-protected", response: Type.Never() }, notFound(kind));
   }
 }
 

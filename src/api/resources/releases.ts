@@ -57,29 +57,39 @@ const CreateBody = Type.Object({
 export function releaseRoutes(routes: Routes, context: ApiContext): void {
   const { store, builds } = context;
   routes.app(
-    { path: "GET /apps/:app/releases", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
+    { path: "GET /apps/:app/releases", needs: "view", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
     async ({ app }) => {
       const emails = new Map<string, Promise<string>>();
       const releases = await store.releases.list(app.id);
       return Promise.all(releases.map((each) => releaseJson(each, app, context, emails)));
     },
   );
-  routes.app({ path: "GET /apps/:app/releases/:release", response: ReleaseSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/releases/:release", needs: "view", response: ReleaseSchema }, async (call) =>
     releaseJson(await releaseNamed(call, context), call.app, context),
   );
   routes.app(
-    { path: "POST /apps/:app/releases", power: "write", body: CreateBody, response: ReleaseSchema, status: 201 },
+    {
+      path: "POST /apps/:app/releases",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: ReleaseSchema,
+      status: 201,
+    },
     async (call) => {
       const release = await (call.body.release === undefined ? releaseSlug(call) : rollBack(call, call.body.release));
       announce(context, release, call.app, call.user);
       return releaseJson(release, call.app, context);
     },
   );
-  routes.app({ path: "GET /apps/:app/releases/:release/stator/image", response: Type.Unknown() }, async (call) => {
-    const image = await builds.exportImage(call.app, await releaseNamed(call, context));
-    return sendStream(call.reply, { type: "application/x-tar", body: image });
-  });
-  routes.app({ path: "GET /apps/:app/slugs/:slug", response: SlugSchema }, async (call) =>
+  routes.app(
+    { path: "GET /apps/:app/releases/:release/stator/image", needs: "deploy", audit: "read", response: Type.Unknown() },
+    async (call) => {
+      const image = await builds.exportImage(call.app, await releaseNamed(call, context));
+      return sendStream(call.reply, { type: "application/x-tar", body: image });
+    },
+  );
+  routes.app({ path: "GET /apps/:app/slugs/:slug", needs: "view", response: SlugSchema }, async (call) =>
     slugJson(await slugNamed(call.params["slug"] ?? "", call.app)),
   );
 

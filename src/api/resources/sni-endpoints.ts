@@ -36,51 +36,57 @@ export function sniEndpointRoutes(routes: Routes, context: ApiContext): void {
   const { store, certificates, clock } = context;
 
   routes.app(
-    { path: "GET /apps/:app/sni-endpoints", response: Type.Array(Endpoint), orderBy: ["id", "name"] },
+    { path: "GET /apps/:app/sni-endpoints", needs: "view", response: Type.Array(Endpoint), orderBy: ["id", "name"] },
     async ({ app }) => {
       const domains = await store.domains.list(app.id);
       return (await store.certificates.list(app.id)).map((endpoint) => endpointJson(endpoint, app, domains));
     },
   );
-  routes.app({ path: "GET /apps/:app/sni-endpoints/:endpoint", response: Endpoint }, async (call) =>
+  routes.app({ path: "GET /apps/:app/sni-endpoints/:endpoint", needs: "view", response: Endpoint }, async (call) =>
     endpointJson(await endpointOf(call), call.app, await store.domains.list(call.app.id)),
   );
   routes.app(
-    { path: "POST /apps/:app/sni-endpoints", body: Body, response: Endpoint, status: 201 },
+    { path: "POST /apps/:app/sni-endpoints", needs: "operate", body: Body, response: Endpoint, status: 201 },
     async ({ app, body }) => {
       const pair = await checked(body);
       const endpoint = await store.certificates.create({ ...pair, appId: app.id, isAutomatic: false });
       return endpointJson(endpoint, app, []);
     },
   );
-  routes.app({ path: "PATCH /apps/:app/sni-endpoints/:endpoint", body: Body, response: Endpoint }, async (call) => {
-    const { app, body } = call;
-    const pair = await checked(body);
-    const endpoint = await store.transaction(async (inside) => {
-      const { id } = await endpointNamed(inside, app, call.params["endpoint"] ?? "");
-      const { names } = factsOf(pair.chain);
-      const lost = (await inside.domains.list(app.id)).find(
-        ({ sniEndpointId, hostname }) => sniEndpointId === id && !covers(names, hostname),
-      );
-      if (lost !== undefined) throw notCovered(names, lost.hostname);
-      return inside.certificates.update(id, { ...pair, isAutomatic: false });
-    });
-    await certificates.settle(app.id);
-    return endpointJson(endpoint, app, await store.domains.list(app.id));
-  });
-  routes.app({ path: "DELETE /apps/:app/sni-endpoints/:endpoint", response: Endpoint }, async (call) => {
-    const endpoint = await endpointOf(call);
-    if (endpoint.isAutomatic) {
-      throw new PlatformError(
-        "invalid_params",
-        `The platform got ${endpoint.name} by itself, and would get it again: turn that off with certs:auto:disable.`,
-      );
-    }
-    const answer = endpointJson(endpoint, call.app, await store.domains.list(call.app.id));
-    await store.certificates.remove(endpoint.id);
-    await certificates.settle(call.app.id);
-    return answer;
-  });
+  routes.app(
+    { path: "PATCH /apps/:app/sni-endpoints/:endpoint", needs: "operate", body: Body, response: Endpoint },
+    async (call) => {
+      const { app, body } = call;
+      const pair = await checked(body);
+      const endpoint = await store.transaction(async (inside) => {
+        const { id } = await endpointNamed(inside, app, call.params["endpoint"] ?? "");
+        const { names } = factsOf(pair.chain);
+        const lost = (await inside.domains.list(app.id)).find(
+          ({ sniEndpointId, hostname }) => sniEndpointId === id && !covers(names, hostname),
+        );
+        if (lost !== undefined) throw notCovered(names, lost.hostname);
+        return inside.certificates.update(id, { ...pair, isAutomatic: false });
+      });
+      await certificates.settle(app.id);
+      return endpointJson(endpoint, app, await store.domains.list(app.id));
+    },
+  );
+  routes.app(
+    { path: "DELETE /apps/:app/sni-endpoints/:endpoint", needs: "operate", response: Endpoint },
+    async (call) => {
+      const endpoint = await endpointOf(call);
+      if (endpoint.isAutomatic) {
+        throw new PlatformError(
+          "invalid_params",
+          `The platform got ${endpoint.name} by itself, and would get it again: turn that off with certs:auto:disable.`,
+        );
+      }
+      const answer = endpointJson(endpoint, call.app, await store.domains.list(call.app.id));
+      await store.certificates.remove(endpoint.id);
+      await certificates.settle(call.app.id);
+      return answer;
+    },
+  );
 
   function endpointOf({ app, params }: AppCall): Promise<SniEndpoint> {
     return endpointNamed(store, app, params["endpoint"] ?? "");

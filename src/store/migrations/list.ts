@@ -9,6 +9,9 @@ import { up as egressRules } from "./0006-egress-rules.ts";
 import { up as isolation } from "./0007-isolation.ts";
 import { up as prebootDelay } from "./0008-preboot-delay.ts";
 import { up as certificates } from "./0010-certificates.ts";
+import { up as collaborators } from "./0013-collaborators.ts";
+import { up as audit } from "./0014-audit.ts";
+import { up as credentials } from "./0015-credentials.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -22,4 +25,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0004-health": { up: health },
   "0008-preboot-delay": { up: prebootDelay },
   "0010-certificates": { up: certificates },
+  "0013-collaborators": { up: collaborators },
+  "0014-audit": { up: audit },
+  "0015-credentials": { up: credentials },
 };
