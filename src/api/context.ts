@@ -5,6 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { UsageReader } from "../metrics/usage-reader.ts";
+import type { Outbound } from "../outbound/outbound.ts";
 import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
@@ -30,6 +31,8 @@ export interface ApiContext {
   readonly builds: BuildRoutes;
   readonly certificates: Certificates;
   readonly usage: UsageReader;
+  /** How drains and webhooks reach what they name. */
+  readonly outbound: Pick<Outbound, "mayReach">;
   readonly requests: RequestReader;
   readonly clock: Clock;
   readonly random: Random;

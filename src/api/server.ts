@@ -33,6 +33,7 @@ import { gitRoutes } from "./resources/git.ts";
 import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { isolationRoutes } from "./resources/isolation.ts";
 import { keyRoutes } from "./resources/keys.ts";
+import { logDrainRoutes } from "./resources/log-drains.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { oauthClientRoutes } from "./resources/oauth-clients.ts";
@@ -44,8 +45,10 @@ import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { sniEndpointRoutes } from "./resources/sni-endpoints.ts";
 import { stackRoutes } from "./resources/stacks.ts";
+import { telemetryDrainRoutes } from "./resources/telemetry-drains.ts";
 import { usageRoutes } from "./resources/usage.ts";
 import { userRoutes } from "./resources/users.ts";
+import { webhookRoutes } from "./resources/webhooks.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
@@ -61,6 +64,7 @@ export interface ApiOptions
     | "builds"
     | "certificates"
     | "usage"
+    | "outbound"
     | "requests"
     | "clock"
     | "random"
@@ -174,6 +178,9 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   acmRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
+  logDrainRoutes(routes, context);
+  telemetryDrainRoutes(routes, context);
+  webhookRoutes(routes, context);
   stackRoutes(routes);
   platformRoutes(routes, context, () => routesOf(server));
   missingRoutes(routes);

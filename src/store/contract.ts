@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { actingAs } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
 import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
@@ -590,6 +591,75 @@ export function storeContract(name: string, open: OpenStore): void {
     const escaped = await store.transaction(async (inner) => inner);
     await assert.rejects(escaped.apps.list(), /has ended/);
     assert.equal((await store.apps.list()).length, 1);
+  });
+
+  check("spec 8.4: drains keep their place; a URL once, five for an app, and they go with it", async (world) => {
+    const { store, user, app } = world;
+    const heard: string[] = [];
+    using _changes = store.onChange((id) => heard.push(id));
+    const one = await store.logDrains.create({ appId: app.id, url: "https://me:secret@h/", position: 7 });
+    assert.match(one.token, /^d\.[0-9a-f-]{36}$/);
+    await refused("invalid_params", "Url has already been taken", () =>
+      store.logDrains.create({ appId: app.id, url: one.url, position: null }),
+    );
+    for (let n = 2; n <= 5; n++) await store.logDrains.create({ appId: app.id, url: `syslog://h${n}`, position: null });
+    await refused("invalid_params", /5 drains/, () =>
+      store.logDrains.create({ appId: app.id, url: "syslog://h6", position: null }),
+    );
+    assert.equal(heard.length, 5);
+    await store.logDrains.setPositions(
+      new Map([
+        [one.id, 12],
+        ["gone", 5],
+      ]),
+    );
+    assert.equal(heard.length, 5, "nobody needs to look because of a place");
+    assert.deepEqual((await store.logDrains.list(app.id))[0], { ...one, position: 12 });
+    const other = await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
+    const theirs = await store.logDrains.create({ appId: other.id, url: one.url, position: null });
+    assert.equal((await store.logDrains.all()).length, 6);
+    await store.logDrains.remove(one.id);
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.logDrains.all(), [theirs]);
+  });
+
+  check("webhooks: what changes is noted in its transaction, for those who are told", async ({ store, user, app }) => {
+    const add = (hostname: string, within: Store = store) =>
+      within.domains.add({ appId: app.id, hostname, kind: "custom" });
+    await add("before.example.com");
+    assert.deepEqual([store.webhooks.areUsed(), await store.webhooks.noted(10)], [false, []]);
+    const settings = { level: "sync", url: "https://h/", secret: "s", authorization: null } as const;
+    const hook = await store.webhooks.create({ ...settings, appId: app.id, include: ["api:domain"] });
+    const deaf = await store.webhooks.create({ ...settings, appId: app.id, include: ["api:app"] });
+    assert.ok(store.webhooks.areUsed());
+    await assert.rejects(
+      store.transaction(async (inside) => {
+        await add("never.example.com", inside);
+        throw new Error("no");
+      }),
+    );
+    await actingAs(user.id, () => store.transaction((inside) => add("yes.example.com", inside)));
+    const [change, ...more] = await store.webhooks.noted(10);
+    assert.deepEqual(more, []);
+    assert.ok(change);
+    assert.deepEqual(
+      [change.kind, change.action, change.row["hostname"], change.before, change.actorId],
+      ["domains", "create", "yes.example.com", null, user.id],
+    );
+    await store.webhooks.publish(change, [{ include: "api:domain", payload: { action: "create" } }]);
+    assert.deepEqual(await store.webhooks.noted(10), []);
+    const [delivery, ...others] = await store.webhooks.deliveries(app.id);
+    assert.deepEqual(others, []);
+    assert.equal(delivery?.webhookId, hook.id);
+    assert.deepEqual([...(await store.webhooks.due()).keys()], [hook.id]);
+    assert.deepEqual(await store.webhooks.next(hook.id), delivery);
+    const attempt = { code: 200, errorClass: null, status: "succeeded", at: 9 } as const;
+    await store.webhooks.attempted(delivery.id, attempt, { status: "succeeded", nextAttemptAt: null });
+    assert.equal(await store.webhooks.next(hook.id), undefined);
+    assert.deepEqual((await store.webhooks.update(deaf.id, { level: "notify" })).include, ["api:app"]);
+    await store.webhooks.remove(hook.id);
+    assert.deepEqual(await store.webhooks.deliveries(app.id), []);
+    assert.equal((await store.webhooks.events(app.id)).length, 1);
   });
 
   check("listeners hear of every write of an app, until they leave", async ({ store, app }) => {

@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { actor } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { NewAuditEvent } from "../model/audit.ts";
+import type { Outbox } from "./outbox.ts";
 import { appQueries } from "./queries/apps.ts";
 import { auditQueries, insertAudit } from "./queries/audit.ts";
 import { buildQueries } from "./queries/builds.ts";
@@ -13,13 +15,16 @@ import { dynoQueries } from "./queries/dynos.ts";
 import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
+import { logDrainQueries } from "./queries/log-drains.ts";
 import { oauthClientQueries } from "./queries/oauth-clients.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
 import { sshKeyQueries } from "./queries/ssh-keys.ts";
+import { telemetryDrainQueries } from "./queries/telemetry-drains.ts";
 import { tokenQueries } from "./queries/tokens.ts";
 import { userQueries } from "./queries/users.ts";
+import { webhookQueries } from "./queries/webhooks.ts";
 import type { RandomBytes, Secrets } from "./secrets.ts";
 import type { Store } from "./store.ts";
 import type { Database } from "./tables.ts";
@@ -30,6 +35,7 @@ export interface StoreParts {
   readonly secrets: Secrets;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  readonly outbox: Outbox;
 }
 
 /** A `Store` over any dialect. The connection is one: reads and writers wait for the transaction that is open. */
@@ -50,6 +56,7 @@ export function databaseStore(parts: StoreParts): Store {
           const value = await here.run(transaction, () => body(transaction));
           transaction.throwIfFailed();
           if (told) await insertAudit(parts, db, told.event);
+          await parts.outbox.sign(db, actor(), parts.clock.now());
           isWhole = true;
           return value;
         } finally {
@@ -182,6 +189,9 @@ function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange"
     schedules: scheduleQueries(work),
     checks: checkQueries(work),
     certificates: certificateQueries(work),
+    logDrains: logDrainQueries(work),
+    telemetryDrains: telemetryDrainQueries(work),
+    webhooks: webhookQueries(work),
   };
 }
 

@@ -13,6 +13,8 @@ import type { Permission } from "../model/permission.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
+import type { Signal } from "../model/telemetry.ts";
+import type { WebhookEntity, WebhookLevel } from "../model/webhook.ts";
 import type { CertificateStore } from "./certificates.ts";
 
 /**
@@ -39,6 +41,9 @@ export interface Store extends AsyncDisposable {
   readonly schedules: ScheduleStore;
   readonly checks: CheckStore;
   readonly certificates: CertificateStore;
+  readonly logDrains: LogDrainStore;
+  readonly telemetryDrains: TelemetryDrainStore;
+  readonly webhooks: WebhookStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
   /**
@@ -249,6 +254,173 @@ export interface EgressRuleStore {
   /** Throws `invalid_params` for what is no rule, is there already, or is one too many. */
   add(appId: string, rule: EgressRule): Promise<StoredEgressRule>;
   remove(id: string): Promise<void>;
+}
+
+/** Where an app's log lines go besides (spec 8.4). */
+export interface LogDrain {
+  readonly id: string;
+  readonly appId: string;
+  /** As it was given; it may hold a password, so it is encrypted at rest. */
+  readonly url: string;
+  /** `d.<uuid>` */
+  readonly token: string;
+  /** The last line of the app's log that was delivered; null: none of its lines is older than the drain. */
+  readonly position: number | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export interface LogDrainStore {
+  /** Oldest first. */
+  list(appId: string): Promise<readonly LogDrain[]>;
+  /** Of all apps. */
+  all(): Promise<readonly LogDrain[]>;
+  /** Throws `invalid_params` when the app has this URL already, or has too many. */
+  create(drain: { readonly appId: string; readonly url: string; readonly position: number | null }): Promise<LogDrain>;
+  remove(id: string): Promise<void>;
+  /** By the drains' ids; those that are gone are left out. Tells no listener. */
+  setPositions(positions: ReadonlyMap<string, number>): Promise<void>;
+}
+
+/** Where an app's signals go as OpenTelemetry has them; of these there are log lines. */
+export interface TelemetryDrain extends TelemetrySettings {
+  readonly id: string;
+  readonly appId: string;
+  /** As of a `LogDrain`. */
+  readonly position: number | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Endpoint and headers are encrypted at rest. */
+export interface TelemetrySettings {
+  readonly signals: readonly Signal[];
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface TelemetryDrainStore {
+  /** Oldest first. */
+  list(appId: string): Promise<readonly TelemetryDrain[]>;
+  /** Of all apps. */
+  all(): Promise<readonly TelemetryDrain[]>;
+  byId(id: string): Promise<TelemetryDrain | undefined>;
+  /** Throws `invalid_params` when the app has too many. */
+  create(drain: TelemetrySettings & Pick<TelemetryDrain, "appId" | "position">): Promise<TelemetryDrain>;
+  update(id: string, change: Partial<TelemetrySettings>): Promise<TelemetryDrain>;
+  remove(id: string): Promise<void>;
+  /** As of `LogDrainStore`. */
+  setPositions(positions: ReadonlyMap<string, number>): Promise<void>;
+}
+
+/** Who is told of what happens to an app, and by which URL. */
+export interface Webhook extends WebhookSettings {
+  readonly id: string;
+  readonly appId: string;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** URL, secret and authorization are encrypted at rest. */
+export interface WebhookSettings {
+  readonly include: readonly WebhookEntity[];
+  readonly level: WebhookLevel;
+  readonly url: string;
+  /** Signs each delivery. */
+  readonly secret: string;
+  /** An `Authorization` header of each delivery. */
+  readonly authorization: string | null;
+}
+
+/** A change of an app's row as it was noted in the transaction that made it. */
+export interface NotedChange {
+  /** Order of the changes. */
+  readonly seq: number;
+  readonly appId: string;
+  /** The table. */
+  readonly kind: string;
+  readonly action: "create" | "update" | "destroy";
+  readonly row: ChangedRow;
+  /** As it was before an update. */
+  readonly before: ChangedRow | null;
+  /** Who asked for it; null: the platform itself. */
+  readonly actorId: string | null;
+  readonly at: Instant;
+}
+
+export type ChangedRow = Readonly<Record<string, string | number | null>>;
+
+export interface WebhookEvent {
+  readonly id: string;
+  readonly appId: string;
+  /** Order of creation. */
+  readonly seq: number;
+  readonly include: WebhookEntity;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly createdAt: Instant;
+}
+
+export interface WebhookDelivery {
+  readonly id: string;
+  readonly appId: string;
+  /** Order of creation. */
+  readonly seq: number;
+  readonly event: Pick<WebhookEvent, "id" | "include">;
+  readonly webhookId: string;
+  readonly level: WebhookLevel;
+  readonly status: "pending" | "retrying" | "succeeded" | "failed";
+  readonly attempts: number;
+  /** null: there will be none. */
+  readonly nextAttemptAt: Instant | null;
+  readonly lastAttempt: DeliveryAttempt | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export interface DeliveryAttempt {
+  readonly id: string;
+  /** null: there was no answer. */
+  readonly code: number | null;
+  readonly errorClass: string | null;
+  readonly status: "succeeded" | "failed";
+  readonly at: Instant;
+}
+
+/**
+ * Webhooks, what they are to be told, and how that went. What changes is noted by the database in the very transaction of the
+ * change, for apps that have webhooks; events and deliveries are made of it later. Deliveries outlive their app, until done.
+ */
+export interface WebhookStore {
+  /** Whether there may be any, of any app: cheap, for those who would look after each commit. */
+  areUsed(): boolean;
+  /** Oldest first. */
+  list(appId: string): Promise<readonly Webhook[]>;
+  byId(id: string): Promise<Webhook | undefined>;
+  /** Throws `invalid_params` when the app has too many. */
+  create(webhook: WebhookSettings & { readonly appId: string }): Promise<Webhook>;
+  update(id: string, change: Partial<WebhookSettings>): Promise<Webhook>;
+  /** Its deliveries go with it. */
+  remove(id: string): Promise<void>;
+  /** The oldest changes of which no events were made yet. */
+  noted(count: number): Promise<readonly NotedChange[]>;
+  /** Makes these events of the change, each with a delivery for each webhook that wants it, and forgets the change. */
+  publish(change: NotedChange, events: readonly Pick<WebhookEvent, "include" | "payload">[]): Promise<void>;
+  /** Newest first. */
+  events(appId: string): Promise<readonly WebhookEvent[]>;
+  event(id: string): Promise<WebhookEvent | undefined>;
+  /** Newest first. */
+  deliveries(appId: string): Promise<readonly WebhookDelivery[]>;
+  /** Of each webhook that has deliveries to make, when the first of them is due. */
+  due(): Promise<ReadonlyMap<string, Instant>>;
+  /** The webhook's delivery that is due first. */
+  next(webhookId: string): Promise<WebhookDelivery | undefined>;
+  attempted(
+    deliveryId: string,
+    attempt: Omit<DeliveryAttempt, "id">,
+    then: { readonly status: WebhookDelivery["status"]; readonly nextAttemptAt: Instant | null },
+  ): Promise<void>;
+  /** Forgets what is older, what is beyond the newest events of an app, and what is left of apps that are gone. */
+  sweep(olderThan: Instant): Promise<void>;
 }
 
 /** Config vars for the next release. Encrypted at rest. */

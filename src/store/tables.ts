@@ -1,10 +1,12 @@
-import type { Kysely } from "kysely";
+import type { Generated, Kysely } from "kysely";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
+import type { WebhookEntity, WebhookLevel } from "../model/webhook.ts";
+import type { WebhookDelivery } from "./store.ts";
 
 /**
  * The tables as the queries see them. Only what SQLite and PostgreSQL share: text, integers (flags are 0 or 1, times are
@@ -37,6 +39,12 @@ export interface Tables {
   readonly acm_apps: { app_id: string; created_at: Instant };
   readonly acm_domains: AcmDomainRow;
   readonly acme_accounts: { directory: string; sealed: string; url: string | null; paused_until: Instant | null };
+  readonly log_drains: LogDrainRow;
+  readonly telemetry_drains: TelemetryDrainRow;
+  readonly webhooks: WebhookRow;
+  readonly webhook_outbox: OutboxRow;
+  readonly webhook_events: WebhookEventRow;
+  readonly webhook_deliveries: WebhookDeliveryRow;
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
 
@@ -211,6 +219,84 @@ export interface EgressRuleRow {
   cidr: string;
   port: number | null;
   created_at: Instant;
+}
+
+export interface LogDrainRow {
+  id: string;
+  app_id: string;
+  /** Order of creation within the app. */
+  seq: number;
+  token: string;
+  /** Its URL. */
+  sealed: string;
+  position: number | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface TelemetryDrainRow {
+  id: string;
+  app_id: string;
+  /** Order of creation within the app. */
+  seq: number;
+  signals: string;
+  /** JSON of its exporter. */
+  sealed: string;
+  position: number | null;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface WebhookRow {
+  id: string;
+  /** Of an app that may be gone: it is told of its end too. */
+  app_id: string;
+  /** Order of creation. */
+  seq: number;
+  include: string;
+  level: WebhookLevel;
+  /** JSON of its URL, secret and authorization. */
+  sealed: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+/** Written by the triggers of `outbox.ts`. */
+export interface OutboxRow {
+  seq: Generated<number>;
+  app_id: string;
+  kind: string;
+  action: "create" | "update" | "destroy";
+  row: string;
+  before: string | null;
+  actor_id: string | null;
+  /** null until the end of the transaction. */
+  at: Instant | null;
+}
+
+export interface WebhookEventRow {
+  id: string;
+  app_id: string;
+  seq: number;
+  include: WebhookEntity;
+  payload: string;
+  created_at: Instant;
+}
+
+export interface WebhookDeliveryRow {
+  id: string;
+  app_id: string;
+  seq: number;
+  event_id: string;
+  webhook_id: string;
+  level: WebhookLevel;
+  status: WebhookDelivery["status"];
+  attempts: number;
+  next_attempt_at: Instant | null;
+  /** A `DeliveryAttempt`. */
+  last_attempt: string | null;
+  created_at: Instant;
+  updated_at: Instant;
 }
 
 export interface SlugRow {

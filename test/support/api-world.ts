@@ -25,6 +25,7 @@ import { PlatformError } from "../../src/model/errors.ts";
 import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
+import { Outbound } from "../../src/outbound/outbound.ts";
 import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
@@ -104,6 +105,8 @@ export async function openWorld(
   const logs = new TestLogs();
   const builds = new TestBuilds();
   const usage = new TestUsage();
+  // As on a machine that allows this one address.
+  const outbound = new Outbound({ clock, mayReach: async (_app, address) => address === "127.0.0.1" });
   const none = (appId: string) => ({ ...new RequestMetrics(0).requestsOf(appId, 1_000), byDyno: new Map() });
   const requests = { requestsOf: none, linesLost: 0 };
   const scheduler = startScheduler({
@@ -133,6 +136,7 @@ export async function openWorld(
     logs,
     builds,
     usage,
+    outbound,
     requests,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),

@@ -19,9 +19,6 @@ const EMPTY_OF_ACCOUNT = [
 const EMPTY_OF_APP = [
   "GET /apps/:app/addons",
   "GET /apps/:app/addon-attachments",
-  "GET /apps/:app/log-drains",
-  "GET /apps/:app/telemetry-drains",
-  "GET /apps/:app/webhooks",
   "GET /apps/:app/buildpack-installations",
 ] as const;
 
@@ -37,13 +34,10 @@ const REFUSED_OF_ACCOUNT = {
   "POST /pipelines": PIPELINES,
   "POST /pipeline-couplings": PIPELINES,
   "POST /pipeline-promotions": PIPELINES,
-  "POST /telemetry-drains": "Telemetry drains are not there yet.",
 } as const;
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
-  "POST /apps/:app/log-drains": "Log drains are not there yet; read the log with logs --tail.",
-  "POST /apps/:app/webhooks": "Webhooks are not there yet.",
   "PUT /apps/:app/buildpack-installations":
     "Buildpacks cannot be set yet: each build takes Node.js if there is a package.json, else what the Procfile says.",
 } as const;
@@ -63,8 +57,6 @@ const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
   "GET /apps/:app/pipeline-couplings": "pipeline_coupling",
   "GET /apps/:app/review-app": "review_app",
-  "GET /apps/:app/log-drains/:drain": "log_drain",
-  "DELETE /apps/:app/log-drains/:drain": "log_drain",
 } as const;
 
 /** Kinds of things that are not here yet, or never will be. */

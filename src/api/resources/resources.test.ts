@@ -435,21 +435,13 @@ test("authorizations: made with scope and expiry, shown once, listed redacted, r
 
 test("what is not here answers as clients need it: empty lists, 404 with a resource, refusals in a sentence", async () => {
   const { name } = await world.deployed(newName());
-  for (const list of [
-    "addons",
-    "addon-attachments",
-    "log-drains",
-    "sni-endpoints",
-    "webhooks",
-    "buildpack-installations",
-  ]) {
+  for (const list of ["addons", "addon-attachments", "sni-endpoints", "buildpack-installations"]) {
     assert.deepEqual((await get(`/apps/${name}/${list}`)).json, [], list);
   }
   for (const list of ["/teams", "/spaces", "/addons", "/addon-attachments", "/pipelines?eq[name]=x", "/account/keys"]) {
     assert.deepEqual((await get(list)).json, [], list);
   }
   assert.equal((await get(`/apps/${name}/pipeline-couplings`)).json.resource, "pipeline_coupling");
-  refused(await post(`/apps/${name}/log-drains`, { url: "syslog://x:1" }), /not there yet/);
   refused(await world.call("PUT", `/apps/${name}/buildpack-installations`, { body: { updates: [] } }), /Buildpacks/);
   const [me] = (await get(`/apps/${name}/collaborators`)).json;
   assert.deepEqual([me.role, me.user.email], ["owner", "owner@example.com"]);
