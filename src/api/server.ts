@@ -16,6 +16,7 @@ import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
 import { appRoutes } from "./resources/apps.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
+import { buildpackRoutes } from "./resources/buildpacks.ts";
 import { buildRoutes } from "./resources/builds.ts";
 import { collaboratorRoutes } from "./resources/collaborators.ts";
 import { configVarRoutes } from "./resources/config-vars.ts";
@@ -34,6 +35,8 @@ import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
+import { slugRoutes } from "./resources/slugs.ts";
+import { sourceRoutes, uploadRoutes } from "./resources/sources.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { usageRoutes } from "./resources/usage.ts";
 import { Routes } from "./route.ts";
@@ -126,6 +129,9 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   isolationRoutes(routes, context);
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
+  sourceRoutes(routes, context);
+  slugRoutes(routes, context);
+  buildpackRoutes(routes, context);
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
@@ -140,6 +146,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   platformRoutes(routes, context);
   missingRoutes(routes);
   await gitRoutes(server, context);
+  await uploadRoutes(server, context);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "../lib/clock.ts";
 import { appQueries } from "./queries/apps.ts";
+import { buildpackQueries } from "./queries/buildpacks.ts";
 import { buildQueries } from "./queries/builds.ts";
 import { checkQueries } from "./queries/checks.ts";
 import { configQueries } from "./queries/config.ts";
@@ -128,6 +129,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     slugs: slugQueries(work),
     releases: releaseQueries(work),
     builds: buildQueries(work),
+    buildpacks: buildpackQueries(work),
     formation: formationQueries(work),
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),

@@ -1,5 +1,6 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
+import type { BuildpackRef } from "../model/buildpack.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
@@ -7,7 +8,7 @@ import type { Formation } from "../model/formation.ts";
 import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
-import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
+import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
 
@@ -26,6 +27,7 @@ export interface Store extends AsyncDisposable {
   readonly slugs: SlugStore;
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
+  readonly buildpacks: BuildpackStore;
   readonly formation: FormationStore;
   readonly dynos: DynoStore;
   readonly schedules: ScheduleStore;
@@ -149,7 +151,24 @@ export interface FeatureStore {
 
 export interface SlugStore {
   byId(id: string): Promise<Slug | undefined>;
-  create(slug: Omit<Slug, "id" | "createdAt">): Promise<Slug>;
+  create(slug: NewSlug): Promise<Slug>;
+  /** Announces a slug whose archive is to come. */
+  announce(slug: Omit<SlugUpload, "id" | "createdAt">): Promise<SlugUpload>;
+  /** One that was announced and has not come. */
+  uploadById(id: string): Promise<SlugUpload | undefined>;
+  /** It has come: from now on it is a slug, with the same id. Throws `not_found` if it is one already. */
+  arrive(id: string, slug: Pick<Slug, "digest" | "sizeBytes" | "manifest">): Promise<Slug>;
+  /** The same code for another app. */
+  copy(id: string, appId: string): Promise<Slug>;
+}
+
+export type NewSlug = Omit<Slug, "id" | "createdAt" | "commitDescription" | "checksum">;
+
+/** The buildpacks that an app's owner chose. */
+export interface BuildpackStore {
+  /** In their order; empty: the first that fits is taken. */
+  list(appId: string): Promise<readonly BuildpackRef[]>;
+  replace(appId: string, buildpacks: readonly BuildpackRef[]): Promise<void>;
 }
 
 export interface ReleaseStore {
@@ -175,7 +194,13 @@ export interface ReleaseStore {
 export interface BuildStore {
   byId(id: string): Promise<Build | undefined>;
   list(appId: string): Promise<readonly Build[]>;
-  create(build: { readonly appId: string; readonly userId: string; readonly commit: string | null }): Promise<Build>;
+  create(build: {
+    readonly appId: string;
+    readonly userId: string;
+    readonly commit: string | null;
+    readonly source?: BuildSource;
+    readonly buildpacks?: readonly BuildpackRef[];
+  }): Promise<Build>;
   update(
     id: string,
     change: Partial<Pick<Build, "status" | "slugId" | "releaseId" | "commit" | "buildpackDescription">>,

@@ -20,6 +20,8 @@ export interface Tables {
   readonly app_config: { app_id: string; sealed: string };
   readonly domains: DomainRow;
   readonly slugs: SlugRow;
+  readonly slug_uploads: SlugUploadRow;
+  readonly buildpack_installations: { app_id: string; ordinal: number; url: string; name: string };
   readonly releases: ReleaseRow;
   readonly builds: BuildRow;
   readonly formation: FormationRow;
@@ -111,8 +113,12 @@ export interface SlugRow {
   buildpack_description: string | null;
   /** An `AppManifest`; null: made before there were any. */
   manifest: string | null;
+  commit_description: string | null;
+  checksum: string | null;
   created_at: Instant;
 }
+
+export type SlugUploadRow = Omit<SlugRow, "digest" | "size_bytes" | "manifest">;
 
 export interface ReleaseRow {
   id: string;
@@ -139,6 +145,10 @@ export interface BuildRow {
   status: Build["status"];
   commit_hash: string | null;
   buildpack_description: string | null;
+  /** A `BuildSource`; null: pushed. */
+  source: string | null;
+  /** `BuildpackRef`s; null: none chosen. */
+  buildpacks: string | null;
   slug_id: string | null;
   release_id: string | null;
   created_at: Instant;

@@ -24,7 +24,6 @@ const EMPTY_OF_APP = [
   "GET /apps/:app/telemetry-drains",
   "GET /apps/:app/sni-endpoints",
   "GET /apps/:app/webhooks",
-  "GET /apps/:app/buildpack-installations",
 ] as const;
 
 const KEYS =
@@ -55,8 +54,6 @@ const REFUSED_OF_APP = {
   "PATCH /apps/:app/acm": CERTIFICATES,
   "DELETE /apps/:app/acm": CERTIFICATES,
   "POST /apps/:app/webhooks": "Webhooks are not there yet.",
-  "PUT /apps/:app/buildpack-installations":
-    "Buildpacks cannot be set yet: each build takes Node.js if there is a package.json, else what the Procfile says.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
