@@ -31,7 +31,9 @@ import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { isolationRoutes } from "./resources/isolation.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
+import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
+import { promotionRoutes } from "./resources/promotions.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
@@ -132,6 +134,8 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   sourceRoutes(routes, context);
   slugRoutes(routes, context);
   buildpackRoutes(routes, context);
+  pipelineRoutes(routes, context);
+  promotionRoutes(routes, context);
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);

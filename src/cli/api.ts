@@ -2,7 +2,7 @@
 export interface AppJson {
   readonly id: string;
   readonly name: string;
-  readonly owner: { readonly email: string };
+  readonly owner: { readonly id: string; readonly email: string };
   readonly region: { readonly name: string };
   readonly stack: { readonly name: string };
   readonly acm: boolean;

@@ -10,6 +10,7 @@ import { dynoQueries } from "./queries/dynos.ts";
 import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
+import { pipelineQueries } from "./queries/pipelines.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
@@ -130,6 +131,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     releases: releaseQueries(work),
     builds: buildQueries(work),
     buildpacks: buildpackQueries(work),
+    pipelines: pipelineQueries(work),
     formation: formationQueries(work),
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),

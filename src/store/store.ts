@@ -8,6 +8,7 @@ import type { Formation } from "../model/formation.ts";
 import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
+import type { Coupling, Pipeline, Promotion, PromotionTarget, Stage } from "../model/pipeline.ts";
 import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
@@ -28,6 +29,7 @@ export interface Store extends AsyncDisposable {
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
   readonly buildpacks: BuildpackStore;
+  readonly pipelines: PipelineStore;
   readonly formation: FormationStore;
   readonly dynos: DynoStore;
   readonly schedules: ScheduleStore;
@@ -169,6 +171,35 @@ export interface BuildpackStore {
   /** In their order; empty: the first that fits is taken. */
   list(appId: string): Promise<readonly BuildpackRef[]>;
   replace(appId: string, buildpacks: readonly BuildpackRef[]): Promise<void>;
+}
+
+/** Pipelines, the apps in them, and promotions from one to others. */
+export interface PipelineStore {
+  /** By name. */
+  list(ownerId: string): Promise<readonly Pipeline[]>;
+  byId(id: string): Promise<Pipeline | undefined>;
+  /** Throws `invalid_params` for what is no name, and for one that its owner has given already. */
+  create(pipeline: { readonly name: string; readonly ownerId: string }): Promise<Pipeline>;
+  /** Throws as `create` does. */
+  rename(id: string, name: string): Promise<Pipeline>;
+  /** Its apps stay. */
+  remove(id: string): Promise<void>;
+  /** Oldest first. */
+  couplings(pipelineId: string): Promise<readonly Coupling[]>;
+  couplingById(id: string): Promise<Coupling | undefined>;
+  couplingOfApp(appId: string): Promise<Coupling | undefined>;
+  /** Throws `invalid_params` for an app that is in a pipeline. */
+  couple(coupling: { readonly pipelineId: string; readonly appId: string; readonly stage: Stage }): Promise<Coupling>;
+  setStage(id: string, stage: Stage): Promise<Coupling>;
+  uncouple(id: string): Promise<void>;
+  addPromotion(promotion: {
+    readonly pipelineId: string;
+    readonly sourceAppId: string;
+    readonly sourceReleaseId: string;
+    readonly targets: readonly { readonly appId: string; readonly releaseId: string }[];
+  }): Promise<Promotion>;
+  promotionById(id: string): Promise<Promotion | undefined>;
+  targets(promotionId: string): Promise<readonly PromotionTarget[]>;
 }
 
 export interface ReleaseStore {

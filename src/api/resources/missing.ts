@@ -12,9 +12,6 @@ const EMPTY_OF_ACCOUNT = [
   "GET /users/:account/addons",
   "GET /teams",
   "GET /spaces",
-  "GET /pipelines",
-  "GET /pipeline-couplings",
-  "GET /users/:account/pipeline-couplings",
 ] as const;
 
 const EMPTY_OF_APP = [
@@ -29,7 +26,6 @@ const EMPTY_OF_APP = [
 const KEYS =
   "SSH keys are not used here: git talks HTTP, with your token as the password (stator git:remote sets it up).";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
-const PIPELINES = "Pipelines are not there yet.";
 const CERTIFICATES = "Certificates are not there yet.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
@@ -39,9 +35,7 @@ const REFUSED_OF_ACCOUNT = {
   "POST /teams": "There are no teams here.",
   "POST /teams/apps": "There are no teams here.",
   "POST /spaces": "There are no spaces here.",
-  "POST /pipelines": PIPELINES,
-  "POST /pipeline-couplings": PIPELINES,
-  "POST /pipeline-promotions": PIPELINES,
+  "POST /pipeline-transfers": "Pipelines cannot be given to somebody else yet: make one there.",
   "POST /telemetry-drains": "Telemetry drains are not there yet.",
   "POST /oauth/clients": "OAuth clients are not there yet; make a token with authorizations:create.",
 } as const;
@@ -65,13 +59,11 @@ const NOT_FOUND_OF_ACCOUNT = {
   "POST /actions/addon-attachments/resolve": "add_on attachment",
   "GET /teams/:team": "team",
   "GET /spaces/:space": "space",
-  "GET /pipelines/:pipeline": "pipeline",
 } as const;
 
 const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addons/:addon": "add_on",
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
-  "GET /apps/:app/pipeline-couplings": "pipeline_coupling",
   "GET /apps/:app/review-app": "review_app",
   "GET /apps/:app/log-drains/:drain": "log_drain",
   "DELETE /apps/:app/log-drains/:drain": "log_drain",

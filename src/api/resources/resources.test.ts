@@ -451,7 +451,6 @@ test("what is not here answers as clients need it: empty lists, 404 with a resou
   assert.equal((await get(`/apps/${name}/pipeline-couplings`)).json.resource, "pipeline_coupling");
   refused(await post(`/apps/${name}/log-drains`, { url: "syslog://x:1" }), /not there yet/);
   refused(await post("/account/keys", { public_key: "ssh-rsa x" }), /git talks HTTP/);
-  refused(await world.call("PUT", `/apps/${name}/buildpack-installations`, { body: { updates: [] } }), /Buildpacks/);
   const [me] = (await get(`/apps/${name}/collaborators`)).json;
   assert.deepEqual([me.role, me.user.email], ["owner", "owner@example.com"]);
   assert.equal((await get(`/apps/${name}/collaborators/owner%40example.com`)).json.id, me.id);

@@ -33,7 +33,10 @@ const CreateBody = Type.Object({
   checksum: Type.Optional(nullable(Checksum)),
   commit: Type.Optional(nullable(line(200))),
   commit_description: Type.Optional(nullable(Type.String({ maxLength: 10_000 }))),
-  process_types: Type.Record(Type.String(), Type.String({ maxLength: 16 * 1024, pattern: "^[^\\x00]*\\S[^\\x00]*$" })),
+  process_types: Type.Record(
+    Type.String(),
+    Type.String({ maxLength: 16 * 1024, pattern: "^[^\\x00]*[^\\s\\x00][^\\x00]*$" }),
+  ),
   stack: Type.Optional(nullable(Type.String())),
 });
 

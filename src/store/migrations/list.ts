@@ -10,6 +10,7 @@ import { up as isolation } from "./0007-isolation.ts";
 import { up as prebootDelay } from "./0008-preboot-delay.ts";
 import { up as sources } from "./0020-sources.ts";
 import { up as buildpacks } from "./0021-buildpacks.ts";
+import { up as pipelines } from "./0022-pipelines.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -24,4 +25,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0008-preboot-delay": { up: prebootDelay },
   "0020-sources": { up: sources },
   "0021-buildpacks": { up: buildpacks },
+  "0022-pipelines": { up: pipelines },
 };
