@@ -7,10 +7,8 @@ import type { Clock, Instant } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
 import { PlatformError } from "../model/errors.ts";
 
-/** One archive; as much as a build fetches. */
-export const SOURCE_BYTES_MAX = 1024 ** 3;
-/** All that lie here at one time. */
-export const SOURCES_BYTES_MAX = 8 * 1024 ** 3;
+/** Bytes of one archive, as much as a build fetches; and of all that lie here at one time. */
+const LIMITS = { one: 1024 ** 3, all: 8 * 1024 ** 3 };
 /** From its URL's making on, it may be uploaded and read for this long. */
 export const SOURCE_MS = 60 * 60_000;
 /** And lies here for so long, for builds that were ordered and wait for their turn. */
@@ -22,20 +20,22 @@ export class SourceFiles {
   readonly #folder: string;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #limits: typeof LIMITS;
   #counter = 0;
   /** Bytes of uploads under way. */
   #coming = 0;
 
-  private constructor(folder: string, clock: Clock, random: Random) {
+  private constructor(folder: string, clock: Clock, random: Random, limits: typeof LIMITS) {
     this.#folder = folder;
     this.#clock = clock;
     this.#random = random;
+    this.#limits = limits;
   }
 
   /** Also removes what a killed daemon left half written, and what is too old. */
-  static async open(folder: string, clock: Clock, random: Random): Promise<SourceFiles> {
+  static async open(folder: string, clock: Clock, random: Random, limits = LIMITS): Promise<SourceFiles> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const files = new SourceFiles(folder, clock, random);
+    const files = new SourceFiles(folder, clock, random, limits);
     await files.sweep(true);
     return files;
   }
@@ -54,18 +54,16 @@ export class SourceFiles {
   async receive(name: string, body: AsyncIterable<Uint8Array>): Promise<void> {
     if (madeAt(name) === undefined) throw new Error(`no name of a source: ${name}`);
     await this.sweep();
-    const room = SOURCES_BYTES_MAX - (await this.#used());
+    const { one, all } = this.#limits;
+    const room = all - (await this.#used());
     const partial = join(this.#folder, `${process.pid}-${this.#counter++}.partial`);
     let bytes = 0;
     const counted = async function* (this: SourceFiles): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
         bytes += chunk.length;
         this.#coming += chunk.length;
-        if (bytes > SOURCE_BYTES_MAX)
-          throw new PlatformError(
-            "payload_too_large",
-            `An archive may have ${SOURCE_BYTES_MAX / 1024 ** 2} MB at most.`,
-          );
+        if (bytes > one)
+          throw new PlatformError("payload_too_large", `An archive may have ${one / 1024 ** 2} MB at most.`);
         if (this.#coming > room)
           throw new PlatformError("service_unavailable", "The place for uploads is full; try again in an hour.");
         yield chunk;

@@ -157,6 +157,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...APP,
       { name: "stack", short: "s", value: "STACK", summary: "stack of the app" },
       { name: "region", value: "REGION", summary: "region of the app" },
+      { name: "buildpack", short: "b", value: "BUILDPACK", summary: "buildpack of the app" },
       { name: "no-remote", short: "n", summary: "make no git remote" },
       JSON_FLAG,
     ],

@@ -1,12 +1,31 @@
 import type { CommandSpec, Flag } from "./command.ts";
 
-/** The commands about buildpacks and pipelines: rows of the table of all commands. */
+/** The commands about stacks, buildpacks and pipelines: rows of the table of all commands. */
 export function pipelineCommands(app: readonly Flag[], jsonFlag: Flag): readonly CommandSpec[] {
   const shortJson: Flag = { ...jsonFlag, short: "j" };
   const index: Flag = { name: "index", short: "i", value: "N", summary: "place in the list, counted from 1" };
   const stage: Flag = { name: "stage", short: "s", value: "STAGE", summary: "development, staging or production" };
   const common = { positionals: "any", group: "apps" } as const;
   return [
+    {
+      ...common,
+      name: "apps:stacks",
+      aliases: ["stack"],
+      usage: "",
+      summary: "list the stacks; the app's has a star",
+      flags: [...app, jsonFlag],
+      positionals: "none",
+      load: () => import("./commands/stacks.ts"),
+    },
+    {
+      ...common,
+      name: "apps:stacks:set",
+      aliases: ["stack:set"],
+      usage: "STACK",
+      summary: "set the stack of an app",
+      flags: app,
+      load: () => import("./commands/stacks-set.ts"),
+    },
     {
       ...common,
       name: "buildpacks",

@@ -100,6 +100,8 @@ test("what a build fetches it fetches from inside its dyno: the internet, and no
 });
 
 test("buildpacks, buildpacks:add, :set, :remove, :clear, :search, :info, :versions by the official CLI and natively", async () => {
+  assert.match(await heroku("stack", "-a", staging), /\* debian-12/);
+  assert.match(await statorOk(["stack", "-a", staging]), /\* debian-12/);
   assert.match(await heroku("buildpacks", "-a", staging), /has no Buildpacks/);
   assert.match(
     await heroku("buildpacks:set", "heroku/nodejs", "-a", staging),

@@ -421,9 +421,14 @@ export class TestUsage implements UsageReader {
   }
 }
 
-async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+async function collect(body: AsyncIterable<Uint8Array>, bytesMax = Number.POSITIVE_INFINITY): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw new PlatformError("payload_too_large", "too large");
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks);
 }
 
@@ -442,7 +447,7 @@ export class TestBuilds implements BuildRoutes {
   readonly sources: BuildRoutes["sources"] = {
     mint: () => `upload-${this.uploads.size + 1}`,
     isFresh: (name) => !this.stale.has(name),
-    receive: async (name, body) => void this.uploads.set(name, await collect(body)),
+    receive: async (name, body) => void this.uploads.set(name, await collect(body, 8 * 1024 * 1024)),
     has: async (name) => this.uploads.has(name),
     read: (name) => Readable.from([this.uploads.get(name) ?? Buffer.alloc(0)]),
   };

@@ -20,6 +20,12 @@ test("platform-api 3.4: a source is uploaded without a token, ordered as a build
     200,
     "more than a JSON body may have",
   );
+  const tooLarge = await put(
+    world,
+    (await world.call("POST", "/sources")).json.source_blob.put_url,
+    Buffer.alloc(12 * 1024 * 1024),
+  );
+  assert.equal(tooLarge.status, 413, "the answer to what is refused in the middle arrives");
   assert.equal((await put(world, get_url, Buffer.from("x"))).status, 404, "the URL to read is none to write");
   const back = await fetch(`${world.url}${path(get_url)}`);
   assert.equal((await back.arrayBuffer()).byteLength, 3 * 1024 * 1024);

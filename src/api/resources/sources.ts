@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import Type from "typebox";
 import { PlatformError } from "../../model/errors.ts";
 import type { Rule } from "../auth.ts";
@@ -46,7 +46,7 @@ export async function uploadRoutes(server: FastifyInstance, context: ApiContext)
       `${PATH}:word`,
       { config: { rule } },
       async (request, reply) => {
-        await context.builds.sources.receive(opened(PUT, request.params.word, context), request.raw);
+        await context.builds.sources.receive(opened(PUT, request.params.word, context), bodyOf(request));
         return reply.code(200).type("application/json").send("{}");
       },
     );
@@ -54,11 +54,20 @@ export async function uploadRoutes(server: FastifyInstance, context: ApiContext)
       `${SLUG_PATH}:word`,
       { config: { rule } },
       async (request, reply) => {
-        await receiveSlug(request.params.word, request.raw, context);
+        await receiveSlug(request.params.word, bodyOf(request), context);
         return reply.code(200).type("application/json").send("{}");
       },
     );
   });
+}
+
+/** What comes, as it comes. When it is refused in the middle, the answer still leaves on this connection. */
+async function* bodyOf({ raw }: FastifyRequest): AsyncGenerator<Uint8Array> {
+  try {
+    yield* raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>; // no encoding is set
+  } catch (cause) {
+    throw new PlatformError("bad_request", "The upload broke off.", { cause });
+  }
 }
 
 function opened(purpose: string, word: string | undefined, { signer, builds }: ApiContext): string {
