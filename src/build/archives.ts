@@ -104,7 +104,7 @@ export class Archives {
       const why: unknown = deployment.cancelled.aborted ? deployment.cancelled.reason : error;
       if (why instanceof Refused) return why.lines;
       if (!this.#stopping.signal.aborted) parts.logger.warn("build.not-begun", { app: app.id, error });
-      return [reason(error), "Push failed"];
+      return [reason(error, "this build"), "Push failed"];
     } finally {
       turn?.[Symbol.dispose]();
     }
@@ -191,7 +191,7 @@ export class Archives {
     } catch (error) {
       if (late.signal.reason instanceof PlatformError) throw late.signal.reason;
       deployment.logger.warn("archive.failed", { app: app.id, service: job.service, error });
-      throw new PlatformError("service_unavailable", reason(error), { cause: error });
+      throw new PlatformError("service_unavailable", reason(error, "what this needs"), { cause: error });
     } finally {
       late.abort();
       input.destroy();

@@ -251,7 +251,7 @@ class GitRequests {
       if (response.destroyed) return; // who asked is gone
       if (begun && !job.advertise) return void response.destroy(); // git sees a cut answer and says so
       this.#parts.logger.warn("git.unanswered", { app: app.id, service: job.service, error });
-      const text = errorMessage(job, reason(error));
+      const text = errorMessage(job, reason(error, "git for this repository"));
       if (begun) response.end(text.subarray(advertisementPrefix(job).length));
       else answer(response, contentType, text);
     } finally {
