@@ -93,6 +93,7 @@ export class Archives {
     let turn: Turn | undefined;
     try {
       turn = await turns.take(app.id, signal);
+      if (!(await parts.store.apps.byId(app.id))) throw new Refused("The app was destroyed.");
       await using dyno = await this.#start(app, signal);
       using _end = addAbortListener(signal, () => deployment.begun || dyno.close());
       using _stop = addAbortListener(this.#stopping.signal, () => dyno.close());

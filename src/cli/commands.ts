@@ -1,5 +1,5 @@
 import type { CommandSpec, Flag } from "./command.ts";
-import { pipelineCommands } from "./pipeline-commands.ts";
+import { deployCommands } from "./deploy-commands.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
 const APP: readonly Flag[] = [
@@ -549,7 +549,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     group: "apps",
     load: () => import("./commands/releases-export.ts"),
   },
-  ...pipelineCommands(APP, JSON_FLAG),
+  ...deployCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
     usage: "",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -73,6 +73,7 @@ test("platform-api 3.4: source, build, output, release: a deploy without git ans
   assert.match(said, /-----> Procfile app detected[^]*Released v3[^]*Verifying deploy\.\.\. done\./);
   assert.equal(made.status, "succeeded");
   await answers(staging, "built nobody");
+  assert.match(await statorOk(["builds:output", "-a", staging]), /-----> Procfile app detected/);
   const all = await platform<readonly BuildJson[]>("GET", `/apps/${staging}/builds`);
   assert.deepEqual(
     all.map(({ id }) => id),
@@ -96,6 +97,11 @@ test("what a build fetches it fetches from inside its dyno: the internet, and no
     (await build(staging, body)).said,
     /Using buildpack: heroku\/procfile[^]*App not compatible with buildpack/,
   );
+  const file = join(official?.home ?? "", "nothing.tgz");
+  await writeFile(file, await archiveOf({ "notes.txt": "no app" }));
+  const created = await stator(["builds:create", "--source-tar", file, "-a", staging]);
+  assert.equal(created.code, 1);
+  assert.match(created.stdout, /no Procfile, and no language that is known here/);
   assert.equal((await throughRouter(staging)).body, "built nobody", "what ran goes on");
 });
 

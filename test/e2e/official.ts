@@ -9,6 +9,8 @@ const folder = join(checkout, "test", "official-cli");
 
 /** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
 export interface Official extends Disposable {
+  /** A folder for the test's files, which goes with it. */
+  readonly home: string;
   /** Runs it to its end, whatever its status. */
   run(args: readonly string[], input?: string): Promise<Result>;
   /** The same, failing the test unless it ends with 0; gives all that it said. */
@@ -32,6 +34,7 @@ export async function openOfficial(): Promise<Official> {
       ...(input === undefined ? {} : { input }),
     });
   return {
+    home,
     run,
     async ok(args) {
       const { code, stdout, stderr } = await run(args);

@@ -32,7 +32,7 @@ const CreateBody = Type.Object({
   buildpack_provided_description: Type.Optional(nullable(line(200))),
   checksum: Type.Optional(nullable(Checksum)),
   commit: Type.Optional(nullable(line(200))),
-  commit_description: Type.Optional(nullable(Type.String({ maxLength: 10_000 }))),
+  commit_description: Type.Optional(nullable(Type.String({ maxLength: 10_000, pattern: "^[^\\x00]*$" }))),
   process_types: Type.Record(
     Type.String(),
     Type.String({ maxLength: 16 * 1024, pattern: "^[^\\x00]*[^\\s\\x00][^\\x00]*$" }),

@@ -1,7 +1,7 @@
 import type { CommandSpec, Flag } from "./command.ts";
 
-/** The commands about stacks, buildpacks and pipelines: rows of the table of all commands. */
-export function pipelineCommands(app: readonly Flag[], jsonFlag: Flag): readonly CommandSpec[] {
+/** The commands about stacks, builds, buildpacks and pipelines: rows of the table of all commands. */
+export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly CommandSpec[] {
   const shortJson: Flag = { ...jsonFlag, short: "j" };
   const index: Flag = { name: "index", short: "i", value: "N", summary: "place in the list, counted from 1" };
   const stage: Flag = { name: "stage", short: "s", value: "STAGE", summary: "development, staging or production" };
@@ -25,6 +25,62 @@ export function pipelineCommands(app: readonly Flag[], jsonFlag: Flag): readonly
       summary: "set the stack of an app",
       flags: app,
       load: () => import("./commands/stacks-set.ts"),
+    },
+    {
+      ...common,
+      name: "builds",
+      usage: "",
+      summary: "list an app's builds",
+      flags: [...app, jsonFlag],
+      positionals: "none",
+      load: () => import("./commands/builds.ts"),
+    },
+    {
+      ...common,
+      name: "builds:create",
+      usage: "",
+      summary: "build and release a tar.gz: a deploy without git",
+      flags: [
+        ...app,
+        { name: "source-tar", value: "FILE", summary: "a file of yours" },
+        { name: "source-url", value: "URL", summary: "an https address" },
+        { name: "version", value: "TEXT", summary: "what it is called: a commit, mostly" },
+      ],
+      positionals: "none",
+      load: () => import("./commands/builds-create.ts"),
+    },
+    {
+      ...common,
+      name: "builds:info",
+      usage: "[BUILD]",
+      summary: "show a build, or the newest",
+      flags: [...app, jsonFlag],
+      load: () => import("./commands/builds-info.ts"),
+    },
+    {
+      ...common,
+      name: "builds:output",
+      usage: "[BUILD]",
+      summary: "show what a build said, and says until its end",
+      flags: app,
+      load: () => import("./commands/builds-output.ts"),
+    },
+    {
+      ...common,
+      name: "builds:cancel",
+      usage: "[BUILD]",
+      summary: "end a build that is pending",
+      flags: app,
+      load: () => import("./commands/builds-cancel.ts"),
+    },
+    {
+      ...common,
+      name: "builds:cache:purge",
+      usage: "",
+      summary: "empty an app's build cache",
+      flags: app,
+      positionals: "none",
+      load: () => import("./commands/builds-cache-purge.ts"),
     },
     {
       ...common,
