@@ -6,7 +6,7 @@ export function buildpackQueries(work: Work): BuildpackStore {
     list: (appId) =>
       work.read(async (db) => {
         const rows = db.selectFrom("buildpack_installations").select(["url", "name"]).where("app_id", "=", appId);
-        return rows.orderBy("ordinal").execute();
+        return (await rows.orderBy("ordinal").execute()).map(({ url, name }) => ({ url, name }));
       }),
     replace: (appId, buildpacks) =>
       work.write(async (db, touch) => {
