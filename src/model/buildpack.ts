@@ -27,9 +27,10 @@ export function parseBuildpack(text: string): BuildpackRef {
   const url = text.length <= URL_CHARACTERS_MAX ? URL.parse(text) : null;
   if (url?.protocol === "https:" && !/[\s\p{Cc}]/u.test(text)) return { url: url.href, name: url.href };
   const own = OWN_BUILDPACKS.map((each) => each.name).join(" and ");
+  const what = text === "" ? "That buildpack" : `The buildpack ${JSON.stringify(text.slice(0, 200))}`;
   throw new PlatformError(
     "invalid_params",
-    `The buildpack ${JSON.stringify(text.slice(0, 200))} is not here: there are ${own}, and any classic buildpack by its https address (a git repository or a .tgz).`,
+    `${what} is not here: there are ${own}, and any classic buildpack by its https address (a git repository or a .tgz).`,
   );
 }
 
