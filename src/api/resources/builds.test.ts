@@ -56,6 +56,7 @@ test("platform-api 3.4: a source is uploaded without a token, ordered as a build
     { url: "http://169.254.169.254/latest" },
     { url: "file:///etc/passwd" },
     { url: "" },
+    { url: "https://x.test/a\0" },
     { url: "https://x.test/a", checksum: "SHA256:zz" },
     { url: "https://x.test/a", version: "a\nb" },
     {},

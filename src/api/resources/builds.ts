@@ -137,7 +137,7 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
 
 /** Name of the upload that the URL means; null: an archive elsewhere. Throws `invalid_params`. */
 function placeOf(text: string, context: ApiContext): string | null {
-  const url = URL.parse(text);
+  const url = /[\s\p{Cc}]/u.test(text) ? null : URL.parse(text);
   const upload = url === null ? undefined : uploadIn(url, context);
   if (upload !== undefined) return upload;
   if (url?.protocol === "https:") return null;
