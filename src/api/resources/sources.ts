@@ -67,6 +67,8 @@ async function* bodyOf({ raw }: FastifyRequest): AsyncGenerator<Uint8Array> {
     yield* raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>; // no encoding is set
   } catch (cause) {
     throw new PlatformError("bad_request", "The upload broke off.", { cause });
+  } finally {
+    raw.resume(); // what nobody wants must not stand before the next request
   }
 }
 
