@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { appName, config, eventually, platform, stator, statorOk, temporaryApp, throughRouter } from "./harness.ts";
-import { type Official, openOfficial } from "./official.ts";
+import { type Official, openOfficial } from "./heroku.ts";
 
 /** Deploys without git: what `src/build/archives.test.ts` cannot show with the host's own programs. */
 interface BuildJson {

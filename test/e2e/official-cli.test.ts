@@ -1,30 +1,58 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { parseEnv } from "node:util";
 import { echo } from "./apps.ts";
-import { deployed, eventually, type Result, throughRouter, waitLog, waitUp } from "./harness.ts";
-import { type Official, openOfficial } from "./official.ts";
+import {
+  checkout,
+  deployed,
+  eventually,
+  program,
+  type Result,
+  statorOk,
+  throughRouter,
+  waitLog,
+  waitUp,
+} from "./harness.ts";
 
+/** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
+const folder = join(checkout, "test", "official-cli");
+const home = mkdtempSync(join(tmpdir(), "stator-official-"));
 let app = "";
 let dispose: () => Promise<void> = async () => {};
-let official: Official | undefined;
+let exported: Record<string, string> = {};
 
 before(async () => {
-  official = await openOfficial();
+  const installed = await program("npm", ["ci", "--ignore-scripts", "--no-fund", "--no-audit"], {
+    cwd: folder,
+    timeoutMs: 300_000,
+  });
+  assert.equal(installed.code, 0, installed.stderr);
+  const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
+  exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
   const made = await deployed("official", echo);
   app = made.name;
   dispose = async () => made[Symbol.asyncDispose]();
 });
 after(async () => {
   await dispose();
-  official?.[Symbol.dispose]();
+  rmSync(home, { recursive: true, force: true });
 });
 
 function heroku(args: readonly string[], input?: string): Promise<Result> {
-  return (official ?? assert.fail("it is not installed")).run(args, input);
+  return program(process.execPath, [join(folder, "node_modules", "heroku", "bin", "run"), ...args], {
+    env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1" },
+    cwd: home,
+    ...(input === undefined ? {} : { input }),
+  });
 }
 
-function herokuOk(args: readonly string[]): Promise<string> {
-  return (official ?? assert.fail("it is not installed")).ok(args);
+async function herokuOk(args: readonly string[]): Promise<string> {
+  const result = await heroku(args);
+  assert.equal(result.code, 0, `heroku ${args.join(" ")}: ${result.stdout}\n${result.stderr}`);
+  return `${result.stdout}${result.stderr}`;
 }
 
 test("auth:whoami, apps, apps:info", async () => {
