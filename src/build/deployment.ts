@@ -1,4 +1,3 @@
-import { ProtocolError } from "../../buildkit/frames.ts";
 import type { BuildRequest, Go } from "../../buildkit/messages.ts";
 import { parseCompiled } from "../../buildkit/messages.ts";
 import { EngineError } from "../engine/engine.ts";
@@ -7,8 +6,6 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
-import { type AppManifest, ManifestError, NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
-import { refuseUnknownTypes } from "../model/manifest-health.ts";
 import type { Build, Release, Slug } from "../model/release.ts";
 import { switchSecondsOf } from "../model/runtime.ts";
 import { BUILD_SIZE } from "../model/size.ts";
@@ -16,8 +13,9 @@ import type { Store } from "../store/store.ts";
 import type { SlugImages, Supervision } from "../supervisor/supervision.ts";
 import { type BuildChannel, type Builder, DynoLost } from "./conversation.ts";
 import type { BuildOutput, BuildOutputs } from "./output.ts";
-import { BadProcfile, findTypes } from "./process-types.ts";
-import { SLUG_BYTES_MAX, type SlugFiles, SlugTooLarge, type StoredSlug } from "./slugs.ts";
+import { findTypes } from "./process-types.ts";
+import { manifestOf, megabytes, noImage, Refused, receiveSlug, refusing } from "./refused.ts";
+import type { SlugFiles } from "./slugs.ts";
 
 /** From the order to build to the stored slug (spec 9.2). */
 export const BUILD_MS = 15 * 60_000;
@@ -41,15 +39,6 @@ export interface DeploymentParts {
   readonly history: (appId: string) => Promise<readonly LogLine[]>;
   readonly clock: Clock;
   readonly logger: Logger;
-}
-
-/** Ends the build with words for the pusher. */
-export class Refused extends Error {
-  readonly lines: readonly string[];
-  constructor(...lines: readonly string[]) {
-    super(lines.join(" "));
-    this.lines = lines;
-  }
 }
 
 /** A build that was ordered with an archive: it is on record already, and so is its output. */
@@ -132,7 +121,8 @@ export class Deployment implements Builder {
       const slug = await this.#buildSlug(build, channel, say);
       return slug !== undefined && (await this.#release(build, slug, channel, say));
     } catch (error) {
-      if (!(error instanceof DynoLost) && !this.#stopping.aborted) {
+      if (error instanceof Refused) await say(wordsOf(error));
+      else if (!(error instanceof DynoLost) && !this.#stopping.aborted) {
         this.#parts.logger.error("build.failed", { app: this.#app.id, error });
         await say(
           " !     Something went wrong inside the platform; its operator finds the reason in its log.\n !     Push failed\n",
@@ -176,7 +166,7 @@ export class Deployment implements Builder {
       await store.builds.update(build.id, { status: "failed" });
       this.#log(`Build failed -- check your build output: ${this.#parts.outputUrlOf(this.#app, build.id)}`);
       if (!(error instanceof Refused)) throw error;
-      await say(error.lines.map((line) => ` !     ${line}\n`).join(""));
+      await say(wordsOf(error));
       return undefined;
     } finally {
       done.abort();
@@ -312,62 +302,6 @@ export class Deployment implements Builder {
 
 type Say = (text: string) => Promise<void>;
 
-/** Takes the tree that the build dyno has ready. Throws `Refused`. */
-export async function receiveSlug(slugs: SlugFiles, channel: BuildChannel): Promise<StoredSlug> {
-  const receiver = slugs.receive();
-  try {
-    await channel.send("send");
-    for (;;) {
-      const frame = await channel.take();
-      if (frame.kind === "slugEnd") return await receiver.finish();
-      if (frame.kind === "failed") throw new Refused();
-      if (frame.kind !== "slug") throw new ProtocolError(`${frame.kind} inside a slug`);
-      await receiver.write(frame.payload);
-    }
-  } catch (error) {
-    await receiver.abandon();
-    throw error instanceof SlugTooLarge ? tooLarge(error) : error;
-  }
-}
-
-function refusing<T>(body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    throw error instanceof BadProcfile ? new Refused(error.message, "Push failed") : error;
-  }
-}
-
-export function manifestOf(appJson: string | null, types: readonly string[]): AppManifest {
-  try {
-    const manifest = appJson === null ? NO_MANIFEST : parseAppManifest(appJson);
-    refuseUnknownTypes(manifest.checks, types);
-    return manifest;
-  } catch (error) {
-    if (!(error instanceof ManifestError)) throw error;
-    throw new Refused(`app.json: ${error.message}`, "Push failed");
-  }
-}
-
-function noImage({ id, message }: EngineError): Refused {
-  if (id === "invalid") return new Refused(message, "Push failed");
-  return new Refused(
-    `No image could be made of the slug: ${message}`,
-    "Push again; if it goes wrong again, the platform's operator finds the reason in its log.",
-    "Push failed",
-  );
-}
-
-function tooLarge({ compressed }: SlugTooLarge): Refused {
-  const max = megabytes(SLUG_BYTES_MAX);
-  return compressed
-    ? new Refused(`Compiled slug size: more than ${max} is too large (max is ${max}).`, "Push failed")
-    : new Refused("The result of the build unpacks to more than 4 GB.", "Push failed");
-}
-
-/** `43.4M` */
-export function megabytes(bytes: number): string {
-  const value = bytes / 1024 / 1024;
-  if (value < 1) return `${Math.max(1, Math.round(bytes / 1024))}K`;
-  return `${value >= 100 ? Math.round(value) : Math.round(value * 10) / 10}M`;
+function wordsOf({ lines }: Refused): string {
+  return lines.map((line) => ` !     ${line}\n`).join("");
 }

@@ -2,7 +2,8 @@ import { type BuildRequest, type Go, parseCompiled } from "../../buildkit/messag
 import { PlatformError } from "../model/errors.ts";
 import type { Slug, SlugUpload } from "../model/release.ts";
 import type { BuildChannel, Builder } from "./conversation.ts";
-import { LIMITS, manifestOf, Refused, receiveSlug } from "./deployment.ts";
+import { LIMITS } from "./deployment.ts";
+import { manifestOf, Refused, receiveSlug } from "./refused.ts";
 import type { SlugFiles } from "./slugs.ts";
 
 type Received = Pick<Slug, "digest" | "sizeBytes" | "manifest">;
