@@ -102,6 +102,7 @@ export interface ReleaseJson {
   readonly created_at: string;
   readonly eligible_for_rollback?: boolean;
   readonly slug: { readonly id: string } | null;
+  readonly output_stream_url?: string | null;
   readonly user: { readonly email: string };
 }
 

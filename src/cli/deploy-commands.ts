@@ -1,12 +1,28 @@
 import type { CommandSpec, Flag } from "./command.ts";
 
-/** The commands about stacks, builds, buildpacks and pipelines: rows of the table of all commands. */
+/** The commands about releases, stacks, builds, buildpacks and pipelines: rows of the table of all commands. */
 export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly CommandSpec[] {
   const shortJson: Flag = { ...jsonFlag, short: "j" };
   const index: Flag = { name: "index", short: "i", value: "N", summary: "place in the list, counted from 1" };
   const stage: Flag = { name: "stage", short: "s", value: "STAGE", summary: "development, staging or production" };
   const common = { positionals: "any", group: "apps" } as const;
   return [
+    {
+      ...common,
+      name: "releases:info",
+      usage: "[vN]",
+      summary: "show a release and its config vars",
+      flags: [...app, jsonFlag, { name: "shell", short: "s", summary: "output for a shell" }],
+      load: () => import("./commands/releases-info.ts"),
+    },
+    {
+      ...common,
+      name: "releases:output",
+      usage: "[vN]",
+      summary: "show what a release's own command said",
+      flags: app,
+      load: () => import("./commands/releases-output.ts"),
+    },
     {
       ...common,
       name: "apps:stacks",

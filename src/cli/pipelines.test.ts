@@ -6,6 +6,7 @@ import { placeOf } from "./commands/buildpacks-remove.ts";
 import { wordsOf } from "./commands/pipelines-diff.ts";
 import { format } from "./commands/pipelines-info.ts";
 import { targetsOf } from "./commands/pipelines-promote.ts";
+import { format as formatRelease } from "./commands/releases-info.ts";
 import { downstream, guess, type PipelineApp } from "./pipelines.ts";
 
 const list = (...urls: readonly string[]): readonly InstallationJson[] =>
@@ -62,6 +63,28 @@ test("pipelines: a promotion goes to the next stage, or to the apps that are nam
   assert.throws(() => of("dev", "three"), /Cannot find app three/);
   assert.throws(() => of("dev", "dev"), /from an app to itself/);
   assert.throws(() => downstream("dev", "development", apps.slice(0, 1), "diff"), /no downstream apps in staging/);
+});
+
+test("releases:info", () => {
+  const release = {
+    id: "r",
+    version: 7,
+    description: "Deploy 01234567",
+    status: "failed",
+    current: false,
+    created_at: "2026-01-02T03:04:05Z",
+    eligible_for_rollback: false,
+    slug: null,
+    user: { email: "me@example.com" },
+  };
+  assert.deepEqual(formatRelease(release), [
+    "=== Release v7",
+    "",
+    "By:                     me@example.com",
+    "Change:                 Deploy 01234567 (release command failed)",
+    "Eligible for Rollback?: No",
+    "When:                   2026-01-02T03:04:05Z",
+  ]);
 });
 
 test("pipelines:info and pipelines:diff", () => {

@@ -74,6 +74,7 @@ test("platform-api 3.4: source, build, output, release: a deploy without git ans
   assert.equal(made.status, "succeeded");
   await answers(staging, "built nobody");
   assert.match(await statorOk(["builds:output", "-a", staging]), /-----> Procfile app detected/);
+  assert.match(await statorOk(["releases:info", "v3", "-a", staging]), /Change: +Deploy 01234567/);
   const all = await platform<readonly BuildJson[]>("GET", `/apps/${staging}/builds`);
   assert.deepEqual(
     all.map(({ id }) => id),
