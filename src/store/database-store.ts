@@ -5,6 +5,7 @@ import type { NewAuditEvent } from "../model/audit.ts";
 import type { Outbox } from "./outbox.ts";
 import { appQueries } from "./queries/apps.ts";
 import { auditQueries, insertAudit } from "./queries/audit.ts";
+import { buildpackQueries } from "./queries/buildpacks.ts";
 import { buildQueries } from "./queries/builds.ts";
 import { certificateQueries } from "./queries/certificates.ts";
 import { checkQueries } from "./queries/checks.ts";
@@ -17,6 +18,7 @@ import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { logDrainQueries } from "./queries/log-drains.ts";
 import { oauthClientQueries } from "./queries/oauth-clients.ts";
+import { pipelineQueries } from "./queries/pipelines.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
@@ -184,6 +186,8 @@ function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange"
     slugs: slugQueries(work),
     releases: releaseQueries(work),
     builds: buildQueries(work),
+    buildpacks: buildpackQueries(work),
+    pipelines: pipelineQueries(work),
     formation: formationQueries(work),
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),

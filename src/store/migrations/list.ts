@@ -14,6 +14,9 @@ import { up as webhooks } from "./0012-webhooks.ts";
 import { up as collaborators } from "./0013-collaborators.ts";
 import { up as audit } from "./0014-audit.ts";
 import { up as credentials } from "./0015-credentials.ts";
+import { up as sources } from "./0020-sources.ts";
+import { up as buildpacks } from "./0021-buildpacks.ts";
+import { up as pipelines } from "./0022-pipelines.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -32,4 +35,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0013-collaborators": { up: collaborators },
   "0014-audit": { up: audit },
   "0015-credentials": { up: credentials },
+  "0020-sources": { up: sources },
+  "0021-buildpacks": { up: buildpacks },
+  "0022-pipelines": { up: pipelines },
 };
