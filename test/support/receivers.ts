@@ -17,8 +17,12 @@ export interface HttpReceiver extends AsyncDisposable {
   readonly port: number;
   readonly got: Got[];
   /** What the next requests are answered with, then 200; `hang`: never. */
-  answers: (number | "hang" | "break")[];
+  answers: ReceiverAnswer[];
+  /** Instead, what these bodies are answered with. */
+  answerTo: (body: string) => ReceiverAnswer | undefined;
 }
+
+export type ReceiverAnswer = number | "hang" | "break";
 
 export interface SyslogReceiver extends AsyncDisposable {
   readonly port: number;
@@ -48,9 +52,10 @@ export async function httpReceiver(tls?: KeyPair, port = 0, host = LOOPBACK): Pr
     request.on("error", () => {});
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const answer = receiver.answers.shift() ?? 200;
       const { method = "", url: path = "", headers } = request;
-      got.push({ method, path, headers, body: Buffer.concat(chunks).toString() });
+      const body = Buffer.concat(chunks).toString();
+      got.push({ method, path, headers, body });
+      const answer = receiver.answerTo(body) ?? receiver.answers.shift() ?? 200;
       if (answer === "hang") return;
       if (answer === "break") request.socket.destroy();
       else response.writeHead(answer, answer === 302 ? { Location: "/elsewhere" } : {}).end("thanks");
@@ -63,6 +68,7 @@ export async function httpReceiver(tls?: KeyPair, port = 0, host = LOOPBACK): Pr
     port: await listening(server, port, host),
     got,
     answers: [],
+    answerTo: () => undefined,
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       server.close();
