@@ -32,6 +32,8 @@ const Owner = Type.Object({ id: Type.Optional(Type.String()), type: Type.Optiona
 const CreateBody = Type.Object({
   name: Type.String({ maxLength: 200 }),
   owner: Type.Optional(nullable(Owner)),
+  /** There is one; clients name it. */
+  generation: Type.Optional(nullable(Type.Union([Type.String(), Type.Object({ name: Type.String() })]))),
 });
 /** An id, a name, or an object with one. */
 const Reference = Type.Union([
