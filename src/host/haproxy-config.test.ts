@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteState } from "../router/routes.ts";
-import { commandsFor, deletionsFor, freshWorker, needsReload } from "./haproxy-commands.ts";
+import { changesFor, commandsFor, deletionsFor, freshWorker, needsReload, noteTold } from "./haproxy-commands.ts";
 import {
   type HaproxyLayout,
   renderConfig,
@@ -100,6 +100,65 @@ test("commands bring a worker from any routes to any others, and then there are 
   );
 });
 
+test("told app by app, a worker comes to the same as one that starts now; names move between apps", () => {
+  const pool = Array.from({ length: 4 }, () => randomUUID());
+  const names = ["a.b", "c.d", "*.e.f", "g.h", "i.j"];
+  const step = fc.record({
+    app: fc.nat(3),
+    hosts: fc.subarray(names),
+    servers: fc.uniqueArray(server, { maxLength: 3, selector: ({ dynoId }) => dynoId }),
+    isGone: fc.boolean(),
+    together: fc.boolean(),
+    state,
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+      const worker = freshWorker(1, { apps: [], spare: [0, 1, 2, 3] });
+      const apps = new Map<string, Wanted>();
+      const tell = (...ids: readonly string[]) => {
+        const changes = new Map(ids.map((each) => [each, apps.get(each)]));
+        for (const { apply } of changesFor(layout, worker, changes)) apply(worker);
+        noteTold(worker, changes);
+        assert.deepEqual(changesFor(layout, worker, changes), []);
+      };
+      for (const { app, hosts, servers, isGone, together, ...rest } of steps) {
+        const appId = pool[app] ?? "";
+        const losers = [...apps.values()].filter(
+          (each) => each.appId !== appId && each.hosts.some((name) => hosts.includes(name)),
+        );
+        for (const loser of losers)
+          apps.set(loser.appId, { ...loser, hosts: loser.hosts.filter((name) => isGone || !hosts.includes(name)) });
+        if (isGone) apps.delete(appId);
+        else apps.set(appId, { ...rest, appId, hosts, servers, backend: app });
+        const ids = losers.map((each) => each.appId);
+        if (together) tell(appId, ...ids);
+        else for (const each of [appId, ...ids]) tell(each);
+      }
+      const now: Snapshot = { apps: [...apps.values()], spare: [] };
+      assert.deepEqual(commandsFor(layout, worker, now), []);
+      for (const { apply } of deletionsFor(worker)) apply(worker);
+      const fresh = freshWorker(1, now);
+      assert.deepEqual([worker.servers, worker.maps, worker.told], [fresh.servers, fresh.maps, fresh.told]);
+    }),
+  );
+});
+
+test("a change of one app among thousands names that app alone", () => {
+  const app = (backend: number, address: string): Wanted => ({
+    appId: `11111111-2222-3333-4444-${String(backend).padStart(12, "0")}`,
+    hosts: [`h${backend}.b`],
+    state: "serve",
+    backend,
+    servers: [{ dynoId: `aaaaaaaa-2222-3333-4444-${String(backend).padStart(12, "0")}`, address, port: 5000 }],
+  });
+  const apps = Array.from({ length: 2_000 }, (_, index) => app(index, "10.7.0.2"));
+  const worker = freshWorker(1, { apps, spare: [] });
+  const changed = app(7, "10.7.0.3");
+  const texts = changesFor(layout, worker, new Map([[changed.appId, changed]])).map(({ text }) => text);
+  const name = `a7/${changed.servers[0]?.dynoId}`;
+  assert.deepEqual(texts, [`set server ${name} addr 10.7.0.3 port 5000`, `enable server ${name}`]);
+});
+
 test("new dynos are up before names point to them, old ones go last", () => {
   const [appId, old, young] = [randomUUID(), randomUUID(), randomUUID()];
   const routes = (dynoId: string, hosts: readonly string[]): Snapshot => ({
@@ -119,8 +178,8 @@ test("a backend that the worker does not know needs a reload; a spare one does n
     spare: [],
   });
   const worker = freshWorker(1, { apps: [], spare: [0, 1] });
-  assert.equal(needsReload(worker, app(1)), false);
-  assert.equal(needsReload(worker, app(2)), true);
+  assert.equal(needsReload(worker, app(1).apps), false);
+  assert.equal(needsReload(worker, app(2).apps), true);
 });
 
 test("what HAProxy answers is told apart", () => {

@@ -207,6 +207,7 @@ const LOG_FORMAT = [
   "stator1 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
   "%[var(txn.request_id)] %[var(txn.proto)] %ci",
   "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[capture.req.hdr(1),base64]",
+  "%[var(txn.held)] %rc",
 ].join(" ");
 
 function renderFrontend(layout: HaproxyLayout): string {

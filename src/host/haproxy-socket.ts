@@ -70,6 +70,7 @@ export class HaproxySocket {
       backends: new Set([...backends.matchAll(/^a\d+$/gm)].map(([name]) => name)),
       servers: new Map(parseServers(servers)),
       maps,
+      told: new Map(),
     };
   }
 

@@ -1,38 +1,47 @@
+import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { AppRoute } from "../router/routes.ts";
-import { entriesOf, id, type Server, type Snapshot, serverNumber } from "./haproxy-config.ts";
+import { entriesOf, id, type Server, type Snapshot, serverNumber, type Wanted } from "./haproxy-config.ts";
 
 /**
  * Backends that are ready for apps to come, at least: a new app needs no reload until they are used up. After each reload there
  * are as many spare ones as apps, so that the reloads of a growing platform can be counted on the fingers.
  */
 export const SPARE_MIN = 64;
+/** Lines behind a whole table before it is written whole again; more with many apps. */
+const LINES_MAX = 4_000;
 
 interface Row extends AppRoute {
   readonly backend: number;
 }
+/** The first line of the file. `routes`: of a program that wrote all into one line. */
 interface Saved {
   readonly next: number;
   readonly spare: readonly number[];
-  readonly routes: readonly Row[];
+  readonly routes?: readonly Row[];
 }
 
 /**
  * What the router should do for every app, with the number of each app's backend. Remembered on the host's side, so that HAProxy
  * comes back without the daemon. Numbers are never used twice.
+ *
+ * In a file: a line with the numbers, one for each app, and then one for each change (`{"gone":"<app id>"}` for an app that
+ * went). A change costs its own line, however many apps there are.
  */
 export class RouteTable {
-  readonly #rows = new Map<string, Row>();
+  readonly #rows = new Map<string, { readonly row: Row; readonly text: string }>();
   #next = 0;
   #spare: number[] = [];
+  /** The file that changes are added to, since it was written whole: lines that were added, and that it lacks. */
+  #journal: { readonly path: string; added: number; missing: string[]; isWhole: boolean } | undefined;
 
   /** What the first readable of these files remembers; nothing if there is none. */
   static async load(paths: readonly string[]): Promise<RouteTable> {
     for (const path of paths) {
       try {
         const table = new RouteTable();
-        table.#restore(JSON.parse(await readFile(path, "utf8")) as Saved); // root's own file; each row is checked below
+        table.#restore((await readFile(path, "utf8")).split("\n"));
         return table;
       } catch {
         // never written, or cut off: the next one
@@ -41,60 +50,123 @@ export class RouteTable {
     return new RouteTable().refill();
   }
 
-  /** Atomic. Not flushed to disk on tmpfs, which is where it is written before each change takes effect. */
+  /** Writes all of it, atomically, flushed. */
   async save(path: string): Promise<void> {
-    const saved: Saved = { next: this.#next, spare: this.#spare, routes: [...this.#rows.values()] };
-    await writeFileAtomic(path, JSON.stringify(saved), { mode: 0o600 });
+    await writeFileAtomic(path, this.#text(), { mode: 0o600 });
+  }
+
+  /** The same, and from now on `remember` adds to this file. */
+  async begin(path: string): Promise<void> {
+    const journal = { path, added: 0, missing: [], isWhole: false };
+    this.#journal = journal;
+    await this.save(path);
+    journal.isWhole = true;
+  }
+
+  /** Whether all of it must be written: it never was, or what was added to it has grown long. */
+  get needsBegin(): boolean {
+    const journal = this.#journal;
+    return journal?.isWhole !== true || journal.added + journal.missing.length > LINES_MAX + 4 * this.#rows.size;
+  }
+
+  /** Adds what changed to the file that was begun, at once. Not flushed: it is on tmpfs. */
+  remember(): void {
+    const journal = this.#journal;
+    if (journal?.isWhole !== true || journal.missing.length === 0) return;
+    appendFileSync(journal.path, journal.missing.join(""));
+    journal.added += journal.missing.length;
+    journal.missing = [];
   }
 
   /** Whether anything is different now. Throws for a route that could not be told to HAProxy. */
   set({ appId, hosts, state, dynoIds }: AppRoute): boolean {
     const before = this.#rows.get(appId);
-    const backend = before?.backend ?? this.#spare[0] ?? this.#next;
+    const backend = before?.row.backend ?? this.#spare[0] ?? this.#next;
     const row: Row = { appId, hosts, state, dynoIds, backend };
+    const text = `${JSON.stringify(row)}\n`;
+    if (before?.text === text) return false;
     check(row);
-    if (before !== undefined && JSON.stringify(before) === JSON.stringify(row)) return false;
     if (before === undefined && this.#spare.shift() === undefined) this.#next++;
-    this.#rows.set(appId, row);
+    this.#rows.set(appId, { row, text });
+    this.#journal?.missing.push(text);
     return true;
   }
 
   remove(appId: string): boolean {
-    return this.#rows.delete(appId);
+    if (!this.#rows.delete(appId)) return false;
+    this.#journal?.missing.push(`${JSON.stringify({ gone: appId })}\n`);
+    return true;
   }
 
   apps(): readonly string[] {
     return [...this.#rows.keys()];
   }
 
-  /** Makes spare backends again; of use before a reload. */
+  row(appId: string): Readonly<Row> | undefined {
+    return this.#rows.get(appId)?.row;
+  }
+
+  /** The apps whose requests this dyno gets. */
+  appsWith(dynoId: string): readonly string[] {
+    const found: string[] = [];
+    for (const [appId, { row }] of this.#rows) if (row.dynoIds.includes(dynoId)) found.push(appId);
+    return found;
+  }
+
+  /** Makes spare backends again, before a reload; to be saved whole. */
   refill(): this {
     const wanted = Math.max(SPARE_MIN, this.#rows.size);
     while (this.#spare.length < wanted) this.#spare.push(this.#next++);
     return this;
   }
 
-  /** With the dynos that have an address now. */
-  snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
-    const apps = [...this.#rows.values()].map(({ appId, hosts, state, backend, dynoIds }) => ({
-      appId,
-      hosts,
-      state,
-      backend,
-      servers: withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined)),
-    }));
-    return { apps, spare: this.#spare };
+  /** One app, with those of its dynos that have an address now. */
+  wanted(appId: string, serverOf: (dynoId: string) => Server | undefined): Wanted | undefined {
+    const row = this.row(appId);
+    return row && wantedOf(row, serverOf);
   }
 
-  #restore({ next, spare, routes }: Saved): void {
-    for (const number of [next, ...spare]) if (!Number.isSafeInteger(number)) throw new Error("not a table of routes");
-    for (const row of routes) {
-      check(row);
-      this.#rows.set(row.appId, row);
-    }
-    this.#next = next;
-    this.#spare = [...spare];
+  /** All of them. */
+  snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
+    return { apps: Array.from(this.#rows.values(), ({ row }) => wantedOf(row, serverOf)), spare: [...this.#spare] };
   }
+
+  #text(): string {
+    const head: Saved = { next: this.#next, spare: this.#spare };
+    return `${JSON.stringify(head)}\n${Array.from(this.#rows.values(), ({ text }) => text).join("")}`;
+  }
+
+  /** Throws for what is no table. A last line that is cut off was never acted upon. */
+  #restore(lines: readonly string[]): void {
+    const [head = "", ...changes] = lines;
+    const { next, spare, routes = [] } = JSON.parse(head) as Saved; // root's own file; each row is checked below
+    for (const number of [next, ...spare]) if (!Number.isSafeInteger(number)) throw new Error("not a table of routes");
+    this.#next = next;
+    const free = new Set(spare);
+    for (const row of routes) this.#restoreRow(row, free);
+    for (const line of changes.slice(0, -1)) {
+      const change = JSON.parse(line) as Row | { readonly gone: string };
+      if ("gone" in change) this.#rows.delete(change.gone);
+      else this.#restoreRow(change, free);
+    }
+    this.#spare = [...free];
+  }
+
+  #restoreRow({ appId, hosts, state, dynoIds, backend }: Row, free: Set<number>): void {
+    const row: Row = { appId, hosts, state, dynoIds, backend };
+    check(row);
+    free.delete(backend);
+    this.#next = Math.max(this.#next, backend + 1);
+    this.#rows.set(appId, { row, text: `${JSON.stringify(row)}\n` });
+  }
+}
+
+function wantedOf(
+  { appId, hosts, state, backend, dynoIds }: Row,
+  serverOf: (dynoId: string) => Server | undefined,
+): Wanted {
+  const servers = dynoIds.map(serverOf).filter((server) => server !== undefined);
+  return { appId, hosts, state, backend, servers: withoutTwins(servers) };
 }
 
 /** HAProxy refuses two servers of one number in a backend; one in two thousand million pairs of dynos has such. */

@@ -1,12 +1,13 @@
-import { chmod, rm } from "node:fs/promises";
+import { chmod, rm, stat } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
-import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
 import { Gaps } from "./request-gaps.ts";
 import { parseRequest, type RequestRecord, requestLogLine } from "./request-line.ts";
+import { type AppRequests, RequestMetrics, type RequestReader } from "./request-metrics.ts";
+import { requestSocket } from "./request-socket.ts";
 
 export interface RequestLogOptions {
   readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
@@ -20,51 +21,71 @@ export interface RequestLogOptions {
 /** A line is shorter; anything else is not HAProxy. */
 const LINE_BYTES_MAX = 32 * 1024;
 const GAP_LOOK_MS = 2_000;
+/**
+ * A wakeup costs as much as ten lines: unless many have come, we rest before the next look, and they gather in the socket. HAProxy
+ * has room for a thousand times as many.
+ */
+const REST_MS = 20;
+const MANY_BYTES = 16 * 1024;
 const NAMES_MAX = 10_000;
-/** Apps that are told of lost lines: those that had requests lately. */
+/** Apps that are told of lost lines, of those that had requests lately. */
 const TOLD_MAX = 1_000;
 
 /**
  * Takes request lines from HAProxy's ring (a unix socket in the daemon's run folder, which only HAProxy's group can reach) and
- * appends them to the apps' logs. While the daemon is dead they wait in the ring; what it drops is counted and said.
+ * appends them to the apps' logs and counts. While the daemon is dead the host process holds HAProxy's connection (`RequestPark`) and the
+ * lines wait in the ring; what it drops is counted and said.
  */
-export class RequestLog implements AsyncDisposable {
+export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #options: RequestLogOptions;
-  readonly #server: Server;
+  /** With the inode of its socket. */
+  #listening: { readonly server: Server; readonly inode: number } | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #closed = new AbortController();
   readonly #names = new Map<string, string>();
   readonly #gaps = new Gaps();
-  readonly #recent = new Set<string>();
+  readonly #metrics: RequestMetrics;
   readonly #watch: Promise<void>;
-  /** Lines are appended in the order they came. */
-  #last: Promise<void> = Promise.resolve();
+  /** What waits before more is read: lines for the name of a dyno, and we for more lines. */
+  readonly #resting = new Set<Promise<void>>();
+  #linesRead = 0;
+  #linesLost = 0;
 
-  private constructor(options: RequestLogOptions, server: Server) {
+  private constructor(options: RequestLogOptions) {
     this.#options = options;
-    this.#server = server;
-    server.on("connection", (socket) => this.#read(socket));
+    this.#metrics = new RequestMetrics(options.clock.now());
     this.#watch = this.#watchGaps();
   }
 
   static async open(options: RequestLogOptions): Promise<RequestLog> {
-    const path = join(options.instance.paths.daemonRun, "requests.sock");
-    await rm(path, { force: true });
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(path, resolve);
-    });
-    await chmod(path, 0o666); // the folder lets only HAProxy's group in
-    return new RequestLog(options, server);
+    const log = new RequestLog(options);
+    await log.#listen();
+    return log;
+  }
+
+  requestsOf(appId: string): AppRequests {
+    const found = this.#metrics.requestsOf(appId, this.#options.clock.now());
+    const named = Array.from(
+      found.byDyno,
+      ([id, counts]) => [id, { ...counts, name: this.#names.get(id) ?? "web" }] as const,
+    );
+    return { ...found, byDyno: new Map(named) };
+  }
+
+  get linesRead(): number {
+    return this.#linesRead;
+  }
+
+  get linesLost(): number {
+    return this.#linesLost;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await new Promise((resolve) => this.#listening?.server.close(resolve) ?? resolve(undefined));
     await this.#watch;
-    await this.#last;
+    await Promise.all(this.#resting);
   }
 
   #read(socket: Socket): void {
@@ -85,52 +106,88 @@ export class RequestLog implements AsyncDisposable {
       }
       rest = left;
       const records = lines.map(parseRequest).filter((record) => record !== undefined);
-      if (records.length > 0) this.#last = this.#last.then(() => this.#append(records));
+      const waiting = this.#append(records);
+      if (waiting === undefined && chunk.length >= MANY_BYTES) return;
+      socket.pause(); // so that lines are appended in the order they came, and few wait
+      const rested = this.#rest(waiting).then(() => {
+        this.#resting.delete(rested);
+        socket.resume();
+      });
+      this.#resting.add(rested);
     });
   }
 
-  async #append(records: readonly RequestRecord[]): Promise<void> {
-    const { logs, logger } = this.#options;
-    for (const record of records) {
-      this.#gaps.saw(record.worker, record.count);
-      if (record.appId === null) continue;
-      try {
-        const dyno = record.dynoId === null ? null : await this.#nameOf(record.appId, record.dynoId);
-        logs.append(record.appId, requestLogLine(record, dyno));
-        this.#remember(record.appId);
-      } catch (error) {
-        logger.error("router.line_failed", { error });
-      }
+  async #rest(waiting: Promise<void> | undefined): Promise<void> {
+    await waiting;
+    await this.#options.clock.sleep(REST_MS, this.#closed.signal).catch(() => {}); // closed
+  }
+
+  /** At once where all names are known, as nearly always; then nothing is to be waited for. */
+  #append(records: readonly RequestRecord[]): Promise<void> | undefined {
+    for (const [index, record] of records.entries()) {
+      const { appId, dynoId } = record;
+      const name = appId === null || dynoId === null ? null : this.#names.get(dynoId);
+      if (appId !== null && dynoId !== null && name === undefined)
+        return this.#learn(appId, dynoId).then(() => this.#append(records.slice(index)));
+      this.#take(record, name ?? null);
+    }
+    return undefined;
+  }
+
+  #take(record: RequestRecord, dyno: string | null): void {
+    this.#linesRead++;
+    this.#gaps.saw(record.worker, record.count);
+    if (record.appId === null) return;
+    try {
+      const line = requestLogLine(record, dyno);
+      this.#options.logs.append(record.appId, line);
+      this.#metrics.add(record.appId, line.at, record);
+    } catch (error) {
+      this.#options.logger.error("router.line_failed", { error });
     }
   }
 
-  async #nameOf(appId: string, dynoId: string): Promise<string> {
-    const known = this.#names.get(dynoId);
-    if (known !== undefined) return known;
-    const name = (await this.#options.nameOf(appId, dynoId)) ?? "web";
+  async #learn(appId: string, dynoId: string): Promise<void> {
+    const name = await this.#options.nameOf(appId, dynoId).catch((error: unknown) => {
+      this.#options.logger.warn("router.name_failed", { dynoId, error });
+      return undefined;
+    });
     if (this.#names.size >= NAMES_MAX) this.#names.clear();
-    this.#names.set(dynoId, name);
-    return name;
+    this.#names.set(dynoId, name ?? "web");
   }
 
-  #remember(appId: string): void {
-    this.#recent.delete(appId);
-    this.#recent.add(appId);
-    for (const oldest of this.#recent) {
-      if (this.#recent.size <= TOLD_MAX) break;
-      this.#recent.delete(oldest);
-    }
+  async #listen(): Promise<void> {
+    const path = requestSocket(this.#options.instance);
+    await rm(path, { force: true });
+    // Read from the first connection on: HAProxy is waiting. Paused means that nothing is read.
+    const server = createServer({ highWaterMark: 1 }, (socket) => this.#read(socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, resolve);
+    });
+    await chmod(path, 0o666); // the folder lets only HAProxy's group in
+    this.#listening = { server, inode: (await stat(path)).ino };
+  }
+
+  /** Listens again where another socket took our path: the host process's, if it saw nobody in the instant before we came. */
+  async #stay(): Promise<void> {
+    const facts = await stat(requestSocket(this.#options.instance)).catch(() => undefined); // removed
+    if (this.#listening === undefined || facts?.ino === this.#listening.inode || this.#closed.signal.aborted) return;
+    this.#listening.server.close(); // takes the path's file along; connections stay
+    await this.#listen();
   }
 
   async #watchGaps(): Promise<void> {
     const { clock, logs, logger } = this.#options;
     while (!this.#closed.signal.aborted) {
       await clock.sleep(GAP_LOOK_MS, this.#closed.signal).catch(() => {}); // closed
+      await this.#stay().catch((error: unknown) => logger.warn("router.requests_unheard", { error }));
       const lost = this.#gaps.takeLost();
       if (lost === 0) continue;
+      this.#linesLost += lost;
       logger.warn("router.lines_lost", { lost });
       const text = `Error L10 (output buffer overflow): ${lost} request lines of all apps were lost`;
-      for (const appId of this.#recent)
+      for (const appId of this.#metrics.apps().slice(0, TOLD_MAX))
         logs.append(appId, { at: clock.now(), source: "heroku", process: "router", text });
     }
   }
@@ -141,16 +198,20 @@ export function splitFrames(bytes: Buffer): { readonly lines: readonly string[];
   const lines: string[] = [];
   let at = 0;
   for (;;) {
-    const blank = bytes.indexOf(0x20, at);
-    if (blank === -1) {
-      const begun = bytes.subarray(at);
-      return { lines, left: begun.length < 8 && /^\d*$/.test(begun.toString("latin1")) ? begun : undefined };
+    let length = 0;
+    let blank = at;
+    for (; blank < bytes.length && bytes[blank] !== BLANK; blank++) {
+      const digit = (bytes[blank] ?? 0) - ZERO;
+      length = length * 10 + digit;
+      if (digit < 0 || digit > 9 || length === 0 || length > LINE_BYTES_MAX) return { lines, left: undefined };
     }
-    const digits = bytes.toString("latin1", at, blank);
-    if (!/^[1-9]\d{0,5}$/.test(digits) || Number(digits) > LINE_BYTES_MAX) return { lines, left: undefined };
-    const end = blank + 1 + Number(digits);
-    if (end > bytes.length) return { lines, left: bytes.subarray(at) };
+    const end = blank + 1 + length;
+    if (blank === bytes.length || end > bytes.length) return { lines, left: bytes.subarray(at) };
+    if (length === 0) return { lines, left: undefined };
     lines.push(bytes.toString("latin1", blank + 1, end));
     at = end;
   }
 }
+
+const BLANK = 0x20;
+const ZERO = 0x30;
