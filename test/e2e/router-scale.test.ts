@@ -91,7 +91,7 @@ test("requests are counted by app and dyno, with those that were held and those 
   const app = rig.app();
   await app.set({});
   const held = app.ask();
-  await app.ask({ signal: AbortSignal.timeout(100) }).catch(() => {}); // leaves: H27, and the other one has waited as long
+  await app.ask({ signal: AbortSignal.timeout(300) }).catch(() => {}); // leaves: H27, and the other one has waited as long
   const [one, two] = [await rig.dyno("web.1"), await rig.dyno("web.2")];
   await app.set({ dynoIds: [one] });
   assert.equal((await held).status, 200);
