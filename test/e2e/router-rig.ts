@@ -31,6 +31,8 @@ export class RouterRig {
   readonly dynos = new Map<string, { readonly address: string; readonly port: number }>();
   readonly lines = new Map<string, string[]>();
   readonly names = new Map<string, string>();
+  /** What the host side was warned of. */
+  readonly warnings: string[] = [];
   readonly #servers: Server[] = [];
   layout: HaproxyLayout;
   haproxy: Haproxy | undefined;
@@ -76,7 +78,10 @@ export class RouterRig {
       addressOf: (dynoId) => this.dynos.get(dynoId),
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
-      logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+      logger: jsonLogger("router", (line) => {
+        if (line.includes('"level":"warn"')) this.warnings.push(line);
+        if (process.env["RIG_LOG"] !== undefined) process.stderr.write(line);
+      }),
     });
   }
 
