@@ -66,6 +66,7 @@ const CERTIFICATES_AT_START = 500;
 /** A change that cannot be made for so long fails; it stays wanted. */
 const PATIENCE_MS = 10_000;
 const DELETE_MS = 1_000;
+const DELETE_AT_ONCE = 10;
 const DURABLE_MS = 5_000;
 
 /**
@@ -135,12 +136,14 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   }
 
   async setRoute(route: AppRoute): Promise<void> {
-    if (!this.#table.set(route) && this.#wantedCount === this.#doneCount) return this.#sameAgain(route);
-    await this.#change(route.appId);
+    const changed = this.#table.set(route);
+    if (changed.length === 0 && this.#wantedCount === this.#doneCount) return this.#sameAgain(route);
+    await this.#change(changed);
   }
 
   async removeRoute(appId: string): Promise<void> {
-    if (this.#table.remove(appId) || this.#wantedCount !== this.#doneCount) await this.#change(appId);
+    const changed = this.#table.remove(appId);
+    if (changed.length > 0 || this.#wantedCount !== this.#doneCount) await this.#change(changed);
   }
 
   async listRoutes(): Promise<readonly string[]> {
@@ -210,14 +213,14 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const worker = this.#worker;
     const isTold = worker?.told.has(appId) === true;
     if (!isTold || changesFor(this.#options.layout, worker, this.#changesOf([appId])).length > 0)
-      await this.#change(appId);
+      await this.#change([appId]);
   }
 
   /** Resolves once HAProxy does what the table says now. */
-  async #change(appId?: string): Promise<void> {
+  async #change(appIds: readonly string[] = []): Promise<void> {
     const { clock } = this.#options;
     const count = ++this.#wantedCount;
-    if (appId !== undefined) this.#pending.add(appId);
+    for (const appId of appIds) this.#pending.add(appId);
     this.#unsaved = true;
     this.#changed.ring();
     const done = new AbortController();
@@ -260,24 +263,34 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   async #sync(desperate: boolean): Promise<number> {
     const { layout, clock, tables } = this.#options;
     if (this.#table.needsBegin) await this.#table.begin(tables.volatile);
-    const worker = (this.#worker ??= await this.#look());
+    const worker = (this.#worker ??= await this.#alone(() => this.#look()));
     if (desperate || this.#stale || needsReload(worker, this.#wantedApps())) {
       await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
       return this.#reload(worker.pid);
     }
-    const all = this.#pendingAll;
-    const [count, changes] = this.#take();
-    const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
-    await this.#socket.apply(worker, commands);
-    noteTold(worker, changes);
-    const certificates = await this.#certificates.sync(worker.pid);
-    if (certificates === "reload") return this.#reload(worker.pid);
-    if (certificates === "more") {
-      this.#wantedCount++;
-      this.#changed.ring();
-    }
-    return count;
+    return this.#alone(async () => {
+      const all = this.#pendingAll;
+      const [count, changes] = this.#take();
+      const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
+      await this.#socket.apply(worker, commands);
+      noteTold(worker, changes);
+      const certificates = await this.#certificates.sync(worker.pid);
+      if (certificates === "reload") return this.#reload(worker.pid);
+      if (certificates === "more") {
+        this.#wantedCount++;
+        this.#changed.ring();
+      }
+      return count;
+    });
   }
+
+  /** One at a time: a server that one is about to enable must not be deleted by the other. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#speaking.then(work);
+    this.#speaking = result.catch(() => {}); // told to whoever asked
+    return result;
+  }
+  #speaking: Promise<unknown> = Promise.resolve();
 
   /** All that is pending, remembered first, so that a successor of ours never takes back what is in. */
   #take(): readonly [count: number, changes: Changes] {
@@ -431,6 +444,20 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     return [PROGRAM, "-W", "-f", configPath(this.#options.layout)];
   }
 
+  /** A few at a time: what is wanted meanwhile does not wait for all of them. */
+  async #deleteServers(worker: Worker): Promise<void> {
+    const tried = new Set<string>();
+    for (let isMore = true; isMore && worker === this.#worker; ) {
+      await this.#alone(async () => {
+        const due = deletionsFor(worker).filter(({ text }) => !tried.has(text));
+        const now = due.slice(0, DELETE_AT_ONCE);
+        for (const { text } of now) tried.add(text);
+        isMore = due.length > now.length;
+        if (now.length > 0) await this.#socket.tryEach(worker, now);
+      });
+    }
+  }
+
   /** Work that may wait: servers without connections are deleted, and the routes reach the disk. */
   async #tidy(): Promise<void> {
     const { clock, logger, tables } = this.#options;
@@ -439,8 +466,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       await clock.sleep(DELETE_MS, closed).catch(() => {}); // closed
       try {
         const worker = this.#worker;
-        const deletions = worker === undefined ? [] : deletionsFor(worker);
-        if (worker !== undefined && deletions.length > 0) await this.#socket.tryEach(worker, deletions);
+        if (worker !== undefined) await this.#deleteServers(worker);
         if (!this.#unsaved || round % (DURABLE_MS / DELETE_MS) !== 0) continue;
         this.#unsaved = false;
         await this.#table.save(tables.durable);

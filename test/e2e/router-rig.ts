@@ -38,6 +38,8 @@ export class RouterRig {
   readonly dynos = new Map<string, { readonly address: string; readonly port: number }>();
   readonly lines = new Map<string, string[]>();
   readonly names = new Map<string, string>();
+  /** What the host side was warned of. */
+  readonly warnings: string[] = [];
   readonly #servers: Server[] = [];
   layout: HaproxyLayout;
   haproxy: Haproxy | undefined;
@@ -84,7 +86,10 @@ export class RouterRig {
       certificatesAtStart: 20,
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
-      logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+      logger: jsonLogger("router", (line) => {
+        if (line.includes('"level":"warn"')) this.warnings.push(line);
+        if (process.env["RIG_LOG"] !== undefined) process.stderr.write(line);
+      }),
     });
   }
 
