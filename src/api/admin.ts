@@ -6,10 +6,10 @@ import Type from "typebox";
 import type { ApiContext } from "./context.ts";
 import { createHttp } from "./http.ts";
 import { Routes } from "./route.ts";
-import { exactly } from "./schema.ts";
+import { exactly, words } from "./schema.ts";
 
 const TokenBody = exactly({
-  description: Type.String({ minLength: 1, maxLength: 200 }),
+  description: words(200, 1),
   email: Type.Optional(Type.String()),
 });
 const TokenAnswer = exactly({ token: Type.String(), email: Type.String() });

@@ -20,6 +20,7 @@ const PRUNE_MS = 3_600_000;
 /** What waits to be written; then callers wait for it. */
 const WAITING_MAX = 500;
 const TEXT_MAX = 300;
+const FIELDS_MAX = 100;
 
 /**
  * The audit log as the API writes it. The entry of a change is in the change's own transaction; those of reads and refusals are gathered,
@@ -110,9 +111,13 @@ export class Audit implements AsyncDisposable {
   }
 }
 
-/** The names of what a body sets, never its values: those may be secrets. */
+/** The names of what a body sets; of the values only switches and numbers, which are no secrets. */
 export function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
   if (typeof body !== "object" || body === null || Array.isArray(body)) return {};
-  const names = Object.keys(body).map((name) => name.slice(0, TEXT_MAX));
-  return names.length === 0 ? {} : { fields: names.slice(0, 100) };
+  const fields = Object.entries(body)
+    .slice(0, FIELDS_MAX)
+    .map(([name, value]): [string, unknown] => [name.slice(0, TEXT_MAX), value]);
+  if (fields.length === 0) return {};
+  const plain = fields.filter(([, value]) => typeof value === "boolean" || typeof value === "number");
+  return { ...Object.fromEntries(plain), fields: fields.map(([name]) => name) };
 }

@@ -220,6 +220,9 @@ function matches(header: string | undefined, etag: string): boolean {
   return (header ?? "").split(",").some((each) => each.trim().replace(/^W\//, "") === etag || each.trim() === "*");
 }
 
+/** Messages name what was sent, which may be long. */
+const MESSAGE_MAX = 1000;
+
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {
   const said = sayable(error);
   if (said.id === "internal_server_error") {
@@ -231,7 +234,8 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     });
   }
   if (said.id === "unauthorized") reply.header("WWW-Authenticate", 'Basic realm="Stator"');
-  const { id, message, resource } = said;
+  const { id, resource } = said;
+  const message = said.message.length > MESSAGE_MAX ? `${said.message.slice(0, MESSAGE_MAX)}...` : said.message;
   return reply.code(said.status).send({ id, message, ...(resource !== undefined && { resource }) });
 }
 

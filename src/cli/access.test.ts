@@ -145,6 +145,9 @@ test("audit: of an app, and of the whole platform", async () => {
   assert.match(await ok("audit", "--all"), / {2}hello {2,}fields=SECRET/);
   assert.doesNotMatch(await ok("audit", "--all", "--json"), /hidden-value/);
   assert.equal((await stator(["audit", "-n", "many"])).code, 2);
+  await world.call("DELETE", "/apps/hello/dynos", { body: { "\u001b[2J\u009b": "x" } });
+  const loud = await ok("audit", "-n", "1", "-a", "hello");
+  assert.match(loud, /dyno:restart {2}fields=\?\[2J\?\n$/);
 });
 
 test("users: for operators", async () => {

@@ -67,7 +67,7 @@ export interface UserRow {
   allow_tracking: number;
   beta: number;
   suspended_at: Instant | null;
-  /** Gone, but named by releases and builds. */
+  /** Gone, but named by what they did. */
   removed_at: Instant | null;
   created_at: Instant;
   updated_at: Instant;

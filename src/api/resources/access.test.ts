@@ -167,6 +167,17 @@ test("keys: kept with their fingerprint, found by it, once on the whole platform
   assert.deepEqual((await get("/account/keys")).json, []);
 });
 
+test("what others read on their terminals holds nothing that speaks to these", async () => {
+  const bad = ["\u001b[2J", "two\nlines", "\u009b31m", "nul\0", "\u202eright to left"];
+  for (const text of bad) {
+    refused(await post("/oauth/authorizations", { description: text }), /description/);
+    refused(await post("/oauth/clients", { name: text, redirect_uri: "https://x.example/" }), /name/);
+    refused(await patch("/account", { name: text }), /name/);
+  }
+  const made = await post("/oauth/authorizations", { description: "Zoë's CI: build & deploy 🚀" });
+  assert.equal(made.json.description, "Zoë's CI: build & deploy 🚀");
+});
+
 test("authorizations: described anew, their tokens made anew with the same life; the old ones are worth nothing", async () => {
   const made = (await post("/oauth/authorizations", { description: "ci", expires_in: "3600", scope: ["read"] })).json;
   const path = `/oauth/authorizations/${made.id}`;

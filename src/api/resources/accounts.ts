@@ -3,7 +3,7 @@ import type { User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
-import { DateTime, dateTime, Empty, exactly, Nothing, nullable, Uuid } from "../schema.ts";
+import { DateTime, dateTime, Empty, exactly, Nothing, nullable, Uuid, words } from "../schema.ts";
 
 const Account = exactly({
   allow_tracking: Type.Boolean(),
@@ -29,7 +29,7 @@ const Account = exactly({
 const ChangeBody = Type.Object({
   allow_tracking: Type.Optional(Type.Boolean()),
   beta: Type.Optional(Type.Boolean()),
-  name: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+  name: Type.Optional(nullable(words(200))),
 });
 
 /** The account of the caller. There are no passwords, no billing, and no account features here. */

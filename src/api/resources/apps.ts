@@ -102,7 +102,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     const { name, maintenance, build_stack } = call.body;
     if (name !== undefined && name !== call.app.name) demand(call.access, "manage");
     if (build_stack !== undefined) stackNamed(nameIn(build_stack));
-    call.tell({ ...(name !== undefined && { name }), ...(maintenance !== undefined && { maintenance }) });
+    if (name !== undefined) call.tell({ name });
     const app = await store.apps.update(call.app.id, {
       ...(name !== undefined && { name }),
       ...(maintenance !== undefined && { maintenance }),

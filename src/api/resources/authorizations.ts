@@ -5,7 +5,7 @@ import type { OauthClient, Token } from "../../store/store.ts";
 import { SCOPES } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
-import { constantId, DateTime, dateTime, exactly, nullable, Person, Uuid } from "../schema.ts";
+import { constantId, DateTime, dateTime, exactly, nullable, Person, Uuid, words } from "../schema.ts";
 import { clientFor } from "./oauth-clients.ts";
 
 export const TokenSchema = exactly({ expires_in: nullable(Type.Integer()), id: Uuid, token: Type.String() });
@@ -24,7 +24,7 @@ const Authorization = exactly({
 });
 type AuthorizationJson = Static<typeof Authorization>;
 
-const Description = Type.Optional(nullable(Type.String({ maxLength: 500 })));
+const Description = Type.Optional(nullable(words(500)));
 const CreateBody = Type.Object({
   client: Type.Optional(nullable(Type.Union([Type.String(), Type.Object({ id: Type.String() })]))),
   description: Description,

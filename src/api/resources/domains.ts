@@ -41,8 +41,9 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.app(
     { path: "POST /apps/:app/domains", needs: "operate", body: CreateBody, response: DomainSchema, status: 201 },
-    async ({ app, body }) => {
+    async ({ app, body, tell }) => {
       const hostname = body.hostname.toLowerCase().replace(/\.$/, "");
+      tell({ hostname: hostname.slice(0, 300) });
       refuseOurs(hostname, context.config.domain);
       const domain = await store.transaction(async (inside) => {
         if ((await inside.domains.list(app.id)).length > DOMAINS_MAX) {

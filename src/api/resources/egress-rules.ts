@@ -41,7 +41,8 @@ export function egressRuleRoutes(routes: Routes, context: ApiContext): void {
       response: Rule,
       status: 201,
     },
-    async ({ app, body }) => {
+    async ({ app, body, tell }) => {
+      tell(body);
       const { action, cidr, port = null } = body;
       const rule = await store.egressRules.add(app.id, { action, cidr, port });
       await apply(app);

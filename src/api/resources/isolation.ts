@@ -32,6 +32,7 @@ export function isolationRoutes(routes: Routes, context: ApiContext): void {
       const refusal = wanted === call.app.isolation ? null : await refusalOf(wanted);
       if (refusal !== null)
         throw new PlatformError("invalid_params", `The isolation class ${wanted} cannot be had here: ${refusal}`);
+      call.tell({ isolation: wanted });
       await change(call, wanted);
       return answerFor(call.app.id);
     },

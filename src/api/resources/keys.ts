@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox";
 import { PlatformError } from "../../model/errors.ts";
+import { parseSshKey } from "../../model/ssh-key.ts";
 import type { SshKey } from "../../store/store.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
@@ -27,6 +28,7 @@ export function keyRoutes(routes: Routes, { store }: ApiContext): void {
     (await store.sshKeys.list(call.user.id)).map((key) => keyJson(key, call)),
   );
   routes.account({ path: "POST /account/keys", power, body: CreateBody, response, status: 201 }, async (call) => {
+    call.tell({ fingerprint: parseSshKey(call.body.public_key)?.fingerprint ?? null });
     const key = await store.sshKeys.add(call.user.id, call.body.public_key);
     call.reply.header("Warning-Message", NO_SSH);
     return keyJson(key, call);

@@ -36,6 +36,7 @@ const NOT_FOUND_OF_ACCOUNT = {
   "POST /actions/addons/resolve": "add_on",
   "POST /actions/addon-attachments/resolve": "add_on attachment",
   "GET /teams/:team": "team",
+  "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
 } as const;
 

@@ -5,7 +5,7 @@ import { PlatformError } from "../../model/errors.ts";
 import type { OauthClient, Store } from "../../store/store.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
-import { DateTime, dateTime, exactly, nullable, Uuid } from "../schema.ts";
+import { DateTime, dateTime, exactly, nullable, Uuid, words } from "../schema.ts";
 
 const ClientSchema = exactly({
   created_at: DateTime,
@@ -16,7 +16,7 @@ const ClientSchema = exactly({
   secret: Type.String(),
   updated_at: DateTime,
 });
-const fields = { name: Type.String({ minLength: 1, maxLength: 200 }), redirect_uri: Type.String({ maxLength: 2000 }) };
+const fields = { name: words(200, 1), redirect_uri: words(2000) };
 const CreateBody = Type.Object(fields);
 const ChangeBody = Type.Partial(CreateBody);
 const CLIENTS_MAX = 100;

@@ -42,9 +42,15 @@ export function platformRoutes(routes: Routes, context: ApiContext, table: () =>
     regionNamed(params["region"] ?? "");
     return REGION_JSON;
   });
+  const generation = { ...GENERATION, created_at: SINCE, updated_at: SINCE };
   routes.account({ path: "GET /generations", response: Type.Array(Generation), orderBy: ["name", "id"] }, () => [
-    { ...GENERATION, created_at: SINCE, updated_at: SINCE },
+    generation,
   ]);
+  routes.account({ path: "GET /generations/:generation", response: Generation }, ({ params }) => {
+    const wanted = params["generation"] ?? "";
+    if (wanted === GENERATION.name || wanted === GENERATION.id) return generation;
+    throw new PlatformError("not_found", `Couldn't find that generation (${wanted}).`, { resource: "generation" });
+  });
   routes.open({ path: "GET /schema", response: Type.Unknown() }, () => schema());
   routes.open({ path: "GET /api/v4/current-status", response: Status }, () => ({
     status: ["Apps", "Data", "Tools"].map((system) => ({ system, status: "green" })),

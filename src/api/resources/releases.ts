@@ -63,6 +63,11 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
       status: 201,
     },
     async (call) => {
+      const { release: to, slug } = call.body;
+      call.tell({
+        ...(to !== undefined && { release: to.slice(0, 100) }),
+        ...(slug !== undefined && { slug: slug.slice(0, 100) }),
+      });
       const release = await (call.body.release === undefined ? releaseSlug(call) : rollBack(call, call.body.release));
       announce(context, release, call.app, call.user);
       return releaseJson(release, call.app, context);

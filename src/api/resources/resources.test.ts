@@ -455,6 +455,8 @@ test("what is constant: account, sizes, stacks, regions, generations, status", a
   assert.equal((await get("/stacks/heroku-24")).status, 404);
   assert.equal((await get("/regions/us")).json.name, "us");
   assert.equal((await get("/generations")).json[0].name, "cedar");
+  assert.equal((await get("/generations/cedar")).json.name, "cedar");
+  assert.equal((await get("/generations/fir")).json.resource, "generation");
   const status = await world.call("GET", "/api/v4/current-status", { token: null });
   assert.equal(status.json.status[0].status, "green");
   assert.match((await get("/stator/status")).json.version, /^\d/);

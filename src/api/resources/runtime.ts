@@ -44,7 +44,8 @@ export function runtimeRoutes(routes: Routes, context: ApiContext): void {
   routes.app({ path: "GET /apps/:app/runtime", needs: "view", response: RuntimeSchema }, ({ app }) => runtimeJson(app));
   routes.app(
     { path: "PATCH /apps/:app/runtime", needs: "operate", body: ChangeBody, response: RuntimeSchema },
-    async ({ app, user, body }) => {
+    async ({ app, user, body, tell }) => {
+      tell(body);
       const changed = await store.apps.update(app.id, changeOf(body));
       const said = Object.entries(body).map(([name, value]) => `${name.replaceAll("_", "-")}=${value ?? "none"}`);
       if (said.length > 0) sayAction(context, app, user, `Set runtime ${said.join(" ")}`);

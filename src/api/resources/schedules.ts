@@ -92,8 +92,9 @@ export function scheduleRoutes(routes: Routes, context: ApiContext): void {
       response: ScheduleSchema,
       status: 201,
     },
-    async ({ app, user, body }) => {
+    async ({ app, user, body, tell }) => {
       const { enabled = true, ...draft } = body;
+      tell({ schedule: draft.schedule.slice(0, 200), command: draft.command.slice(0, 300) });
       const settings = { ...checked(draft), enabled };
       const made = await store.transaction(async (inside) => {
         const name = draft.name === undefined ? await freeNameFor(settings.name, app, inside) : settings.name;

@@ -50,8 +50,10 @@ export function format(events: readonly AuditEventJson[], isOfApp: boolean): rea
   );
 }
 
+/** Others chose these words: none of them may speak to the terminal. */
 function inWords([name, value]: readonly [string, unknown]): string {
-  return `${name}=${typeof value === "string" ? JSON.stringify(value) : inBrief(value)}`;
+  const text = typeof value === "string" ? JSON.stringify(value) : inBrief(value);
+  return `${name}=${text}`.replaceAll(/\p{C}/gu, "?");
 }
 
 function inBrief(value: unknown): string {

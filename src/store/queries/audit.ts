@@ -10,7 +10,7 @@ export function auditQueries(work: Work): AuditStore {
   return {
     add: (events) =>
       work.write(async (db) => {
-        for (const event of events) await insertAudit(work, db, event);
+        await insertAudit(work, db, ...events);
       }),
     list: ({ appId, from, to, order, limit }) =>
       work.read(async (db) => {
@@ -33,14 +33,26 @@ export function auditQueries(work: Work): AuditStore {
 }
 
 /** Nothing of it is ever changed. */
-export async function insertAudit(work: Pick<Work, "random">, db: Database, event: NewAuditEvent): Promise<void> {
+export async function insertAudit(
+  work: Pick<Work, "random">,
+  db: Database,
+  ...events: readonly NewAuditEvent[]
+): Promise<void> {
   const { last } = await db
     .selectFrom("audit_events")
     .select((row) => row.fn.max("seq").as("last"))
     .executeTakeFirstOrThrow();
-  const row: AuditRow = {
-    seq: (last ?? 0) + 1,
-    id: newId(work),
+  for (const [at, event] of events.entries())
+    await db
+      .insertInto("audit_events")
+      .values(rowOf(newId(work), (last ?? 0) + 1 + at, event))
+      .execute();
+}
+
+function rowOf(id: string, seq: number, event: NewAuditEvent): AuditRow {
+  return {
+    seq,
+    id,
     at: event.at,
     user_id: event.actor?.id ?? null,
     email: event.actor?.email ?? null,
@@ -57,7 +69,6 @@ export async function insertAudit(work: Pick<Work, "random">, db: Database, even
     request_id: event.requestId,
     data: JSON.stringify(event.data),
   };
-  await db.insertInto("audit_events").values(row).execute();
 }
 
 function eventOf(row: AuditRow): AuditEvent {

@@ -86,10 +86,9 @@ export function userQueries(work: Work): UserStore {
         for (const appId of await handOver(work, db, user, appsTo)) touch(appId);
         for (const table of ["tokens", "ssh_keys", "oauth_clients", "collaborators"] as const)
           await db.deleteFrom(table).where("user_id", "=", id).execute();
-        if (await isNamed(db, id)) {
-          const gone = { removed_at: work.clock.now(), operator: 0 };
-          await db.updateTable("users").set(gone).where("id", "=", id).execute();
-        } else await db.deleteFrom("users").where("id", "=", id).execute();
+        // The row stays: releases, builds and more name it.
+        const gone = { removed_at: work.clock.now(), operator: 0 };
+        await db.updateTable("users").set(gone).where("id", "=", id).execute();
       }),
   };
 }
@@ -152,13 +151,6 @@ async function handOver(work: Work, db: Database, user: UserRow, to: string | nu
   const change = { owner_id: to, updated_at: work.clock.now() };
   await db.updateTable("apps").set(change).where("owner_id", "=", user.id).execute();
   return ids;
-}
-
-/** Whether a release or a build says that it was theirs. */
-async function isNamed(db: Database, userId: string): Promise<boolean> {
-  for (const table of ["releases", "builds"] as const)
-    if (await db.selectFrom(table).select("id").where("user_id", "=", userId).executeTakeFirst()) return true;
-  return false;
 }
 
 function userOf(row: UserRow): User {
