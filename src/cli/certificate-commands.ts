@@ -95,6 +95,27 @@ export function certificateCommands(app: readonly Flag[], json: Flag, confirm: F
       load: () => import("./commands/domains-update.ts"),
     }),
     command({
+      name: "domains:info",
+      usage: "HOSTNAME",
+      summary: "show a domain",
+      flags: [...app, json],
+      load: () => import("./commands/domains-info.ts"),
+    }),
+    command({
+      name: "domains:wait",
+      usage: "[HOSTNAME]",
+      summary: "until a domain is active, which it is once it was added",
+      flags: app,
+      load: () => import("./commands/domains-wait.ts"),
+    }),
+    command({
+      name: "domains:clear",
+      usage: "",
+      summary: "take all domains from an app but its own name",
+      flags: app,
+      load: () => import("./commands/domains-clear.ts"),
+    }),
+    command({
       name: "domains:remove",
       usage: "HOSTNAME",
       summary: "take a domain from an app",

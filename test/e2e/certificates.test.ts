@@ -327,6 +327,14 @@ test("the same natively", async () => {
   assert.match(await good("certs:auto"), /is enabled on ⬢ hello\n\nDomain .*\nwww\.own\.example +Cert issued/);
   await good("certs:auto:refresh");
   await good("certs:auto:disable", "--confirm", "hello");
+  assert.match(
+    await good("domains:info", "www.own.example"),
+    /cname: +hello\.localhost\n[\s\S]*hostname: +www\.own\.example/,
+  );
+  await good("domains:wait", "www.own.example");
   await good("domains:remove", "www.own.example");
+  await world.call("POST", "/apps/hello/domains", { body: { hostname: "more.own.example", sni_endpoint: null } });
+  await good("domains:clear");
+  assert.equal((await world.call("GET", "/apps/hello/domains")).json.length, 1);
   assert.match(await shown("www.own.example"), /localhost/);
 });

@@ -5,6 +5,7 @@ import { type DomainJson, details, type EndpointJson } from "../certs.ts";
 import { format } from "./certs.ts";
 import { format as formatAuto } from "./certs-auto.ts";
 import { format as formatDomains } from "./domains.ts";
+import { format as formatDomain } from "./domains-info.ts";
 
 const endpoint: EndpointJson = {
   id: "e1",
@@ -91,6 +92,17 @@ test("domains: the app's own name, and the custom ones with their certificates",
     "",
     "Domain Name      DNS Target       SNI Endpoint",
     "www.example.com  hello.localhost  cert-12345",
+  ]);
+});
+
+test("domains:info: the API's fields", () => {
+  assert.deepEqual(formatDomain(domain, "hello"), [
+    "app:          hello",
+    "cname:        hello.localhost",
+    "hostname:     www.example.com",
+    "id:           d1",
+    "kind:         custom",
+    "sni_endpoint: cert-12345",
   ]);
 });
 
