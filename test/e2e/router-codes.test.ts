@@ -371,8 +371,9 @@ describe("spec 6.4", { concurrency: true }, () => {
     await using dyno = await RawDyno.open(rig, (text, socket) => {
       if (/\r\nupgrade: x\r\n/.test(text) && text.endsWith("\r\n\r\n"))
         socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
-      else if (text.startsWith("POST")) text.endsWith("5") && socket.write(`${OK}Content-Length: 4\r\n\r\ndone`);
-      else if (text.startsWith("GET /slow")) {
+      else if (text.startsWith("POST")) {
+        if (text.endsWith("5")) socket.write(`${OK}Content-Length: 4\r\n\r\ndone`);
+      } else if (text.startsWith("GET /slow")) {
         socket.write(`${OK}Content-Length: 6\r\n\r\n`);
         void slowly((byte) => void socket.write(byte));
       } else socket.write("pong");
