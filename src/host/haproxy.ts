@@ -275,7 +275,8 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       (error: unknown) => this.#asBefore(error),
     );
     await using log = await open(logFile, "a", 0o640);
-    const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
+    // Quiet: it would write a line whenever a dyno refuses, which apps could do for as long as the disk has room.
+    const args = asRouter(user, [...this.#mark(), "-q", "-S", `${masterSocket(this.#options.layout)},mode,600`]);
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
   }
   /** What HAProxy refuses must not keep it down: it starts as it last did, and is asked what it has. */
@@ -349,7 +350,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     await this.#replace(next, config);
     try {
       // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
-      if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+      if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-f", next]));
     } catch (error) {
       for (const [path, text] of former) await this.#replace(path, text);
       throw error;
