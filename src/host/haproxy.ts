@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { dirname, join } from "node:path";
@@ -194,10 +195,11 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     this.#changed.ring();
   }
 
-  /** Loads certificate and configuration anew; no connection is lost. */
+  /** Loads certificate and configuration anew; no connection is lost. Throws `EngineError` if HAProxy refuses them. */
   async reload(): Promise<void> {
     this.#stale = true;
     await this.#change();
+    if (this.#refusal !== undefined) throw this.#refusal;
   }
 
   /** Ends our watch; HAProxy goes on. */
@@ -325,7 +327,13 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const since = clock.now();
     this.#checkedHead = undefined;
     this.#stale = false;
-    const { snapshot, count } = await this.#writeFiles();
+    this.#refusal = undefined;
+    const { snapshot, count } = await this.#writeFiles().catch((error: unknown) => {
+      this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
+        cause: error,
+      });
+      throw error;
+    });
     process.kill(pid, "SIGUSR2");
     this.#worker = freshWorker(await this.#untilReady(before), snapshot);
     logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
@@ -336,13 +344,25 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const { user, logFile } = this.#options;
     this.#up = false;
     killMarked(this.#mark()); // a worker without master would take half of the connections
-    this.#startedWith = (await this.#writeFiles(this.#options.certificatesAtStart ?? CERTIFICATES_AT_START)).snapshot;
+    const max = this.#options.certificatesAtStart ?? CERTIFICATES_AT_START;
+    this.#startedWith = await this.#writeFiles(max).then(
+      ({ snapshot }) => snapshot,
+      (error: unknown) => this.#asBefore(error),
+    );
     await using log = await open(logFile, "a", 0o640);
-    const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
+    // Quiet: it would write a line whenever a dyno refuses, which apps could do for as long as the disk has room.
+    const args = asRouter(user, [...this.#mark(), "-q", "-S", `${masterSocket(this.#options.layout)},mode,600`]);
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
   }
-  #startedWith: Snapshot = { apps: [], spare: [] };
-  /** The part of the configuration that is the same for all routes, as HAProxy found it good. */
+  /** What HAProxy refuses must not keep it down: it starts as it last did, and is asked what it has. */
+  #asBefore(error: unknown): undefined {
+    if (!existsSync(configPath(this.#options.layout))) throw error;
+    this.#options.logger.error("router.refused", { error });
+  }
+  #startedWith: Snapshot | undefined;
+  /** Why the last reload was none. */
+  #refusal: EngineError | undefined;
+  /** What is the same for all routes, as HAProxy found it good. */
   #checkedHead: string | undefined;
 
   async #onUp(how: "adopted" | "started"): Promise<void> {
@@ -350,7 +370,8 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       this.#checkedHead = undefined; // whatever it is, look at everything again
       throw error;
     });
-    this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
+    const known = how === "started" ? this.#startedWith : undefined;
+    this.#worker = known === undefined ? undefined : freshWorker(pid, known);
     // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
     if (how === "adopted" && !(await this.#runsAsLaidOut())) this.#stale = true;
     this.#up = this.#pendingAll = true;
@@ -378,7 +399,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     }
   }
 
-  /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
+  /** Writes all that HAProxy reads. What HAProxy refuses is taken back: it would start with it the next time. */
   async #writeFiles(certificatesMax?: number): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
     const { layout, tables } = this.#options;
     this.#table.refill();
@@ -392,14 +413,24 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       [join(layout.folder, "router.pem")]: await this.#options.certificate(),
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
     };
-    for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
+    const former = new Map<string, string>();
+    for (const [path, text] of Object.entries(files)) {
+      const before = await readFile(path, "utf8").catch(() => undefined); // the first time
+      if (before !== undefined) former.set(path, before);
+      await this.#replace(path, text);
+    }
     await this.#certificates.write(certificatesMax);
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
-    const head = headOf(config);
+    const head = headOf(config) + files[join(layout.folder, "router.pem")];
     await this.#replace(next, config);
-    // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
-    if (head !== this.#checkedHead) await this.#checkWithCertificates(next);
+    try {
+      // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
+      if (head !== this.#checkedHead) await this.#checkWithCertificates(next);
+    } catch (error) {
+      for (const [path, text] of former) await this.#replace(path, text);
+      throw error;
+    }
     await rename(next, configPath(layout));
     this.#checkedHead = head;
     return { snapshot, count };
@@ -418,7 +449,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
   /** HAProxy's own look at a configuration, as its user. Throws `CommandError` with its words. */
   async #checkConfig(path: string): Promise<void> {
-    await run("setpriv", asRouter(this.#options.user, [PROGRAM, "-c", "-q", "-f", path]));
+    await run("setpriv", asRouter(this.#options.user, [PROGRAM, "-c", "-f", path]));
   }
 
   /** On tmpfs, where a rename is all that is needed. Root's; HAProxy's group may read. */

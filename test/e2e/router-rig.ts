@@ -41,6 +41,7 @@ export class RouterRig {
   /** What the host side was warned of. */
   readonly warnings: string[] = [];
   readonly #servers: Server[] = [];
+  certificate = (): Promise<string> => selfSigned(["localhost", "*.localhost"], Date.now());
   layout: HaproxyLayout;
   haproxy: Haproxy | undefined;
   requests: RequestLog | undefined;
@@ -81,7 +82,7 @@ export class RouterRig {
       tables: { volatile: join(this.folder, "routes.json"), durable: join(this.folder, "routes-disk.json") },
       pidFile: join(this.folder, "haproxy.pid"),
       logFile: join(this.folder, "haproxy.log"),
-      certificate: () => selfSigned(["localhost", "*.localhost"], Date.now()),
+      certificate: () => this.certificate(),
       addressOf: (dynoId) => this.dynos.get(dynoId),
       certificatesAtStart: 20,
       isDynoAddress: (address) => address.startsWith("127."),
