@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { tellEgress } from "./api/resources/egress-rules.ts";
 import { startApi } from "./api/server.ts";
 import { type Builds, openBuilds } from "./build/builds.ts";
+import { startCertificates } from "./certificates/certificates.ts";
 import type { Config } from "./config.ts";
 import type { EngineNotice } from "./engine/engine.ts";
 import { HostClient } from "./host/client.ts";
@@ -87,6 +88,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  const certificates = parts.use(startCertificates({ store, target: engine, acme: config.acme, logs, clock, logger }));
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
   const schedules = parts.use(startScheduler({ store, supervision, sink: logs, clock, random, logger }));
   parts.use(
@@ -115,6 +117,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       schedules,
       logs,
       builds,
+      certificates,
       engine,
       usage: metrics,
       outbound,

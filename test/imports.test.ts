@@ -8,13 +8,14 @@ const root = join(import.meta.dirname, "..", "src");
 const INTERFACES = new Set([
   "engine/engine.ts",
   "store/store.ts",
+  "store/certificates.ts",
   "router/routes.ts",
   "supervisor/supervision.ts",
   "logs/line.ts",
   "logs/dyno-logs.ts",
   "metrics/usage-reader.ts",
 ]);
-const FEATURES = ["supervisor", "router", "logs", "build", "run", "schedule", "metrics", "webhooks"];
+const FEATURES = ["supervisor", "router", "logs", "build", "run", "schedule", "metrics", "certificates", "webhooks"];
 const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);
 
 interface Import {

@@ -29,6 +29,7 @@ interface Node {
   readonly type?: string;
   readonly anyOf?: readonly Node[];
   readonly const?: unknown;
+  readonly enum?: readonly unknown[];
   readonly items?: Node;
   readonly properties?: Readonly<Record<string, Node>>;
 }
@@ -42,12 +43,14 @@ function objectOf(link: Link | undefined): Readonly<Record<string, Node>> | unde
 
 function typesOf(node: Node): readonly string[] {
   if (node.anyOf) return node.anyOf.flatMap(typesOf);
+  if (node.enum) return node.enum.map((each) => typeof each);
   return [node.type ?? (node.const === null ? "null" : typeof node.const)];
 }
 
 /** What is not so, and why. */
 const OTHERWISE: Readonly<Record<string, string>> = {
   "app generation": "in the variant 3.sdk it is a word",
+  "pipeline generation": "in the variant 3.sdk it is a word",
 };
 
 for (const [resource, { fields, links: published }] of Object.entries(PUBLISHED)) {

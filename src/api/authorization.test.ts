@@ -188,10 +188,18 @@ test("the rules of what is dangerous are these", () => {
   const open = [...rules].flatMap(([route, { kind }]) => (kind === "open" && !route.startsWith("HEAD") ? [route] : []));
   assert.deepEqual(open.toSorted(), [
     "GET /api/v4/current-status",
+    "GET /buildpacks",
+    "GET /buildpacks/:buildpack",
+    "GET /buildpacks/:buildpack/readme",
+    "GET /buildpacks/:buildpack/revisions",
     "GET /schema",
     "GET /stator/build-output/:build",
     "GET /stator/logs/:session",
+    "GET /stator/slugs/:word",
+    "GET /stator/sources/:word",
     "POST /oauth/tokens",
+    "PUT /stator/slugs/:word",
+    "PUT /stator/sources/:word",
   ]);
 });
 

@@ -1,3 +1,4 @@
+import type { Certificates } from "../certificates/certificates.ts";
 import type { Config } from "../config.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -28,6 +29,7 @@ export interface ApiContext {
   readonly runs: Runs;
   readonly schedules: Schedules;
   readonly builds: BuildRoutes;
+  readonly certificates: Certificates;
   readonly usage: UsageReader;
   /** How drains and webhooks reach what they name. */
   readonly outbound: Pick<Outbound, "mayReach">;

@@ -128,8 +128,9 @@ export class Routes {
       handler: async (request, reply) => {
         const told: Record<string, unknown> = { ...fieldsOf(request.body) };
         const call = callOf<Static<B>>(request, reply, told);
-        const act = () => this.#told(shape, request, told, async () => handle(call, () => callerOf(request)));
-        const value = await (rule.kind === "open" ? act() : actingAs(callerOf(request).user.id, act));
+        const act = async () => this.#told(shape, request, told, async () => handle(call, () => callerOf(request)));
+        const who = callers.get(request)?.user.id;
+        const value = await (who === undefined ? act() : actingAs(who, act));
         if (reply.sent) return reply; // a stream, which wrote its own head
         if (reply.statusCode === 200) reply.code(shape.status ?? 200); // else it is a page of a list
         if (shape.orderBy === undefined || !Array.isArray(value)) return reply.send(value);

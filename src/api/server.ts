@@ -16,9 +16,11 @@ import type { ApiContext } from "./context.ts";
 import { createHttp, type RouteEntry, routesOf } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
+import { acmRoutes } from "./resources/acm.ts";
 import { appRoutes } from "./resources/apps.ts";
 import { auditEventRoutes } from "./resources/audit-events.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
+import { buildpackRoutes } from "./resources/buildpacks.ts";
 import { buildRoutes } from "./resources/builds.ts";
 import { collaboratorRoutes } from "./resources/collaborators.ts";
 import { configVarRoutes } from "./resources/config-vars.ts";
@@ -37,11 +39,16 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { oauthClientRoutes } from "./resources/oauth-clients.ts";
 import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
+import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
+import { promotionRoutes } from "./resources/promotions.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
+import { slugRoutes } from "./resources/slugs.ts";
+import { sniEndpointRoutes } from "./resources/sni-endpoints.ts";
+import { sourceRoutes, uploadRoutes } from "./resources/sources.ts";
 import { stackRoutes } from "./resources/stacks.ts";
 import { telemetryDrainRoutes } from "./resources/telemetry-drains.ts";
 import { usageRoutes } from "./resources/usage.ts";
@@ -60,6 +67,7 @@ export interface ApiOptions
     | "schedules"
     | "logs"
     | "builds"
+    | "certificates"
     | "usage"
     | "outbound"
     | "requests"
@@ -162,6 +170,11 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   isolationRoutes(routes, context);
   releaseRoutes(routes, context);
   buildRoutes(routes, context);
+  sourceRoutes(routes, context);
+  slugRoutes(routes, context);
+  buildpackRoutes(routes, context);
+  pipelineRoutes(routes, context);
+  promotionRoutes(routes, context);
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
@@ -171,6 +184,8 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   usageRoutes(routes, context);
   routerMetricsRoutes(routes, context);
   domainRoutes(routes, context);
+  sniEndpointRoutes(routes, context);
+  acmRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
   logDrainRoutes(routes, context);
@@ -180,6 +195,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   platformRoutes(routes, context, () => routesOf(server));
   missingRoutes(routes);
   await gitRoutes(server, context);
+  await uploadRoutes(server, context);
 }
 
 /**

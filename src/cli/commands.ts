@@ -1,5 +1,7 @@
 import { ACCESS_COMMANDS } from "./access-commands.ts";
+import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
+import { deployCommands } from "./deploy-commands.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
 const APP: readonly Flag[] = [
@@ -165,6 +167,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...APP,
       { name: "stack", short: "s", value: "STACK", summary: "stack of the app" },
       { name: "region", value: "REGION", summary: "region of the app" },
+      { name: "buildpack", short: "b", value: "BUILDPACK", summary: "buildpack of the app" },
       { name: "no-remote", short: "n", summary: "make no git remote" },
       JSON_FLAG,
     ],
@@ -664,6 +667,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     group: "apps",
     load: () => import("./commands/releases-export.ts"),
   },
+  ...certificateCommands(APP, JSON_FLAG, CONFIRM),
+  ...deployCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
     usage: "",

@@ -44,4 +44,6 @@ export interface Domain {
   readonly kind: "heroku" | "custom";
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
+  /** Its certificate; null: the installation's own. */
+  readonly sniEndpointId: string | null;
 }

@@ -486,6 +486,55 @@ export function storeContract(name: string, open: OpenStore): void {
     assert.equal((await store.apps.byId(app.id))?.bootTimeoutSeconds, BOOT_TIMEOUT_SECONDS_MAX);
   });
 
+  check("certificates: bound to domains, replaced, gone with their app; ACM and its orders", async (world) => {
+    const { store, app } = world;
+    const { certificates } = store;
+    const pair = { chain: "chain", key: "very private" };
+    const made = await certificates.create({ ...pair, appId: app.id, isAutomatic: false });
+    const got = await certificates.create({ ...pair, appId: app.id, isAutomatic: true });
+    assert.match(made.name, /^cert-\d{5}$/);
+    assert.notEqual(made.name, got.name);
+    const domain = await store.domains.add({ appId: app.id, hostname: "www.a.example", kind: "custom" });
+    await certificates.bind(domain.id, made.id);
+    const bound = async () => (await store.domains.list(app.id)).find(({ id }) => id === domain.id)?.sniEndpointId;
+    assert.equal(await bound(), made.id);
+    await certificates.update(made.id, { chain: "other", key: "another", isAutomatic: false });
+    assert.equal(await certificates.key(made.id), "another");
+    assert.equal((await certificates.list(app.id)).find(({ id }) => id === made.id)?.chain, "other");
+    await certificates.remove(made.id);
+    assert.equal(await bound(), null);
+
+    assert.deepEqual(await certificates.automaticDomains(), []);
+    await certificates.setAutomatic(app.id, true);
+    assert.equal(await certificates.isAutomatic(app.id), true);
+    assert.equal((await certificates.automaticDomains()).length, 2);
+    const state = { domainId: domain.id, hostname: "www.a.example", status: "in-progress", reason: null } as const;
+    await certificates.setState({ ...state, failures: 0, nextAt: 5, orderUrl: "https://order" });
+    await certificates.setOrderKey(domain.id, "order key");
+    assert.equal(await certificates.orderKey(domain.id), "order key");
+    await certificates.setState({ ...state, failures: 2, nextAt: 9, orderUrl: "https://order" });
+    assert.equal(await certificates.orderKey(domain.id), "order key", "as long as the order stands");
+    await certificates.setState({ ...state, failures: 2, nextAt: 9, orderUrl: null });
+    assert.equal(await certificates.orderKey(domain.id), undefined);
+    assert.deepEqual(
+      (await certificates.states()).map(({ failures, nextAt }) => [failures, nextAt]),
+      [[2, 9]],
+    );
+    await certificates.setAccount("https://dir", { key: "account key", url: null, pausedUntil: null });
+    await certificates.setAccount("https://dir", { key: "account key", url: "https://me", pausedUntil: null });
+    await certificates.pause("https://dir", 77);
+    const account = { key: "account key", url: "https://me", pausedUntil: 77 };
+    assert.deepEqual(await certificates.account("https://dir"), account);
+    assert.equal(await certificates.account("https://other"), undefined);
+
+    await certificates.setAutomatic(app.id, false);
+    assert.deepEqual([await certificates.states(), await certificates.list(app.id)], [[], []]);
+    await certificates.create({ ...pair, appId: app.id, isAutomatic: false });
+    await store.apps.remove(app.id);
+    assert.deepEqual(await certificates.listAll(), []);
+    await refused("not_found", /SNI endpoint/, () => certificates.key(made.id));
+  });
+
   check("crashes are counted by name", async ({ store, app }) => {
     await store.dynos.setCrashes(app.id, { name: "web.1", count: 1, lastAt: 5 });
     await store.dynos.setCrashes(app.id, { name: "web.1", count: 2, lastAt: 9 });

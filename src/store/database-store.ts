@@ -5,7 +5,9 @@ import type { NewAuditEvent } from "../model/audit.ts";
 import type { Outbox } from "./outbox.ts";
 import { appQueries } from "./queries/apps.ts";
 import { auditQueries, insertAudit } from "./queries/audit.ts";
+import { buildpackQueries } from "./queries/buildpacks.ts";
 import { buildQueries } from "./queries/builds.ts";
+import { certificateQueries } from "./queries/certificates.ts";
 import { checkQueries } from "./queries/checks.ts";
 import { collaboratorQueries } from "./queries/collaborators.ts";
 import { configQueries } from "./queries/config.ts";
@@ -16,6 +18,7 @@ import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { logDrainQueries } from "./queries/log-drains.ts";
 import { oauthClientQueries } from "./queries/oauth-clients.ts";
+import { pipelineQueries } from "./queries/pipelines.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
@@ -54,8 +57,8 @@ export function databaseStore(parts: StoreParts): Store {
         try {
           const value = await here.run(transaction, () => body(transaction));
           transaction.throwIfFailed();
-          await parts.outbox.sign(db, actor(), parts.clock.now());
           if (told) await insertAudit(parts, db, told.event);
+          await parts.outbox.sign(db, actor(), parts.clock.now());
           isWhole = true;
           return value;
         } finally {
@@ -183,10 +186,13 @@ function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange"
     slugs: slugQueries(work),
     releases: releaseQueries(work),
     builds: buildQueries(work),
+    buildpacks: buildpackQueries(work),
+    pipelines: pipelineQueries(work),
     formation: formationQueries(work),
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),
     checks: checkQueries(work),
+    certificates: certificateQueries(work),
     logDrains: logDrainQueries(work),
     telemetryDrains: telemetryDrainQueries(work),
     webhooks: webhookQueries(work),

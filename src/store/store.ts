@@ -1,6 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
 import type { AuditEvent, NewAuditEvent } from "../model/audit.ts";
+import type { BuildpackRef } from "../model/buildpack.ts";
 import type { Access, Collaborator } from "../model/collaborator.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
@@ -10,11 +11,13 @@ import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
 import type { Permission } from "../model/permission.ts";
-import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
+import type { Coupling, Pipeline, Promotion, PromotionTarget, Stage } from "../model/pipeline.ts";
+import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
 import type { Signal } from "../model/telemetry.ts";
 import type { WebhookEntity, WebhookLevel } from "../model/webhook.ts";
+import type { CertificateStore } from "./certificates.ts";
 
 /**
  * What features ask of storage. A call that has resolved is on disk. Every write is one transaction; `transaction` joins
@@ -35,10 +38,13 @@ export interface Store extends AsyncDisposable {
   readonly slugs: SlugStore;
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
+  readonly buildpacks: BuildpackStore;
+  readonly pipelines: PipelineStore;
   readonly formation: FormationStore;
   readonly dynos: DynoStore;
   readonly schedules: ScheduleStore;
   readonly checks: CheckStore;
+  readonly certificates: CertificateStore;
   readonly logDrains: LogDrainStore;
   readonly telemetryDrains: TelemetryDrainStore;
   readonly webhooks: WebhookStore;
@@ -442,7 +448,53 @@ export interface FeatureStore {
 
 export interface SlugStore {
   byId(id: string): Promise<Slug | undefined>;
-  create(slug: Omit<Slug, "id" | "createdAt">): Promise<Slug>;
+  create(slug: NewSlug): Promise<Slug>;
+  /** Announces a slug whose archive is to come. */
+  announce(slug: Omit<SlugUpload, "id" | "createdAt">): Promise<SlugUpload>;
+  /** One that was announced and has not come. */
+  uploadById(id: string): Promise<SlugUpload | undefined>;
+  /** It has come: from now on it is a slug, with the same id. Throws `not_found` if it is one already. */
+  arrive(id: string, slug: Pick<Slug, "digest" | "sizeBytes" | "manifest">): Promise<Slug>;
+  /** The same code for another app. */
+  copy(id: string, appId: string): Promise<Slug>;
+}
+
+export type NewSlug = Omit<Slug, "id" | "createdAt" | "commitDescription" | "checksum">;
+
+/** The buildpacks that an app's owner chose. */
+export interface BuildpackStore {
+  /** In their order; empty: the first that fits is taken. */
+  list(appId: string): Promise<readonly BuildpackRef[]>;
+  replace(appId: string, buildpacks: readonly BuildpackRef[]): Promise<void>;
+}
+
+/** Pipelines, the apps in them, and promotions from one to others. */
+export interface PipelineStore {
+  /** By name. */
+  list(ownerId: string): Promise<readonly Pipeline[]>;
+  byId(id: string): Promise<Pipeline | undefined>;
+  /** Throws `invalid_params` for what is no name, and for one that its owner has given already. */
+  create(pipeline: { readonly name: string; readonly ownerId: string }): Promise<Pipeline>;
+  /** Throws as `create` does. */
+  rename(id: string, name: string): Promise<Pipeline>;
+  /** Its apps stay. */
+  remove(id: string): Promise<void>;
+  /** Oldest first. */
+  couplings(pipelineId: string): Promise<readonly Coupling[]>;
+  couplingById(id: string): Promise<Coupling | undefined>;
+  couplingOfApp(appId: string): Promise<Coupling | undefined>;
+  /** Throws `invalid_params` for an app that is in a pipeline. */
+  couple(coupling: { readonly pipelineId: string; readonly appId: string; readonly stage: Stage }): Promise<Coupling>;
+  setStage(id: string, stage: Stage): Promise<Coupling>;
+  uncouple(id: string): Promise<void>;
+  addPromotion(promotion: {
+    readonly pipelineId: string;
+    readonly sourceAppId: string;
+    readonly sourceReleaseId: string;
+    readonly targets: readonly { readonly appId: string; readonly releaseId: string }[];
+  }): Promise<Promotion>;
+  promotionById(id: string): Promise<Promotion | undefined>;
+  targets(promotionId: string): Promise<readonly PromotionTarget[]>;
 }
 
 export interface ReleaseStore {
@@ -468,7 +520,13 @@ export interface ReleaseStore {
 export interface BuildStore {
   byId(id: string): Promise<Build | undefined>;
   list(appId: string): Promise<readonly Build[]>;
-  create(build: { readonly appId: string; readonly userId: string; readonly commit: string | null }): Promise<Build>;
+  create(build: {
+    readonly appId: string;
+    readonly userId: string;
+    readonly commit: string | null;
+    readonly source?: BuildSource;
+    readonly buildpacks?: readonly BuildpackRef[];
+  }): Promise<Build>;
   update(
     id: string,
     change: Partial<Pick<Build, "status" | "slugId" | "releaseId" | "commit" | "buildpackDescription">>,

@@ -2,6 +2,7 @@ import type { Generated, Kysely } from "kysely";
 import type { Instant } from "../lib/clock.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Isolation } from "../model/isolation.ts";
+import type { Stage } from "../model/pipeline.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
@@ -26,6 +27,12 @@ export interface Tables {
   readonly app_config: { app_id: string; sealed: string };
   readonly domains: DomainRow;
   readonly slugs: SlugRow;
+  readonly slug_uploads: SlugUploadRow;
+  readonly pipelines: PipelineRow;
+  readonly pipeline_couplings: CouplingRow;
+  readonly pipeline_promotions: PromotionRow;
+  readonly promotion_targets: PromotionTargetRow;
+  readonly buildpack_installations: { app_id: string; ordinal: number; url: string; name: string };
   readonly releases: ReleaseRow;
   readonly builds: BuildRow;
   readonly formation: FormationRow;
@@ -35,6 +42,10 @@ export interface Tables {
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
   readonly health_checks: { app_id: string; type: string; checks: string };
+  readonly sni_endpoints: SniEndpointRow;
+  readonly acm_apps: { app_id: string; created_at: Instant };
+  readonly acm_domains: AcmDomainRow;
+  readonly acme_accounts: { directory: string; sealed: string; url: string | null; paused_until: Instant | null };
   readonly log_drains: LogDrainRow;
   readonly telemetry_drains: TelemetryDrainRow;
   readonly webhooks: WebhookRow;
@@ -179,6 +190,33 @@ export interface DomainRow {
   kind: "heroku" | "custom";
   created_at: Instant;
   updated_at: Instant;
+  sni_endpoint_id: string | null;
+}
+
+export interface SniEndpointRow {
+  id: string;
+  app_id: string;
+  name: string;
+  automatic: number;
+  /** PEM. */
+  chain: string;
+  /** The private key. */
+  sealed: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface AcmDomainRow {
+  domain_id: string;
+  hostname: string;
+  status: string;
+  reason: string | null;
+  failures: number;
+  next_at: Instant;
+  order_url: string | null;
+  /** The key of the certificate that is being ordered. */
+  sealed: string | null;
+  updated_at: Instant;
 }
 
 export interface EgressRuleRow {
@@ -279,8 +317,44 @@ export interface SlugRow {
   buildpack_description: string | null;
   /** An `AppManifest`; null: made before there were any. */
   manifest: string | null;
+  commit_description: string | null;
+  checksum: string | null;
   created_at: Instant;
 }
+
+export interface PipelineRow {
+  id: string;
+  name: string;
+  owner_id: string;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface CouplingRow {
+  id: string;
+  pipeline_id: string;
+  app_id: string;
+  stage: Stage;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface PromotionRow {
+  id: string;
+  pipeline_id: string;
+  source_app_id: string;
+  source_release_id: string;
+  created_at: Instant;
+}
+
+export interface PromotionTargetRow {
+  id: string;
+  promotion_id: string;
+  app_id: string;
+  release_id: string;
+}
+
+export type SlugUploadRow = Omit<SlugRow, "digest" | "size_bytes" | "manifest">;
 
 export interface ReleaseRow {
   id: string;
@@ -307,6 +381,10 @@ export interface BuildRow {
   status: Build["status"];
   commit_hash: string | null;
   buildpack_description: string | null;
+  /** A `BuildSource`; null: pushed. */
+  source: string | null;
+  /** `BuildpackRef`s; null: none chosen. */
+  buildpacks: string | null;
   slug_id: string | null;
   release_id: string | null;
   created_at: Instant;

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { httpReceiver, messagesOf, syslogReceiver } from "../support/receivers.ts";
 import { echo } from "./apps.ts";
 import { deployed, eventually, pidOf, platform, stator, statorOk, waitUp } from "./harness.ts";
-import { type Heroku, officialCli } from "./heroku.ts";
+import { type Official, openOfficial } from "./heroku.ts";
 
 /** Receivers stand on an address of the host's own, which no app may reach until the operator allows it. */
 const HOST = Object.entries(networkInterfaces())
@@ -13,13 +13,13 @@ const HOST = Object.entries(networkInterfaces())
   .flatMap(([, all]) => all ?? [])
   .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 
-let heroku: Heroku;
+let heroku: Official;
 let app = "";
 let dispose: () => Promise<void> = async () => {};
 
 before(async () => {
   assert.ok(HOST, "the host has an address beside the loopback");
-  heroku = await officialCli();
+  heroku = await openOfficial();
   const made = await deployed("drained", echo);
   app = made.name;
   dispose = async () => made[Symbol.asyncDispose]();

@@ -11,7 +11,7 @@ import { self } from "./accounts.ts";
 import { GENERATION, REGION, regionNamed } from "./platform.ts";
 import { STACK, stackNamed } from "./stacks.ts";
 
-const AppSchema = exactly({
+export const AppSchema = exactly({
   acm: Type.Boolean(),
   archived_at: nullable(DateTime),
   build_stack: Named,
@@ -161,14 +161,15 @@ function nameIn(reference: Static<typeof Reference>): string {
   return typeof reference === "string" ? reference : (reference.name ?? reference.id ?? "");
 }
 
-async function appJson(app: App, call: Call, { store, config }: ApiContext) {
+/** The app as clients see it. */
+export async function appJson(app: App, call: Call, { store, config }: ApiContext) {
   const owner = await store.users.byId(app.ownerId);
   if (owner === undefined) throw new Error(`app ${app.id} has no owner`);
   const release = app.currentReleaseId === null ? undefined : await store.releases.byId(app.currentReleaseId);
   const slug = release?.slugId ? await store.slugs.byId(release.slugId) : undefined;
   const stack = constantRef("stack", app.stack);
   return {
-    acm: false,
+    acm: await store.certificates.isAutomatic(app.id),
     archived_at: null,
     build_stack: stack,
     buildpack_provided_description: slug?.buildpackDescription ?? null,

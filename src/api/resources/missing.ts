@@ -11,21 +11,11 @@ const EMPTY_OF_ACCOUNT = [
   "GET /users/:account/addons",
   "GET /teams",
   "GET /spaces",
-  "GET /pipelines",
-  "GET /pipeline-couplings",
-  "GET /users/:account/pipeline-couplings",
 ] as const;
 
-const EMPTY_OF_APP = [
-  "GET /apps/:app/addons",
-  "GET /apps/:app/addon-attachments",
-  "GET /apps/:app/sni-endpoints",
-  "GET /apps/:app/buildpack-installations",
-] as const;
+const EMPTY_OF_APP = ["GET /apps/:app/addons", "GET /apps/:app/addon-attachments"] as const;
 
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
-const PIPELINES = "Pipelines are not there yet.";
-const CERTIFICATES = "Certificates are not there yet.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
 const REFUSED_OF_ACCOUNT = {
@@ -33,19 +23,11 @@ const REFUSED_OF_ACCOUNT = {
   "POST /teams": "There are no teams here.",
   "POST /teams/apps": "There are no teams here.",
   "POST /spaces": "There are no spaces here.",
-  "POST /pipelines": PIPELINES,
-  "POST /pipeline-couplings": PIPELINES,
-  "POST /pipeline-promotions": PIPELINES,
+  "POST /pipeline-transfers": "Pipelines cannot be given to somebody else yet: make one there.",
 } as const;
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
-  "POST /apps/:app/sni-endpoints": CERTIFICATES,
-  "POST /apps/:app/acm": CERTIFICATES,
-  "PATCH /apps/:app/acm": CERTIFICATES,
-  "DELETE /apps/:app/acm": CERTIFICATES,
-  "PUT /apps/:app/buildpack-installations":
-    "Buildpacks cannot be set yet: each build takes Node.js if there is a package.json, else what the Procfile says.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
@@ -56,15 +38,12 @@ const NOT_FOUND_OF_ACCOUNT = {
   "GET /teams/:team": "team",
   "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
-  "GET /pipelines/:pipeline": "pipeline",
 } as const;
 
 const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addons/:addon": "add_on",
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
-  "GET /apps/:app/pipeline-couplings": "pipeline_coupling",
   "GET /apps/:app/review-app": "review_app",
-  "GET /apps/:app/sni-endpoints/:endpoint": "sni_endpoint",
 } as const;
 
 /** Kinds of things that are not here yet, or never will be. */

@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox";
-import type { App, User } from "../../model/app.ts";
+import type { App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import type { Permission } from "../../model/permission.ts";
 import { checkedSignals, checkHeaders, logsEndpoint } from "../../model/telemetry.ts";
 import type { TelemetryDrain } from "../../store/store.ts";
 import { sayAction } from "../actions.ts";
@@ -46,7 +47,7 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
   routes.app(
     {
       path: "GET /apps/:app/telemetry-drains",
-      needs: "operate",
+      needs: "view",
       response: Type.Array(DrainSchema),
       orderBy: ["id", "created_at"],
     },
@@ -57,7 +58,9 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     async ({ user, body, reply }) => {
       if (body.owner.type === "space")
         throw new PlatformError("not_found", "There are no spaces here.", { resource: "space" });
-      const app = await operated(user, body.owner.id);
+      const access = await appFor(user, body.owner.id, store);
+      demand(access, "operate");
+      const { app } = access;
       const { endpoint, headers = {} } = body.exporter;
       const settings = { signals: checkedSignals(body.signals), endpoint, headers };
       await check(app, body.exporter);
@@ -69,10 +72,10 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     },
   );
   routes.account({ path: "GET /telemetry-drains/:drain", response: DrainSchema }, async (call) =>
-    drainJson((await drainNamed(call)).drain),
+    drainJson((await drainNamed(call, "view")).drain),
   );
   routes.account({ path: "PATCH /telemetry-drains/:drain", body: ChangeBody, response: DrainSchema }, async (call) => {
-    const { app, drain } = await drainNamed(call);
+    const { app, drain } = await drainNamed(call, "operate");
     const { exporter = {}, signals } = call.body;
     await check(app, exporter);
     const changed = await store.telemetryDrains.update(drain.id, {
@@ -85,7 +88,7 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     return drainJson(changed);
   });
   routes.account({ path: "DELETE /telemetry-drains/:drain", response: DrainSchema }, async (call) => {
-    const { app, drain } = await drainNamed(call);
+    const { app, drain } = await drainNamed(call, "operate");
     await store.telemetryDrains.remove(drain.id);
     sayAction(context, app, call.user, `Remove telemetry drain ${drain.id}`);
     return drainJson(drain);
@@ -94,21 +97,17 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     throw new PlatformError("not_found", "There are no spaces here.", { resource: "space" });
   });
 
-  async function drainNamed({
-    user,
-    params,
-  }: AccountCall): Promise<{ readonly app: App; readonly drain: TelemetryDrain }> {
+  /** What the caller may not see is not there for them; `forbidden` for what they see and may not do. */
+  async function drainNamed(
+    { user, params }: AccountCall,
+    needed: Permission,
+  ): Promise<{ readonly app: App; readonly drain: TelemetryDrain }> {
     const drain = await store.telemetryDrains.byId(params["drain"] ?? "");
-    if (drain && (await store.apps.findFor(user.id, drain.appId)))
-      return { app: await operated(user, drain.appId), drain };
-    throw new PlatformError("not_found", "Couldn't find that telemetry drain.", { resource: "telemetry_drain" });
-  }
-
-  /** The path names no app, so the route's rule cannot ask for the permission. */
-  async function operated(user: User, appId: string): Promise<App> {
-    const access = await appFor(user, appId, store);
-    demand(access, "operate");
-    return access.app;
+    const access = drain && (await store.apps.findFor(user.id, drain.appId));
+    if (drain === undefined || access === undefined)
+      throw new PlatformError("not_found", "Couldn't find that telemetry drain.", { resource: "telemetry_drain" });
+    demand(access, needed);
+    return { app: access.app, drain };
   }
 
   async function check(app: App, exporter: Partial<Static<typeof CreateBody>["exporter"]>): Promise<void> {
