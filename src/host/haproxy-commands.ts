@@ -1,6 +1,8 @@
 import {
-  backendName,
+  backendOf,
+  backendsOf,
   type Entry,
+  eachMap,
   entriesOf,
   type HaproxyLayout,
   id,
@@ -34,20 +36,19 @@ export interface Command {
 }
 
 /** What a worker has that started with this snapshot. */
-export function freshWorker(pid: number, { apps, spare }: Snapshot): Worker {
-  const entries = apps.map(entriesOf);
-  const mapOf = (name: MapName) => new Map(entries.flatMap((each) => each[name]));
+export function freshWorker(pid: number, snapshot: Snapshot): Worker {
+  const entries = snapshot.apps.map(entriesOf);
   return {
     pid,
-    backends: new Set([...apps.map((each) => each.backend), ...spare].map(backendName)),
-    servers: new Map(wantedServers({ apps, spare }).map(([name, { address, port }]) => [name, up(address, port)])),
-    maps: { hosts: mapOf("hosts"), states: mapOf("states"), backends: mapOf("backends") },
+    backends: new Set(backendsOf(snapshot)),
+    servers: new Map(wantedServers(snapshot).map(([name, { address, port }]) => [name, up(address, port)])),
+    maps: eachMap((name) => new Map(entries.flatMap((each) => each[name]))),
   };
 }
 
 /** Whether the worker knows every backend that is needed; else only a reload helps. */
 export function needsReload(worker: Worker, { apps }: Snapshot): boolean {
-  return apps.some(({ backend }) => !worker.backends.has(backendName(backend)));
+  return apps.some((app) => !worker.backends.has(backendOf(app)));
 }
 
 /**
@@ -130,8 +131,8 @@ function mapCommands(layout: HaproxyLayout, name: MapName, { maps }: Worker, { a
 }
 
 function wantedServers({ apps }: Snapshot): readonly (readonly [string, Server])[] {
-  return apps.flatMap(({ backend, servers }) =>
-    servers.map((server) => [`${backendName(backend)}/${id(server.dynoId)}`, server] as const),
+  return apps.flatMap((app) =>
+    app.servers.map((server) => [`${backendOf(app)}/${id(server.dynoId)}`, server] as const),
   );
 }
 

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { RouteState } from "../router/routes.ts";
+import { pageUrl } from "../model/page-url.ts";
+import { BALANCES, DEFAULT_ROUTING, DYNO_PROTOCOLS } from "../model/routing.ts";
+import type { AppRoute, RouteOptions, RouteState } from "../router/routes.ts";
 import { commandsFor, deletionsFor, freshWorker, needsReload } from "./haproxy-commands.ts";
 import {
+  backendOf,
   type HaproxyLayout,
   renderConfig,
   renderMaps,
@@ -13,6 +19,7 @@ import {
   type Wanted,
 } from "./haproxy-config.ts";
 import { parseServers, splitAnswers } from "./haproxy-socket.ts";
+import { RouteTable } from "./route-table.ts";
 
 const layout: HaproxyLayout = {
   folder: "/run/stator-abc123/router",
@@ -29,6 +36,25 @@ const address = fc.tuple(fc.nat(255), fc.nat(255)).map(([a, b]) => `10.7.${a}.${
 const server = fc.record({ dynoId: uuid, address, port: fc.integer({ min: 1024, max: 65_535 }) });
 const hostName = fc.stringMatching(/^(\*\.)?[a-z0-9_][a-z0-9_-]{0,10}(\.[a-z0-9][a-z0-9-]{0,10}){0,3}$/);
 const state = fc.constantFrom<RouteState>("serve", "crashed", "no-web", "blank", "maintenance");
+const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
+const sixteen = fc.uint8Array({ minLength: 16, maxLength: 16 });
+const user = fc.record({
+  name: fc.stringMatching(/^[A-Za-z0-9_.@+-]{1,64}$/),
+  salt: sixteen.map(base64),
+  digest: fc.stringMatching(/^[0-9A-F]{64}$/),
+});
+const page = fc.option(fc.webUrl({ withQueryParameters: true, withFragments: true }).map(pageUrl));
+const options: fc.Arbitrary<RouteOptions> = fc.record({
+  balance: fc.constantFrom(...BALANCES),
+  dynoProtocol: fc.constantFrom(...DYNO_PROTOCOLS),
+  httpsRedirect: fc.boolean(),
+  firstByteSeconds: fc.integer({ min: 1, max: 3600 }),
+  rollingSeconds: fc.integer({ min: 1, max: 3600 }),
+  sessionAffinity: fc.boolean(),
+  users: fc.uniqueArray(user, { maxLength: 3, selector: ({ name }) => name }),
+  errorPage: page,
+  maintenancePage: page,
+});
 const snapshot: fc.Arbitrary<Snapshot> = fc
   .array(
     fc.record({
@@ -36,31 +62,45 @@ const snapshot: fc.Arbitrary<Snapshot> = fc
       hosts: fc.uniqueArray(hostName, { maxLength: 4 }),
       state,
       servers: fc.array(server, { maxLength: 4 }),
+      options: fc.option(options, { nil: undefined }),
     }),
     {
       maxLength: 6,
     },
   )
-  .map((apps) => ({ apps: apps.map((app, backend): Wanted => ({ ...app, backend })), spare: [100, 101] }));
+  .map((apps) => ({
+    apps: apps.map((app, backend): Wanted => ({ ...app, backend })),
+    spare: [100, 101],
+    leastSpare: [102],
+  }));
 
 /** What every line of a configuration of ours looks like where something of an app is in it. */
 const APP_LINE =
-  /^(backend a\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 5s)$/;
+  /^(backend [al]\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 5s( proto h2)?)$/;
+/** And every line of a map: no text of a user's but host names; all else is numbers, words of ours, hex and base64. */
+const MAP_LINE = /^([\w*][\w.*-]* ([\w.-]+|[\w+/]{22}==:[0-9A-F]{64}|[\w+/]+=*))?$/;
 
 test("decision 13c: whatever the routes say, only ids, addresses and numbers are in the configuration", () => {
-  const empty = new Set(renderConfig(layout, { apps: [], spare: [] }).split("\n"));
+  const empty = new Set(renderConfig(layout, { apps: [], spare: [0], leastSpare: [1] }).split("\n"));
   fc.assert(
     fc.property(snapshot, (routes) => {
       for (const line of renderConfig(layout, routes).split("\n"))
         assert.ok(empty.has(line) || APP_LINE.test(line), JSON.stringify(line));
-      for (const line of Object.values(renderMaps(routes)).join("").split("\n"))
-        assert.match(line, /^([\w*][\w.*-]* [\w-]+)?$/);
+      for (const line of Object.values(renderMaps(routes)).join("").split("\n")) assert.match(line, MAP_LINE);
     }),
   );
 });
 
 test("decision 13c: text that is no host, id, address or state throws and never becomes configuration", () => {
   const good: Wanted = { appId: randomUUID(), hosts: ["a.b"], state: "serve", backend: 1, servers: [] };
+  const goodUser = { name: "bob", salt: "A".repeat(22).concat("=="), digest: "0".repeat(64) };
+  const goodOptions: RouteOptions = {
+    ...DEFAULT_ROUTING,
+    sessionAffinity: false,
+    users: [goodUser],
+    errorPage: null,
+    maintenancePage: "https://x.example/",
+  };
   const render = (app: unknown) => {
     const routes = { apps: [app as Wanted], spare: [] }; // deliberately not one
     return renderConfig(layout, routes) + Object.values(renderMaps(routes)).join("");
@@ -72,10 +112,26 @@ test("decision 13c: text that is no host, id, address or state throws and never 
       assert.throws(() => render({ ...good, hosts: [text] }));
       assert.throws(() => render({ ...good, appId: text }));
       assert.throws(() => render({ ...good, state: text }));
+      fc.pre(!/^[\w.@+-]{1,64}$/.test(text) && pageUrl(text) === null);
+      for (const change of [
+        { balance: text },
+        { dynoProtocol: text },
+        { firstByteSeconds: text },
+        { rollingSeconds: text },
+        { errorPage: text },
+        { maintenancePage: text },
+        { users: [{ ...goodUser, name: text }] },
+        { users: [{ ...goodUser, salt: text }] },
+        { users: [{ ...goodUser, digest: text }] },
+      ])
+        assert.throws(() => render({ ...good, options: { ...goodOptions, ...change } }), JSON.stringify(change));
       assert.throws(() => serverWords({ dynoId: text, address: "10.0.0.1", port: 80 }));
       assert.throws(() => serverWords({ dynoId: randomUUID(), address: text, port: 80 }));
     }),
   );
+  assert.match(render({ ...good, options: goodOptions }), /^[0-9a-f-]{36} 30000\.55000\.users$/m);
+  for (const bad of ['https://x.example/"onload=x', "https://x/\n", "https://x/ y", "javascript:x", "http://x/<"])
+    assert.throws(() => render({ ...good, options: { ...goodOptions, errorPage: bad } }), bad);
   for (const name of ["a\nb", "a b", "a\r", "a\0", `${randomUUID()}\n`])
     assert.throws(() => render({ ...good, hosts: [name] }));
   assert.throws(() => render({ ...good, backend: "1 from x" }));
@@ -87,9 +143,9 @@ test("commands bring a worker from any routes to any others, and then there are 
   fc.assert(
     fc.property(snapshot, snapshot, (before, after) => {
       const worker = freshWorker(1, before);
-      const wanted = { apps: after.apps.filter(({ backend }) => worker.backends.has(`a${backend}`)), spare: [] };
+      const wanted = { apps: after.apps.filter((app) => worker.backends.has(backendOf(app))), spare: [] };
       const commands = commandsFor(layout, worker, wanted);
-      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map) [\w ./*:-]+$/);
+      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map) [\w ./*:+=-]+$/);
       for (const { apply } of commands) apply(worker);
       assert.deepEqual(commandsFor(layout, worker, wanted), []);
       for (const { apply } of deletionsFor(worker)) apply(worker);
@@ -126,8 +182,57 @@ test("a backend that the worker does not know needs a reload; a spare one does n
 test("what HAProxy answers is told apart", () => {
   assert.deepEqual(splitAnswers("New server registered.\n\n\n"), ["New server registered.", ""]);
   const id = randomUUID();
-  const line = `5 a17 1 ${id} 127.77.0.1 2 0 8 8 1 1 0 0 0 0 0 0 - 40677 - 0 0 - - 0`;
-  assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("a17", "next_http")}\n`), [
-    [`a17/${id}`, { address: "127.77.0.1:40677", up: true }],
+  const line = `5 l17 1 ${id} 127.77.0.1 2 0 8 8 1 1 0 0 0 0 0 0 - 40677 - 0 0 - - 0`;
+  assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("l17", "next_http")}\n`), [
+    [`l17/${id}`, { address: "127.77.0.1:40677", up: true }],
   ]);
+});
+
+test("an app takes another backend when it chooses or speaks otherwise, and for no other change; none is used twice", () => {
+  const app: AppRoute = { appId: randomUUID(), hosts: [], state: "serve", dynoIds: [] };
+  const options: RouteOptions = {
+    ...DEFAULT_ROUTING,
+    sessionAffinity: false,
+    users: [],
+    errorPage: null,
+    maintenancePage: null,
+  };
+  const table = new RouteTable().refill();
+  const backend = (change?: Partial<RouteOptions>) => {
+    table.set({ ...app, ...(change && { options: { ...options, ...change } }) });
+    const [found] = table.snapshot(() => undefined).apps;
+    assert.ok(found);
+    return backendOf(found);
+  };
+  const first = backend();
+  assert.match(first, /^a\d+$/);
+  assert.equal(backend({ sessionAffinity: true, firstByteSeconds: 5 }), first);
+  const least = backend({ balance: "least-connections" });
+  assert.match(least, /^l\d+$/);
+  assert.equal(backend({ balance: "least-connections", httpsRedirect: true }), least);
+  const seen = new Set([first, least, backend({ balance: "least-connections", dynoProtocol: "h2c" })]);
+  seen.add(backend({ dynoProtocol: "h2c" })).add(backend());
+  assert.equal(new Set([...seen].map((name) => name.slice(1))).size, 5);
+  for (let i = 0; i < 40; i++) backend(i % 2 === 0 ? { balance: "least-connections" } : undefined);
+  const { apps, spare, leastSpare = [] } = table.snapshot(() => undefined);
+  const numbers = [...apps.map(({ backend }) => backend), ...spare, ...leastSpare];
+  assert.equal(new Set(numbers).size, numbers.length, "also when all that were spare are used up");
+});
+
+test("what an older version remembered of routes is read: at the defaults", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "stator-routes-"));
+  const path = join(folder, "routes.json");
+  const appId = randomUUID();
+  const row = { appId, hosts: ["a.b"], state: "serve", dynoIds: [], backend: 7 };
+  writeFileSync(path, JSON.stringify({ next: 9, spare: [8], routes: [row] }));
+  const table = await RouteTable.load([path]);
+  rmSync(folder, { recursive: true });
+  assert.deepEqual(
+    table.snapshot(() => undefined),
+    {
+      apps: [{ appId, hosts: ["a.b"], state: "serve", backend: 7, servers: [] }],
+      spare: [8],
+      leastSpare: [],
+    },
+  );
 });

@@ -1,9 +1,20 @@
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
-import { DECIDED_CODES, errorCode } from "../router/error-codes.ts";
-import type { RouteState } from "../router/routes.ts";
-import { BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { DECIDED_CODES, type ErrorCodeName, errorCode } from "../router/error-codes.ts";
+import type { RouteOptions, RouteState } from "../router/routes.ts";
+import { BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer, UNAUTHORIZED } from "./error-pages.ts";
+import { checked } from "./haproxy-text.ts";
 import { HOST_PATTERN } from "./protocol.ts";
+import {
+  isLeast,
+  OPTION_MAPS,
+  type OptionMap,
+  optionEntries,
+  pageExpression,
+  renderAdmission,
+  renderTreatment,
+  STICKY_RULE,
+} from "./route-options.ts";
 
 /** What does not change while HAProxy runs. Every path is ours. */
 export interface HaproxyLayout {
@@ -25,6 +36,8 @@ export interface Server {
   readonly dynoId: string;
   readonly address: string;
   readonly port: number;
+  /** It speaks HTTP/2 without TLS. */
+  readonly h2c?: boolean;
 }
 
 /** An app as HAProxy knows it. */
@@ -35,20 +48,38 @@ export interface Wanted {
   /** Number of its backend; never given to another app, since requests of the old one may still be in it. */
   readonly backend: number;
   readonly servers: readonly Server[];
+  /** Of those that are part of a backend (how it chooses, what its servers speak), each change takes another number. */
+  readonly options?: RouteOptions | undefined;
 }
 
 export interface Snapshot {
   readonly apps: readonly Wanted[];
   /** Backends with numbers of their own for apps to come, so that a new app needs no reload. */
   readonly spare: readonly number[];
+  /** The same for apps with `least-connections`. */
+  readonly leastSpare?: readonly number[];
 }
 
-export type MapName = "hosts" | "states" | "backends";
-export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends"];
+export type MapName = "hosts" | "states" | "backends" | OptionMap;
+export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends", ...OPTION_MAPS];
+/** One thing for each map. */
+export function eachMap<T>(thing: (name: MapName) => T): Readonly<Record<MapName, T>> {
+  return Object.fromEntries(MAP_NAMES.map((name) => [name, thing(name)])) as Record<MapName, T>; // one for each
+}
 
 export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
-export const backendName = (number: number): string => `a${number}`;
+/** The name says how it chooses among dynos: `l17` has `balance leastconn`. */
+export const backendName = (number: number, least = false): string => `${least ? "l" : "a"}${whole(number)}`;
+export const BACKEND_NAME: RegExp = /^[al]\d+$/;
+export const backendOf = ({ backend, options }: Pick<Wanted, "backend" | "options">): string =>
+  backendName(backend, options !== undefined && isLeast(options.balance));
+/** Every backend that a worker with this snapshot has. */
+export const backendsOf = ({ apps, spare, leastSpare = [] }: Snapshot): readonly string[] => [
+  ...apps.map(backendOf),
+  ...spare.map((number) => backendName(number)),
+  ...leastSpare.map((number) => backendName(number, true)),
+];
 /**
  * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate. `weight`: each
  * is 16 places on the ring of which chance picks one, and 16 alone spread requests unevenly.
@@ -60,8 +91,9 @@ const SERVER_OPTIONS = "weight 8 pool-max-conn 512 pool-purge-delay 5s";
  * their own all servers added at run time share their places on the ring, and HAProxy 2.6 picks but two of them.
  */
 export function serverWords(server: Server): string {
-  const { dynoId, address, port } = server;
-  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS}`;
+  const { dynoId, address, port, h2c = false } = server;
+  const protocol = h2c === true ? " proto h2" : "";
+  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS}${protocol}`;
 }
 
 /** Unique within a backend, or one of the two must be left out. */
@@ -70,11 +102,13 @@ export function serverNumber({ dynoId }: Server): number {
 }
 
 /** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
-export function entriesOf({ appId, hosts, state, backend }: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+export function entriesOf(app: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+  const { appId, hosts, state, options } = app;
   return {
+    ...optionEntries(id(appId), options),
     hosts: hosts.map((name): Entry => [host(name), id(appId)]),
     states: [[id(appId), stateName(state)]],
-    backends: [[id(appId), backendName(whole(backend))]],
+    backends: [[id(appId), backendOf(app)]],
   };
 }
 export type Entry = readonly [key: string, value: string];
@@ -82,45 +116,51 @@ export type Entry = readonly [key: string, value: string];
 /** The text of each map file. */
 export function renderMaps({ apps }: Snapshot): Readonly<Record<MapName, string>> {
   const all = apps.map(entriesOf);
-  const textOf = (name: MapName) =>
-    all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join("");
-  return { hosts: textOf("hosts"), states: textOf("states"), backends: textOf("backends") };
+  return eachMap((name) => all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join(""));
 }
 
-/** Pages of the rules (`<code>.html`) and of HAProxy's own errors (`<status>.http`), by file name. */
-export function renderPages(): Readonly<Record<string, string>> {
-  const pages = DECIDED_CODES.map((code): Entry => [`${code}.html`, errorPage(code)]);
-  const failure = rawAnswer(503, "Service Unavailable", errorPage("H99"));
+/**
+ * Pages by file name: of the rules (`<code>.html`) and of HAProxy's own errors, which are formats of HAProxy's with the app's own
+ * page in the place of ours, if it has one (spec 7.8); those of no app; and whole answers (`.http`).
+ */
+export function renderPages(layout: HaproxyLayout): Readonly<Record<string, string>> {
+  const page = (code: ErrorCodeName, kind: "error" | "maintenance" = "error") =>
+    errorPage(code, (body) => pageExpression(path(mapPath(layout, "pages")), kind, body));
   return {
-    ...Object.fromEntries(pages),
+    ...Object.fromEntries(DECIDED_CODES.map((code): Entry => [`${code}.html`, page(code)])),
+    "H80.html": page("H80", "maintenance"),
+    "H81.html": errorPage("H81"), // never deployed: no page of its own, and no 503
+    "own.html": page("H99"),
+    "401.html": UNAUTHORIZED,
     "404.html": NO_SUCH_APP,
     "400.html": BAD_REQUEST,
     "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
-    ...Object.fromEntries(OWN_ERRORS.map((status): Entry => [`${status}.http`, failure])),
   };
 }
-/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4). */
+/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4): `OWN_ERROR` tells such answers from a dyno's. */
 const OWN_ERRORS = [500, 502, 503, 504];
+const OWN_ERROR = "X-Stator-Own-Error";
 
 /**
  * HAProxy's configuration. Pure; the only variable text in it are our own paths, numbers, uuids and IPv4 addresses. Host
  * names stand in map files alone.
  */
-export function renderConfig(layout: HaproxyLayout, { apps, spare }: Snapshot): string {
-  const backends = apps.map(({ backend, servers }) => renderBackend(backend, servers));
+export function renderConfig(layout: HaproxyLayout, snapshot: Snapshot): string {
+  const serversOf = new Map(snapshot.apps.map((app) => [backendOf(app), app.servers]));
   return [
     renderGlobal(layout),
     renderDefaults(layout),
     renderFrontend(layout),
-    ...backends,
-    ...spare.map((number) => renderBackend(number, [])),
+    ...backendsOf(snapshot).map((name) => renderBackend(name, serversOf.get(name) ?? [])),
     "",
   ].join("\n");
 }
 
-function renderBackend(number: number, servers: readonly Server[]): string {
+function renderBackend(name: string, servers: readonly Server[]): string {
   return [
-    `backend ${backendName(whole(number))} from app`,
+    `backend ${checked(name, BACKEND_NAME, "a backend")} from app`,
+    ...(name.startsWith("l") ? ["  balance leastconn"] : []),
+    STICKY_RULE,
     ...servers.map((each) => `  server ${serverWords(each)}`),
   ].join("\n");
 }
@@ -137,6 +177,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
+  setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
   setenv STATOR_HELD_MAX ${Math.ceil(whole(layout.connectionsMax) / 2)}
   lua-load ${path(folder)}/hold.lua
 
@@ -152,7 +193,13 @@ ring requests
 }
 
 function renderDefaults({ folder, socketFolder }: HaproxyLayout): string {
-  const files = [400, ...OWN_ERRORS].map((status) => `  errorfile ${status} ${path(folder)}/${status}.http`);
+  const files = [
+    `  errorfile 400 ${path(folder)}/400.http`,
+    ...OWN_ERRORS.map(
+      (status) =>
+        `  http-error status ${status} content-type "text/html; charset=utf-8" lf-file ${path(folder)}/own.html hdr Cache-Control "no-cache, no-store" hdr ${OWN_ERROR} 1`,
+    ),
+  ];
   return `defaults base
   mode http
   timeout client 55s
@@ -182,17 +229,19 @@ defaults app from base
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
   http-request set-header X-Forwarded-Port %[var(txn.port)]
   http-request add-header Via "1.1 stator-router"
-  http-request del-header TE
+${renderTreatment()}
   http-request del-header Keep-Alive
   http-request del-header Proxy
   http-request del-header Proxy-Authorization
   http-request del-header Proxy-Connection
   http-response add-header Via "1.1 stator-router"
+  http-response del-header ${OWN_ERROR}
 
-# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos.
+# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos. It waits
+# longer than the newer one may: 75 s for a dyno, and then an hour.
 defaults handover from base
-  timeout server 180s
-  timeout tunnel 180s
+  timeout server 3700s
+  timeout tunnel 3700s
 backend next_http from handover
   http-request set-log-level silent
   server next unix@${path(socketFolder)}/next-http.sock send-proxy-v2
@@ -220,7 +269,7 @@ function renderFrontend(layout: HaproxyLayout): string {
   const answers = DECIDED_CODES.map((name) => {
     const { code, status } = errorCode(name);
     const visible = status === 499 ? 503 : status; // nobody is there to see it
-    return `  http-request return status ${visible} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/${code}.html if { var(txn.code) -m str ${code} }`;
+    return `  http-request return status ${visible} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" lf-file ${path(folder)}/${code}.html if { var(txn.code) -m str ${code} }`;
   });
   const stateCodes = Object.entries(CODE_OF_STATE).map(
     ([state, code]) => `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} }`,
@@ -247,11 +296,18 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request set-var(txn.app) var(txn.host),${map("hosts")}
   http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
   http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }
+${renderAdmission({
+  map: (name) => path(mapPath(layout, name)),
+  unauthorized: `${path(folder)}/401.html`,
+  httpsPort: portNumber(httpsPort),
+})}
   http-request set-var(txn.state) var(txn.app),${map("states")}
   http-request set-var(txn.backend) var(txn.app),${map("backends")}
 ${stateCodes.join("\n")}
   http-request lua.hold if { var(txn.state) -m str serve } { var(txn.backend),nbsrv -m int eq 0 }
 ${answers.join("\n")}
+  http-after-response set-status 503 reason "Service Unavailable" if { res.hdr(${OWN_ERROR}) -m found }
+  http-after-response del-header ${OWN_ERROR}
   use_backend next_https if { stopping } tls
   use_backend next_http if { stopping }
   use_backend %[var(txn.backend)]
@@ -291,8 +347,4 @@ function portNumber(port: number): number {
 function whole(number: number): number {
   if (!Number.isSafeInteger(number) || number < 0) throw new Error(`not a whole number: ${number}`);
   return number;
-}
-function checked(text: string, pattern: RegExp, what: string): string {
-  if (typeof text !== "string" || !pattern.test(text)) throw new Error(`not ${what}: ${JSON.stringify(text)}`);
-  return text;
 }

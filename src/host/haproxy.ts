@@ -277,7 +277,9 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const snapshot = this.#snapshot();
     const maps = renderMaps(snapshot);
     const files: Readonly<Record<string, string>> = {
-      ...Object.fromEntries(Object.entries(renderPages()).map(([name, text]) => [join(layout.folder, name), text])),
+      ...Object.fromEntries(
+        Object.entries(renderPages(layout)).map(([name, text]) => [join(layout.folder, name), text]),
+      ),
       ...Object.fromEntries(MAP_NAMES.map((name) => [mapPath(layout, name), maps[name]])),
       [join(layout.folder, "router.pem")]: await this.#options.certificate(),
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
@@ -339,7 +341,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
 /** The part of a configuration that is the same for all routes. */
 function headOf(config: string): string {
-  return config.slice(0, config.search(/\nbackend a\d/));
+  return config.slice(0, config.search(/\nbackend [al]\d/));
 }
 
 function masterSocket({ socketFolder }: HaproxyLayout): string {

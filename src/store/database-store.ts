@@ -10,6 +10,7 @@ import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { releaseQueries } from "./queries/releases.ts";
+import { routingQueries } from "./queries/routing.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
 import { tokenQueries } from "./queries/tokens.ts";
@@ -123,6 +124,7 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     apps: appQueries(work),
     domains: domainQueries(work),
     egressRules: egressRuleQueries(work),
+    routing: routingQueries(work),
     config: configQueries(work),
     features: featureQueries(work),
     slugs: slugQueries(work),

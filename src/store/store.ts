@@ -1,5 +1,6 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
+import type { BasicAuthUser } from "../model/basic-auth.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
@@ -8,6 +9,7 @@ import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
 import type { Build, ConfigVars, Release, ReleaseStatus, Slug } from "../model/release.ts";
+import type { RoutingSettings } from "../model/routing.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
 
@@ -21,6 +23,7 @@ export interface Store extends AsyncDisposable {
   readonly apps: AppStore;
   readonly domains: DomainStore;
   readonly egressRules: EgressRuleStore;
+  readonly routing: RoutingStore;
   readonly config: ConfigStore;
   readonly features: FeatureStore;
   readonly slugs: SlugStore;
@@ -126,6 +129,20 @@ export interface EgressRuleStore {
   /** Throws `invalid_params` for what is no rule, is there already, or is one too many. */
   add(appId: string, rule: EgressRule): Promise<StoredEgressRule>;
   remove(id: string): Promise<void>;
+}
+
+/** How the router treats an app's requests, and who may come in (`model/routing.ts`, `model/basic-auth.ts`). */
+export interface RoutingStore {
+  /** The defaults where nothing was changed. */
+  get(appId: string): Promise<RoutingSettings>;
+  /** Throws `invalid_params` for a value out of range. */
+  change(appId: string, change: Partial<RoutingSettings>): Promise<RoutingSettings>;
+  /** By name. Their passwords are not known here either. */
+  users(appId: string): Promise<readonly BasicAuthUser[]>;
+  /** Makes a password if none is given. Throws `invalid_params` for a name that is taken or none, and for a bad password. */
+  addUser(appId: string, name: string, password: string | undefined): Promise<{ readonly password: string }>;
+  /** Throws `not_found`. */
+  removeUser(appId: string, name: string): Promise<void>;
 }
 
 /** Config vars for the next release. Encrypted at rest. */

@@ -3,6 +3,7 @@ import type { Instant } from "../lib/clock.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
+import type { Balance, DynoProtocol } from "../model/routing.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
 
@@ -28,6 +29,8 @@ export interface Tables {
   readonly schedules: ScheduleRow;
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
+  readonly app_routing: AppRoutingRow;
+  readonly basic_auth_users: BasicAuthUserRow;
   readonly health_checks: { app_id: string; type: string; checks: string };
   readonly crashes: { app_id: string; name: string; count: number; last_at: Instant };
 }
@@ -97,6 +100,25 @@ export interface EgressRuleRow {
   action: "allow" | "deny";
   cidr: string;
   port: number | null;
+  created_at: Instant;
+}
+
+export interface AppRoutingRow {
+  app_id: string;
+  balance: Balance;
+  dyno_protocol: DynoProtocol;
+  https_redirect: number;
+  /** Seconds. */
+  first_byte_timeout: number;
+  /** Seconds. */
+  rolling_timeout: number;
+}
+
+export interface BasicAuthUserRow {
+  app_id: string;
+  name: string;
+  /** Salt and digest. */
+  sealed: string;
   created_at: Instant;
 }
 

@@ -8,6 +8,7 @@ import { up as appFeatures } from "./0005-app-features.ts";
 import { up as egressRules } from "./0006-egress-rules.ts";
 import { up as isolation } from "./0007-isolation.ts";
 import { up as prebootDelay } from "./0008-preboot-delay.ts";
+import { up as routing } from "./0009-routing.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -20,4 +21,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0007-isolation": { up: isolation },
   "0004-health": { up: health },
   "0008-preboot-delay": { up: prebootDelay },
+  "0009-routing": { up: routing },
 };
