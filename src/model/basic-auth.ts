@@ -23,7 +23,7 @@ export function checkBasicAuth(name: string, password: string): void {
       "The name of a user is 1 to 64 letters, digits and . _ @ + - (no colon: it ends the name in a request).",
     );
   }
-  if ([...password].length < PASSWORD_MIN || Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
+  if (password.length < PASSWORD_MIN || Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
     throw new PlatformError(
       "invalid_params",
       `A password has ${PASSWORD_MIN} characters at least and ${PASSWORD_BYTES_MAX} bytes at most; without one the platform makes one.`,
