@@ -298,6 +298,7 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }
 ${renderAdmission({
   map: (name) => path(mapPath(layout, name)),
+  badRequest: `${path(folder)}/400.html`,
   unauthorized: `${path(folder)}/401.html`,
   httpsPort: portNumber(httpsPort),
 })}

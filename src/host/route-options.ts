@@ -79,7 +79,8 @@ export function isLeast(balance: string): boolean {
 /** Names of the paths of ours that the rules need; each was checked. */
 export interface RulePaths {
   readonly map: (name: OptionMap) => string;
-  /** The page with status 401. */
+  /** The pages with status 400 and 401. */
+  readonly badRequest: string;
   readonly unauthorized: string;
   readonly httpsPort: number;
 }
@@ -87,7 +88,7 @@ export interface RulePaths {
 const has = (flag: string): string => `{ var(txn.options) -m sub .${flag} }`;
 
 /** For the frontend, once `txn.app` is known and before anything of the app is shown. */
-export function renderAdmission({ map, unauthorized, httpsPort }: RulePaths): string {
+export function renderAdmission({ map, badRequest, unauthorized, httpsPort }: RulePaths): string {
   const toHttps = `${has("https")} !tls`;
   // A host of a wildcard's is a visitor's text.
   const plainHost = "{ var(txn.host) -m reg ^[a-z0-9._-]+$ }";
@@ -96,7 +97,7 @@ export function renderAdmission({ map, unauthorized, httpsPort }: RulePaths): st
   http-request set-var(txn.place) pathq if ${toHttps} { pathq -m beg / }
   http-request redirect code 301 location %[var(txn.secure)]%[var(txn.place,/)] if ${toHttps} { var(txn.secure) -m found } { method GET HEAD }
   http-request redirect code 308 location %[var(txn.secure)]%[var(txn.place,/)] if ${toHttps} { var(txn.secure) -m found }
-  http-request deny deny_status 400 if ${toHttps}
+  http-request return status 400 content-type "text/html; charset=utf-8" file ${badRequest} if ${toHttps}
   http-request set-var(txn.user) http_auth_user,hex if ${has("users")}
   http-request set-var(txn.proof) var(txn.app),concat(.,txn.user),map_str(${map("users")}) if { var(txn.user) -m found }
   http-request set-var(txn.salt) var(txn.proof),field(1,:) if { var(txn.proof) -m found }

@@ -26,13 +26,7 @@ before(async () => {
   rig = await RouterRig.open();
   worker = await workerNow();
 });
-after(async () => {
-  try {
-    assert.equal(await workerNow(), worker, "no option of an app took a reload");
-  } finally {
-    await rig[Symbol.asyncDispose]();
-  }
-});
+after(() => rig[Symbol.asyncDispose]());
 
 const USUAL: RouteOptions = {
   ...DEFAULT_ROUTING,
@@ -231,6 +225,7 @@ test("https redirect: 301 for GET and HEAD, 308 for the rest; what a client says
   assert.equal(wild.headers.location, `https://a-b.${mark}.example:${port}//evil.example/`);
   const odd = await app.ask({ headers: { Host: `evil/.${mark}.example` } });
   assert.equal(odd.status, 400, "no way out for a host that is a visitor's text");
+  assert.match(await app.line(/status=400/), / at=info method=GET /);
   const client = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false, servername: app.host });
   const secure = await exchange(client, { ":path": "/", ":authority": app.host, "x-forwarded-proto": "http" });
   client.close();
@@ -326,6 +321,40 @@ test("h2c to dynos: calls as gRPC makes them, both ways at once, with trailers; 
   assert.equal((await app.ask({ body: "hi" })).text, "echo hi");
   assert.match(await app.line(/protocol=https/), /method=POST path="\/pkg\.Echo\/Talk" .* status=200/);
   grpc.close();
+});
+
+test("none of that took a reload; after one, and after HAProxy's death, all options are as they were", async () => {
+  assert.equal(await workerNow(), worker);
+  const [least, spoken] = [rig.app(), rig.app()];
+  await least.set({ dynoIds: [await rig.dyno("web.1"), await rig.dyno("web.2")] });
+  const salt = Buffer.alloc(16, 7).toString("base64");
+  const users = [{ name: "ann", salt, digest: passwordDigest("long enough", salt) }];
+  await withOptions(least, { balance: "least-connections", users });
+  const http2 = createHttp2Server((_request, response) => void response.end("spoken"));
+  await spoken.set({ dynoIds: [await listening(http2, "127.66.0.5")] });
+  await withOptions(spoken, { dynoProtocol: "h2c", sessionAffinity: true });
+  const headers = { Authorization: `Basic ${Buffer.from("ann:long enough").toString("base64")}` };
+  const asWanted = async () => {
+    assert.equal((await least.ask()).status, 401);
+    assert.equal((await least.ask({ headers })).status, 200);
+    const answer = await spoken.ask();
+    assert.deepEqual([answer.text, answer.headers["set-cookie"]?.length], ["spoken", 1]);
+  };
+  await asWanted();
+  await rig.haproxy?.reload();
+  assert.notEqual(await workerNow(), worker);
+  await asWanted();
+  const pid = rig.pid;
+  process.kill(pid, "SIGKILL");
+  while (rig.haproxy?.pid === undefined || rig.pid === pid) await pause(10);
+  for (let tries = 0; ; tries++) {
+    const up = await least.ask().catch((error: unknown) => error);
+    if (!(up instanceof Error)) break;
+    assert.ok(tries < 500, String(up));
+    await pause(10);
+  }
+  await asWanted();
+  http2.close();
 });
 
 async function listening(server: Http2Server, address: string): Promise<string> {
