@@ -229,13 +229,14 @@ defaults app from base
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
   http-request set-header X-Forwarded-Port %[var(txn.port)]
   http-request add-header Via "1.1 stator-router"
-${renderTreatment()}
+  http-request del-header TE
   http-request del-header Keep-Alive
   http-request del-header Proxy
   http-request del-header Proxy-Authorization
   http-request del-header Proxy-Connection
   http-response add-header Via "1.1 stator-router"
   http-response del-header ${OWN_ERROR}
+${renderTreatment()}
 
 # A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos. It waits
 # longer than the newer one may: 75 s for a dyno, and then an hour.
@@ -296,18 +297,21 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request set-var(txn.app) var(txn.host),${map("hosts")}
   http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
   http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }
+  http-request set-var(txn.state) var(txn.app),${map("states")}
+  http-request set-var(txn.backend) var(txn.app),${map("backends")}
+  http-request set-var(txn.options) var(txn.app),${map("options")}
+  http-request allow if { var(txn.state) -m str serve } !{ var(txn.options) -m found } { var(txn.backend),nbsrv -m int gt 0 }
 ${renderAdmission({
   map: (name) => path(mapPath(layout, name)),
   badRequest: `${path(folder)}/400.html`,
   unauthorized: `${path(folder)}/401.html`,
   httpsPort: portNumber(httpsPort),
 })}
-  http-request set-var(txn.state) var(txn.app),${map("states")}
-  http-request set-var(txn.backend) var(txn.app),${map("backends")}
 ${stateCodes.join("\n")}
   http-request lua.hold if { var(txn.state) -m str serve } { var(txn.backend),nbsrv -m int eq 0 }
 ${answers.join("\n")}
-  http-after-response set-status 503 reason "Service Unavailable" if { res.hdr(${OWN_ERROR}) -m found }
+  http-after-response allow unless { res.hdr(${OWN_ERROR}) -m found }
+  http-after-response set-status 503 reason "Service Unavailable"
   http-after-response del-header ${OWN_ERROR}
   use_backend next_https if { stopping } tls
   use_backend next_http if { stopping }

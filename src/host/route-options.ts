@@ -5,7 +5,8 @@ import { checked } from "./haproxy-text.ts";
 
 /**
  * Options of apps as HAProxy knows them: what differs from app to app stands in maps, and the rules below are the same for all,
- * so that no option needs a reload. An app at the defaults is in none of these maps, and costs one look into the first.
+ * so that no option needs a reload. An app at the defaults is in none of these maps: it costs one look into the first, and then
+ * goes past all rules that are not for every app (`http-request allow`).
  *
  *     options  <app>          30000.55000.affinity.https.users.h2c    milliseconds to the first byte, of a pause; flags
  *     users    <app>.<name>   <salt>:<digest>                         the name in hex, as HAProxy writes it
@@ -87,13 +88,12 @@ export interface RulePaths {
 
 const has = (flag: string): string => `{ var(txn.options) -m sub .${flag} }`;
 
-/** For the frontend, once `txn.app` is known and before anything of the app is shown. */
+/** For the frontend, once the app and `txn.options` are known, and before anything of the app is shown. */
 export function renderAdmission({ map, badRequest, unauthorized, httpsPort }: RulePaths): string {
   const toHttps = `${has("https")} !tls`;
   // A host of a wildcard's is a visitor's text.
   const plainHost = "{ var(txn.host) -m reg ^[a-z0-9._-]+$ }";
-  return `  http-request set-var(txn.options) var(txn.app),map_str(${map("options")})
-  http-request set-var(txn.secure) str("https://"),concat(,txn.host,${httpsPort === 443 ? "" : `:${httpsPort}`}) if ${toHttps} ${plainHost}
+  return `  http-request set-var(txn.secure) str("https://"),concat(,txn.host,${httpsPort === 443 ? "" : `:${httpsPort}`}) if ${toHttps} ${plainHost}
   http-request set-var(txn.place) pathq if ${toHttps} { pathq -m beg / }
   http-request redirect code 301 location %[var(txn.secure)]%[var(txn.place,/)] if ${toHttps} { var(txn.secure) -m found } { method GET HEAD }
   http-request redirect code 308 location %[var(txn.secure)]%[var(txn.place,/)] if ${toHttps} { var(txn.secure) -m found }
@@ -106,21 +106,23 @@ export function renderAdmission({ map, badRequest, unauthorized, httpsPort }: Ru
   http-request return status 401 content-type "text/html; charset=utf-8" hdr WWW-Authenticate "Basic realm=\\"app\\", charset=\\"UTF-8\\"" hdr Cache-Control "no-cache, no-store" file ${unauthorized} if ${has("users")} !{ var(txn.given),secure_memcmp(txn.digest) }
   http-request del-header Authorization if ${has("users")}
   http-request set-var(txn.sticky) req.cook(${COOKIE}),b64dec if ${has("affinity")}
-  http-request set-var(txn.domain) str("; Domain="),concat(,txn.host) if ${has("affinity")} ${plainHost}`;
+  http-request set-var(txn.domain) str("; Domain="),concat(,txn.host) if ${has("affinity")} ${plainHost}
+  http-request set-var(txn.te) str(trailers) if ${has("h2c")} { req.hdr(te) -m sub -i trailers }`;
 }
 
 /** Spec 7.7. */
 const COOKIE = "heroku-session-affinity";
 
-/** Common to the backends of all apps: in their `defaults`, after the rules for all. */
+/** Common to the backends of all apps, the last rules of their `defaults`: an app without options goes on before them. */
 export function renderTreatment(): string {
   const cookie = `${COOKIE}=%[srv_name,base64]; Version=1; Expires=%[date(86400),http_date]; Max-Age=86400%[var(txn.domain)]; Path=/; HttpOnly`;
   const isNew = `${has("affinity")} !{ srv_name,strcmp(txn.sticky) eq 0 }`;
-  return `  http-request set-timeout server var(txn.options),field(1,.) if { var(txn.options) -m found }
-  http-request set-timeout server var(txn.options),field(2,.) if { var(txn.options) -m found } { req.hdr(accept) -m sub text/event-stream }
-  http-request set-timeout tunnel var(txn.options),field(2,.) if { var(txn.options) -m found }
-  http-request set-header TE trailers if ${has("h2c")} { req.hdr(te) -m sub -i trailers }
-  http-request del-header TE unless ${has("h2c")} { req.hdr(te) -m str trailers }
+  return `  http-request allow unless { var(txn.options) -m found }
+  http-request set-timeout server var(txn.options),field(1,.)
+  http-request set-timeout server var(txn.options),field(2,.) if { req.hdr(accept) -m sub text/event-stream }
+  http-request set-timeout tunnel var(txn.options),field(2,.)
+  http-request set-header TE trailers if { var(txn.te) -m found }
+  http-response allow unless { var(txn.options) -m found }
   http-response add-header Set-Cookie "${cookie}" if ${isNew} !{ var(txn.proto) -m str https }
   http-response add-header Set-Cookie "${cookie}; Secure" if ${isNew} { var(txn.proto) -m str https }`;
 }
