@@ -12,10 +12,12 @@ import { mountStacks } from "../engine/local/stack-mount.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { SystemUser } from "../lib/system-user.ts";
+import { requestSocket } from "../router/request-socket.ts";
 import { allowedForBuilds } from "./build-allow.ts";
 import type { HostFolders } from "./folders.ts";
 import { Haproxy } from "./haproxy.ts";
 import { AllowFile } from "./network-allow.ts";
+import { RequestPark } from "./request-park.ts";
 import { createHostServer } from "./server.ts";
 import { ensureCertificates, routerCertificatePath } from "./tls.ts";
 import { claimUids } from "./uids.ts";
@@ -78,6 +80,14 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
   const haproxy = parts.use(
     await openRouter(config, folders, users.router, (dynoId) => engine.endpointOf(dynoId), { clock, logger }),
   );
+  parts.use(
+    new RequestPark({
+      socket: requestSocket(config.instance),
+      own: join(config.instance.paths.run, "request-park.sock"),
+      clock,
+      logger,
+    }),
+  );
   parts.use(engine.watch(() => haproxy.refresh()));
   parts.use(await listen(createHostServer({ engine, router: haproxy, instance, clock, logger }), config, users.daemon));
   parts.use(renewCertificates(config, folders, users.daemon, haproxy, { clock, logger }));
@@ -104,7 +114,7 @@ async function openRouter(
     layout: {
       folder: folders.router,
       socketFolder: folders.routerSockets,
-      requestSocket: join(paths.daemonRun, "requests.sock"),
+      requestSocket: requestSocket(config.instance),
       httpPort: config.httpPort,
       httpsPort: config.httpsPort,
       ipv6: existsSync("/proc/net/if_inet6"),

@@ -1,12 +1,12 @@
-import { chmod, rm } from "node:fs/promises";
+import { chmod, rm, stat } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
-import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
 import { Gaps } from "./request-gaps.ts";
 import { parseRequest, type RequestRecord, requestLogLine } from "./request-line.ts";
+import { requestSocket } from "./request-socket.ts";
 
 export interface RequestLogOptions {
   readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
@@ -26,11 +26,13 @@ const TOLD_MAX = 1_000;
 
 /**
  * Takes request lines from HAProxy's ring (a unix socket in the daemon's run folder, which only HAProxy's group can reach) and
- * appends them to the apps' logs. While the daemon is dead they wait in the ring; what it drops is counted and said.
+ * appends them to the apps' logs. While the daemon is dead the host process holds HAProxy's connection (`RequestPark`) and the
+ * lines wait in the ring; what it drops is counted and said.
  */
 export class RequestLog implements AsyncDisposable {
   readonly #options: RequestLogOptions;
-  readonly #server: Server;
+  /** With the inode of its socket. */
+  #listening: { readonly server: Server; readonly inode: number } | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #closed = new AbortController();
   readonly #names = new Map<string, string>();
@@ -40,29 +42,21 @@ export class RequestLog implements AsyncDisposable {
   /** Lines are appended in the order they came. */
   #last: Promise<void> = Promise.resolve();
 
-  private constructor(options: RequestLogOptions, server: Server) {
+  private constructor(options: RequestLogOptions) {
     this.#options = options;
-    this.#server = server;
-    server.on("connection", (socket) => this.#read(socket));
     this.#watch = this.#watchGaps();
   }
 
   static async open(options: RequestLogOptions): Promise<RequestLog> {
-    const path = join(options.instance.paths.daemonRun, "requests.sock");
-    await rm(path, { force: true });
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(path, resolve);
-    });
-    await chmod(path, 0o666); // the folder lets only HAProxy's group in
-    return new RequestLog(options, server);
+    const log = new RequestLog(options);
+    await log.#listen();
+    return log;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await new Promise((resolve) => this.#listening?.server.close(resolve) ?? resolve(undefined));
     await this.#watch;
     await this.#last;
   }
@@ -122,10 +116,31 @@ export class RequestLog implements AsyncDisposable {
     }
   }
 
+  async #listen(): Promise<void> {
+    const path = requestSocket(this.#options.instance);
+    await rm(path, { force: true });
+    const server = createServer((socket) => this.#read(socket)); // from the first connection on: HAProxy is waiting
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, resolve);
+    });
+    await chmod(path, 0o666); // the folder lets only HAProxy's group in
+    this.#listening = { server, inode: (await stat(path)).ino };
+  }
+
+  /** Listens again where another socket took our path: the host process's, if it saw nobody in the instant before we came. */
+  async #stay(): Promise<void> {
+    const facts = await stat(requestSocket(this.#options.instance)).catch(() => undefined); // removed
+    if (this.#listening === undefined || facts?.ino === this.#listening.inode || this.#closed.signal.aborted) return;
+    this.#listening.server.close(); // takes the path's file along; connections stay
+    await this.#listen();
+  }
+
   async #watchGaps(): Promise<void> {
     const { clock, logs, logger } = this.#options;
     while (!this.#closed.signal.aborted) {
       await clock.sleep(GAP_LOOK_MS, this.#closed.signal).catch(() => {}); // closed
+      await this.#stay().catch((error: unknown) => logger.warn("router.requests_unheard", { error }));
       const lost = this.#gaps.takeLost();
       if (lost === 0) continue;
       logger.warn("router.lines_lost", { lost });

@@ -14,6 +14,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { selfSigned } from "../../src/host/certificates.ts";
 import { Haproxy } from "../../src/host/haproxy.ts";
 import type { HaproxyLayout } from "../../src/host/haproxy-config.ts";
+import { RequestPark } from "../../src/host/request-park.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { jsonLogger } from "../../src/lib/logger.ts";
 import { formatLine } from "../../src/logs/line.ts";
@@ -33,6 +34,7 @@ export class RouterRig {
   layout: HaproxyLayout;
   haproxy: Haproxy | undefined;
   requests: RequestLog | undefined;
+  park: RequestPark | undefined;
 
   private constructor(ports: readonly [number, number]) {
     chmodSync(this.folder, 0o755);
@@ -73,6 +75,16 @@ export class RouterRig {
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
       logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+    });
+  }
+
+  /** The host process's part, too: who holds HAProxy's connection while the daemon is dead. */
+  startPark(): void {
+    this.park = new RequestPark({
+      socket: this.layout.requestSocket,
+      own: join(this.folder, "park.sock"),
+      clock: systemClock,
+      logger: jsonLogger("park", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
     });
   }
 
@@ -137,6 +149,7 @@ export class RouterRig {
     await this.haproxy?.[Symbol.asyncDispose]();
     if (pid !== undefined) process.kill(pid, "SIGTERM");
     await this.requests?.[Symbol.asyncDispose]();
+    await this.park?.[Symbol.asyncDispose]();
     for (const server of this.#servers) {
       server.closeAllConnections();
       server.close();

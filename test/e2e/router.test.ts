@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -180,6 +181,26 @@ test("held requests survive the host side and the daemon, and HAProxy is adopted
   await app.line(/bytes=\d+/);
   while (app.log.length < 20) await pause(10);
   assert.equal(new Set(app.log).size, 20, "each request has one line, also those while the daemon was away");
+});
+
+test("while the daemon is dead HAProxy does not try to reach it in a loop, and every line comes once it is back", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  await rig.requests?.[Symbol.asyncDispose]();
+  rig.startPark();
+  while (!existsSync(rig.layout.requestSocket)) await pause(10);
+  await pause(100); // HAProxy connects
+  const before = processorSeconds(rig.pid);
+  for (let n = 0; n < 30; n++) assert.equal((await app.ask({ path: `/${n}` })).status, 200);
+  await pause(1000);
+  const spent = processorSeconds(rig.pid) - before; // alone it would connect 10,000 times a second
+  await rig.startDaemon();
+  await app.line(/path="\/29"/);
+  while (app.log.length < 30) await pause(10);
+  assert.equal(new Set(app.log).size, 30);
+  assert.ok(spent < 0.4, `${spent} s`);
+  assert.equal((await app.ask({ path: "/after" })).status, 200);
+  await app.line(/path="\/after"/);
 });
 
 test("a host process with other ports: the router that it adopts listens there, and requests under way are answered", async () => {
@@ -408,4 +429,14 @@ async function workersOf(): Promise<readonly number[]> {
   const { systemClock } = await import("../../src/lib/clock.ts");
   const { current } = await new HaproxySocket(`${rig.layout.socketFolder}/master.sock`, systemClock).workers();
   return [current];
+}
+
+/** What HAProxy's workers have used. */
+function processorSeconds(master: number): number {
+  const workers = readFileSync(`/proc/${master}/task/${master}/children`, "utf8").trim().split(" ");
+  const ticks = workers.map((pid) => {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return Number(fields[11]) + Number(fields[12]); // utime and stime
+  });
+  return ticks.reduce((sum, each) => sum + each, 0) / 100;
 }

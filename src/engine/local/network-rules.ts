@@ -29,10 +29,13 @@ export interface RuleKeeperOptions {
   readonly clock: Clock;
 }
 
-const LOOK_MS = 2000;
+/** Each look is a program of 10 ms. Where somebody was refused just now, more will come: then looks are closer. */
+const LOOK_MS = 4000;
+const BUSY_LOOK_MS = 1500;
+const BUSY_MS = 30_000;
 const REFRESH_MS = 30_000;
-/** Each look is a program of 10 ms: the refusals of IPv6, which are rare, are looked at every so many looks instead of the others. */
-const LOOKS_A_LOOK_6 = 4;
+/** The refusals of IPv6, which are rare, are looked at every so many looks instead of the others. */
+const LOOKS_A_LOOK_6 = 3;
 
 /** Keeps the table equal to what the host's resolver and the allowed addresses are, and reads what it refused. */
 export class RuleKeeper implements AsyncDisposable {
@@ -53,6 +56,7 @@ export class RuleKeeper implements AsyncDisposable {
   #appAllow: AllowedByApp | undefined;
   #appAllowApplied: string | undefined;
   #refreshAt: Instant = 0;
+  #busyUntil: Instant = 0;
   #loop: Promise<void> = Promise.resolve();
 
   /** The rules stand when this resolves. */
@@ -117,7 +121,7 @@ export class RuleKeeper implements AsyncDisposable {
     const { clock, logger } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      await this.#bell.wait(LOOK_MS, signal, clock);
+      await this.#bell.wait(clock.now() < this.#busyUntil ? BUSY_LOOK_MS : LOOK_MS, signal, clock);
       if (signal.aborted) return;
       try {
         if (this.#appAllowDue) await this.#readAppAllow();
@@ -138,8 +142,10 @@ export class RuleKeeper implements AsyncDisposable {
     }
     const due = this.#options.clock.now() >= this.#refreshAt;
     if (due || this.#table.isLost || servers.join() !== this.#servers) await this.#refresh(servers);
-    for (const refusal of this.#filter.fresh(refusals ?? [], this.#options.clock.now()))
-      for (const listener of this.#listeners) listener(refusal);
+    const now = this.#options.clock.now();
+    const fresh = this.#filter.fresh(refusals ?? [], now);
+    if (fresh.length > 0) this.#busyUntil = now + BUSY_MS;
+    for (const refusal of fresh) for (const listener of this.#listeners) listener(refusal);
   }
 
   /** undefined: the table is not there. */
