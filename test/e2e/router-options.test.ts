@@ -9,7 +9,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
@@ -37,6 +37,9 @@ const USUAL: RouteOptions = {
 };
 const withOptions = (app: App, change: Partial<RouteOptions>): Promise<void> =>
   app.set({ options: { ...USUAL, ...change } });
+
+const SWITCHING =
+  "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 interface Seen {
   readonly name: string;
@@ -147,6 +150,8 @@ test("basic auth: only who knows a name and its password comes in; the dyno neve
   assert.match(refused.text, /asks for a name/);
   assert.match(await app.line(/"\/secret"/), /at=info .* dyno= connect= service= status=401/);
   for (const wrong of [
+    `${"x".repeat(7000)}:y`,
+    `ann:${"x".repeat(7000)}`,
     "ann:pass:wörd 2",
     "ann:",
     "ann",
@@ -180,7 +185,7 @@ test("basic auth: nobody waits for a dyno who may not come in, and a protected a
   assert.equal((await app.ask()).status, 401);
 });
 
-test("timeouts of an app: first byte (H12), a pause in its answer (H15), and those of event streams", async () => {
+test("timeouts of an app: first byte (H12), a pause in its answer (H15), those of event streams and of WebSockets", async () => {
   const app = rig.app();
   const silent = await rig.dyno("web.1", (request, response) => {
     if (request.url === "/never") return;
@@ -188,6 +193,17 @@ test("timeouts of an app: first byte (H12), a pause in its answer (H15), and tho
   });
   await app.set({ dynoIds: [silent] });
   await withOptions(app, { firstByteSeconds: 1, rollingSeconds: 2 });
+  const tunnels = rig.app();
+  const upgrading = createServer((socket) => {
+    socket.on("error", () => {}); // cut, as wanted
+    socket.once("data", () => void socket.write(SWITCHING));
+  });
+  await tunnels.set({ dynoIds: [await listening(upgrading, "127.66.0.6")] });
+  await withOptions(tunnels, { rollingSeconds: 2 });
+  const tunnel = connect(rig.layout.httpPort, "127.0.0.1");
+  const webSocket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+  tunnel.write(`GET /tunnel HTTP/1.1\r\nHost: ${tunnels.host}\r\n${webSocket}\r\n\r\n`);
+  const ended = once(tunnel.resume(), "close");
   const [never, pause, stream] = await Promise.all([
     app.ask({ path: "/never" }),
     app.ask({ path: "/pause" }).catch((error: Error) => error),
@@ -198,6 +214,9 @@ test("timeouts of an app: first byte (H12), a pause in its answer (H15), and tho
   assert.match(await app.line(/"\/never"/), /code=H12 desc="Request timeout" .* service=1\d\d\dms status=503/);
   assert.match(await app.line(/"\/pause"/), /code=H15 desc="Idle connection" .* service=1\d\d\dms/);
   assert.match(await app.line(/"\/stream"/), /code=H15 .* service=2\d\d\dms/);
+  await ended;
+  assert.match(await tunnels.line(/"\/tunnel"/), /service=2\d\d\dms /);
+  upgrading.close();
 });
 
 test("https redirect: 301 for GET and HEAD, 308 for the rest; what a client says of its protocol counts for nothing", async () => {
@@ -352,7 +371,7 @@ test("none of that took a reload; after one, and after HAProxy's death, all opti
   http2.close();
 });
 
-async function listening(server: Http2Server, address: string): Promise<string> {
+async function listening(server: Http2Server | Server, address: string): Promise<string> {
   server.listen(0, address);
   await once(server, "listening");
   return rig.dynoAt("web.1", address, (server.address() as AddressInfo).port); // a TCP server has one
