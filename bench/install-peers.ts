@@ -4,9 +4,9 @@ import { ended, run, start } from "../src/lib/command.ts";
 
 /**
  * Installs the peers that `npm run bench` compares with, docker.io and podman from Debian, and the C compiler that makes the
- * measured program. No service of theirs is started: the benchmark starts a daemon of its own and stops it.
+ * measured program; for `npm run bench:router` wrk and nginx. No service of theirs is started: the benchmark starts a daemon of its own and stops it.
  */
-const PACKAGES = ["docker.io", "podman", "gcc", "libc6-dev"];
+const PACKAGES = ["docker.io", "podman", "gcc", "libc6-dev", "wrk", "nginx-light"];
 /** Asked by every package's scripts before they start a service. */
 const POLICY = "/usr/sbin/policy-rc.d";
 
@@ -14,7 +14,7 @@ async function main(): Promise<number> {
   if (process.getuid?.() !== 0) return complain("bench/install-peers needs root: it installs packages.");
   const missing: string[] = [];
   for (const name of PACKAGES) if (!(await isInstalled(name))) missing.push(name);
-  if (missing.length === 0) return say("All of them are here: docker.io, podman, gcc.");
+  if (missing.length === 0) return say("All of them are here: docker.io, podman, gcc, wrk, nginx.");
   if ((await apt(["update"])) !== 0) return complain("apt-get update failed; see above.");
   await using _quiet = await withoutServices();
   if ((await apt(["install", "--yes", "--no-install-recommends", ...missing])) !== 0)

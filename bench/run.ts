@@ -1,12 +1,10 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { run } from "../src/lib/command.ts";
-import { checkout, ownInstance } from "./instance.ts";
+import { ownInstance } from "./instance.ts";
+import { thisMachine } from "./machine.ts";
 import { ROWS, type RowSpec } from "./rows.ts";
 import { isMet } from "./statistics.ts";
-import { type Machine, type MeasuredRow, render } from "./table.ts";
+import { type MeasuredRow, render } from "./table.ts";
 
 /**
  * `npm run bench`: every promise of speed, measured on this machine with its peers in the same run, as one table.
@@ -39,7 +37,7 @@ async function main(): Promise<number> {
     return say("The benchmark installs an instance of its own, which needs root. Without: npm run bench -- plan", 1);
 
   const rows = await measureAll(chosen, rounds, !values["no-peers"]);
-  const machine = await thisMachine();
+  const machine = await thisMachine(["crun", "runc", "conmon", "docker", "podman", "haproxy"]);
   process.stdout.write(`${render(machine, rows)}\n`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ machine, rows }, null, 2)}\n`);
   const missed = rows.filter(
@@ -70,29 +68,6 @@ async function measureAll(chosen: readonly RowSpec[], rounds: number, peers: boo
 }
 
 const indexOf = (id: string): number => ROWS.findIndex((row) => row.id === id);
-
-async function thisMachine(): Promise<Machine> {
-  const [first] = cpus();
-  const { version } = JSON.parse(readFileSync(join(checkout, "package.json"), "utf8")) as { version: string };
-  const asked = ["crun", "runc", "conmon", "docker", "podman", "haproxy"].map(
-    async (name) => [name, await versionOf(name)] as const,
-  );
-  const found = (await Promise.all(asked)).filter((pair): pair is [string, string] => pair[1] !== undefined);
-  return {
-    date: new Date().toISOString().slice(0, 16).replace("T", " "),
-    processors: cpus().length,
-    model: first?.model ?? "processor",
-    memoryMb: Math.round(totalmem() / 1024 ** 2),
-    kernel: release(),
-    versions: { stator: version, node: process.versions.node, ...Object.fromEntries(found) },
-  };
-}
-
-async function versionOf(name: string): Promise<string | undefined> {
-  const program = ["docker", "podman"].includes(name) ? `/usr/bin/${name}` : name;
-  const said = await run(program, [name === "haproxy" ? "-v" : "--version"]).catch(() => undefined); // not installed
-  return /\d+\.\d+(\.\d+)?/.exec(said?.stdout ?? "")?.[0];
-}
 
 function say(text: string, status: number): number {
   (status === 0 ? process.stdout : process.stderr).write(`${text}\n`);

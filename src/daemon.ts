@@ -108,6 +108,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       builds,
       engine,
       usage: metrics,
+      requests: routing,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { UsageReader } from "../metrics/usage-reader.ts";
+import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
@@ -26,6 +27,7 @@ export interface ApiContext {
   readonly schedules: Schedules;
   readonly builds: BuildRoutes;
   readonly usage: UsageReader;
+  readonly requests: RequestReader;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

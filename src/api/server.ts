@@ -32,6 +32,7 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { releaseRoutes } from "./resources/releases.ts";
+import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { routingRoutes } from "./resources/routing.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
@@ -44,7 +45,17 @@ import { listenTls } from "./tls-listener.ts";
 export interface ApiOptions
   extends Pick<
     ApiContext,
-    "config" | "store" | "supervision" | "schedules" | "logs" | "builds" | "usage" | "clock" | "random" | "logger"
+    | "config"
+    | "store"
+    | "supervision"
+    | "schedules"
+    | "logs"
+    | "builds"
+    | "usage"
+    | "requests"
+    | "clock"
+    | "random"
+    | "logger"
   > {
   readonly engine: RunOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
@@ -135,6 +146,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
+  routerMetricsRoutes(routes, context);
   domainRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);

@@ -82,6 +82,22 @@ export interface UsageJson {
   readonly network_out_bytes: number | null;
 }
 
+/** Ours: of `GET /apps/:app/router-metrics`. */
+export interface RequestCountsJson {
+  readonly codes: Readonly<Record<string, number>>;
+  readonly held: number;
+  readonly per_second: number;
+  readonly requests: number;
+  readonly retries: number;
+  readonly service_ms: Readonly<Record<"max" | "p50" | "p95" | "p99", number>> | null;
+  readonly statuses: Readonly<Record<"1xx" | "2xx" | "3xx" | "4xx" | "5xx" | "other", number>>;
+}
+export interface RouterMetricsJson extends RequestCountsJson {
+  readonly dynos: readonly (RequestCountsJson & { readonly id: string; readonly name: string })[];
+  readonly lines_lost: number;
+  readonly window_seconds: number;
+}
+
 export interface FormationJson {
   readonly type: string;
   readonly quantity: number;

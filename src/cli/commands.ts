@@ -212,6 +212,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/ps-usage.ts"),
   },
   {
+    name: "routing:metrics",
+    usage: "",
+    summary: "what the router saw in the last minute: rate, statuses, service times, held, by dyno",
+    flags: [...APP, JSON_FLAG],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/routing-metrics.ts"),
+  },
+  {
     name: "ps:scale",
     aliases: ["scale", "dyno:scale"],
     usage: "[web=2 worker+1 web=1:Standard-1X]",

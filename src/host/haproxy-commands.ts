@@ -1,4 +1,5 @@
 import {
+  type BackendRef,
   backendOf,
   backendsOf,
   type Entry,
@@ -12,6 +13,7 @@ import {
   type Server,
   type Snapshot,
   serverWords,
+  type Wanted,
 } from "./haproxy-config.ts";
 
 /** What a HAProxy worker has now, as far as we know. */
@@ -21,6 +23,8 @@ export interface Worker {
   /** `a17/<dynoId>` to its state. */
   readonly servers: Map<string, WorkerServer>;
   readonly maps: Readonly<Record<MapName, Map<string, string>>>;
+  /** What it was last told of each app; of an app that is not here only a comparison with all of it tells. */
+  readonly told: Map<string, Wanted>;
 }
 export interface WorkerServer {
   readonly address: string;
@@ -41,42 +45,84 @@ export function freshWorker(pid: number, snapshot: Snapshot): Worker {
   return {
     pid,
     backends: new Set(backendsOf(snapshot)),
-    servers: new Map(wantedServers(snapshot).map(([name, { address, port }]) => [name, up(address, port)])),
+    servers: new Map(wantedServers(snapshot.apps).map(([name, { address, port }]) => [name, up(address, port)])),
     maps: eachMap((name) => new Map(entries.flatMap((each) => each[name]))),
+    told: new Map(snapshot.apps.map((app) => [app.appId, app])),
   };
 }
 
 /** Whether the worker knows every backend that is needed; else only a reload helps. */
-export function needsReload(worker: Worker, { apps }: Snapshot): boolean {
-  return apps.some((app) => !worker.backends.has(backendOf(app)));
+export function needsReload(worker: Worker, apps: readonly (BackendRef | undefined)[]): boolean {
+  return apps.some((app) => app !== undefined && !worker.backends.has(backendOf(app)));
 }
 
 /**
  * The commands that bring the worker from what it has to what is wanted, without a request that fails: new dynos first, then
- * names and states, then old dynos out of the choice. Pure.
+ * names and states, then old dynos out of the choice. Looks at everything. Pure.
  */
-export function commandsFor(layout: HaproxyLayout, worker: Worker, snapshot: Snapshot): readonly Command[] {
-  const wanted = new Map(wantedServers(snapshot));
+export function commandsFor(layout: HaproxyLayout, worker: Worker, { apps }: Snapshot): readonly Command[] {
+  return commands(layout, worker, apps, {
+    servers: [...worker.servers.keys()],
+    keys: (name) => [...worker.maps[name].keys()],
+  });
+}
+
+/** What is wanted of some apps now; undefined: nothing any more. */
+export type Changes = ReadonlyMap<string, Wanted | undefined>;
+
+/** The same for some apps alone, by what the worker was told of them: 10,000 dynos of others cost nothing. Pure. */
+export function changesFor(layout: HaproxyLayout, worker: Worker, changes: Changes): readonly Command[] {
+  const before = [...changes.keys()].flatMap((appId) => worker.told.get(appId) ?? []);
+  const wanted = [...changes.values()].filter((app) => app !== undefined);
+  return commands(layout, worker, wanted, {
+    servers: wantedServers(before).map(([name]) => name),
+    // A name that another app has taken over meanwhile is that one's.
+    keys: (name) =>
+      before.flatMap((app) =>
+        entriesOf(app)[name].flatMap(([key, value]) => (worker.maps[name].get(key) === value ? [key] : [])),
+      ),
+  });
+}
+
+/** Notes that the commands of `changesFor` have been taken. */
+export function noteTold({ told }: Worker, changes: Changes): void {
+  for (const [appId, app] of changes) {
+    if (app === undefined) told.delete(appId);
+    else told.set(appId, app);
+  }
+}
+
+/** What must go unless it is wanted. */
+interface Former {
+  readonly servers: readonly string[];
+  readonly keys: (name: MapName) => readonly string[];
+}
+
+function commands(layout: HaproxyLayout, worker: Worker, apps: readonly Wanted[], former: Former): readonly Command[] {
+  const wanted = new Map(wantedServers(apps));
   return [
     ...[...wanted].flatMap(([name, server]) => bringUp(name, server, worker.servers.get(name))),
-    ...MAP_NAMES.toReversed().flatMap((name) => mapCommands(layout, name, worker, snapshot)),
-    ...[...worker.servers].flatMap(([name, server]) => (wanted.has(name) || !server.up ? [] : [takeOut(name, server)])),
+    ...MAP_NAMES.toReversed().flatMap((name) => mapCommands(layout, name, worker, { apps, former: former.keys(name) })),
+    ...former.servers.flatMap((name) => {
+      const server = worker.servers.get(name);
+      return wanted.has(name) || server?.up !== true ? [] : [takeOut(name, server)];
+    }),
   ];
 }
 
 /** Deletes servers that are out of the choice; HAProxy refuses while a connection to one is left, so this is tried again. */
 export function deletionsFor(worker: Worker): readonly Command[] {
-  return [...worker.servers].flatMap(([name, server]) =>
-    server.up
-      ? []
-      : [
-          {
-            text: `del server ${name}`,
-            expected: /^(Server deleted\.|No such server\.)?$/,
-            apply: ({ servers }: Worker) => void servers.delete(name),
-          },
-        ],
-  );
+  const deletions: Command[] = [];
+  for (const [name, server] of worker.servers) if (!server.up) deletions.push(deletion(name));
+  return deletions;
+}
+
+function deletion(name: string): Command {
+  return {
+    text: `del server ${name}`,
+    expected: /^(Server deleted\.|No such server\.)?$/,
+    apply: ({ servers }) => void servers.delete(name),
+  };
 }
 
 function bringUp(name: string, server: Server, now: WorkerServer | undefined): readonly Command[] {
@@ -105,12 +151,17 @@ function takeOut(name: string, server: WorkerServer): Command {
   };
 }
 
-function mapCommands(layout: HaproxyLayout, name: MapName, { maps }: Worker, { apps }: Snapshot): readonly Command[] {
+function mapCommands(
+  layout: HaproxyLayout,
+  name: MapName,
+  { maps }: Worker,
+  { apps, former }: { readonly apps: readonly Wanted[]; readonly former: readonly string[] },
+): readonly Command[] {
   const path = mapPath(layout, name);
   const now = maps[name];
   const wanted = new Map(apps.flatMap((app): readonly Entry[] => entriesOf(app)[name]));
   const changed = [...wanted].filter(([key, value]) => now.get(key) !== value);
-  const gone = [...now.keys()].filter((key) => !wanted.has(key));
+  const gone = former.filter((key) => !wanted.has(key));
   return [
     ...changed.map(
       ([key, value]): Command => ({
@@ -130,7 +181,7 @@ function mapCommands(layout: HaproxyLayout, name: MapName, { maps }: Worker, { a
   ];
 }
 
-function wantedServers({ apps }: Snapshot): readonly (readonly [string, Server])[] {
+function wantedServers(apps: readonly Wanted[]): readonly (readonly [string, Server])[] {
   return apps.flatMap((app) =>
     app.servers.map((server) => [`${backendOf(app)}/${id(server.dynoId)}`, server] as const),
   );

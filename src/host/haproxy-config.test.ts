@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { pageUrl } from "../model/page-url.ts";
 import { BALANCES, DEFAULT_ROUTING, DYNO_PROTOCOLS } from "../model/routing.ts";
-import type { AppRoute, RouteOptions, RouteState } from "../router/routes.ts";
-import { commandsFor, deletionsFor, freshWorker, needsReload } from "./haproxy-commands.ts";
+import type { RouteOptions, RouteState } from "../router/routes.ts";
+import { changesFor, commandsFor, deletionsFor, freshWorker, needsReload, noteTold } from "./haproxy-commands.ts";
 import {
   backendOf,
   type HaproxyLayout,
@@ -19,7 +16,6 @@ import {
   type Wanted,
 } from "./haproxy-config.ts";
 import { parseServers, splitAnswers } from "./haproxy-socket.ts";
-import { RouteTable } from "./route-table.ts";
 
 const layout: HaproxyLayout = {
   folder: "/run/stator-abc123/router",
@@ -156,6 +152,66 @@ test("commands bring a worker from any routes to any others, and then there are 
   );
 });
 
+test("told app by app, a worker comes to the same as one that starts now; names move between apps", () => {
+  const pool = Array.from({ length: 4 }, () => randomUUID());
+  const names = ["a.b", "c.d", "*.e.f", "g.h", "i.j"];
+  const step = fc.record({
+    app: fc.nat(3),
+    hosts: fc.subarray(names),
+    servers: fc.uniqueArray(server, { maxLength: 3, selector: ({ dynoId }) => dynoId }),
+    isGone: fc.boolean(),
+    together: fc.boolean(),
+    state,
+    options: fc.option(options, { nil: undefined }),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+      const worker = freshWorker(1, { apps: [], spare: [0, 1, 2, 3] });
+      const apps = new Map<string, Wanted>();
+      const tell = (...ids: readonly string[]) => {
+        const changes = new Map(ids.map((each) => [each, apps.get(each)]));
+        for (const { apply } of changesFor(layout, worker, changes)) apply(worker);
+        noteTold(worker, changes);
+        assert.deepEqual(changesFor(layout, worker, changes), []);
+      };
+      for (const { app, hosts, servers, isGone, together, ...rest } of steps) {
+        const appId = pool[app] ?? "";
+        const losers = [...apps.values()].filter(
+          (each) => each.appId !== appId && each.hosts.some((name) => hosts.includes(name)),
+        );
+        for (const loser of losers)
+          apps.set(loser.appId, { ...loser, hosts: loser.hosts.filter((name) => isGone || !hosts.includes(name)) });
+        if (isGone) apps.delete(appId);
+        else apps.set(appId, { ...rest, appId, hosts, servers, backend: app });
+        const ids = losers.map((each) => each.appId);
+        if (together) tell(appId, ...ids);
+        else for (const each of [appId, ...ids]) tell(each);
+      }
+      const now: Snapshot = { apps: [...apps.values()], spare: [] };
+      assert.deepEqual(commandsFor(layout, worker, now), []);
+      for (const { apply } of deletionsFor(worker)) apply(worker);
+      const fresh = freshWorker(1, now);
+      assert.deepEqual([worker.servers, worker.maps, worker.told], [fresh.servers, fresh.maps, fresh.told]);
+    }),
+  );
+});
+
+test("a change of one app among thousands names that app alone", () => {
+  const app = (backend: number, address: string): Wanted => ({
+    appId: `11111111-2222-3333-4444-${String(backend).padStart(12, "0")}`,
+    hosts: [`h${backend}.b`],
+    state: "serve",
+    backend,
+    servers: [{ dynoId: `aaaaaaaa-2222-3333-4444-${String(backend).padStart(12, "0")}`, address, port: 5000 }],
+  });
+  const apps = Array.from({ length: 2_000 }, (_, index) => app(index, "10.7.0.2"));
+  const worker = freshWorker(1, { apps, spare: [] });
+  const changed = app(7, "10.7.0.3");
+  const texts = changesFor(layout, worker, new Map([[changed.appId, changed]])).map(({ text }) => text);
+  const name = `a7/${changed.servers[0]?.dynoId}`;
+  assert.deepEqual(texts, [`set server ${name} addr 10.7.0.3 port 5000`, `enable server ${name}`]);
+});
+
 test("new dynos are up before names point to them, old ones go last", () => {
   const [appId, old, young] = [randomUUID(), randomUUID(), randomUUID()];
   const routes = (dynoId: string, hosts: readonly string[]): Snapshot => ({
@@ -175,8 +231,8 @@ test("a backend that the worker does not know needs a reload; a spare one does n
     spare: [],
   });
   const worker = freshWorker(1, { apps: [], spare: [0, 1] });
-  assert.equal(needsReload(worker, app(1)), false);
-  assert.equal(needsReload(worker, app(2)), true);
+  assert.equal(needsReload(worker, app(1).apps), false);
+  assert.equal(needsReload(worker, app(2).apps), true);
 });
 
 test("what HAProxy answers is told apart", () => {
@@ -186,53 +242,4 @@ test("what HAProxy answers is told apart", () => {
   assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("l17", "next_http")}\n`), [
     [`l17/${id}`, { address: "127.77.0.1:40677", up: true }],
   ]);
-});
-
-test("an app takes another backend when it chooses or speaks otherwise, and for no other change; none is used twice", () => {
-  const app: AppRoute = { appId: randomUUID(), hosts: [], state: "serve", dynoIds: [] };
-  const options: RouteOptions = {
-    ...DEFAULT_ROUTING,
-    sessionAffinity: false,
-    users: [],
-    errorPage: null,
-    maintenancePage: null,
-  };
-  const table = new RouteTable().refill();
-  const backend = (change?: Partial<RouteOptions>) => {
-    table.set({ ...app, ...(change && { options: { ...options, ...change } }) });
-    const [found] = table.snapshot(() => undefined).apps;
-    assert.ok(found);
-    return backendOf(found);
-  };
-  const first = backend();
-  assert.match(first, /^a\d+$/);
-  assert.equal(backend({ sessionAffinity: true, firstByteSeconds: 5 }), first);
-  const least = backend({ balance: "least-connections" });
-  assert.match(least, /^l\d+$/);
-  assert.equal(backend({ balance: "least-connections", httpsRedirect: true }), least);
-  const seen = new Set([first, least, backend({ balance: "least-connections", dynoProtocol: "h2c" })]);
-  seen.add(backend({ dynoProtocol: "h2c" })).add(backend());
-  assert.equal(new Set([...seen].map((name) => name.slice(1))).size, 5);
-  for (let i = 0; i < 40; i++) backend(i % 2 === 0 ? { balance: "least-connections" } : undefined);
-  const { apps, spare, leastSpare = [] } = table.snapshot(() => undefined);
-  const numbers = [...apps.map(({ backend }) => backend), ...spare, ...leastSpare];
-  assert.equal(new Set(numbers).size, numbers.length, "also when all that were spare are used up");
-});
-
-test("what an older version remembered of routes is read: at the defaults", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "stator-routes-"));
-  const path = join(folder, "routes.json");
-  const appId = randomUUID();
-  const row = { appId, hosts: ["a.b"], state: "serve", dynoIds: [], backend: 7 };
-  writeFileSync(path, JSON.stringify({ next: 9, spare: [8], routes: [row] }));
-  const table = await RouteTable.load([path]);
-  rmSync(folder, { recursive: true });
-  assert.deepEqual(
-    table.snapshot(() => undefined),
-    {
-      apps: [{ appId, hosts: ["a.b"], state: "serve", backend: 7, servers: [] }],
-      spare: [8],
-      leastSpare: [],
-    },
-  );
 });

@@ -72,7 +72,8 @@ export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => joi
 /** The name says how it chooses among dynos: `l17` has `balance leastconn`. */
 export const backendName = (number: number, least = false): string => `${least ? "l" : "a"}${whole(number)}`;
 export const BACKEND_NAME: RegExp = /^[al]\d+$/;
-export const backendOf = ({ backend, options }: Pick<Wanted, "backend" | "options">): string =>
+export type BackendRef = Pick<Wanted, "backend" | "options">;
+export const backendOf = ({ backend, options }: BackendRef): string =>
   backendName(backend, options !== undefined && isLeast(options.balance));
 /** Every backend that a worker with this snapshot has. */
 export const backendsOf = ({ apps, spare, leastSpare = [] }: Snapshot): readonly string[] => [
@@ -257,6 +258,7 @@ const LOG_FORMAT = [
   "stator1 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
   "%[var(txn.request_id)] %[var(txn.proto)] %ci",
   "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[capture.req.hdr(1),base64]",
+  "%[var(txn.held)] %rc",
 ].join(" ");
 
 function renderFrontend(layout: HaproxyLayout): string {

@@ -70,6 +70,7 @@ export class HaproxySocket {
       backends: new Set([...backends.matchAll(/^[al]\d+$/gm)].map(([name]) => name)),
       servers: new Map(parseServers(servers)),
       maps,
+      told: new Map(),
     };
   }
 

@@ -7,8 +7,18 @@ import { type ChildProcess, run, start } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
 import type { AppRoute, RouteTarget } from "../router/routes.ts";
-import { commandsFor, deletionsFor, freshWorker, needsReload, type Worker } from "./haproxy-commands.ts";
 import {
+  type Changes,
+  changesFor,
+  commandsFor,
+  deletionsFor,
+  freshWorker,
+  needsReload,
+  noteTold,
+  type Worker,
+} from "./haproxy-commands.ts";
+import {
+  type BackendRef,
   configPath,
   type HaproxyLayout,
   MAP_NAMES,
@@ -68,9 +78,12 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   /** A reload is due, whatever the commands say. */
   #stale = false;
   #up = false;
-  /** Not on disk yet; not even on tmpfs. */
+  /** The apps of which HAProxy may have something else than is wanted. */
+  #pending = new Set<string>();
+  /** So may it of any app. */
+  #pendingAll = true;
+  /** Not on disk yet. */
   #unsaved = false;
-  #dirty = false;
   /** Counts changes; a sync that began at a count has made all changes up to it. */
   #wantedCount = 0;
   #doneCount = 0;
@@ -103,20 +116,23 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
   async setRoute(route: AppRoute): Promise<void> {
     if (!this.#table.set(route) && this.#wantedCount === this.#doneCount) return this.#sameAgain(route);
-    await this.#change();
+    await this.#change(route.appId);
   }
 
   async removeRoute(appId: string): Promise<void> {
-    this.#table.remove(appId);
-    await this.#change();
+    if (this.#table.remove(appId) || this.#wantedCount !== this.#doneCount) await this.#change(appId);
   }
 
   async listRoutes(): Promise<readonly string[]> {
     return this.#table.apps();
   }
 
-  /** A dyno's address may have come or gone: what HAProxy has is looked over soon. */
-  refresh(): void {
+  /** A dyno's address may have come or gone, any dyno's if it is not said whose: what HAProxy has is looked over soon. */
+  refresh(dynoId?: string): void {
+    const appIds = dynoId === undefined ? undefined : this.#table.appsWith(dynoId);
+    if (appIds?.length === 0) return; // it gets no requests
+    if (appIds === undefined) this.#pendingAll = true;
+    for (const appId of appIds ?? []) this.#pending.add(appId);
     this.#wantedCount++;
     this.#changed.ring();
   }
@@ -138,16 +154,17 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   /** The same route: only its dynos' addresses may differ from what HAProxy has. */
   async #sameAgain({ appId }: AppRoute): Promise<void> {
     const worker = this.#worker;
-    const app = this.#snapshot().apps.find((each) => each.appId === appId);
-    const asWanted = worker !== undefined && app !== undefined;
-    if (!asWanted || commandsFor(this.#options.layout, worker, this.#snapshot()).length > 0) await this.#change();
+    const isTold = worker?.told.has(appId) === true;
+    if (!isTold || changesFor(this.#options.layout, worker, this.#changesOf([appId])).length > 0)
+      await this.#change(appId);
   }
 
   /** Resolves once HAProxy does what the table says now. */
-  async #change(): Promise<void> {
+  async #change(appId?: string): Promise<void> {
     const { clock } = this.#options;
     const count = ++this.#wantedCount;
-    this.#unsaved = this.#dirty = true;
+    if (appId !== undefined) this.#pending.add(appId);
+    this.#unsaved = true;
     this.#changed.ring();
     const done = new AbortController();
     const check = (): void => {
@@ -188,46 +205,65 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   /** Brings HAProxy to what the table says; gives the count of changes that are in. */
   async #sync(desperate: boolean): Promise<number> {
     const { layout, clock, tables } = this.#options;
-    if (this.#dirty) {
-      this.#dirty = false;
-      await this.#table.save(tables.volatile); // first, so that a successor of ours never takes back what is in
-    }
+    if (this.#table.needsBegin) await this.#table.begin(tables.volatile);
     const worker = (this.#worker ??= await this.#look());
-    if (desperate || this.#stale || needsReload(worker, this.#snapshot())) {
+    if (desperate || this.#stale || needsReload(worker, this.#wantedApps())) {
       await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
-      const count = this.#wantedCount;
-      this.#stale = false;
-      await this.#reload(worker.pid);
-      return count;
+      return this.#reload(worker.pid);
     }
-    const count = this.#wantedCount;
-    await this.#socket.apply(worker, commandsFor(layout, worker, this.#snapshot()));
+    const all = this.#pendingAll;
+    const [count, changes] = this.#take();
+    const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
+    await this.#socket.apply(worker, commands);
+    noteTold(worker, changes);
     return count;
   }
 
+  /** All that is pending, remembered first, so that a successor of ours never takes back what is in. */
+  #take(): readonly [count: number, changes: Changes] {
+    this.#table.remember();
+    const changes = this.#changesOf(this.#pendingAll ? [...this.#pending, ...this.#table.apps()] : this.#pending);
+    this.#pending.clear();
+    this.#pendingAll = false;
+    return [this.#wantedCount, changes];
+  }
+
+  #changesOf(appIds: Iterable<string>): Changes {
+    const serverOf = (dynoId: string) => this.#serverOf(dynoId);
+    return new Map(Array.from(appIds, (appId) => [appId, this.#table.wanted(appId, serverOf)]));
+  }
+
+  /** The apps that may have come; only the number of each one's backend is asked for. */
+  #wantedApps(): readonly (BackendRef | undefined)[] {
+    return Array.from(this.#pendingAll ? this.#table.apps() : this.#pending, (appId) => this.#table.row(appId));
+  }
+
   async #look(): Promise<Worker> {
+    this.#pendingAll = true; // it may have anything
     const { current } = await this.#socket.workers();
     return this.#socket.look(current, this.#options.layout);
   }
 
   /** Hitless: the new worker takes the sockets over, the old one gives it what it still holds. */
-  async #reload(before: number): Promise<void> {
+  async #reload(before: number): Promise<number> {
     const { logger, clock } = this.#options;
     const pid = this.#kept.pid;
     if (pid === undefined) throw new Error("HAProxy is down");
     const since = clock.now();
     this.#checkedHead = undefined;
-    const snapshot = await this.#writeFiles();
+    this.#stale = false;
+    const { snapshot, count } = await this.#writeFiles();
     process.kill(pid, "SIGUSR2");
     this.#worker = freshWorker(await this.#untilReady(before), snapshot);
     logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
+    return count;
   }
 
   async #start(): Promise<ChildProcess> {
     const { user, logFile } = this.#options;
     this.#up = false;
     killMarked(this.#mark()); // a worker without master would take half of the connections
-    this.#startedWith = await this.#writeFiles();
+    this.#startedWith = (await this.#writeFiles()).snapshot;
     await using log = await open(logFile, "a", 0o640);
     const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
@@ -244,7 +280,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
     // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
     if (how === "adopted" && !(await this.#runsAsLaidOut())) this.#stale = true;
-    this.#up = true;
+    this.#up = this.#pendingAll = true;
     this.#wantedCount++; // what changed since the files were written, or since we died
     this.#changed.ring();
   }
@@ -270,10 +306,11 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   }
 
   /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
-  async #writeFiles(): Promise<Snapshot> {
-    const { layout, user } = this.#options;
+  async #writeFiles(): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
+    const { layout, user, tables } = this.#options;
     this.#table.refill();
-    await this.#table.save(this.#options.tables.volatile);
+    await this.#table.begin(tables.volatile);
+    const [count] = this.#take();
     const snapshot = this.#snapshot();
     const maps = renderMaps(snapshot);
     const files: Readonly<Record<string, string>> = {
@@ -293,7 +330,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
     await rename(next, configPath(layout));
     this.#checkedHead = head;
-    return snapshot;
+    return { snapshot, count };
   }
 
   /** On tmpfs, where a rename is all that is needed. Root's; HAProxy's group may read. */

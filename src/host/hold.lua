@@ -47,6 +47,7 @@ core.register_action("hold", { "http-req" }, function(txn)
   last = last + 1
   local waiter = last
   app_of[waiter], count[app], all = app, (count[app] or 0) + 1, all + 1
+  txn:set_var("txn.held", "1") -- for the counts
   txn:set_var("txn.code", "H27") -- stands when the client leaves
   local now = seconds()
   local deadline = now + HOLD_SECONDS

@@ -88,7 +88,7 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       logger,
     }),
   );
-  parts.use(engine.watch(() => haproxy.refresh()));
+  parts.use(engine.watch((dynoId) => haproxy.refresh(dynoId)));
   parts.use(await listen(createHostServer({ engine, router: haproxy, instance, clock, logger }), config, users.daemon));
   parts.use(renewCertificates(config, folders, users.daemon, haproxy, { clock, logger }));
   return parts.move();

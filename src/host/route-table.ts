@@ -1,7 +1,8 @@
+import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { AppRoute } from "../router/routes.ts";
-import { entriesOf, id, type Server, type Snapshot, serverNumber } from "./haproxy-config.ts";
+import { entriesOf, id, type Server, type Snapshot, serverNumber, type Wanted } from "./haproxy-config.ts";
 import { isH2c, isLeast } from "./route-options.ts";
 
 /**
@@ -11,34 +12,42 @@ import { isH2c, isLeast } from "./route-options.ts";
 export const SPARE_MIN = 64;
 /** The same for apps with `least-connections`. */
 const LEAST_SPARE_MIN = 16;
+/** Lines behind a whole table before it is written whole again; more with many apps. */
+const LINES_MAX = 4_000;
 
 interface Row extends AppRoute {
   readonly backend: number;
 }
+/** The first line of the file. `routes`: of a program that wrote all into one line. */
 interface Saved {
   readonly next: number;
   readonly spare: readonly number[];
   /** Absent in a file of an older version. */
   readonly leastSpare?: readonly number[];
-  readonly routes: readonly Row[];
+  readonly routes?: readonly Row[];
 }
 
 /**
  * What the router should do for every app, with the number of each app's backend. Remembered on the host's side, so that HAProxy
  * comes back without the daemon. Numbers are never used twice.
+ *
+ * In a file: a line with the numbers, one for each app, and then one for each change (`{"gone":"<app id>"}` for an app that
+ * went). A change costs its own line, however many apps there are.
  */
 export class RouteTable {
-  readonly #rows = new Map<string, Row>();
+  readonly #rows = new Map<string, { readonly row: Row; readonly text: string }>();
   #next = 0;
   #spare: number[] = [];
   #leastSpare: number[] = [];
+  /** The file that changes are added to, since it was written whole: lines that were added, and that it lacks. */
+  #journal: { readonly path: string; added: number; missing: string[]; isWhole: boolean } | undefined;
 
   /** What the first readable of these files remembers; nothing if there is none. */
   static async load(paths: readonly string[]): Promise<RouteTable> {
     for (const path of paths) {
       try {
         const table = new RouteTable();
-        table.#restore(JSON.parse(await readFile(path, "utf8")) as Saved); // root's own file; each row is checked below
+        table.#restore((await readFile(path, "utf8")).split("\n"));
         return table;
       } catch {
         // never written, or cut off: the next one
@@ -47,65 +56,128 @@ export class RouteTable {
     return new RouteTable().refill();
   }
 
-  /** Atomic. Not flushed to disk on tmpfs, which is where it is written before each change takes effect. */
+  /** Writes all of it, atomically, flushed. */
   async save(path: string): Promise<void> {
-    const [spare, leastSpare] = [this.#spare, this.#leastSpare];
-    const saved: Saved = { next: this.#next, spare, leastSpare, routes: [...this.#rows.values()] };
-    await writeFileAtomic(path, JSON.stringify(saved), { mode: 0o600 });
+    await writeFileAtomic(path, this.#text(), { mode: 0o600 });
+  }
+
+  /** The same, and from now on `remember` adds to this file. */
+  async begin(path: string): Promise<void> {
+    const journal = { path, added: 0, missing: [], isWhole: false };
+    this.#journal = journal;
+    await this.save(path);
+    journal.isWhole = true;
+  }
+
+  /** Whether all of it must be written: it never was, or what was added to it has grown long. */
+  get needsBegin(): boolean {
+    const journal = this.#journal;
+    return journal?.isWhole !== true || journal.added + journal.missing.length > LINES_MAX + 4 * this.#rows.size;
+  }
+
+  /** Adds what changed to the file that was begun, at once. Not flushed: it is on tmpfs. */
+  remember(): void {
+    const journal = this.#journal;
+    if (journal?.isWhole !== true || journal.missing.length === 0) return;
+    appendFileSync(journal.path, journal.missing.join(""));
+    journal.added += journal.missing.length;
+    journal.missing = [];
   }
 
   /** Whether anything is different now. Throws for a route that could not be told to HAProxy. */
   set(route: AppRoute): boolean {
     const { appId, hosts, state, dynoIds, options } = route;
     const before = this.#rows.get(appId);
-    const kept = before !== undefined && kindOf(before) === kindOf(route);
+    const kept = before !== undefined && kindOf(before.row) === kindOf(route);
     const spare = wantsLeast(route) ? this.#leastSpare : this.#spare;
-    const backend = kept ? before.backend : (spare[0] ?? this.#next);
+    const backend = kept ? before.row.backend : (spare[0] ?? this.#next);
     const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
+    const text = `${JSON.stringify(row)}\n`;
+    if (before?.text === text) return false;
     check(row);
-    if (before !== undefined && JSON.stringify(before) === JSON.stringify(row)) return false;
     if (!kept && spare.shift() === undefined) this.#next++;
-    this.#rows.set(appId, row);
+    this.#rows.set(appId, { row, text });
+    this.#journal?.missing.push(text);
     return true;
   }
 
   remove(appId: string): boolean {
-    return this.#rows.delete(appId);
+    if (!this.#rows.delete(appId)) return false;
+    this.#journal?.missing.push(`${JSON.stringify({ gone: appId })}\n`);
+    return true;
   }
 
   apps(): readonly string[] {
     return [...this.#rows.keys()];
   }
 
-  /** Makes spare backends again; of use before a reload. */
+  row(appId: string): Readonly<Row> | undefined {
+    return this.#rows.get(appId)?.row;
+  }
+
+  /** The apps whose requests this dyno gets. */
+  appsWith(dynoId: string): readonly string[] {
+    const found: string[] = [];
+    for (const [appId, { row }] of this.#rows) if (row.dynoIds.includes(dynoId)) found.push(appId);
+    return found;
+  }
+
+  /** Makes spare backends again, before a reload; to be saved whole. */
   refill(): this {
     const wanted = Math.max(SPARE_MIN, this.#rows.size);
     while (this.#spare.length < wanted) this.#spare.push(this.#next++);
-    const least = [...this.#rows.values()].filter(wantsLeast).length;
+    const least = Array.from(this.#rows.values()).filter(({ row }) => wantsLeast(row)).length;
     while (this.#leastSpare.length < Math.max(LEAST_SPARE_MIN, least)) this.#leastSpare.push(this.#next++);
     return this;
   }
 
-  /** With the dynos that have an address now. */
-  snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
-    const apps = [...this.#rows.values()].map(({ dynoIds, ...app }) => {
-      const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
-      return { ...app, servers: speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers };
-    });
-    return { apps, spare: this.#spare, leastSpare: this.#leastSpare };
+  /** One app, with those of its dynos that have an address now. */
+  wanted(appId: string, serverOf: (dynoId: string) => Server | undefined): Wanted | undefined {
+    const row = this.row(appId);
+    return row && wantedOf(row, serverOf);
   }
 
-  #restore({ next, spare, leastSpare = [], routes }: Saved): void {
+  /** All of them. */
+  snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
+    const apps = Array.from(this.#rows.values(), ({ row }) => wantedOf(row, serverOf));
+    return { apps, spare: [...this.#spare], leastSpare: [...this.#leastSpare] };
+  }
+
+  #text(): string {
+    const head: Saved = { next: this.#next, spare: this.#spare, leastSpare: this.#leastSpare };
+    return `${JSON.stringify(head)}\n${Array.from(this.#rows.values(), ({ text }) => text).join("")}`;
+  }
+
+  /** Throws for what is no table. A last line that is cut off was never acted upon. */
+  #restore(lines: readonly string[]): void {
+    const [head = "", ...changes] = lines;
+    const { next, spare, leastSpare = [], routes = [] } = JSON.parse(head) as Saved; // root's own; each row is checked below
     for (const number of [next, ...spare, ...leastSpare])
       if (!Number.isSafeInteger(number)) throw new Error("not a table of routes");
-    for (const row of routes) {
-      check(row);
-      this.#rows.set(row.appId, row);
-    }
     this.#next = next;
-    this.#spare = [...spare];
-    this.#leastSpare = [...leastSpare];
+    const free = new Set([...spare, ...leastSpare]);
+    for (const row of routes) this.#restoreRow(row, free);
+    for (const line of changes.slice(0, -1)) {
+      const change = JSON.parse(line) as Row | { readonly gone: string };
+      if ("gone" in change) this.#rows.delete(change.gone);
+      else this.#restoreRow(change, free);
+    }
+    this.#spare = spare.filter((number) => free.has(number));
+    this.#leastSpare = leastSpare.filter((number) => free.has(number));
   }
+
+  #restoreRow({ appId, hosts, state, dynoIds, options, backend }: Row, free: Set<number>): void {
+    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
+    check(row);
+    free.delete(backend);
+    this.#next = Math.max(this.#next, backend + 1);
+    this.#rows.set(appId, { row, text: `${JSON.stringify(row)}\n` });
+  }
+}
+
+function wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
+  const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
+  return { ...app, servers: speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers };
 }
 
 type Options = Pick<AppRoute, "options">;

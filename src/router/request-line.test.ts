@@ -11,7 +11,10 @@ const base64 = (text: string) => (text === "" ? "-" : Buffer.from(text, "latin1"
 
 function line(
   change: Partial<
-    Record<"code" | "flags" | "dyno" | "path" | "host" | "fwd" | "method" | "status" | "times", string>
+    Record<
+      "code" | "flags" | "dyno" | "path" | "host" | "fwd" | "method" | "status" | "times" | "held" | "retries",
+      string
+    >
   > = {},
 ): string {
   const {
@@ -24,8 +27,10 @@ function line(
     method = "GET",
     status = "200",
     times = "0 0 1 12 3 16 16",
+    held = "-",
+    retries = "0",
   } = change;
-  return `stator1 42 7 1795460667012173 ${APP} ${dyno} ${code} ${status} 123 ${flags} ${times} 00000000-0000-4000-8000-000000000000 http 9.8.7.6 ${base64(method)} ${base64(path)} ${base64(host)} ${base64(fwd)}`;
+  return `stator1 42 7 1795460667012173 ${APP} ${dyno} ${code} ${status} 123 ${flags} ${times} 00000000-0000-4000-8000-000000000000 http 9.8.7.6 ${base64(method)} ${base64(path)} ${base64(host)} ${base64(fwd)} ${held} ${retries}`;
 }
 function shown(text: string): string {
   const record = parseRequest(text);
@@ -81,6 +86,16 @@ test("spec 6.4: codes of rules and of how requests end", () => {
     [{ flags: "RC--", status: "500" }, /code=H99 .*status=503/],
   ];
   for (const [change, pattern] of cases) assert.match(shown(line(change)), pattern, JSON.stringify(change));
+});
+
+test("what is counted of a request beside its line: held, tried again", () => {
+  const counted = (change: Parameters<typeof line>[0]) => {
+    const { isHeld, retries } = parseRequest(line(change)) ?? {};
+    return [isHeld, retries];
+  };
+  assert.deepEqual(counted({}), [false, 0]);
+  assert.deepEqual(counted({ held: "1", retries: "+2" }), [true, 2]);
+  assert.deepEqual(counted({ retries: "x" }), [false, 0]);
 });
 
 test("nothing that a visitor sends can pose as another field or another line", () => {

@@ -24,6 +24,10 @@ export interface RequestRecord {
   readonly path: string;
   readonly host: string;
   readonly forwardedFor: string;
+  /** It waited for a dyno to come up. */
+  readonly isHeld: boolean;
+  /** Connections to a dyno that were tried again. */
+  readonly retries: number;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -31,7 +35,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
 export function parseRequest(line: string): RequestRecord | undefined {
   const fields = line.trimEnd().split(" ");
-  if (fields.length !== 24 || fields[0] !== "stator1") return undefined;
+  if (fields.length !== 26 || fields[0] !== "stator1") return undefined;
   const text = (index: number) => fields[index] ?? "-";
   const number = (index: number) => Number(text(index));
   const [status, flags] = [number(7), text(9)];
@@ -51,10 +55,12 @@ export function parseRequest(line: string): RequestRecord | undefined {
     serviceMs: reached(connect) === null ? null : service(response, data, active, [header, queued, connect]),
     requestId: text(17),
     protocol: text(18),
-    method: decoded(text(20)),
+    method: decodedOften(text(20)),
     path: decoded(text(21)),
-    host: decoded(text(22)),
+    host: decodedOften(text(22)),
     forwardedFor: [decoded(text(23)), text(19)].filter((each) => each !== "").join(", "),
+    isHeld: fields.at(-2) === "1",
+    retries: Math.abs(Number(fields.at(-1))) || 0, // "+1" when the last went to another dyno
   };
 }
 
@@ -97,7 +103,19 @@ function service(
 
 const reached = (ms: number | undefined): number | null => (ms === undefined || !(ms >= 0) ? null : ms);
 const idOrNull = (text: string): string | null => (UUID.test(text) ? text : null);
-const decoded = (text: string): string => (text === "-" ? "" : Buffer.from(text, "base64").toString("latin1"));
+const scratch = Buffer.alloc(16 * 1024); // more than HAProxy takes of a request's head
+const decoded = (text: string): string =>
+  text === "-" ? "" : scratch.toString("latin1", 0, scratch.write(text, "base64"));
+/** What many requests have in common: their method, the host. */
+const common = new Map<string, string>();
+function decodedOften(text: string): string {
+  let found = common.get(text);
+  if (found !== undefined) return found;
+  found = decoded(text);
+  if (common.size >= 1_000) common.clear();
+  common.set(text, found);
+  return found;
+}
 const hostOnly = (host: string): string => host.replace(/:[^:]*$/, "");
 
 /** A visitor's text between quotation marks: no quotation mark, no control character, ASCII. */

@@ -6,6 +6,7 @@ import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
 import { Gaps } from "./request-gaps.ts";
 import { parseRequest, type RequestRecord, requestLogLine } from "./request-line.ts";
+import { type AppRequests, RequestMetrics, type RequestReader } from "./request-metrics.ts";
 import { requestSocket } from "./request-socket.ts";
 
 export interface RequestLogOptions {
@@ -20,16 +21,22 @@ export interface RequestLogOptions {
 /** A line is shorter; anything else is not HAProxy. */
 const LINE_BYTES_MAX = 32 * 1024;
 const GAP_LOOK_MS = 2_000;
+/**
+ * A wakeup costs as much as ten lines: unless many have come, we rest before the next look, and they gather in the socket. HAProxy
+ * has room for a thousand times as many.
+ */
+const REST_MS = 20;
+const MANY_BYTES = 16 * 1024;
 const NAMES_MAX = 10_000;
-/** Apps that are told of lost lines: those that had requests lately. */
+/** Apps that are told of lost lines, of those that had requests lately. */
 const TOLD_MAX = 1_000;
 
 /**
  * Takes request lines from HAProxy's ring (a unix socket in the daemon's run folder, which only HAProxy's group can reach) and
- * appends them to the apps' logs. While the daemon is dead the host process holds HAProxy's connection (`RequestPark`) and the
+ * appends them to the apps' logs and counts. While the daemon is dead the host process holds HAProxy's connection (`RequestPark`) and the
  * lines wait in the ring; what it drops is counted and said.
  */
-export class RequestLog implements AsyncDisposable {
+export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #options: RequestLogOptions;
   /** With the inode of its socket. */
   #listening: { readonly server: Server; readonly inode: number } | undefined;
@@ -37,13 +44,16 @@ export class RequestLog implements AsyncDisposable {
   readonly #closed = new AbortController();
   readonly #names = new Map<string, string>();
   readonly #gaps = new Gaps();
-  readonly #recent = new Set<string>();
+  readonly #metrics: RequestMetrics;
   readonly #watch: Promise<void>;
-  /** Lines are appended in the order they came. */
-  #last: Promise<void> = Promise.resolve();
+  /** What waits before more is read: lines for the name of a dyno, and we for more lines. */
+  readonly #resting = new Set<Promise<void>>();
+  #linesRead = 0;
+  #linesLost = 0;
 
   private constructor(options: RequestLogOptions) {
     this.#options = options;
+    this.#metrics = new RequestMetrics(options.clock.now());
     this.#watch = this.#watchGaps();
   }
 
@@ -53,12 +63,29 @@ export class RequestLog implements AsyncDisposable {
     return log;
   }
 
+  requestsOf(appId: string): AppRequests {
+    const found = this.#metrics.requestsOf(appId, this.#options.clock.now());
+    const named = Array.from(
+      found.byDyno,
+      ([id, counts]) => [id, { ...counts, name: this.#names.get(id) ?? "web" }] as const,
+    );
+    return { ...found, byDyno: new Map(named) };
+  }
+
+  get linesRead(): number {
+    return this.#linesRead;
+  }
+
+  get linesLost(): number {
+    return this.#linesLost;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#listening?.server.close(resolve) ?? resolve(undefined));
     await this.#watch;
-    await this.#last;
+    await Promise.all(this.#resting);
   }
 
   #read(socket: Socket): void {
@@ -79,47 +106,61 @@ export class RequestLog implements AsyncDisposable {
       }
       rest = left;
       const records = lines.map(parseRequest).filter((record) => record !== undefined);
-      if (records.length > 0) this.#last = this.#last.then(() => this.#append(records));
+      const waiting = this.#append(records);
+      if (waiting === undefined && chunk.length >= MANY_BYTES) return;
+      socket.pause(); // so that lines are appended in the order they came, and few wait
+      const rested = this.#rest(waiting).then(() => {
+        this.#resting.delete(rested);
+        socket.resume();
+      });
+      this.#resting.add(rested);
     });
   }
 
-  async #append(records: readonly RequestRecord[]): Promise<void> {
-    const { logs, logger } = this.#options;
-    for (const record of records) {
-      this.#gaps.saw(record.worker, record.count);
-      if (record.appId === null) continue;
-      try {
-        const dyno = record.dynoId === null ? null : await this.#nameOf(record.appId, record.dynoId);
-        logs.append(record.appId, requestLogLine(record, dyno));
-        this.#remember(record.appId);
-      } catch (error) {
-        logger.error("router.line_failed", { error });
-      }
+  async #rest(waiting: Promise<void> | undefined): Promise<void> {
+    await waiting;
+    await this.#options.clock.sleep(REST_MS, this.#closed.signal).catch(() => {}); // closed
+  }
+
+  /** At once where all names are known, as nearly always; then nothing is to be waited for. */
+  #append(records: readonly RequestRecord[]): Promise<void> | undefined {
+    for (const [index, record] of records.entries()) {
+      const { appId, dynoId } = record;
+      const name = appId === null || dynoId === null ? null : this.#names.get(dynoId);
+      if (appId !== null && dynoId !== null && name === undefined)
+        return this.#learn(appId, dynoId).then(() => this.#append(records.slice(index)));
+      this.#take(record, name ?? null);
+    }
+    return undefined;
+  }
+
+  #take(record: RequestRecord, dyno: string | null): void {
+    this.#linesRead++;
+    this.#gaps.saw(record.worker, record.count);
+    if (record.appId === null) return;
+    try {
+      const line = requestLogLine(record, dyno);
+      this.#options.logs.append(record.appId, line);
+      this.#metrics.add(record.appId, line.at, record);
+    } catch (error) {
+      this.#options.logger.error("router.line_failed", { error });
     }
   }
 
-  async #nameOf(appId: string, dynoId: string): Promise<string> {
-    const known = this.#names.get(dynoId);
-    if (known !== undefined) return known;
-    const name = (await this.#options.nameOf(appId, dynoId)) ?? "web";
+  async #learn(appId: string, dynoId: string): Promise<void> {
+    const name = await this.#options.nameOf(appId, dynoId).catch((error: unknown) => {
+      this.#options.logger.warn("router.name_failed", { dynoId, error });
+      return undefined;
+    });
     if (this.#names.size >= NAMES_MAX) this.#names.clear();
-    this.#names.set(dynoId, name);
-    return name;
-  }
-
-  #remember(appId: string): void {
-    this.#recent.delete(appId);
-    this.#recent.add(appId);
-    for (const oldest of this.#recent) {
-      if (this.#recent.size <= TOLD_MAX) break;
-      this.#recent.delete(oldest);
-    }
+    this.#names.set(dynoId, name ?? "web");
   }
 
   async #listen(): Promise<void> {
     const path = requestSocket(this.#options.instance);
     await rm(path, { force: true });
-    const server = createServer((socket) => this.#read(socket)); // from the first connection on: HAProxy is waiting
+    // Read from the first connection on: HAProxy is waiting. Paused means that nothing is read.
+    const server = createServer({ highWaterMark: 1 }, (socket) => this.#read(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(path, resolve);
@@ -143,9 +184,10 @@ export class RequestLog implements AsyncDisposable {
       await this.#stay().catch((error: unknown) => logger.warn("router.requests_unheard", { error }));
       const lost = this.#gaps.takeLost();
       if (lost === 0) continue;
+      this.#linesLost += lost;
       logger.warn("router.lines_lost", { lost });
       const text = `Error L10 (output buffer overflow): ${lost} request lines of all apps were lost`;
-      for (const appId of this.#recent)
+      for (const appId of this.#metrics.apps().slice(0, TOLD_MAX))
         logs.append(appId, { at: clock.now(), source: "heroku", process: "router", text });
     }
   }
@@ -156,16 +198,20 @@ export function splitFrames(bytes: Buffer): { readonly lines: readonly string[];
   const lines: string[] = [];
   let at = 0;
   for (;;) {
-    const blank = bytes.indexOf(0x20, at);
-    if (blank === -1) {
-      const begun = bytes.subarray(at);
-      return { lines, left: begun.length < 8 && /^\d*$/.test(begun.toString("latin1")) ? begun : undefined };
+    let length = 0;
+    let blank = at;
+    for (; blank < bytes.length && bytes[blank] !== BLANK; blank++) {
+      const digit = (bytes[blank] ?? 0) - ZERO;
+      length = length * 10 + digit;
+      if (digit < 0 || digit > 9 || length === 0 || length > LINE_BYTES_MAX) return { lines, left: undefined };
     }
-    const digits = bytes.toString("latin1", at, blank);
-    if (!/^[1-9]\d{0,5}$/.test(digits) || Number(digits) > LINE_BYTES_MAX) return { lines, left: undefined };
-    const end = blank + 1 + Number(digits);
-    if (end > bytes.length) return { lines, left: bytes.subarray(at) };
+    const end = blank + 1 + length;
+    if (blank === bytes.length || end > bytes.length) return { lines, left: bytes.subarray(at) };
+    if (length === 0) return { lines, left: undefined };
     lines.push(bytes.toString("latin1", blank + 1, end));
     at = end;
   }
 }
+
+const BLANK = 0x20;
+const ZERO = 0x30;

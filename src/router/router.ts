@@ -7,6 +7,7 @@ import type { Store } from "../store/store.ts";
 import type { Routing } from "../supervisor/supervision.ts";
 import { routeOf } from "./app-route.ts";
 import { RequestLog } from "./request-log.ts";
+import type { AppRequests, RequestReader } from "./request-metrics.ts";
 import { routeOptionsOf } from "./route-options.ts";
 import type { AppRoute, RouteOptions, RouteTarget } from "./routes.ts";
 
@@ -28,12 +29,14 @@ export interface RouterOptions {
 }
 
 const RESYNC_MS = 30_000;
+/** Apps that are looked at again each time; of more, these are the next in turn. */
+const RESYNC_APPS = 100;
 const SETTLE_MS = 5_000;
 const RETRY_MS = 200;
 const RETRY_MS_MAX = 2_000;
 
 /** Takes request lines, and tells the target what the store says of every app, now and whenever it changes. */
-export async function startRouter(options: RouterOptions): Promise<Routing & AsyncDisposable> {
+export async function startRouter(options: RouterOptions): Promise<Routing & RequestReader & AsyncDisposable> {
   const { store, logs, instance, clock, logger } = options;
   const requests = await RequestLog.open({
     instance,
@@ -59,13 +62,16 @@ interface Telling {
   readonly waiters: Set<() => void>;
 }
 
-class Router implements Routing, AsyncDisposable {
+class Router implements Routing, RequestReader, AsyncDisposable {
   readonly #options: RouterOptions;
   readonly #requests: RequestLog;
   readonly #closed = new AbortController();
   readonly #apps = new Map<string, Telling>();
   readonly #working = new Set<Promise<void>>();
   readonly #resync = new Nudge();
+  /** The target may know nothing: everything is told. */
+  #isNew = true;
+  #turn = 0;
   readonly #listeners = new DisposableStack();
   readonly #loop: Promise<void>;
 
@@ -73,7 +79,10 @@ class Router implements Routing, AsyncDisposable {
     this.#options = options;
     this.#requests = requests;
     this.#listeners.use(options.store.onChange((appId) => this.#changed(appId)));
-    const returns = options.target.onReturn?.(() => this.#resync.ring());
+    const returns = options.target.onReturn?.(() => {
+      this.#isNew = true;
+      this.#resync.ring();
+    });
     if (returns !== undefined) this.#listeners.use(returns);
     this.#loop = this.#keepInSync();
   }
@@ -93,6 +102,14 @@ class Router implements Routing, AsyncDisposable {
     if (!done.signal.aborted) throw new Error(`the router has not taken the route of app ${appId} in time`);
   }
 
+  requestsOf(appId: string): AppRequests {
+    return this.#requests.requestsOf(appId);
+  }
+
+  get linesLost(): number {
+    return this.#requests.linesLost;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listeners.dispose();
     this.#closed.abort();
@@ -101,13 +118,13 @@ class Router implements Routing, AsyncDisposable {
     await this.#requests[Symbol.asyncDispose]();
   }
 
-  /** Tells everything again from time to time: a change may have been lost on either side. */
+  /** Tells again from time to time: a change may have been lost on either side. */
   async #keepInSync(): Promise<void> {
     const { clock, logger } = this.#options;
     const closed = this.#closed.signal;
     while (!closed.aborted) {
       try {
-        await this.#tellAll();
+        await this.#tellAgain();
         await this.#resync.wait(RESYNC_MS, closed, clock);
       } catch (error) {
         if (closed.aborted) return;
@@ -117,12 +134,31 @@ class Router implements Routing, AsyncDisposable {
     }
   }
 
-  async #tellAll(): Promise<void> {
+  /** Everything to a target that is new; else what it lacks or has too much, and the next apps in turn. */
+  async #tellAgain(): Promise<void> {
     const { store, target } = this.#options;
-    const known = await target.listRoutes();
-    const apps = await store.apps.list();
-    for (const telling of this.#apps.values()) telling.route = undefined;
-    for (const appId of new Set([...known, ...apps.map(({ id }) => id)])) this.#changed(appId);
+    const all = this.#isNew;
+    this.#isNew = false;
+    try {
+      const known = new Set(await target.listRoutes());
+      const apps = (await store.apps.list()).map(({ id }) => id);
+      const there = new Set(apps);
+      const odd = [...apps.filter((id) => !known.has(id)), ...[...known].filter((id) => !there.has(id))];
+      for (const appId of new Set([...odd, ...(all ? apps : this.#nextInTurn(apps))])) {
+        const telling = this.#apps.get(appId);
+        if (telling !== undefined) telling.route = undefined;
+        this.#changed(appId);
+      }
+    } catch (error) {
+      this.#isNew ||= all;
+      throw error;
+    }
+  }
+
+  #nextInTurn(apps: readonly string[]): readonly string[] {
+    const from = this.#turn < apps.length ? this.#turn : 0;
+    this.#turn = from + RESYNC_APPS;
+    return apps.slice(from, this.#turn);
   }
 
   #changed(appId: string): Telling {

@@ -8,12 +8,13 @@ import {
   type IncomingHttpHeaders,
   type Server,
 } from "node:http";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket, type Server as TcpServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { selfSigned } from "../../src/host/certificates.ts";
 import { Haproxy } from "../../src/host/haproxy.ts";
 import type { HaproxyLayout } from "../../src/host/haproxy-config.ts";
+import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
 import { RequestPark } from "../../src/host/request-park.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { jsonLogger } from "../../src/lib/logger.ts";
@@ -54,10 +55,11 @@ export class RouterRig {
     };
   }
 
-  static async open(): Promise<RouterRig> {
+  /** `withDaemon` false: nobody takes request lines yet. */
+  static async open({ withDaemon = true } = {}): Promise<RouterRig> {
     const rig = new RouterRig([await freePort(), await freePort()]);
     await rig.startHost();
-    await rig.startDaemon();
+    if (withDaemon) await rig.startDaemon();
     await rig.haproxy?.reload(); // resolves once it is up
     return rig;
   }
@@ -103,6 +105,21 @@ export class RouterRig {
       clock: systemClock,
       logger: jsonLogger("requests", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
     });
+  }
+
+  workers(): ReturnType<HaproxySocket["workers"]> {
+    return new HaproxySocket(join(this.layout.socketFolder, "master.sock"), systemClock).workers();
+  }
+
+  /** How often HAProxy was reloaded, as it says itself. */
+  async reloads(): Promise<number> {
+    const socket = connect(join(this.layout.socketFolder, "master.sock"));
+    socket.end("show proc\n");
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    const [, count] = /^\d+\s+master\s+(\d+)/m.exec(text) ?? [];
+    assert.ok(count, text);
+    return Number(count);
   }
 
   get pid(): number {
@@ -192,6 +209,62 @@ export class App {
       if (found !== undefined) return found;
       assert.ok(performance.now() < until, `${pattern} is not in the log:\n${this.log.join("\n")}`);
       await pause(10);
+    }
+  }
+}
+
+/** An upgraded connection through the router to an echo: what is sent comes back. */
+export class Echo {
+  readonly #socket: Socket;
+  #text = "";
+  #waiting: (() => void) | undefined;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("error", () => {}); // whoever waits is told by the close
+    socket.on("data", (chunk: Buffer) => {
+      this.#text += chunk.toString("latin1");
+      this.#waiting?.();
+    });
+    socket.on("close", () => this.#waiting?.());
+  }
+
+  /** A server that answers any request with an upgrade, and then echoes. */
+  static server(): TcpServer {
+    return createServer((socket) => {
+      socket.on("error", () => {}); // the client just leaves
+      socket.once("data", () => {
+        socket.write(
+          "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        );
+        socket.pipe(socket);
+      });
+    });
+  }
+
+  static async open(port: number, host: string): Promise<Echo> {
+    const echo = new Echo(connect(port, "127.0.0.1"));
+    const head = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+    echo.#socket.write(head);
+    await echo.#until((text) => text.startsWith("HTTP/1.1 101 ") && text.includes("\r\n\r\n"));
+    return echo;
+  }
+
+  /** Resolves once it has come back; rejects if the connection ends before. */
+  async say(word: string): Promise<void> {
+    this.#text = "";
+    this.#socket.write(word);
+    await this.#until((text) => text === word);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async #until(isThere: (text: string) => boolean): Promise<void> {
+    while (!isThere(this.#text)) {
+      assert.ok(!this.#socket.destroyed, `the connection ended; it had said ${JSON.stringify(this.#text)}`);
+      await new Promise<void>((resolve) => (this.#waiting = resolve));
     }
   }
 }

@@ -23,6 +23,7 @@ import { PlatformError } from "../../src/model/errors.ts";
 import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
+import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -49,6 +50,7 @@ export interface World extends AsyncDisposable {
   readonly logs: TestLogs;
   readonly builds: TestBuilds;
   readonly usage: TestUsage;
+  readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** An app with a current release of these process types. */
@@ -93,6 +95,8 @@ export async function openWorld(
   const logs = new TestLogs();
   const builds = new TestBuilds();
   const usage = new TestUsage();
+  const none = (appId: string) => ({ ...new RequestMetrics(0).requestsOf(appId, 1_000), byDyno: new Map() });
+  const requests = { requestsOf: none, linesLost: 0 };
   const scheduler = startScheduler({
     store,
     supervision,
@@ -109,6 +113,7 @@ export async function openWorld(
     logs,
     builds,
     usage,
+    requests,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     clock,
@@ -131,6 +136,7 @@ export async function openWorld(
     logs,
     builds,
     usage,
+    requests,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });

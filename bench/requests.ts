@@ -1,0 +1,67 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { systemClock } from "../src/lib/clock.ts";
+import { jsonLogger } from "../src/lib/logger.ts";
+import { openLogs } from "../src/logs/hub.ts";
+import { RequestLog } from "../src/router/request-log.ts";
+
+/**
+ * What a request's line costs the daemon, from HAProxy's socket to the app's log on disk and into the counts:
+ * `node bench/requests.ts [LINES] [APPS]`. Prints processor time a line (user and system, of this process alone).
+ */
+const LINES = Number(process.argv[2] ?? 500_000);
+const APPS = Number(process.argv[3] ?? 20);
+const home = await mkdtemp(join(tmpdir(), "stator-bench-"));
+
+const id = (kind: string, number: number) => `${kind.repeat(8)}-2222-3333-4444-${String(number).padStart(12, "0")}`;
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+const line = (count: number): string => {
+  const app = count % APPS;
+  const text = `stator1 42 ${count} ${Date.now() * 1000 + (count % 1000)} ${id("a", app)} ${id("d", app * 5 + (count % 5))} - 200 312 ---- 0 0 0 ${count % 40} 0 ${count % 40} ${count % 40} 5f3b0c1e-7d2a-4a56-9c7e-${String(count).padStart(12, "0")} http 192.0.2.${count % 250} ${base64("GET")} ${base64(`/articles/${count}?page=2&sort=new`)} ${base64(`app-${app}.example.com`)} ${base64("198.51.100.7")} - 0`;
+  return `${text.length} ${text}`;
+};
+
+// The feeder writes ready blocks, so that making them is not measured.
+const BLOCK = 1_000;
+const blocks = Array.from({ length: Math.ceil(LINES / BLOCK) }, (_, block) =>
+  Buffer.from(Array.from({ length: BLOCK }, (_unused, index) => line(block * BLOCK + index)).join(""), "latin1"),
+);
+
+await using hub = await openLogs({
+  folder: join(home, "logs"),
+  rawFolder: home,
+  engine: { trimLog: async () => {} },
+  clock: systemClock,
+  logger: jsonLogger("bench"),
+});
+await using requests = await RequestLog.open({
+  instance: { paths: { daemonRun: home } },
+  logs: hub,
+  nameOf: async (_appId, dynoId) => `web.${(Number(dynoId.slice(-12)) % 5) + 1}`,
+  clock: systemClock,
+  logger: jsonLogger("bench"),
+});
+const socket = connect(join(home, "requests.sock"));
+const delay = monitorEventLoopDelay({ resolution: 1 });
+delay.enable();
+const before = process.cpuUsage();
+const start = performance.now();
+for (const block of blocks) if (!socket.write(block)) await new Promise((resolve) => socket.once("drain", resolve));
+const wanted = blocks.length * BLOCK;
+while (requests.linesRead < wanted) await new Promise((resolve) => setTimeout(resolve, 1));
+for (let app = 0; app < APPS; app++) await hub.history(id("a", app), { lines: 1 });
+const seconds = (performance.now() - start) / 1000;
+const { user, system } = process.cpuUsage(before);
+delay.disable();
+socket.destroy();
+console.log({
+  lines: wanted,
+  linesEachSecond: Math.round(wanted / seconds),
+  cpuMicrosEachLine: Number(((user + system) / wanted).toFixed(2)),
+  userMicrosEachLine: Number((user / wanted).toFixed(2)),
+  loopHeldMs: { p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 },
+});
+await rm(home, { recursive: true });
