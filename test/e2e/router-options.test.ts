@@ -282,7 +282,7 @@ test("spec 7.8: an app's own error and maintenance pages, in a frame, for the ro
   await withOptions(app, {});
   await app.set({ state: "crashed", dynoIds: [] });
   assert.match((await app.ask()).text, /<h1>Application error<\/h1>/, "ours again, at once");
-  assert.match(await app.line(/status=503 .*protocol=http$/), /code=H10/);
+  assert.match(await app.line(/code=H10/), /status=503/);
 });
 
 test("h2c to dynos: calls as gRPC makes them, both ways at once, with trailers; HTTP/1.1 clients are served too", async () => {
@@ -333,7 +333,7 @@ test("h2c to dynos: calls as gRPC makes them, both ways at once, with trailers; 
     assert.match(String(headers["x-request-id"]), /^[0-9a-f-]{36}$/);
   }
   assert.equal((await app.ask({ body: "hi" })).text, "echo hi");
-  assert.match(await app.line(/protocol=https/), /method=POST path="\/pkg\.Echo\/Talk" .* status=200/);
+  assert.match(await app.line(/path="\/pkg\.Echo\/Talk"/), /method=POST .* status=200/);
   grpc.close();
 });
 
