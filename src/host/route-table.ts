@@ -31,6 +31,11 @@ interface Saved {
  */
 export class RouteTable {
   readonly #rows = new Map<string, { readonly row: Row; readonly text: string }>();
+  /**
+   * The apps that want a host name, the latest last: it has it. There are two only while a name moves from one to the other, and
+   * nobody knows which of them is told first.
+   */
+  readonly #claims = new Map<string, string[]>();
   #next = 0;
   #spare: number[] = [];
   /** The file that changes are added to, since it was written whole: lines that were added, and that it lacks. */
@@ -78,24 +83,27 @@ export class RouteTable {
     journal.missing = [];
   }
 
-  /** Whether anything is different now. Throws for a route that could not be told to HAProxy. */
-  set({ appId, hosts, state, dynoIds }: AppRoute): boolean {
+  /** The apps for which anything is different now. Throws for a route that could not be told to HAProxy. */
+  set({ appId, hosts, state, dynoIds }: AppRoute): readonly string[] {
     const before = this.#rows.get(appId);
     const backend = before?.row.backend ?? this.#spare[0] ?? this.#next;
     const row: Row = { appId, hosts, state, dynoIds, backend };
     const text = `${JSON.stringify(row)}\n`;
-    if (before?.text === text) return false;
+    if (before?.text === text) return [];
     check(row);
     if (before === undefined && this.#spare.shift() === undefined) this.#next++;
     this.#rows.set(appId, { row, text });
     this.#journal?.missing.push(text);
-    return true;
+    return [appId, ...this.#claim(appId, before?.row.hosts ?? [], hosts)];
   }
 
-  remove(appId: string): boolean {
-    if (!this.#rows.delete(appId)) return false;
+  /** As `set`. */
+  remove(appId: string): readonly string[] {
+    const before = this.row(appId);
+    if (before === undefined) return [];
+    this.#rows.delete(appId);
     this.#journal?.missing.push(`${JSON.stringify({ gone: appId })}\n`);
-    return true;
+    return [appId, ...this.#claim(appId, before.hosts, [])];
   }
 
   apps(): readonly string[] {
@@ -123,12 +131,43 @@ export class RouteTable {
   /** One app, with those of its dynos that have an address now. */
   wanted(appId: string, serverOf: (dynoId: string) => Server | undefined): Wanted | undefined {
     const row = this.row(appId);
-    return row && wantedOf(row, serverOf);
+    return row && this.#wantedOf(row, serverOf);
   }
 
   /** All of them. */
   snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
-    return { apps: Array.from(this.#rows.values(), ({ row }) => wantedOf(row, serverOf)), spare: [...this.#spare] };
+    return {
+      apps: Array.from(this.#rows.values(), ({ row }) => this.#wantedOf(row, serverOf)),
+      spare: [...this.#spare],
+    };
+  }
+
+  #wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
+    const hosts = app.hosts.filter((host) => this.#claims.get(host)?.at(-1) === app.appId);
+    return { ...app, hosts, servers: withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined)) };
+  }
+
+  /** Notes which names the app wants now; the other apps that have lost or won one by that. */
+  #claim(appId: string, before: readonly string[], hosts: readonly string[]): ReadonlySet<string> {
+    const others = new Set<string>();
+    for (const host of hosts) {
+      const claims = this.#claims.get(host) ?? [];
+      if (claims.includes(appId)) continue;
+      const last = claims.at(-1);
+      if (last !== undefined) others.add(last);
+      this.#claims.set(host, [...claims, appId]);
+    }
+    const kept = new Set(hosts);
+    for (const host of before) {
+      if (kept.has(host)) continue;
+      const claims = this.#claims.get(host) ?? [];
+      const left = claims.filter((each) => each !== appId);
+      const last = left.at(-1);
+      if (last === undefined) this.#claims.delete(host);
+      else this.#claims.set(host, left);
+      if (last !== undefined && last !== claims.at(-1)) others.add(last);
+    }
+    return others;
   }
 
   #text(): string {
@@ -146,7 +185,7 @@ export class RouteTable {
     for (const row of routes) this.#restoreRow(row, free);
     for (const line of changes.slice(0, -1)) {
       const change = JSON.parse(line) as Row | { readonly gone: string };
-      if ("gone" in change) this.#rows.delete(change.gone);
+      if ("gone" in change) this.remove(change.gone);
       else this.#restoreRow(change, free);
     }
     this.#spare = [...free];
@@ -156,17 +195,10 @@ export class RouteTable {
     const row: Row = { appId, hosts, state, dynoIds, backend };
     check(row);
     free.delete(backend);
+    this.#claim(appId, this.row(appId)?.hosts ?? [], hosts);
     this.#next = Math.max(this.#next, backend + 1);
     this.#rows.set(appId, { row, text: `${JSON.stringify(row)}\n` });
   }
-}
-
-function wantedOf(
-  { appId, hosts, state, backend, dynoIds }: Row,
-  serverOf: (dynoId: string) => Server | undefined,
-): Wanted {
-  const servers = dynoIds.map(serverOf).filter((server) => server !== undefined);
-  return { appId, hosts, state, backend, servers: withoutTwins(servers) };
 }
 
 /** HAProxy refuses two servers of one number in a backend; one in two thousand million pairs of dynos has such. */

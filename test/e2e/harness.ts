@@ -5,12 +5,14 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import type { HyperSchema } from "../../src/api/hyper-schema.ts";
 import { Client } from "../../src/cli/client.ts";
 import { type OwnProcess, processesOf } from "../../src/cli/install/processes.ts";
 import { readLog } from "../../src/cli/log-stream.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { ended, start } from "../../src/lib/command.ts";
 import { DEFAULT_HOME, type Instance } from "../../src/model/instance.ts";
+import { answersOf } from "../support/answers.ts";
 
 export { freePort } from "../support/free-port.ts";
 
@@ -184,8 +186,14 @@ export async function platform<T>(method: string, path: string, body?: unknown):
   });
   const text = await response.text();
   assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
-  return JSON.parse(text) as T; // the API's own tests check the shapes
+  const value: unknown = JSON.parse(text);
+  answers ??= fetch(`${api}/schema`).then(async (schema) => answersOf((await schema.json()) as HyperSchema));
+  const objection = (await answers)(method, path, value);
+  assert.equal(objection, undefined, `${method} ${path} answered ${text}`);
+  return value as T; // it is what the platform's own schema says
 }
+
+let answers: Promise<ReturnType<typeof answersOf>> | undefined;
 
 /** The token that `up` gave the person who runs the tests. */
 export function token(): string {
