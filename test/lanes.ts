@@ -10,6 +10,9 @@ import { basename } from "node:path";
 export const ALONE: Readonly<Record<string, string>> = {
   attacks: "compares how soon a dyno answers while another takes all it can get, and while none does",
   cli: "says within how many seconds a second `up` has looked at everything",
+  "router-codes": "has the router's limits at a second instead of half a minute, which somebody else's work could fill",
+  "router-hostile": "says how soon others are served beside thousands of hostile connections",
+  "router-protocols": "has the router's limits at a second or two, which somebody else's work could fill",
   router: "says within how many milliseconds a killed HAProxy answers again",
   "router-scale":
     "says into how few reloads a storm of apps is gathered, which hangs on how soon they come one after the other",
