@@ -21,6 +21,7 @@ const TEST_TIMEOUT_MS = 600_000;
 
 const outcomes = new Outcomes();
 const installed: Installation[] = [];
+const uninstalled = new Set<Installation>();
 
 async function main(args: readonly string[]): Promise<number> {
   if (process.getuid?.() !== 0) {
@@ -71,6 +72,7 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   const run = async (file: string, lane: Installation): Promise<void> =>
     void (await outcomes.whole(nameOf(file), commandOf(file, lane), join(lane.base, `${nameOf(file)}.log`)));
   await inLanes(plan.inLanes, [Promise.resolve(first), ...lanes], run);
+  for (const each of installed.filter((one) => one !== first)) await uninstall(each); // alone on the machine, not only in time
   for (const file of plan.alone) await run(file, first);
 }
 
@@ -98,12 +100,14 @@ async function furtherLane(number: number, base: string, first: Installation): P
   return stands ? installation : undefined;
 }
 
+async function uninstall(installation: Installation): Promise<void> {
+  const command = programOf(installation, join(checkout, "bin", "stator"), ["uninstall", "--yes"]);
+  await outcomes.shown(`uninstall ${installation.base}`, command);
+  uninstalled.add(installation);
+}
+
 async function removeAll(base: string, before: ReadonlySet<string>): Promise<void> {
-  for (const each of installed)
-    await outcomes.shown(
-      `uninstall ${each.base}`,
-      programOf(each, join(checkout, "bin", "stator"), ["uninstall", "--yes"]),
-    );
+  for (const each of installed.filter((one) => !uninstalled.has(one))) await uninstall(each);
   rmSync(base, { recursive: true, force: true });
   const mine = await Promise.all(installed.map(({ instance }) => leftoversOf(instance)));
   const left = [...new Set([...mine.flat(), ...(await allOfOurs()).filter((each) => !before.has(each))])];
