@@ -60,9 +60,12 @@ export class RouterRig {
   /** `withDaemon` false: nobody takes request lines yet. */
   static async open({ withDaemon = true } = {}): Promise<RouterRig> {
     const rig = new RouterRig([await freePort(), await freePort()]);
+    await using opening = new AsyncDisposableStack();
+    opening.use(rig);
     await rig.startHost();
     if (withDaemon) await rig.startDaemon();
     await rig.haproxy?.reload(); // resolves once it is up
+    opening.move();
     return rig;
   }
 
