@@ -11,7 +11,18 @@ const APPLICATION_ERROR: Page = {
   text: "An error occurred in the application and this page could not be served. If you are its owner, look at its log: <code>stator logs --tail -a APP</code>",
 };
 
+const BUSY: Page = {
+  title: "Application error",
+  text: "This application has more requests than it can take right now. Please try again later.",
+};
+
 const PAGES: Partial<Record<ErrorCodeName, Page>> = {
+  H11: BUSY,
+  H22: BUSY,
+  H31: {
+    title: "Misdirected request",
+    text: "This connection was made for another address. Please try again.",
+  },
   H80: {
     title: "Offline for maintenance",
     text: "This application is undergoing maintenance right now. Please check back later.",
@@ -33,6 +44,12 @@ export const NO_SUCH_APP: string = html({
 export const BAD_REQUEST: string = html({
   title: "Bad request",
   text: "Your browser sent a request that could not be understood.",
+});
+
+export const BAD_METHOD: string = html({ title: "Method not allowed", text: "CONNECT is for proxies." });
+export const BAD_EXPECTATION: string = html({
+  title: "Expectation failed",
+  text: "The request expects something else than <code>100-continue</code>.",
 });
 
 /** The page of a code, HTML. */

@@ -2,7 +2,8 @@ import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { DECIDED_CODES, errorCode } from "../router/error-codes.ts";
 import type { RouteState } from "../router/routes.ts";
-import { BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { BAD_EXPECTATION, BAD_METHOD, BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
 import { HOST_PATTERN } from "./protocol.ts";
 
 /** What does not change while HAProxy runs. Every path is ours. */
@@ -18,7 +19,42 @@ export interface HaproxyLayout {
   readonly ipv6: boolean;
   /** Connections at once; HAProxy wants two descriptors for each. */
   readonly connectionsMax: number;
+  /** Those that differ from `TIMEOUTS`. */
+  readonly timeouts?: Partial<Timeouts>;
 }
+
+/** Milliseconds (spec 7.1, 7.2, 3.2). */
+export interface Timeouts {
+  /** For a dyno to accept: H19. */
+  readonly connect: number;
+  /** For a dyno's first byte, and between its bytes: H12, H15. */
+  readonly server: number;
+  /** The same where the client asked for a stream of events. */
+  readonly events: number;
+  /** Between a client's bytes: H28. */
+  readonly client: number;
+  /** Of silence, once a connection was upgraded. */
+  readonly tunnel: number;
+  /** For a whole head of a request. */
+  readonly head: number;
+  /** For the next request on a connection. */
+  readonly keepAlive: number;
+  /** For a dyno to come up: H20, H34. */
+  readonly hold: number;
+  /** Between looks at a dyno that did not accept. */
+  readonly quarantine: number;
+}
+export const TIMEOUTS: Timeouts = {
+  connect: 5_000,
+  server: 30_000,
+  events: 55_000,
+  client: 55_000,
+  tunnel: 55_000,
+  head: 30_000,
+  keepAlive: 60_000,
+  hold: 75_000,
+  quarantine: 5_000,
+};
 
 /** A dyno as HAProxy's server. */
 export interface Server {
@@ -50,18 +86,21 @@ export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "h
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
 export const backendName = (number: number): string => `a${number}`;
 /**
- * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate. `weight`: each
- * is 16 places on the ring of which chance picks one, and 16 alone spread requests unevenly.
+ * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate; the delay is short
+ * so that they end here before the dyno ends them. `weight`: each is 16 places on the ring of which chance picks one, and 16
+ * alone spread requests unevenly. The rest is the quarantine: see `renderDefaults`.
  */
-const SERVER_OPTIONS = "weight 8 pool-max-conn 512 pool-purge-delay 5s";
+const SERVER_OPTIONS =
+  "weight 8 pool-max-conn 512 pool-purge-delay 250ms check observe layer4 error-limit 1 on-error mark-down rise 1 fall 1 inter 20d";
 
 /**
  * The words of `add server` and of a `server` line. Throws for anything that is not an id and an address. Without a number of
  * their own all servers added at run time share their places on the ring, and HAProxy 2.6 picks but two of them.
  */
-export function serverWords(server: Server): string {
+export function serverWords(server: Server, quarantine: number): string {
   const { dynoId, address, port } = server;
-  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS}`;
+  const again = `downinter ${whole(quarantine)} fastinter ${whole(quarantine)}`;
+  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS} ${again}`;
 }
 
 /** Unique within a backend, or one of the two must be left out. */
@@ -70,10 +109,16 @@ export function serverNumber({ dynoId }: Server): number {
 }
 
 /** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
-export function entriesOf({ appId, hosts, state, backend }: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+export function entriesOf({
+  appId,
+  hosts,
+  state,
+  backend,
+  servers,
+}: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
   return {
     hosts: hosts.map((name): Entry => [host(name), id(appId)]),
-    states: [[id(appId), stateName(state)]],
+    states: [[id(appId), servers.length > 0 && state === "serve" ? "serve-up" : stateName(state)]],
     backends: [[id(appId), backendName(whole(backend))]],
   };
 }
@@ -93,8 +138,11 @@ export function renderPages(): Readonly<Record<string, string>> {
   const failure = rawAnswer(503, "Service Unavailable", errorPage("H99"));
   return {
     ...Object.fromEntries(pages),
+    "H13.html": errorPage("H13"),
     "404.html": NO_SUCH_APP,
     "400.html": BAD_REQUEST,
+    "405.html": BAD_METHOD,
+    "417.html": BAD_EXPECTATION,
     "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
     ...Object.fromEntries(OWN_ERRORS.map((status): Entry => [`${status}.http`, failure])),
   };
@@ -107,21 +155,30 @@ const OWN_ERRORS = [500, 502, 503, 504];
  * names stand in map files alone.
  */
 export function renderConfig(layout: HaproxyLayout, { apps, spare }: Snapshot): string {
-  const backends = apps.map(({ backend, servers }) => renderBackend(backend, servers));
+  const { quarantine } = timeoutsOf(layout);
+  const backends = apps.map(({ backend, servers }) => renderBackend(backend, servers, quarantine));
   return [
     renderGlobal(layout),
     renderDefaults(layout),
     renderFrontend(layout),
     ...backends,
-    ...spare.map((number) => renderBackend(number, [])),
+    ...spare.map((number) => renderBackend(number, [], quarantine)),
     "",
   ].join("\n");
 }
 
-function renderBackend(number: number, servers: readonly Server[]): string {
+/** See `no_answer` in hold.lua. HAProxy 2.6 does not look at such rules in `defaults`. */
+const UNANSWERED = [
+  "  tcp-response inspect-delay 20d",
+  "  tcp-response content accept if { http_first_req } || { status ge 100 }",
+  "  tcp-response content lua.no_answer",
+];
+
+function renderBackend(number: number, servers: readonly Server[], quarantine: number): string {
   return [
     `backend ${backendName(whole(number))} from app`,
-    ...servers.map((each) => `  server ${serverWords(each)}`),
+    ...UNANSWERED,
+    ...servers.map((each) => `  server ${serverWords(each, quarantine)}`),
   ].join("\n");
 }
 
@@ -131,13 +188,17 @@ function renderGlobal(layout: HaproxyLayout): string {
   maxconn ${whole(layout.connectionsMax)}
   hard-stop-after 24h
   mworker-max-reloads 50
+  no strict-limits
   tune.http.logurilen 8192
+  tune.http.maxhdr 1000
   tune.lua.maxmem 64
   ssl-default-bind-options ssl-min-ver TLSv1.2
   stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
-  setenv STATOR_HELD_MAX ${Math.ceil(whole(layout.connectionsMax) / 2)}
+  setenv STATOR_HELD_MAX ${half(layout)}
+  setenv STATOR_PAGE ${path(folder)}/H13.html
+  setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
   lua-load ${path(folder)}/hold.lua
 
 # Request lines wait here while the daemon is dead: about 20,000 of them.
@@ -151,21 +212,23 @@ ring requests
 `;
 }
 
-function renderDefaults({ folder, socketFolder }: HaproxyLayout): string {
+function renderDefaults(layout: HaproxyLayout): string {
+  const { folder, socketFolder } = layout;
+  const times = timeoutsOf(layout);
   const files = [400, ...OWN_ERRORS].map((status) => `  errorfile ${status} ${path(folder)}/${status}.http`);
   return `defaults base
   mode http
-  timeout client 55s
+  timeout client ${times.client}
   timeout client-fin 10s
-  timeout http-request 30s
-  timeout http-keep-alive 60s
-  timeout connect 5s
-  timeout queue 75s
-  timeout server 30s
-  timeout tunnel 55s
+  timeout http-request ${times.head}
+  timeout http-keep-alive ${times.keepAlive}
+  timeout connect ${times.connect}
+  timeout queue ${times.hold}
+  timeout server ${times.server}
+  timeout tunnel ${times.tunnel}
   option abortonclose
   option redispatch 1
-  retries 3
+  retries 9
   retry-on conn-failure
 ${files.join("\n")}
 
@@ -174,20 +237,30 @@ ${files.join("\n")}
 defaults app from base
   balance random
   http-reuse safe
-  http-request set-timeout server 55s if { req.hdr(accept) -m sub text/event-stream }
+  http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
   http-request set-header X-Request-Id %[var(txn.request_id)]
-  http-request set-header X-Request-Start %[date(0,ms)]
+  http-request set-var(txn.start) date(0,ms)
+  http-request set-header X-Request-Start %[var(txn.start)]
   http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
   http-request set-header X-Forwarded-Port %[var(txn.port)]
-  http-request add-header Via "1.1 stator-router"
+  http-request add-header Via "%[var(txn.via,1.1)] stator-router"
+  http-request del-header Connection unless { req.hdr(connection) -m str -i upgrade }
+  http-request set-header Connection Upgrade if { req.hdr(connection) -m found }
   http-request del-header TE
   http-request del-header Keep-Alive
   http-request del-header Proxy
   http-request del-header Proxy-Authorization
   http-request del-header Proxy-Connection
-  http-response add-header Via "1.1 stator-router"
+  http-request set-var(txn.code) str(H22) if { be_conn gt ${half(layout)} }
+${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
+  http-request wait-for-body time 1s at-least 1 if { req.fhdr(expect) -m found }
+  http-response set-var(txn.code) str(H25) if { res.fhdr(set-cookie),length gt 8192 }
+  http-response set-var(txn.code) str(H25-length) if { res.fhdr(content-length),length gt 18 }
+${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
+  http-response del-header Keep-Alive
+  http-response add-header Via "%[var(txn.via,1.1)] stator-router"
 
 # A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos.
 defaults handover from base
@@ -202,26 +275,41 @@ backend next_https from handover
 `;
 }
 
+/** Those that are decided before a backend is chosen. */
+const FRONT_CODES = DECIDED_CODES.filter((code) => code !== "H22" && code !== "H25");
+
 /** Fields of a request line, blank separated, users' text in base64; `request-line.ts` reads it. */
 const LOG_FORMAT = [
-  "stator1 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
-  "%[var(txn.request_id)] %[var(txn.proto)] %ci",
-  "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[capture.req.hdr(1),base64]",
+  "stator2 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
+  "%[var(txn.request_id)] %[var(txn.proto)] %HV %[ssl_fc_protocol] %ci %[var(txn.agent),base64] %U %[var(txn.length)]",
+  "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[var(txn.fwd),bytes(0,1024),base64]",
   "%[var(txn.held)] %rc",
 ].join(" ");
 
+function htmlAnswer(
+  side: "request" | "response",
+  { folder }: HaproxyLayout,
+  status: number,
+  page: string,
+  condition: string,
+): string {
+  return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/${page}.html ${condition}`;
+}
+
 function renderFrontend(layout: HaproxyLayout): string {
   const { folder, socketFolder, httpPort, httpsPort, ipv6 } = layout;
-  const tls = `ssl crt ${path(folder)}/router.pem alpn h2,http/1.1`;
+  const tls = `ssl crt ${path(folder)}/router.pem crt-list ${path(crtListPath(layout))} alpn h2,http/1.1`;
   const bind = (port: number, options: string) => [
     `  bind 0.0.0.0:${portNumber(port)} ${options}`,
     ...(ipv6 ? [`  bind :::${portNumber(port)} v6only ${options}`] : []),
   ];
   const map = (name: MapName) => `map_str(${path(mapPath(layout, name))})`;
-  const answers = DECIDED_CODES.map((name) => {
+  const answer = (status: number, page: string, condition: string) =>
+    htmlAnswer("request", layout, status, page, condition);
+  const answers = FRONT_CODES.map((name) => {
     const { code, status } = errorCode(name);
     const visible = status === 499 ? 503 : status; // nobody is there to see it
-    return `  http-request return status ${visible} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/${code}.html if { var(txn.code) -m str ${code} }`;
+    return answer(visible, code, `if { var(txn.code) -m str ${code} }`);
   });
   const stateCodes = Object.entries(CODE_OF_STATE).map(
     ([state, code]) => `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} }`,
@@ -230,9 +318,11 @@ function renderFrontend(layout: HaproxyLayout): string {
 ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join("\n")}
   bind unix@${path(socketFolder)}/next-http.sock accept-proxy mode 600 name next-http
   bind unix@${path(socketFolder)}/next-https.sock accept-proxy mode 600 name next-https
+  stick-table type ipv6 size 100k expire 1m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if { sc0_conn_cur gt ${half(layout)} }
   log ring@requests len 16384 local0 info
   capture request header Host len 300
-  capture request header X-Forwarded-For len 1024
   log-format "${LOG_FORMAT}"
   acl tls ssl_fc
   acl tls so_name -m str next-https
@@ -243,15 +333,32 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request set-var(txn.port) int(${portNumber(httpPort)}) unless tls
   http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
   http-request set-var(txn.request_id) uuid unless { var(txn.request_id) -m found }
-  http-request return status 400 content-type "text/html; charset=utf-8" file ${path(folder)}/400.html unless { req.fhdr_cnt(host) eq 1 }
+${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
+${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
+  http-request set-var(txn.via) str(2.0) if { req.ver -m str 2.0 }
+  http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }
+  http-request set-var(txn.length) req.fhdr(content-length)
+  http-request set-var(txn.fwd) req.fhdr(x-forwarded-for)
   http-request set-var(txn.host) req.fhdr(host),host_only,lower,rtrim(.)
+${renderChallengeRules(layout)}
   http-request set-var(txn.app) var(txn.host),${map("hosts")}
   http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
-  http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }
+${answer(404, "404", "unless { var(txn.app) -m found }")}
   http-request set-var(txn.state) var(txn.app),${map("states")}
   http-request set-var(txn.backend) var(txn.app),${map("backends")}
+${answer(405, "405", "if METH_CONNECT")}
+${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m str -i 100-continue }")}
+  http-request set-var(txn.sni) ssl_fc_sni,lower,rtrim(.)
+  acl as_dialled var(txn.sni),strcmp(txn.host) -m int eq 0
+  acl other_name var(txn.sni) -m found
+  acl sibling var(txn.host),regsub(^[^.]*,*),strcmp(txn.sni_wild) -m int eq 0
+  http-request set-var(txn.sni_wild) var(txn.sni),regsub(^[^.]*,*) if other_name !as_dialled
+  http-request set-var(txn.sni_app) var(txn.sni),${map("hosts")} if other_name !as_dialled !sibling
+  http-request set-var(txn.sni_app) var(txn.sni_wild),${map("hosts")} if other_name !as_dialled !sibling !{ var(txn.sni_app) -m found }
+  http-request set-var(txn.code) str(H31) if { var(txn.sni_app) -m found } !{ var(txn.sni_app),strcmp(txn.app) -m int eq 0 }
+  http-request set-var(txn.agent) req.fhdr(user-agent) if { var(txn.code) -m str H31 }
 ${stateCodes.join("\n")}
-  http-request lua.hold if { var(txn.state) -m str serve } { var(txn.backend),nbsrv -m int eq 0 }
+  http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 }
 ${answers.join("\n")}
   use_backend next_https if { stopping } tls
   use_backend next_http if { stopping }
@@ -288,6 +395,15 @@ function ipv4(text: string): string {
 function portNumber(port: number): number {
   if (whole(port) < 1 || port > 65_535) throw new Error(`not a port: ${port}`);
   return port;
+}
+export function timeoutsOf({ timeouts }: HaproxyLayout): Timeouts {
+  const times = { ...TIMEOUTS, ...timeouts };
+  for (const each of Object.values(times)) whole(each);
+  return times;
+}
+/** As many connections as all of one app, or of one visitor's address, may take: others find room. */
+function half({ connectionsMax }: HaproxyLayout): number {
+  return Math.ceil(whole(connectionsMax) / 2);
 }
 function whole(number: number): number {
   if (!Number.isSafeInteger(number) || number < 0) throw new Error(`not a whole number: ${number}`);

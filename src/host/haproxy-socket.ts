@@ -54,6 +54,11 @@ export class HaproxySocket {
     }
   }
 
+  /** One command, which may have content: lines after `<<`, until an empty one. */
+  async one(pid: number, text: string): Promise<string> {
+    return (await this.#askEach(pid, [text]))[0] ?? "no answer";
+  }
+
   /** Everything that a worker has, asked of itself. */
   async look(pid: number, layout: HaproxyLayout): Promise<Worker> {
     const backends = await this.#ask(`@!${pid} show backend`);

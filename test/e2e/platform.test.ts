@@ -11,6 +11,7 @@ import {
   logsOf,
   pidOf,
   platform,
+  platformAnswers,
   program,
   pushOk,
   requestsUntil,
@@ -63,7 +64,7 @@ test("each request has its router line (spec 7.10)", async () => {
   const log = await waitLog(app, /marked-path/);
   assert.match(
     log,
-    /heroku\[router\]: at=info method=GET path="\/marked-path" host=\S+ request_id=[\w-]{20,} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http/,
+    /heroku\[router\]: at=info method=GET path="\/marked-path" host=\S+ request_id=[\w-]{20,} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http1\.1 tls=false /,
   );
 });
 
@@ -179,7 +180,7 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
       const answers = await Promise.all(waiting);
       assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
       for (const answer of answers) assert.match(answer.body, /bytes=300000/);
-      await eventually("the platform answers", async () => (await stator(["apps"])).code === 0);
+      await eventually("the platform answers", platformAnswers);
     });
     assert.deepEqual(failures, [], `while ${roles.join(" and ")} was killed`);
   }
