@@ -27,6 +27,10 @@ const WATCHED: Readonly<Record<string, Watched>> = {
   },
   formation: { columns: ["id", "type", "quantity", "size", "created_at", "updated_at"], told: ["quantity", "size"] },
   domains: { columns: ["id", "hostname", "kind", "created_at", "updated_at"], told: ["hostname"] },
+  collaborators: {
+    columns: ["id", "user_id", "permissions", "created_at", "updated_at"],
+    told: ["permissions"],
+  },
   dynos: {
     columns: [
       "id",
