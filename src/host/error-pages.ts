@@ -11,7 +11,18 @@ const APPLICATION_ERROR: Page = {
   text: "An error occurred in the application and this page could not be served. If you are its owner, look at its log: <code>stator logs --tail -a APP</code>",
 };
 
+const BUSY: Page = {
+  title: "Application error",
+  text: "This application has more requests than it can take right now. Please try again later.",
+};
+
 const PAGES: Partial<Record<ErrorCodeName, Page>> = {
+  H11: BUSY,
+  H22: BUSY,
+  H31: {
+    title: "Misdirected request",
+    text: "This connection was made for another address. Please try again.",
+  },
   H80: {
     title: "Offline for maintenance",
     text: "This application is undergoing maintenance right now. Please check back later.",
@@ -38,6 +49,11 @@ export const BAD_REQUEST: string = html({
 export const UNAUTHORIZED: string = html({
   title: "Sign in",
   text: "This application asks for a name and a password.",
+});
+export const BAD_METHOD: string = html({ title: "Method not allowed", text: "CONNECT is for proxies." });
+export const BAD_EXPECTATION: string = html({
+  title: "Expectation failed",
+  text: "The request expects something else than <code>100-continue</code>.",
 });
 
 /** The page of a code, HTML. `within` may put something else in the place of what it says. */

@@ -13,6 +13,7 @@ import {
   type Server,
   type Snapshot,
   serverWords,
+  timeoutsOf,
   type Wanted,
 } from "./haproxy-config.ts";
 
@@ -101,7 +102,7 @@ interface Former {
 function commands(layout: HaproxyLayout, worker: Worker, apps: readonly Wanted[], former: Former): readonly Command[] {
   const wanted = new Map(wantedServers(apps));
   return [
-    ...[...wanted].flatMap(([name, server]) => bringUp(name, server, worker.servers.get(name))),
+    ...[...wanted].flatMap(([name, server]) => bringUp(layout, name, server, worker.servers.get(name))),
     ...MAP_NAMES.toReversed().flatMap((name) => mapCommands(layout, name, worker, { apps, former: former.keys(name) })),
     ...former.servers.flatMap((name) => {
       const server = worker.servers.get(name);
@@ -125,7 +126,12 @@ function deletion(name: string): Command {
   };
 }
 
-function bringUp(name: string, server: Server, now: WorkerServer | undefined): readonly Command[] {
+function bringUp(
+  layout: HaproxyLayout,
+  name: string,
+  server: Server,
+  now: WorkerServer | undefined,
+): readonly Command[] {
   const wanted = up(server.address, server.port);
   if (now?.up && now.address === wanted.address) return [];
   const enable: Command = {
@@ -134,9 +140,10 @@ function bringUp(name: string, server: Server, now: WorkerServer | undefined): r
     apply: ({ servers }) => void servers.set(name, wanted),
   };
   if (now === undefined) {
-    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server)}`;
+    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server, timeoutsOf(layout).quarantine)}`;
     const apply = ({ servers }: Worker) => void servers.set(name, { ...wanted, up: false });
-    return [{ text, expected: /^New server registered\.$/, apply }, enable];
+    const looks: Command = { text: `enable health ${name}`, expected: /^$/, apply: () => {} };
+    return [{ text, expected: /^New server registered\.$/, apply }, looks, enable];
   }
   if (now.address === wanted.address) return [enable];
   const text = `set server ${name} addr ${server.address} port ${server.port}`;

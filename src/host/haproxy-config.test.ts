@@ -72,7 +72,7 @@ const snapshot: fc.Arbitrary<Snapshot> = fc
 
 /** What every line of a configuration of ours looks like where something of an app is in it. */
 const APP_LINE =
-  /^(backend [al]\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 5s( proto h2)?)$/;
+  /^(backend [al]\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 250ms check observe layer4 error-limit 1 on-error mark-down rise 1 fall 1 inter 20d downinter 5000 fastinter 5000( proto h2)?)$/;
 /** And every line of a map: no text of a user's but host names; all else is numbers, words of ours, hex and base64. */
 const MAP_LINE = /^([\w*][\w.*-]* ([\w.-]+|[\w+/]{22}==:[0-9A-F]{64}|[\w+/]+=*))?$/;
 
@@ -121,8 +121,8 @@ test("decision 13c: text that is no host, id, address or state throws and never 
         { users: [{ ...goodUser, digest: text }] },
       ])
         assert.throws(() => render({ ...good, options: { ...goodOptions, ...change } }), JSON.stringify(change));
-      assert.throws(() => serverWords({ dynoId: text, address: "10.0.0.1", port: 80 }));
-      assert.throws(() => serverWords({ dynoId: randomUUID(), address: text, port: 80 }));
+      assert.throws(() => serverWords({ dynoId: text, address: "10.0.0.1", port: 80 }, 5000));
+      assert.throws(() => serverWords({ dynoId: randomUUID(), address: text, port: 80 }, 5000));
     }),
   );
   assert.match(render({ ...good, options: goodOptions }), /^[0-9a-f-]{36} 30000\.55000\.users$/m);
@@ -131,8 +131,8 @@ test("decision 13c: text that is no host, id, address or state throws and never 
   for (const name of ["a\nb", "a b", "a\r", "a\0", `${randomUUID()}\n`])
     assert.throws(() => render({ ...good, hosts: [name] }));
   assert.throws(() => render({ ...good, backend: "1 from x" }));
-  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "10.0.0.1", port: 80.5 }));
-  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "::1", port: 80 }));
+  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "10.0.0.1", port: 80.5 }, 5000));
+  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "::1", port: 80 }, 5000));
 });
 
 test("commands bring a worker from any routes to any others, and then there are none left", () => {
@@ -141,7 +141,7 @@ test("commands bring a worker from any routes to any others, and then there are 
       const worker = freshWorker(1, before);
       const wanted = { apps: after.apps.filter((app) => worker.backends.has(backendOf(app))), spare: [] };
       const commands = commandsFor(layout, worker, wanted);
-      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map) [\w ./*:+=-]+$/);
+      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map|health) [\w ./*:+=-]+$/);
       for (const { apply } of commands) apply(worker);
       assert.deepEqual(commandsFor(layout, worker, wanted), []);
       for (const { apply } of deletionsFor(worker)) apply(worker);
@@ -222,7 +222,7 @@ test("new dynos are up before names point to them, old ones go last", () => {
   const texts = commandsFor(layout, worker, routes(young, ["a.b", "c.d"])).map(({ text }) =>
     text.split(" ").slice(0, 2).join(" "),
   );
-  assert.deepEqual(texts, ["add server", "enable server", "add map", "set server"]);
+  assert.deepEqual(texts, ["add server", "enable health", "enable server", "add map", "set server"]);
 });
 
 test("a backend that the worker does not know needs a reload; a spare one does not", () => {

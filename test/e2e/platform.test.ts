@@ -63,7 +63,7 @@ test("each request has its router line (spec 7.10)", async () => {
   const log = await waitLog(app, /marked-path/);
   assert.match(
     log,
-    /heroku\[router\]: at=info method=GET path="\/marked-path" host=\S+ request_id=[\w-]{20,} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http/,
+    /heroku\[router\]: at=info method=GET path="\/marked-path" host=\S+ request_id=[\w-]{20,} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http1\.1 tls=false /,
   );
 });
 
