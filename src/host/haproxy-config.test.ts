@@ -131,6 +131,8 @@ test("decision 13c: text that is no host, id, address or state throws and never 
   for (const name of ["a\nb", "a b", "a\r", "a\0", `${randomUUID()}\n`])
     assert.throws(() => render({ ...good, hosts: [name] }));
   assert.throws(() => render({ ...good, backend: "1 from x" }));
+  for (const hold of ["1s\n  daemon", 0.5, -1, Number.NaN])
+    assert.throws(() => renderConfig({ ...layout, timeouts: { hold: hold as number } }, { apps: [], spare: [] }));
   assert.throws(() => serverWords({ dynoId: randomUUID(), address: "10.0.0.1", port: 80.5 }, 5000));
   assert.throws(() => serverWords({ dynoId: randomUUID(), address: "::1", port: 80 }, 5000));
 });

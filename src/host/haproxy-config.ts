@@ -291,7 +291,6 @@ defaults app from base
   balance random
   http-reuse safe
   http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
-  http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -m str -i upgrade }
   http-request set-header X-Request-Id %[var(txn.request_id)]
   http-request set-var(txn.start) date(0,ms)
   http-request set-header X-Request-Start %[var(txn.start)]
@@ -299,9 +298,9 @@ defaults app from base
   http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
   http-request set-header X-Forwarded-Port %[var(txn.port)]
-  http-request add-header Via "%[var(txn.via)] stator-router"
-  http-request del-header Connection
-  http-request set-header Connection Upgrade if { var(txn.upgrade) -m found }
+  http-request add-header Via "%[var(txn.via,1.1)] stator-router"
+  http-request del-header Connection unless { req.hdr(connection) -m str -i upgrade }
+  http-request set-header Connection Upgrade if { req.hdr(connection) -m found }
   http-request del-header TE
   http-request del-header Keep-Alive
   http-request del-header Proxy
@@ -314,7 +313,7 @@ ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   http-response set-var(txn.code) str(H25-length) if { res.fhdr(content-length),length gt 18 }
 ${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
   http-response del-header Keep-Alive
-  http-response add-header Via "%[var(txn.via)] stator-router"
+  http-response add-header Via "%[var(txn.via,1.1)] stator-router"
   http-response del-header ${OWN_ERROR}
 ${renderTreatment()}
 
@@ -394,7 +393,6 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
 ${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
 ${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
   http-request set-var(txn.via) str(2.0) if { req.ver -m str 2.0 }
-  http-request set-var(txn.via) str(1.1) unless { var(txn.via) -m found }
   http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }
   http-request set-var(txn.length) req.fhdr(content-length)
   http-request set-var(txn.fwd) req.fhdr(x-forwarded-for)

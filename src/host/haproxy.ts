@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
@@ -137,10 +138,11 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     this.#changed.ring();
   }
 
-  /** Loads certificate and configuration anew; no connection is lost. */
+  /** Loads certificate and configuration anew; no connection is lost. Throws `EngineError` if HAProxy refuses them. */
   async reload(): Promise<void> {
     this.#stale = true;
     await this.#change();
+    if (this.#refusal !== undefined) throw this.#refusal;
   }
 
   /** Ends our watch; HAProxy goes on. */
@@ -252,7 +254,13 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const since = clock.now();
     this.#checkedHead = undefined;
     this.#stale = false;
-    const { snapshot, count } = await this.#writeFiles();
+    this.#refusal = undefined;
+    const { snapshot, count } = await this.#writeFiles().catch((error: unknown) => {
+      this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
+        cause: error,
+      });
+      throw error;
+    });
     process.kill(pid, "SIGUSR2");
     this.#worker = freshWorker(await this.#untilReady(before), snapshot);
     logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
@@ -263,13 +271,23 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const { user, logFile } = this.#options;
     this.#up = false;
     killMarked(this.#mark()); // a worker without master would take half of the connections
-    this.#startedWith = (await this.#writeFiles()).snapshot;
+    this.#startedWith = await this.#writeFiles().then(
+      ({ snapshot }) => snapshot,
+      (error: unknown) => this.#asBefore(error),
+    );
     await using log = await open(logFile, "a", 0o640);
     const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
   }
-  #startedWith: Snapshot = { apps: [], spare: [] };
-  /** The part of the configuration that is the same for all routes, as HAProxy found it good. */
+  /** What HAProxy refuses must not keep it down: it starts as it last did, and is asked what it has. */
+  #asBefore(error: unknown): undefined {
+    if (!existsSync(configPath(this.#options.layout))) throw error;
+    this.#options.logger.error("router.refused", { error });
+  }
+  #startedWith: Snapshot | undefined;
+  /** Why the last reload was none. */
+  #refusal: EngineError | undefined;
+  /** What is the same for all routes, as HAProxy found it good. */
   #checkedHead: string | undefined;
 
   async #onUp(how: "adopted" | "started"): Promise<void> {
@@ -277,7 +295,8 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       this.#checkedHead = undefined; // whatever it is, look at everything again
       throw error;
     });
-    this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
+    const known = how === "started" ? this.#startedWith : undefined;
+    this.#worker = known === undefined ? undefined : freshWorker(pid, known);
     // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
     if (how === "adopted" && !(await this.#runsAsLaidOut())) this.#stale = true;
     this.#up = this.#pendingAll = true;
@@ -305,7 +324,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     }
   }
 
-  /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
+  /** Writes all that HAProxy reads. What HAProxy refuses is taken back: it would start with it the next time. */
   async #writeFiles(): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
     const { layout, user, tables } = this.#options;
     this.#table.refill();
@@ -321,13 +340,23 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       [join(layout.folder, "router.pem")]: await this.#options.certificate(),
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
     };
-    for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
+    const former = new Map<string, string>();
+    for (const [path, text] of Object.entries(files)) {
+      const before = await readFile(path, "utf8").catch(() => undefined); // the first time
+      if (before !== undefined) former.set(path, before);
+      await this.#replace(path, text);
+    }
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
-    const head = headOf(config);
+    const head = headOf(config) + files[join(layout.folder, "router.pem")];
     await this.#replace(next, config);
-    // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
-    if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+    try {
+      // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
+      if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+    } catch (error) {
+      for (const [path, text] of former) await this.#replace(path, text);
+      throw error;
+    }
     await rename(next, configPath(layout));
     this.#checkedHead = head;
     return { snapshot, count };

@@ -98,6 +98,27 @@ test("what is counted of a request beside its line: held, tried again", () => {
   assert.deepEqual(counted({ retries: "x" }), [false, 0]);
 });
 
+test("spec 6.4: what is known beyond HAProxy's flags", () => {
+  const missing = (sent: number, promised: string) =>
+    line({ flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001 30001" }).replace(" 99 - ", ` ${sent} ${promised} `);
+  assert.match(shown(missing(500, "1000")), /^at=warning code=H28 .*status=499 bytes=0 /);
+  assert.match(shown(missing(1000, "1000")), /code=H12 /);
+  assert.match(shown(missing(500, "-")), /code=H12 /);
+  for (const flags of ["cD--", "sD--"]) assert.match(shown(line({ flags, status: "101" })), /^at=error code=H15 /);
+  assert.match(
+    shown(line({ code: "H25-length", flags: "LH--", status: "502" })),
+    /code=H25 desc="HTTP restriction: invalid content length" .*dyno=web\.1 connect=1ms service=\d+ms status=502 bytes=0 /,
+  );
+  const misdirected = line({ code: "H31", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" });
+  assert.match(
+    shown(
+      misdirected.replace(" http HTTP/1.1 - 9.8.7.6 - ", ` https HTTP/2.0 TLSv1.3 9.8.7.6 ${base64('a" b=c\x7f')} `),
+    ),
+    /status=421 bytes= protocol=http2\.0 tls=true tls_version=tls1\.3 agent="a%22 b=c%7F"$/,
+  );
+  assert.match(shown(line().replace(/00000000-0000-4000-\S+/, "Ab+/=_-Ab+/=_-Ab+/=_-")), / request_id=Ab\+\/=_-Ab\S+ /);
+});
+
 test("nothing that a visitor sends can pose as another field or another line", () => {
   const bytes = fc.uint8Array({ maxLength: 60 }).map((each) => Buffer.from(each).toString("latin1"));
   fc.assert(

@@ -9,7 +9,16 @@ import { NOTHING, RawClient, RawDyno } from "./raw-http.ts";
 import { type App, RouterRig } from "./router-rig.ts";
 
 /** Each code of the router by its real cause (spec 6.4). Real HAProxy with shorter limits; needs root. */
-const LIMITS = { server: 700, events: 1_500, client: 900, tunnel: 700, hold: 1_500, quarantine: 300, head: 900 };
+const LIMITS = {
+  server: 700,
+  events: 1_500,
+  client: 900,
+  tunnel: 700,
+  hold: 1_500,
+  quarantine: 300,
+  head: 900,
+  keepAlive: 600,
+};
 let rig: RouterRig;
 before(async () => {
   rig = await RouterRig.open({ timeouts: LIMITS, connectionsMax: 400 });
@@ -241,6 +250,31 @@ describe("spec 6.4", { concurrency: true }, () => {
     );
   });
 
+  test("H11: too many held", async () => {
+    await using small = await RouterRig.open({ connectionsMax: 60 });
+    const app = small.app();
+    await app.set({});
+    const other = small.app();
+    await other.set({ dynoIds: [await small.dyno("web.1")] });
+    const answers: string[] = [];
+    const held = Array.from({ length: 32 }, (_, i) => {
+      const socket = connect({ port: small.layout.httpPort, host: "127.0.0.1", localAddress: `127.0.9.${i}` });
+      socket.on("error", () => {}); // left behind below
+      socket.on("data", (chunk: Buffer) => answers.push(chunk.toString()));
+      socket.write(`GET /held HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+      return socket;
+    });
+    while (answers.length < 2) await pause(2);
+    for (const answer of answers) assert.match(answer, /^HTTP\/1\.1 503 [^]*more requests than/);
+    assert.match(
+      await app.line(/H11/),
+      /at=error code=H11 desc="Backlog too deep" .* dyno= connect= service= status=503 bytes= /,
+    );
+    assert.equal(answers.length, 2, "30 are held");
+    assert.equal((await other.ask()).status, 200);
+    for (const socket of held) socket.destroy();
+  });
+
   test("H22: an app has half of all connections; others are served", async () => {
     const app = rig.app();
     await using dyno = await RawDyno.open(rig);
@@ -326,6 +360,43 @@ describe("spec 6.4", { concurrency: true }, () => {
     assert.match(await app.line(/"\/unread"/), /code=H28 .* status=499 bytes=\d{5,} /);
     idle.leave();
     unread.leave();
+  });
+
+  test("limits begin anew with each byte: answers, bodies and upgraded connections may take long (spec 7.2)", async () => {
+    const slowly = async (say: (text: string) => void) => {
+      for (let i = 0; i < 6; i++) {
+        await pause(250); // 1.5 s in all, which is longer than any of the limits
+        say(String(i));
+      }
+    };
+    await using dyno = await RawDyno.open(rig, (text, socket) => {
+      if (/\r\nupgrade: x\r\n/.test(text) && text.endsWith("\r\n\r\n"))
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+      else if (text.startsWith("POST")) {
+        if (text.endsWith("5")) socket.write(`${OK}Content-Length: 4\r\n\r\ndone`);
+      } else if (text.startsWith("GET /slow")) {
+        socket.write(`${OK}Content-Length: 6\r\n\r\n`);
+        void slowly((byte) => void socket.write(byte));
+      } else socket.write("pong");
+    });
+    const app = await appOf(dyno);
+    const [answer, body, upgraded] = await Promise.all([1, 2, 3].map(() => RawClient.open(rig)));
+    assert.ok(answer && body && upgraded);
+    answer.send(`GET /slow HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+    body.send(`POST / HTTP/1.1\r\nHost: ${app.host}\r\nContent-Length: 6\r\n\r\n`);
+    upgraded.send(`GET / HTTP/1.1\r\nHost: ${app.host}\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n`);
+    await upgraded.until(/101/);
+    await Promise.all([slowly((byte) => body.send(byte)), slowly(() => upgraded.send("ping"))]);
+    assert.match(await answer.until(/012345$/), /012345$/);
+    assert.match(await body.until(/done$/), /done$/);
+    assert.match(await upgraded.until(/(pong){6}/), /(pong){6}$/);
+    upgraded.leave();
+    // A connection without a request ends without a word.
+    const since = performance.now();
+    body.text = "";
+    assert.equal(await body.ended(), "");
+    assert.ok(performance.now() - since < 2_000);
+    assert.equal(app.log.filter((line) => line.includes("method=POST")).length, 1);
   });
 
   test("an upgraded connection in which nobody speaks: H15", async () => {

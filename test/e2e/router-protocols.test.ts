@@ -289,7 +289,9 @@ describe("spec 7.5: protocols", { concurrency: true }, () => {
       request.on("data", (chunk: Buffer) => hash.update(chunk));
       request.on("end", () => {
         response.writeHead(200, { Trailer: "x-sum", "Transfer-Encoding": "chunked" });
-        response.write(`${request.headers["x-number"]} ${request.headers.host} ${request.trailers["x-more"] ?? "-"}`);
+        response.write(
+          `${String(request.headers["x-number"])} ${request.headers.host} ${request.trailers["x-more"] ?? "-"}`,
+        );
         response.addTrailers({ "x-sum": hash.digest("hex") });
         response.end();
       });

@@ -39,6 +39,7 @@ export class RouterRig {
   readonly lines = new Map<string, string[]>();
   readonly names = new Map<string, string>();
   readonly #servers: Server[] = [];
+  certificate = (): Promise<string> => selfSigned(["localhost", "*.localhost"], Date.now());
   layout: HaproxyLayout;
   haproxy: Haproxy | undefined;
   requests: RequestLog | undefined;
@@ -79,7 +80,7 @@ export class RouterRig {
       tables: { volatile: join(this.folder, "routes.json"), durable: join(this.folder, "routes-disk.json") },
       pidFile: join(this.folder, "haproxy.pid"),
       logFile: join(this.folder, "haproxy.log"),
-      certificate: () => selfSigned(["localhost", "*.localhost"], Date.now()),
+      certificate: () => this.certificate(),
       addressOf: (dynoId) => this.dynos.get(dynoId),
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
@@ -287,6 +288,30 @@ test("kill -9 of HAProxy's master, and of its worker: answered again within a se
     const took = performance.now() - begun;
     assert.ok(took < 1000, `${victim}: ${Math.round(took)} ms`);
   }
+});
+
+test("what HAProxy refuses is never put in place: it goes on as it was, and after a kill -9 it comes back so", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  const good = rig.certificate;
+  const files = ["haproxy.cfg", "router.pem", "hosts.map"].map((name) => join(rig.layout.folder, name));
+  const before = files.map((path) => readFileSync(path, "utf8"));
+  rig.certificate = async () => "no certificate";
+  assert.ok(rig.haproxy);
+  await assert.rejects(rig.haproxy.reload(), /refuses its new configuration/);
+  assert.deepEqual(files.map((path) => readFileSync(path, "utf8")).slice(0, 2), before.slice(0, 2));
+  const young = rig.app();
+  await young.set({ dynoIds: app.route.dynoIds });
+  for (const each of [app, young]) assert.equal((await each.ask()).status, 200, "routes change as before");
+  const { pid } = rig;
+  process.kill(pid, "SIGKILL");
+  while (rig.haproxy.pid === pid || rig.haproxy.pid === undefined) await pause(10);
+  await young.set({ hosts: [young.host, "again.localhost"] }); // resolves once it is up
+  for (const each of [app, young]) assert.equal((await each.ask()).status, 200);
+  rig.certificate = good;
+  await rig.haproxy.reload();
+  assert.equal((await app.ask()).status, 200);
+  assert.notEqual(readFileSync(files[1] ?? "", "utf8"), before[1]);
 });
 
 test("a client that leaves while it is held: H27, and its place is free again", async () => {
