@@ -2,6 +2,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { execPath } from "node:process";
 import { StringDecoder } from "node:string_decoder";
+import { removeIgnored, unpackArchive } from "./archive.ts";
+import { accepted, type Buildpack, findBuildpacks } from "./buildpacks.ts";
 import { checkOut } from "./checkout.ts";
 import { BuildFailed, diskFull, saysDiskFull } from "./failure.ts";
 import { APP_JSON_BYTES_MAX, type Compiled, type Go, PROCFILE_BYTES_MAX, RELEASE_BYTES_MAX } from "./messages.ts";
@@ -11,17 +13,19 @@ import { fileSize, treeFolder } from "./slug-tar.ts";
 
 export { BuildFailed } from "./failure.ts";
 
+/** Where the app's files come from. */
+export type Source =
+  | { readonly kind: "commit"; readonly commit: string; readonly gitEnv: Readonly<Record<string, string>> }
+  /** `slug`: built elsewhere, and taken as it is. */
+  | { readonly kind: "source" | "slug"; readonly archive: string; readonly version: string | null };
+
 export interface Compilation {
   readonly places: Places;
-  readonly commit: string;
+  readonly source: Source;
   readonly go: Go;
-  readonly gitEnv: Readonly<Record<string, string>>;
   readonly say: (text: Uint8Array | string) => Promise<void>;
   readonly signal: AbortSignal;
 }
-
-/** In the order in which they are asked whether an app is theirs. */
-const BUILDPACKS = ["nodejs", "procfile"];
 
 interface Folders {
   readonly tree: string;
@@ -35,25 +39,43 @@ interface Folders {
 export async function compile(
   compilation: Compilation,
 ): Promise<{ readonly compiled: Compiled; readonly tree: string }> {
-  const { go, places, say } = compilation;
+  const { go, places, source } = compilation;
   const folders = makeFolders(compilation);
   try {
     await prepareTree(compilation, folders);
-    await say(`Compressing source files... done.\nBuilding source:\n\n-----> Building on the ${go.stack} stack\n`);
-    await say("-----> Determining which buildpack to use for this app\n");
-    const found = await detect(compilation, folders);
-    await say(`-----> ${found.name} app detected\n`);
-    await runCompile(compilation, folders, found);
-    await say("-----> Build succeeded!\n");
-    const release = await releaseOf(found.folder, compilation, folders);
+    const built = source.kind === "slug" ? { name: "", release: "" } : await runBuildpacks(compilation, folders);
     const procfile = readText(folders.tree, "Procfile", PROCFILE_BYTES_MAX);
     const appJson = readText(folders.tree, "app.json", APP_JSON_BYTES_MAX);
-    return { compiled: { procfile, release, appJson, buildpack: found.name }, tree: folders.tree };
+    const { name, release } = built;
+    return { compiled: { procfile, release, appJson, buildpack: name }, tree: folders.tree };
   } catch (error) {
     if (!saysDiskFull(error)) throw error;
     rmSync(join(places.cache, go.stack), { recursive: true, force: true });
     throw diskFull(go.limits.diskMb);
   }
+}
+
+/** All of them compile, in order; the last one says which processes there are. */
+async function runBuildpacks(
+  compilation: Compilation,
+  folders: Folders,
+): Promise<{ readonly name: string; readonly release: string }> {
+  const { go, places, say } = compilation;
+  await say(`Compressing source files... done.\nBuilding source:\n\n-----> Building on the ${go.stack} stack\n`);
+  const { tree, work } = folders;
+  const env = buildEnvironment(places, go);
+  const finding = { go, tree, work, say, env, own: join(places.buildkit, "buildpacks") };
+  const exports: string[] = [];
+  let last: Buildpack | undefined;
+  for (const candidate of await findBuildpacks(finding)) {
+    last = await accepted(candidate, finding);
+    await say(`-----> ${last.name} app detected\n`);
+    await runCompile(compilation, folders, last, exports);
+    if (existsSync(last.exports)) exports.push(last.exports);
+  }
+  await say("-----> Build succeeded!\n");
+  if (!last) throw new Error("no buildpack");
+  return { name: last.name, release: await releaseOf(last.folder, compilation, folders) };
 }
 
 function makeFolders({ places, go }: Compilation): Folders {
@@ -67,43 +89,49 @@ function makeFolders({ places, go }: Compilation): Folders {
   return folders;
 }
 
-async function prepareTree({ commit, gitEnv, go, say }: Compilation, { tree, work }: Folders): Promise<void> {
-  const { submodules, ignored } = await checkOut({ commit, gitEnv, limits: go.limits, tree, work: join(work, "git") });
-  for (const path of submodules.slice(0, 20))
-    await say(` !     Submodule ${path} was not fetched: push its files, or fetch it in your build.\n`);
-  if (ignored > 0) await say(`-----> Left out ${ignored} ${ignored === 1 ? "file" : "files"} that .slugignore names\n`);
-}
-
-interface Buildpack {
-  readonly folder: string;
-  /** As it calls itself: `Node.js`. */
-  readonly name: string;
-}
-
-async function detect({ places, go }: Compilation, folders: Folders): Promise<Buildpack> {
-  for (const each of BUILDPACKS) {
-    const folder = join(places.buildkit, "buildpacks", each);
-    const env = buildEnvironment(places, go);
-    const output = await outputOf(join(folder, "bin", "detect"), [folders.tree], { env, cwd: folders.tree }).catch(
-      () => undefined,
-    );
-    if (output) return { folder, name: output.toString("utf8").trim().slice(0, 100) };
+async function prepareTree({ source, go, say }: Compilation, { tree, work }: Folders): Promise<void> {
+  const tellIgnored = async (count: number): Promise<void> => {
+    if (count > 0) await say(`-----> Left out ${count} ${count === 1 ? "file" : "files"} that .slugignore names\n`);
+  };
+  if (source.kind === "commit") {
+    const { commit, gitEnv } = source;
+    const { submodules, ignored } = await checkOut({
+      commit,
+      gitEnv,
+      limits: go.limits,
+      tree,
+      work: join(work, "git"),
+    });
+    for (const path of submodules.slice(0, 20))
+      await say(` !     Submodule ${path} was not fetched: push its files, or fetch it in your build.\n`);
+    return tellIgnored(ignored);
   }
-  throw new BuildFailed(
-    "This app has no Procfile, and no language that is known here was found in it.",
-    "Add a package.json for a Node.js app, or a file named Procfile that says what to run, such as:",
-    "    web: python3 app.py",
-    "Push failed",
-  );
+  await unpackArchive({ archive: source.archive, tree, work, limits: go.limits, service: source.kind });
+  rmSync(source.archive, { force: true });
+  if (source.kind === "slug") return;
+  const patterns = readText(tree, ".slugignore", PROCFILE_BYTES_MAX);
+  if (patterns !== null) await tellIgnored(await removeIgnored(tree, patterns, work));
 }
 
-async function runCompile(compilation: Compilation, folders: Folders, buildpack: Buildpack): Promise<void> {
-  const { places, go, commit, say, signal } = compilation;
+async function runCompile(
+  compilation: Compilation,
+  folders: Folders,
+  buildpack: Buildpack,
+  exports: readonly string[],
+): Promise<void> {
+  const { places, go, source, say, signal } = compilation;
   // One pipe for both outputs keeps their order. The words of the script are constant, its arguments are arguments.
-  const script = ["-c", 'exec "$@" 2>&1', "bash"];
+  const script = [
+    "-c",
+    'while [ "$1" != -- ]; do . "$1"; shift; done; shift; exec "$@" 2>&1',
+    "bash",
+    ...exports,
+    "--",
+  ];
   const program = join(buildpack.folder, "bin", "compile");
+  const version = source.kind === "commit" ? source.commit : (source.version ?? "");
   const child = startProgram("/bin/bash", [...script, program, folders.tree, folders.cache, folders.env], {
-    env: { ...buildEnvironment(places, go), SOURCE_VERSION: commit },
+    env: { ...buildEnvironment(places, go), SOURCE_VERSION: version, STATOR_EXPORT: buildpack.exports },
     cwd: folders.tree,
     stdio: ["ignore", "pipe", "inherit"],
   });

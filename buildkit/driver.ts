@@ -1,13 +1,15 @@
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { createWriteStream, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { execPath, exit } from "node:process";
 import type { Writable } from "node:stream";
-import { BuildFailed, type Compilation, compile } from "./compile.ts";
+import { finished } from "node:stream/promises";
+import { checkArchive, fetchFile } from "./archive.ts";
+import { BuildFailed, compile, type Source } from "./compile.ts";
 import { drained, type Frame, FrameWriter, readFrames } from "./frames.ts";
 import type { HookCall } from "./hook.ts";
-import { type Job, parseGo, parseJob, parseVerdict } from "./messages.ts";
+import { type ArchiveJob, type GitJob, parseGo, parseJob, parseVerdict } from "./messages.ts";
 import { type Places, placesFrom } from "./places.ts";
 import { killAll, startProgram, statusOf } from "./processes.ts";
 import { gitEnvironment, pointHead, prepareRepository, settings } from "./repository.ts";
@@ -15,7 +17,8 @@ import { sendTree } from "./slug-tar.ts";
 import { parseUpdates, planPush } from "./updates.ts";
 
 /**
- * Runs in a build dyno: one run of git for one HTTP request, and for a push the build that git's pre-receive hook waits for.
+ * Runs in a build dyno: one run of git for one HTTP request, and for a push the build that git's pre-receive hook waits for; or
+ * the build of one archive.
  * It says what it sees and does what it is told; whether the push is accepted is the daemon's to decide. When the daemon goes,
  * everything ends, and git throws away what was pushed.
  */
@@ -29,6 +32,7 @@ class Driver {
   #input: Writable | undefined;
   #hook: FrameWriter | undefined;
   readonly #refused = new AbortController();
+  readonly #judged = Promise.withResolvers<void>();
   #built: string | undefined;
 
   constructor(places: Places, socket: Socket) {
@@ -41,13 +45,38 @@ class Driver {
     const first = await this.#frames.next();
     if (first.done) return;
     const job = parseJob(first.value);
+    await this.#daemon.sendJson("exit", { status: await this.#do(job) });
+  }
+
+  async #do(job: ReturnType<typeof parseJob>): Promise<number> {
+    if (job.service === "purge-cache") return emptyFolder(this.#places.cache);
+    if ("url" in job) return this.#buildArchive(job);
     await prepareRepository(this.#places.repository);
     const status = await this.#runGit(job);
     if (status === 0 && this.#built !== undefined) await pointHead(this.#places.repository, this.#built);
-    await this.#daemon.sendJson("exit", { status });
+    return status;
   }
 
-  async #runGit(job: Job): Promise<number> {
+  /** The archive comes from the daemon, or is fetched; then it is built, or taken as the slug that it is. */
+  async #buildArchive({ service, url, sha256, version }: ArchiveJob): Promise<number> {
+    const archive = join(mkdtempSync(join(this.#places.work, "archive-")), "archive");
+    const input = createWriteStream(archive);
+    this.#input = input;
+    const received = finished(input);
+    received.catch(() => {}); // told when it is waited for
+    void this.#listenToDaemon();
+    const building = this.#build(null, async () => {
+      if (url === null) await received;
+      else await fetchFile(url, archive, "The archive");
+      await checkArchive(archive, sha256);
+      return { kind: service, archive, version };
+    });
+    await Promise.race([building, this.#judged.promise]); // the verdict may come at any point
+    await this.#judged.promise;
+    return 0;
+  }
+
+  async #runGit(job: GitJob): Promise<number> {
     const { repository, buildkit, work } = this.#places;
     const folder = mkdtempSync(join(work, "hook-"));
     const hookSocket = join(folder, "hook.sock");
@@ -95,6 +124,7 @@ class Driver {
     if (frame.kind === "verdict") {
       const { accepted } = parseVerdict(frame);
       if (!accepted) this.#refused.abort();
+      this.#judged.resolve();
       await this.#hook?.sendJson("verdict", { accepted });
       return;
     }
@@ -141,23 +171,22 @@ class Driver {
     if (plan.lines.length > 0) await this.#hook.sendBytes("say", `${plan.lines.join("\n")}\n`);
     if (plan.kind !== "build") return this.#hook.sendJson("verdict", { accepted: plan.kind === "store" });
     this.#built = plan.ref;
-    await this.#build(plan.commit, call.env);
+    const gitEnv = { ...gitEnvironment(this.#places.work), ...call.env, GIT_DIR: this.#places.repository };
+    await this.#build(plan.commit, async () => ({ kind: "commit", commit: plan.commit, gitEnv }));
   }
 
-  /** Builds the commit and gives the tree to the daemon, which then sends the verdict. */
-  async #build(commit: string, quarantine: HookCall["env"]): Promise<void> {
+  /** Builds what `sourceOf` gives and sends the tree to the daemon, which then sends the verdict. */
+  async #build(commit: string | null, sourceOf: () => Promise<Source>): Promise<void> {
     await this.#daemon.sendJson("build", { commit });
     const go = parseGo(await this.#answer());
     try {
-      const compilation: Compilation = {
+      const { compiled, tree } = await compile({
         places: this.#places,
-        commit,
+        source: await sourceOf(),
         go,
-        gitEnv: { ...gitEnvironment(this.#places.work), ...quarantine, GIT_DIR: this.#places.repository },
         say: (bytes) => this.#say(bytes),
         signal: this.#refused.signal,
-      };
-      const { compiled, tree } = await compile(compilation);
+      });
       await this.#daemon.sendJson("compiled", compiled);
       await this.#answer(); // send
       await sendTree(tree, this.#daemon);
@@ -174,6 +203,11 @@ class Driver {
     await this.#daemon.sendBytes("text", bytes);
     await this.#hook?.sendBytes("say", bytes).catch(() => {}); // the pusher may be gone; the daemon notices
   }
+}
+
+function emptyFolder(folder: string): number {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
+  return 0;
 }
 
 function leave(status: number): never {

@@ -2,8 +2,11 @@ import { type Frame, ProtocolError } from "./frames.ts";
 
 export type GitService = "git-upload-pack" | "git-receive-pack";
 
-/** `job`, first thing from the daemon: one run of git for one HTTP request. */
-export interface Job {
+/** `job`, first thing from the daemon: what this dyno is there for. */
+export type Job = GitJob | ArchiveJob | PurgeJob;
+
+/** One run of git for one HTTP request. */
+export interface GitJob {
   readonly service: GitService;
   /** Only tell which refs there are. */
   readonly advertise: boolean;
@@ -11,15 +14,33 @@ export interface Job {
   readonly protocol: string | null;
 }
 
-/** `build`, from the driver: this commit was pushed to a branch that is deployed. */
+/** Make a slug of an archive: build what is in it, or take it as it is. */
+export interface ArchiveJob {
+  readonly service: "source" | "slug";
+  /** Where to fetch it; null: it comes as `input`. */
+  readonly url: string | null;
+  /** Hex SHA-256 that it must have; null: any. */
+  readonly sha256: string | null;
+  /** What its sender calls it: a commit, mostly. */
+  readonly version: string | null;
+}
+
+/** Empty the build cache. */
+export interface PurgeJob {
+  readonly service: "purge-cache";
+}
+
+/** `build`, from the driver: this commit was pushed to a branch that is deployed; null: the archive of the job is to be built. */
 export interface BuildRequest {
-  readonly commit: string;
+  readonly commit: string | null;
 }
 
 /** `go`, the daemon's answer: build it with this. */
 export interface Go {
   readonly stack: string;
   readonly configVars: Readonly<Record<string, string>>;
+  /** Canonical URLs (`model/buildpack.ts`), in order; none: look for one that fits. */
+  readonly buildpacks: readonly string[];
   readonly limits: { readonly treeBytes: number; readonly files: number; readonly diskMb: number };
 }
 
@@ -49,15 +70,18 @@ export const PROCFILE_BYTES_MAX = 64 * 1024;
 export const APP_JSON_BYTES_MAX = 64 * 1024;
 export const RELEASE_BYTES_MAX = 64 * 1024;
 
+/** Trusted: the daemon's own words. */
 export function parseJob(frame: Frame): Job {
-  const { service, advertise, protocol } = fields(frame, "job");
-  if (service !== "git-upload-pack" && service !== "git-receive-pack") throw new ProtocolError("job: unknown service");
-  if (typeof advertise !== "boolean") throw new ProtocolError("job: advertise is no boolean");
-  return { service, advertise, protocol: protocol === null ? null : text(protocol, "job: protocol", 200) };
+  const job = fields(frame, "job") as unknown as Job; // see parseGo
+  if (!SERVICES.includes(job.service)) throw new ProtocolError("job: unknown service");
+  return job;
 }
+
+const SERVICES: readonly Job["service"][] = ["git-upload-pack", "git-receive-pack", "source", "slug", "purge-cache"];
 
 export function parseBuildRequest(frame: Frame): BuildRequest {
   const { commit } = fields(frame, "build");
+  if (commit === null) return { commit };
   const name = text(commit, "build: commit", 64);
   if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(name)) throw new ProtocolError("build: no commit");
   return { commit: name };

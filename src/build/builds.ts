@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Config } from "../config.ts";
-import { type Engine, EngineError } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -12,17 +12,21 @@ import type { Random } from "../lib/random.ts";
 import type { DynoLogs } from "../logs/dyno-logs.ts";
 import type { LogLine, LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
-import type { Release } from "../model/release.ts";
+import type { Build, Release, Slug, SlugUpload } from "../model/release.ts";
 import type { Store } from "../store/store.ts";
 import type { SlugImages, Supervision } from "../supervisor/supervision.ts";
-import { BuildDynos, Busy } from "./build-dyno.ts";
+import { type ArchiveOrder, Archives } from "./archives.ts";
+import { BuildDynos } from "./build-dyno.ts";
 import { converse } from "./conversation.ts";
 import { Deployment, type DeploymentParts } from "./deployment.ts";
-import { exportImage } from "./export.ts";
+import { exportImage, slugArchive } from "./export.ts";
 import { advertisementPrefix, bodyOf, errorMessage, type GitRequest, parseGitRequest } from "./git-http.ts";
 import { BuildOutputs } from "./output.ts";
+import { reason } from "./reason.ts";
 import { readBuildSettings } from "./settings.ts";
 import { SlugFiles, slugImages } from "./slugs.ts";
+import { SourceFiles } from "./sources.ts";
+import { type Turn, Turns } from "./turns.ts";
 
 export interface BuildsOptions {
   readonly store: Store;
@@ -54,6 +58,18 @@ export interface Builds extends SlugImages, AsyncDisposable {
   outputStream(buildId: string): Promise<Readable | undefined>;
   /** The release as a standard OCI image, in a tar. Throws `invalid_params` for a release without a slug. */
   exportImage(app: App, release: Release): Promise<Readable>;
+  /** Archives that clients upload. */
+  readonly sources: Pick<SourceFiles, "mint" | "isFresh" | "receive" | "has" | "read">;
+  /** Records a build of an archive, which begins when it is its turn. Throws `PlatformError`. */
+  order(order: ArchiveOrder): Promise<Build>;
+  /** Ends a build, unless a release was made of it; resolves when it is decided. */
+  cancel(buildId: string, by: User): Promise<void>;
+  /** Empties the app's build cache. Throws `conflict` while a build uses it. */
+  purgeCache(app: App): Promise<void>;
+  /** Makes a slug of what was built elsewhere. Throws `PlatformError`. */
+  receiveSlug(app: App, upload: SlugUpload, body: AsyncIterable<Uint8Array>): Promise<Slug>;
+  /** The slug as Heroku's are: a tar.gz of `./app`. */
+  slugArchive(slug: Slug): Readable;
   /** Build dynos that are in use; the supervisor may remove any other. */
   activeBuildDynos(): ReadonlySet<string>;
 }
@@ -80,6 +96,8 @@ export async function openBuilds(options: BuildsOptions): Promise<Builds> {
   // The host process may be away for a moment; the supervisor removes what this does not.
   await dynos.removeRemains().catch((error: unknown) => logger.warn("builds.remains", { error }));
   const images = slugImages(store, engine, slugs, clock);
+  const sources = await SourceFiles.open(join(paths.data, "sources"), clock, options.random);
+  const turns = new Turns();
   const parts: DeploymentParts = {
     store,
     supervision: options.supervision,
@@ -89,19 +107,49 @@ export async function openBuilds(options: BuildsOptions): Promise<Builds> {
     images,
     urlOf: (app) => `http://${app.name}.${config.domain}${config.httpPort === 80 ? "" : `:${config.httpPort}`}/`,
     outputUrlOf: (app, buildId) => `http://127.0.0.1:${config.apiPort}/apps/${app.id}/builds/${buildId}/output`,
+    running: new Map(),
     history: options.history,
     clock,
     logger,
   };
-  const git = new GitRequests(dynos, parts);
+  const git = new GitRequests(dynos, parts, turns);
+  const archives = new Archives({ dynos, turns, sources, deployment: parts, clock });
+  const sweeping = new AbortController();
+  const swept = sweep(sources, clock, logger, sweeping.signal);
   return {
     ensure: (slugId, uidIndex) => images.ensure(slugId, uidIndex),
     handleGit: (request, response, call) => git.handle(request, response, call),
     outputStream: (buildId) => outputs.stream(buildId),
     exportImage: (app, release) => exportImage({ app, release, store, slugs, stackTar: join(paths.host, "stacks") }),
     activeBuildDynos: () => dynos.active,
-    [Symbol.asyncDispose]: () => git.stop(),
+    sources,
+    order: (order) => archives.order(order),
+    cancel: (buildId, by) => cancel(parts, buildId, by),
+    purgeCache: (app) => archives.purgeCache(app),
+    receiveSlug: (app, upload, body) => archives.receiveSlug(app, upload, body),
+    slugArchive: (slug) => slugArchive(slugs, slug.digest),
+    async [Symbol.asyncDispose]() {
+      sweeping.abort();
+      await Promise.all([git.stop(), archives.stop(), swept]);
+    },
   };
+}
+
+const SWEEP_MS = 10 * 60_000;
+
+/** Uploads that nobody built go. */
+async function sweep(sources: SourceFiles, clock: Clock, logger: Logger, until: AbortSignal): Promise<void> {
+  for (;;) {
+    await clock.sleep(SWEEP_MS, until).catch(() => {}); // looked at below
+    if (until.aborted) return;
+    await sources.sweep().catch((error: unknown) => logger.warn("sources.sweep", { error }));
+  }
+}
+
+async function cancel({ running }: DeploymentParts, buildId: string, by: User): Promise<void> {
+  const deployment = running.get(buildId);
+  deployment?.cancel(by);
+  await deployment?.decided;
 }
 
 /** Git requests under way. */
@@ -109,13 +157,14 @@ class GitRequests {
   readonly #dynos: BuildDynos;
   readonly #parts: DeploymentParts;
   readonly #stopping = new AbortController();
-  /** Apps that somebody pushes to: one at a time. */
-  readonly #pushing = new Set<string>();
+  /** One build of an app at a time. */
+  readonly #turns: Turns;
   readonly #underWay = new Set<Promise<void>>();
 
-  constructor(dynos: BuildDynos, parts: DeploymentParts) {
+  constructor(dynos: BuildDynos, parts: DeploymentParts, turns: Turns) {
     this.#dynos = dynos;
     this.#parts = parts;
+    this.#turns = turns;
   }
 
   async stop(): Promise<void> {
@@ -141,20 +190,16 @@ class GitRequests {
     const isPush = parsed.job.service === "git-receive-pack";
     if (!isPush) return this.#runGit(request, response, call, parsed);
     const { app } = call;
-    if (this.#pushing.has(app.id)) {
+    const turn = parsed.job.advertise ? undefined : this.#turns.tryTake(app.id);
+    if (turn === undefined && this.#turns.isTaken(app.id)) {
       return answer(
         response,
         parsed.contentType,
         errorMessage(parsed.job, `Another push to ${app.name} is being built; try again when it has ended.`),
       );
     }
-    if (parsed.job.advertise) return this.#runGit(request, response, call, parsed);
-    this.#pushing.add(app.id);
-    try {
-      await this.#runGit(request, response, call, parsed);
-    } finally {
-      this.#pushing.delete(app.id);
-    }
+    using _turn = turn;
+    await this.#runGit(request, response, call, parsed, turn);
   }
 
   async #runGit(
@@ -162,6 +207,7 @@ class GitRequests {
     response: ServerResponse,
     { app, user }: GitCall,
     parsed: GitRequest & { readonly kind: "git" },
+    turn?: Turn,
   ): Promise<void> {
     const { job, contentType } = parsed;
     const gone = goneSignal(response, this.#stopping.signal);
@@ -199,13 +245,13 @@ class GitRequests {
         builder: deployment,
       });
       // Who reads the end of the answer may push again at once, while the dyno is still being taken apart.
-      if (isBuilding) this.#pushing.delete(app.id);
+      turn?.[Symbol.dispose]();
       response.end();
     } catch (error) {
       if (response.destroyed) return; // who asked is gone
       if (begun && !job.advertise) return void response.destroy(); // git sees a cut answer and says so
       this.#parts.logger.warn("git.unanswered", { app: app.id, service: job.service, error });
-      const text = errorMessage(job, reason(error));
+      const text = errorMessage(job, reason(error, "git for this repository"));
       if (begun) response.end(text.subarray(advertisementPrefix(job).length));
       else answer(response, contentType, text);
     } finally {
@@ -226,16 +272,6 @@ function goneSignal(response: ServerResponse, stopping: AbortSignal): AbortSigna
   response.once("close", () => response.writableFinished || gone.abort(new Error("the client is gone")));
   if (response.destroyed) gone.abort(new Error("the client is gone"));
   return AbortSignal.any([gone.signal, stopping]);
-}
-
-/** Why git was not run, for whoever ran it. */
-function reason(error: unknown): string {
-  if (error instanceof Busy) return `This platform is busy (${error.message}); try again in a moment.`;
-  if (error instanceof EngineError && error.id === "no_capacity")
-    return "This machine has no room for a build now; try again in a moment.";
-  if (error instanceof EngineError && error.id === "unavailable")
-    return "The part of the platform that runs builds does not answer; it may be starting. Try again in a moment.";
-  return "The platform could not run git for this repository; its operator finds the reason in its log.";
 }
 
 function begin(response: ServerResponse, contentType: string): void {

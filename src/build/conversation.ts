@@ -13,7 +13,7 @@ export interface Builder {
 export interface Conversation {
   readonly dyno: BuildDyno;
   readonly job: Job;
-  /** Git's standard input. */
+  /** Git's standard input; the archive. */
   readonly input: AsyncIterable<Uint8Array>;
   /** Takes git's standard output. */
   readonly output: (bytes: Buffer) => Promise<void>;
@@ -23,7 +23,7 @@ export interface Conversation {
 /** The dyno went before its git had ended. */
 export class DynoLost extends Error {}
 
-/** One run of git in a build dyno, from the job to git's exit status. Throws `ProtocolError` or `DynoLost`. */
+/** One job of a build dyno, from the order to its exit status: git's, for a run of git. Throws `ProtocolError` or `DynoLost`. */
 export async function converse({ dyno, job, input, output, builder }: Conversation): Promise<number> {
   const channel = new BuildChannel(dyno);
   let judging: Promise<void> | undefined;
@@ -40,7 +40,7 @@ export async function converse({ dyno, job, input, output, builder }: Conversati
           break;
         case "build":
           if (builder === undefined || judging !== undefined) throw new ProtocolError("a build that nobody asked for");
-          judging = judge(dyno, builder, parseBuildRequest(frame), channel);
+          judging = judge(dyno, builder, requestOf(frame, job), channel);
           break;
         case "compiled":
         case "failed":
@@ -70,6 +70,14 @@ export async function converse({ dyno, job, input, output, builder }: Conversati
     dyno.close(); // whatever still feeds or judges ends with it
     await Promise.all([feeding, judging]);
   }
+}
+
+/** A push has a commit, an archive none. */
+function requestOf(frame: Frame, { service }: Job): BuildRequest {
+  const request = parseBuildRequest(frame);
+  const isArchive = service === "source" || service === "slug";
+  if (isArchive !== (request.commit === null)) throw new ProtocolError("a build of another kind");
+  return request;
 }
 
 /** The client's words to git; a client that breaks off is noticed where it is answered. */

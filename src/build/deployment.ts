@@ -1,13 +1,11 @@
-import { ProtocolError } from "../../buildkit/frames.ts";
 import type { BuildRequest, Go } from "../../buildkit/messages.ts";
 import { parseCompiled } from "../../buildkit/messages.ts";
 import { EngineError } from "../engine/engine.ts";
+import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
-import { type AppManifest, ManifestError, NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
-import { refuseUnknownTypes } from "../model/manifest-health.ts";
 import type { Build, Release, Slug } from "../model/release.ts";
 import { switchSecondsOf } from "../model/runtime.ts";
 import { BUILD_SIZE } from "../model/size.ts";
@@ -15,12 +13,13 @@ import type { Store } from "../store/store.ts";
 import type { SlugImages, Supervision } from "../supervisor/supervision.ts";
 import { type BuildChannel, type Builder, DynoLost } from "./conversation.ts";
 import type { BuildOutput, BuildOutputs } from "./output.ts";
-import { BadProcfile, findTypes } from "./process-types.ts";
-import { SLUG_BYTES_MAX, type SlugFiles, SlugTooLarge, type StoredSlug } from "./slugs.ts";
+import { findTypes } from "./process-types.ts";
+import { manifestOf, megabytes, noImage, Refused, receiveSlug, refusing } from "./refused.ts";
+import type { SlugFiles } from "./slugs.ts";
 
 /** From the order to build to the stored slug (spec 9.2). */
 export const BUILD_MS = 15 * 60_000;
-const LIMITS: Go["limits"] = { treeBytes: 1024 ** 3, files: 500_000, diskMb: BUILD_SIZE.diskMb };
+export const LIMITS: Go["limits"] = { treeBytes: 1024 ** 3, files: 500_000, diskMb: BUILD_SIZE.diskMb };
 /** Lines of the app's log that a failed rollout shows to the pusher. */
 const HISTORY_LINES = 20;
 
@@ -35,37 +34,66 @@ export interface DeploymentParts {
   readonly urlOf: (app: App) => string;
   /** Where people find the output of a build. */
   readonly outputUrlOf: (app: App, buildId: string) => string;
+  /** Builds under way, by id: for those who want to end one. */
+  readonly running: Map<string, Deployment>;
   readonly history: (appId: string) => Promise<readonly LogLine[]>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Ends the build with words for the pusher. */
-class Refused extends Error {
-  readonly lines: readonly string[];
-  constructor(...lines: readonly string[]) {
-    super(lines.join(" "));
-    this.lines = lines;
-  }
+/** A build that was ordered with an archive: it is on record already, and so is its output. */
+export interface Ordered {
+  readonly build: Build;
+  readonly output: BuildOutput;
 }
 
 /**
- * One push: build, slug, release, rollout. Its answer decides whether the pushed ref moves: only when the release is up.
- * Until the release is made, everything ends with the pusher's connection; from then on it goes to its end.
+ * One push, or one archive: build, slug, release, rollout. Its answer decides whether the pushed ref moves: only when the
+ * release is up. Until the release is made, everything ends with the pusher's connection; from then on it goes to its end.
  */
 export class Deployment implements Builder {
   readonly #parts: DeploymentParts;
   readonly #app: App;
   readonly #user: User;
   readonly #stopping: AbortSignal;
+  readonly #ordered: Ordered | undefined;
+  readonly #cancelled = new AbortController();
   #output: BuildOutput | undefined;
+  readonly #decided = Promise.withResolvers<void>();
+  #begun = false;
   #released = false;
 
-  constructor(parts: DeploymentParts, app: App, user: User, stopping: AbortSignal) {
+  constructor(parts: DeploymentParts, app: App, user: User, stopping: AbortSignal, ordered?: Ordered) {
     this.#parts = parts;
     this.#app = app;
     this.#user = user;
     this.#stopping = stopping;
+    this.#ordered = ordered;
+  }
+
+  /** Whether the build dyno has asked for it; from then on it tells its own end. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Aborted, with a `Refused`, when somebody has ended the build. */
+  get cancelled(): AbortSignal {
+    return this.#cancelled.signal;
+  }
+
+  /** Resolves when it is known whether a release is made of it. */
+  get decided(): Promise<void> {
+    return this.#decided.promise;
+  }
+
+  /** It was not begun, and will not be. */
+  abandon(): void {
+    this.#decided.resolve();
+  }
+
+  /** Ends the build, if no release was made of it yet. */
+  cancel(by: User): void {
+    this.#cancelled.abort(new Refused(`Build canceled by user ${by.email}`, "Push failed"));
   }
 
   /** Whether there is a release that waits to come up. */
@@ -82,15 +110,19 @@ export class Deployment implements Builder {
       this.#output?.append(text);
       await channel.say(text);
     };
+    this.#begun = true;
+    let build = this.#ordered?.build;
     try {
-      const { store, outputs } = this.#parts;
-      const build = await store.builds.create({ appId: this.#app.id, userId: this.#user.id, commit });
-      this.#output = await outputs.create(build.id);
+      build ??= await this.#record(commit);
+      this.#output = this.#ordered?.output ?? (await this.#parts.outputs.create(build.id));
       this.#log(`Build started by user ${this.#user.email}`);
-      const slug = await this.#buildSlug(build, commit, channel, say);
+      this.#parts.running.set(build.id, this);
+      using _cancel = addAbortListener(this.cancelled, () => channel.fail(this.cancelled.reason));
+      const slug = await this.#buildSlug(build, channel, say);
       return slug !== undefined && (await this.#release(build, slug, channel, say));
     } catch (error) {
-      if (!(error instanceof DynoLost) && !this.#stopping.aborted) {
+      if (error instanceof Refused) await say(wordsOf(error));
+      else if (!(error instanceof DynoLost) && !this.#stopping.aborted) {
         this.#parts.logger.error("build.failed", { app: this.#app.id, error });
         await say(
           " !     Something went wrong inside the platform; its operator finds the reason in its log.\n !     Push failed\n",
@@ -98,12 +130,28 @@ export class Deployment implements Builder {
       }
       return false;
     } finally {
-      await this.#output?.close();
+      if (build) await this.#close(build.id);
     }
   }
 
+  async #record(commit: string | null): Promise<Build> {
+    const { store } = this.#parts;
+    const buildpacks = await store.buildpacks.list(this.#app.id);
+    return store.builds.create({ appId: this.#app.id, userId: this.#user.id, commit, buildpacks });
+  }
+
+  /** Whatever became of it: it is not pending any more. */
+  async #close(buildId: string): Promise<void> {
+    const { store, running } = this.#parts;
+    running.delete(buildId);
+    const isPending = (await store.builds.byId(buildId))?.status === "pending";
+    if (isPending) await store.builds.update(buildId, { status: "failed" });
+    this.#decided.resolve();
+    await this.#output?.close();
+  }
+
   /** undefined: the build failed, and the pusher knows why. */
-  async #buildSlug(build: Build, commit: string, channel: BuildChannel, say: Say): Promise<Slug | undefined> {
+  async #buildSlug(build: Build, channel: BuildChannel, say: Say): Promise<Slug | undefined> {
     const { store, clock } = this.#parts;
     const done = new AbortController();
     const late = clock.sleep(BUILD_MS, done.signal).then(
@@ -111,16 +159,14 @@ export class Deployment implements Builder {
       () => {},
     );
     try {
-      const slug = await this.#makeSlug(commit, channel, say);
-      const { buildpackDescription } = slug;
-      await store.builds.update(build.id, { status: "succeeded", slugId: slug.id, buildpackDescription });
+      const slug = await this.#makeSlug(build, channel, say);
       this.#log("Build succeeded");
       return slug;
     } catch (error) {
       await store.builds.update(build.id, { status: "failed" });
       this.#log(`Build failed -- check your build output: ${this.#parts.outputUrlOf(this.#app, build.id)}`);
       if (!(error instanceof Refused)) throw error;
-      await say(error.lines.map((line) => ` !     ${line}\n`).join(""));
+      await say(wordsOf(error));
       return undefined;
     } finally {
       done.abort();
@@ -128,12 +174,13 @@ export class Deployment implements Builder {
     }
   }
 
-  async #makeSlug(commit: string, channel: BuildChannel, say: Say): Promise<Slug> {
+  async #makeSlug(build: Build, channel: BuildChannel, say: Say): Promise<Slug> {
     const { store, images, logger } = this.#parts;
     const app = this.#app;
     await channel.send("go", {
       stack: app.stack,
       configVars: await store.config.get(app.id),
+      buildpacks: (build.buildpacks ?? []).map(({ url }) => url),
       limits: LIMITS,
     } satisfies Go);
     const frame = await channel.take();
@@ -144,7 +191,7 @@ export class Deployment implements Builder {
     await say(
       `-----> Discovering process types\n${lines.map((line) => `       ${line}\n`).join("")}-----> Compressing...\n`,
     );
-    const stored = await this.#receive(channel);
+    const stored = await receiveSlug(this.#parts.slugs, channel);
     await say(`       Done: ${megabytes(stored.sizeBytes)}\n`);
     const slug = await store.slugs.create({
       appId: app.id,
@@ -152,7 +199,7 @@ export class Deployment implements Builder {
       sizeBytes: stored.sizeBytes,
       processTypes: types,
       stack: app.stack,
-      commit,
+      commit: build.commit,
       buildpackDescription: compiled.buildpack,
       manifest,
     });
@@ -164,23 +211,6 @@ export class Deployment implements Builder {
     });
     channel.throwIfFailed(); // the pusher left, or it took too long
     return slug;
-  }
-
-  async #receive(channel: BuildChannel): Promise<StoredSlug> {
-    const receiver = this.#parts.slugs.receive();
-    try {
-      await channel.send("send");
-      for (;;) {
-        const frame = await channel.take();
-        if (frame.kind === "slugEnd") return await receiver.finish();
-        if (frame.kind === "failed") throw new Refused();
-        if (frame.kind !== "slug") throw new ProtocolError(`${frame.kind} inside a slug`);
-        await receiver.write(frame.payload);
-      }
-    } catch (error) {
-      await receiver.abandon();
-      throw error instanceof SlugTooLarge ? tooLarge(error) : error;
-    }
   }
 
   /** Whether the release came up. */
@@ -217,7 +247,7 @@ export class Deployment implements Builder {
 
   async #makeRelease(build: Build, slug: Slug): Promise<Release> {
     const { store, clock } = this.#parts;
-    const description = `Deploy ${slug.commit?.slice(0, 8) ?? ""}`;
+    const description = `Deploy ${(slug.commit ?? build.id).slice(0, 8)}`;
     const release = await store.transaction(async (all) => {
       const made = await all.releases.create({
         appId: this.#app.id,
@@ -226,9 +256,12 @@ export class Deployment implements Builder {
         userId: this.#user.id,
         status: "pending",
       });
-      await all.builds.update(build.id, { releaseId: made.id });
+      const { buildpackDescription } = slug;
+      const releaseId = made.id;
+      await all.builds.update(build.id, { status: "succeeded", slugId: slug.id, buildpackDescription, releaseId });
       return made;
     });
+    this.#decided.resolve();
     const at = clock.now(); // both lines carry the same time (spec 8.2)
     this.#log(`${description} by user ${this.#user.email}`, at);
     this.#log(`Release v${release.version} created by user ${this.#user.email}`, at);
@@ -269,44 +302,6 @@ export class Deployment implements Builder {
 
 type Say = (text: string) => Promise<void>;
 
-function refusing<T>(body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    throw error instanceof BadProcfile ? new Refused(error.message, "Push failed") : error;
-  }
-}
-
-function manifestOf(appJson: string | null, types: readonly string[]): AppManifest {
-  try {
-    const manifest = appJson === null ? NO_MANIFEST : parseAppManifest(appJson);
-    refuseUnknownTypes(manifest.checks, types);
-    return manifest;
-  } catch (error) {
-    if (!(error instanceof ManifestError)) throw error;
-    throw new Refused(`app.json: ${error.message}`, "Push failed");
-  }
-}
-
-function noImage({ id, message }: EngineError): Refused {
-  if (id === "invalid") return new Refused(message, "Push failed");
-  return new Refused(
-    `No image could be made of the slug: ${message}`,
-    "Push again; if it goes wrong again, the platform's operator finds the reason in its log.",
-    "Push failed",
-  );
-}
-
-function tooLarge({ compressed }: SlugTooLarge): Refused {
-  const max = megabytes(SLUG_BYTES_MAX);
-  return compressed
-    ? new Refused(`Compiled slug size: more than ${max} is too large (max is ${max}).`, "Push failed")
-    : new Refused("The result of the build unpacks to more than 4 GB.", "Push failed");
-}
-
-/** `43.4M` */
-export function megabytes(bytes: number): string {
-  const value = bytes / 1024 / 1024;
-  if (value < 1) return `${Math.max(1, Math.round(bytes / 1024))}K`;
-  return `${value >= 100 ? Math.round(value) : Math.round(value * 10) / 10}M`;
+function wordsOf({ lines }: Refused): string {
+  return lines.map((line) => ` !     ${line}\n`).join("");
 }

@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
 import { extract, type Header, type Pack, pack } from "tar-stream";
 import { unreachable } from "../lib/unreachable.ts";
 import type { App } from "../model/app.ts";
@@ -146,6 +147,15 @@ async function slugLayer(slugs: SlugFiles, digest: string): Promise<Blob> {
   const read = (): Readable => reroot(slugs.read(digest));
   const { digest: layerDigest, size } = await digestOf(read());
   return { digest: layerDigest, size, read };
+}
+
+/** The slug as Heroku's are: a gzipped tar of `app/`. */
+export function slugArchive(slugs: SlugFiles, digest: string): Readable {
+  const gzip = createGzip({ level: 1 });
+  pipeline(Readable.from(reroot(slugs.read(digest)), { objectMode: false }), gzip).catch((error: unknown) =>
+    gzip.destroy(error instanceof Error ? error : new Error(String(error))),
+  );
+  return gzip;
 }
 
 /** The slug's tree below `app/`, owned by the dyno's user. Piece by piece: nothing is unpacked. */

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import type { GitService, Job } from "../../buildkit/messages.ts";
+import type { GitJob, GitService } from "../../buildkit/messages.ts";
 
 /** Git's smart HTTP protocol, as much of it as does not need git (spec platform-api 3.5). Pure but for the body's stream. */
 export type GitRequest =
-  | { readonly kind: "git"; readonly job: Job; readonly contentType: string }
+  | { readonly kind: "git"; readonly job: GitJob; readonly contentType: string }
   /** A client's question whether it may push at all: answered without git. */
   | { readonly kind: "probe"; readonly contentType: string }
   | { readonly kind: "refuse"; readonly status: number; readonly text: string };
@@ -44,12 +44,12 @@ function refuse(status: number, text: string): GitRequest {
 }
 
 /** What git's own HTTP server writes before the advertisement. */
-export function advertisementPrefix(job: Job): string {
+export function advertisementPrefix(job: GitJob): string {
   return /\bversion=2\b/.test(job.protocol ?? "") ? "" : `${packet(`# service=${job.service}\n`)}0000`;
 }
 
 /** Words for a person, in a form that git shows: `fatal: remote error: ...`. */
-export function errorMessage(job: Job, text: string): Buffer {
+export function errorMessage(job: GitJob, text: string): Buffer {
   if (job.advertise) return Buffer.from(`${advertisementPrefix(job)}${packet(`ERR ${text}\n`)}`);
   if (job.service === "git-upload-pack") return Buffer.from(packet(`ERR ${text}\n`));
   return Buffer.from(packet(`\x03${text}\n`)); // side-band 3: fatal

@@ -2,7 +2,7 @@
 export interface AppJson {
   readonly id: string;
   readonly name: string;
-  readonly owner: { readonly email: string };
+  readonly owner: { readonly id: string; readonly email: string };
   readonly region: { readonly name: string };
   readonly stack: { readonly name: string };
   readonly acm: boolean;
@@ -113,6 +113,7 @@ export interface ReleaseJson {
   readonly created_at: string;
   readonly eligible_for_rollback?: boolean;
   readonly slug: { readonly id: string } | null;
+  readonly output_stream_url?: string | null;
   readonly user: { readonly email: string };
 }
 

@@ -121,7 +121,7 @@ export function deletionsFor(worker: Worker): readonly Command[] {
 function deletion(name: string): Command {
   return {
     text: `del server ${name}`,
-    expected: /^(Server deleted\.|No such server\.)?$/,
+    expected: /^(Server deleted\.|No such server\.)$/,
     apply: ({ servers }) => void servers.delete(name),
   };
 }

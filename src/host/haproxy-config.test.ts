@@ -15,7 +15,7 @@ import {
   serverWords,
   type Wanted,
 } from "./haproxy-config.ts";
-import { parseServers, splitAnswers } from "./haproxy-socket.ts";
+import { parseServers, splitAnswers, splitLines } from "./haproxy-socket.ts";
 
 const layout: HaproxyLayout = {
   folder: "/run/stator-abc123/router",
@@ -239,6 +239,9 @@ test("a backend that the worker does not know needs a reload; a spare one does n
 
 test("what HAProxy answers is told apart", () => {
   assert.deepEqual(splitAnswers("New server registered.\n\n\n"), ["New server registered.", ""]);
+  const deleted = "Server deleted.\nServer still has connections attached to it, cannot remove it.\nNo such server.\n";
+  assert.deepEqual(splitLines(deleted, 3), deleted.split("\n").slice(0, 3));
+  assert.deepEqual(splitLines(deleted, 2), [], "nobody knows which is whose");
   const id = randomUUID();
   const line = `5 l17 1 ${id} 127.77.0.1 2 0 8 8 1 1 0 0 0 0 0 0 - 40677 - 0 0 - - 0`;
   assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("l17", "next_http")}\n`), [

@@ -11,6 +11,7 @@ import {
   rawAnswer,
   UNAUTHORIZED,
 } from "./error-pages.ts";
+import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
 import { checked } from "./haproxy-text.ts";
 import { HOST_PATTERN } from "./protocol.ts";
 import {
@@ -355,7 +356,7 @@ function htmlAnswer(
 
 function renderFrontend(layout: HaproxyLayout): string {
   const { folder, socketFolder, httpPort, httpsPort, ipv6 } = layout;
-  const tls = `ssl crt ${path(folder)}/router.pem alpn h2,http/1.1`;
+  const tls = `ssl crt ${path(folder)}/router.pem crt-list ${path(crtListPath(layout))} alpn h2,http/1.1`;
   const bind = (port: number, options: string) => [
     `  bind 0.0.0.0:${portNumber(port)} ${options}`,
     ...(ipv6 ? [`  bind :::${portNumber(port)} v6only ${options}`] : []),
@@ -397,6 +398,7 @@ ${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt
   http-request set-var(txn.length) req.fhdr(content-length)
   http-request set-var(txn.fwd) req.fhdr(x-forwarded-for)
   http-request set-var(txn.host) req.fhdr(host),host_only,lower,rtrim(.)
+${renderChallengeRules(layout)}
   http-request set-var(txn.app) var(txn.host),${map("hosts")}
   http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
 ${answer(404, "404", "unless { var(txn.app) -m found }")}

@@ -44,16 +44,19 @@ export class HaproxySocket {
     }
   }
 
-  /** Sends commands of which each may fail by itself. */
+  /** Sends commands of which each is answered with one line (`del server`) and may fail by itself. */
   async tryEach(worker: Worker, commands: readonly Command[]): Promise<void> {
     for (const batch of batches(commands)) {
-      const answers = await this.#askEach(
-        worker.pid,
-        batch.map(({ text }) => text),
-      );
+      const text = await this.#ask(batch.map((command) => `@!${worker.pid} ${command.text}`).join(";"));
+      const answers = splitLines(text, batch.length);
       for (const [index, command] of batch.entries())
         if (command.expected.test(answers[index] ?? "no answer")) command.apply(worker);
     }
+  }
+
+  /** One command, which may have content: lines after `<<`, until an empty one. */
+  async one(pid: number, text: string): Promise<string> {
+    return (await this.#askEach(pid, [text]))[0] ?? "no answer";
   }
 
   /** Everything that a worker has, asked of itself. */
@@ -111,6 +114,12 @@ export function splitAnswers(text: string): readonly string[] {
     }
   }
   return answers;
+}
+
+/** The answers to commands of which each has one line, with no empty one behind it; none if they are not as many as commands. */
+export function splitLines(text: string, count: number): readonly string[] {
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.length === count ? lines : [];
 }
 
 /** `show servers state`: one line for each server, with columns named in the second. */

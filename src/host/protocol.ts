@@ -27,7 +27,7 @@ import { ISOLATIONS, type Isolation } from "../model/isolation.ts";
 import { PAGE_URL, PAGE_URL_MAX } from "../model/page-url.ts";
 import { BALANCES, DYNO_PROTOCOLS, ROUTING_TIMEOUT_MAX } from "../model/routing.ts";
 import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
-import type { AppRoute } from "../router/routes.ts";
+import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts";
 
 /**
  * The messages between the unprivileged daemon and the root process (architecture, decision 13): HTTP/1.1 over a unix socket.
@@ -168,6 +168,24 @@ const route = Type.Object(
   closed,
 );
 
+/** A chain, then its key, exactly as Node writes PEM: no empty line, which would end a command's content. */
+const base64Lines = "([A-Za-z0-9+/]{64}\\n)*[A-Za-z0-9+/]{1,64}={0,2}\\n";
+export const PEM_PATTERN = `^(-----BEGIN CERTIFICATE-----\\n${base64Lines}-----END CERTIFICATE-----\\n){1,10}-----BEGIN PRIVATE KEY-----\\n${base64Lines}-----END PRIVATE KEY-----\\n$`;
+export const PEM_BYTES_MAX = 64 * 1024;
+export const TOKEN_PATTERN = "^[A-Za-z0-9_-]{1,256}$";
+export const KEY_AUTHORIZATION_PATTERN = "^[A-Za-z0-9_-]{1,256}\\.[A-Za-z0-9_-]{1,128}$";
+const hostName = Type.String({ pattern: HOST_PATTERN, maxLength: 253 });
+const pem = Type.String({ pattern: PEM_PATTERN, maxLength: PEM_BYTES_MAX });
+const certificate = Type.Object({ hosts: Type.Array(hostName, { minItems: 1, maxItems: 1100 }), pem }, closed);
+const challenge = Type.Object(
+  {
+    host: hostName,
+    token: Type.String({ pattern: TOKEN_PATTERN }),
+    keyAuthorization: Type.String({ pattern: KEY_AUTHORIZATION_PATTERN }),
+  },
+  closed,
+);
+
 const octet = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const egressRule = Type.Object(
   {
@@ -216,6 +234,15 @@ const CALLS = {
   setRoute: { schema: Compile(route), bytesMax: 512 * 1024 },
   removeRoute: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
   listRoutes: { schema: Compile(nothing), bytesMax: small },
+  setCertificates: {
+    schema: Compile(Type.Object({ appId: uuid, certificates: Type.Array(certificate, { maxItems: 1100 }) }, closed)),
+    bytesMax: 32 * 1024 * 1024,
+  },
+  listCertificates: { schema: Compile(nothing), bytesMax: small },
+  certificateRefusal: { schema: Compile(Type.Object({ pem }, closed)), bytesMax: 2 * PEM_BYTES_MAX },
+  setChallenge: { schema: Compile(challenge), bytesMax: small },
+  removeChallenge: { schema: Compile(Type.Object({ host: hostName }, closed)), bytesMax: small },
+  listChallenges: { schema: Compile(nothing), bytesMax: small },
 } as const;
 
 /** What each call carries; the schemas above admit exactly these. */
@@ -236,6 +263,12 @@ export interface CallMessages {
   readonly setRoute: AppRoute;
   readonly removeRoute: { readonly appId: string };
   readonly listRoutes: Record<never, never>;
+  readonly setCertificates: { readonly appId: string; readonly certificates: readonly RouteCertificate[] };
+  readonly listCertificates: Record<never, never>;
+  readonly certificateRefusal: { readonly pem: string };
+  readonly setChallenge: Challenge;
+  readonly removeChallenge: { readonly host: string };
+  readonly listChallenges: Record<never, never>;
 }
 export type CallName = keyof CallMessages;
 

@@ -53,6 +53,35 @@ test("a table is remembered by whole and by change, whatever was cut off at its 
   assert.deepEqual(again.appsWith(id(1002)), []);
 });
 
+test("a host name is its latest claimant's, and goes back when that one lets go, in whatever order they are told", async () => {
+  const hostsOf = (table: RouteTable) =>
+    table.snapshot(() => undefined).apps.map(({ appId, hosts }) => [appId.slice(-1), ...hosts].join(" "));
+  const path = join(folder, "moves.json");
+  const table = (await RouteTable.load([path])).refill();
+  await table.begin(path);
+  const told = (number: number, hosts: readonly string[]) =>
+    table.set(route(number, { hosts })).map((appId) => appId.slice(-1));
+  assert.deepEqual(told(1, ["m", "a"]), ["1"]);
+  assert.deepEqual(told(2, ["m"]), ["2", "1"], "the first one loses it");
+  assert.deepEqual(hostsOf(table), ["1 a", "2 m"]);
+  assert.deepEqual(told(1, ["a", "m"]), ["1"], "told again it wins nothing");
+  assert.deepEqual(hostsOf(table), ["1 a", "2 m"]);
+  assert.deepEqual(told(1, ["a"]), ["1"]);
+  assert.deepEqual(hostsOf(table), ["1 a", "2 m"]);
+  assert.deepEqual(told(1, ["a", "m"]), ["1", "2"], "late, as told before it let go");
+  table.remember();
+  for (const each of [table, await RouteTable.load([path])]) {
+    assert.deepEqual(hostsOf(each), ["1 a m", "2"]);
+    assert.deepEqual(
+      each.set(route(1, { hosts: ["a"] })).map((appId) => appId.slice(-1)),
+      ["1", "2"],
+    );
+    assert.deepEqual(hostsOf(each), ["1 a", "2 m"]);
+    assert.deepEqual(each.remove(id(2)), [id(2)]);
+    assert.deepEqual(hostsOf(each), ["1 a"]);
+  }
+});
+
 test("numbers go on where they were, also after the spare ones", async () => {
   const path = join(folder, "numbers.json");
   const table = (await RouteTable.load([path])).refill();

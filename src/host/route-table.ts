@@ -36,6 +36,11 @@ interface Saved {
  */
 export class RouteTable {
   readonly #rows = new Map<string, { readonly row: Row; readonly text: string }>();
+  /**
+   * The apps that want a host name, the latest last: it has it. There are two only while a name moves from one to the other, and
+   * nobody knows which of them is told first.
+   */
+  readonly #claims = new Map<string, string[]>();
   #next = 0;
   #spare: number[] = [];
   #leastSpare: number[] = [];
@@ -84,8 +89,8 @@ export class RouteTable {
     journal.missing = [];
   }
 
-  /** Whether anything is different now. Throws for a route that could not be told to HAProxy. */
-  set(route: AppRoute): boolean {
+  /** The apps for which anything is different now. Throws for a route that could not be told to HAProxy. */
+  set(route: AppRoute): readonly string[] {
     const { appId, hosts, state, dynoIds, options } = route;
     const before = this.#rows.get(appId);
     const kept = before !== undefined && kindOf(before.row) === kindOf(route);
@@ -93,18 +98,21 @@ export class RouteTable {
     const backend = kept ? before.row.backend : (spare[0] ?? this.#next);
     const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
     const text = `${JSON.stringify(row)}\n`;
-    if (before?.text === text) return false;
+    if (before?.text === text) return [];
     check(row);
     if (!kept && spare.shift() === undefined) this.#next++;
     this.#rows.set(appId, { row, text });
     this.#journal?.missing.push(text);
-    return true;
+    return [appId, ...this.#claim(appId, before?.row.hosts ?? [], hosts)];
   }
 
-  remove(appId: string): boolean {
-    if (!this.#rows.delete(appId)) return false;
+  /** As `set`. */
+  remove(appId: string): readonly string[] {
+    const before = this.row(appId);
+    if (before === undefined) return [];
+    this.#rows.delete(appId);
     this.#journal?.missing.push(`${JSON.stringify({ gone: appId })}\n`);
-    return true;
+    return [appId, ...this.#claim(appId, before.hosts, [])];
   }
 
   apps(): readonly string[] {
@@ -134,13 +142,43 @@ export class RouteTable {
   /** One app, with those of its dynos that have an address now. */
   wanted(appId: string, serverOf: (dynoId: string) => Server | undefined): Wanted | undefined {
     const row = this.row(appId);
-    return row && wantedOf(row, serverOf);
+    return row && this.#wantedOf(row, serverOf);
   }
 
   /** All of them. */
   snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
-    const apps = Array.from(this.#rows.values(), ({ row }) => wantedOf(row, serverOf));
+    const apps = Array.from(this.#rows.values(), ({ row }) => this.#wantedOf(row, serverOf));
     return { apps, spare: [...this.#spare], leastSpare: [...this.#leastSpare] };
+  }
+
+  #wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
+    const hosts = app.hosts.filter((host) => this.#claims.get(host)?.at(-1) === app.appId);
+    const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
+    const spoken = speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers;
+    return { ...app, hosts, servers: spoken };
+  }
+
+  /** Notes which names the app wants now; the other apps that have lost or won one by that. */
+  #claim(appId: string, before: readonly string[], hosts: readonly string[]): ReadonlySet<string> {
+    const others = new Set<string>();
+    for (const host of hosts) {
+      const claims = this.#claims.get(host) ?? [];
+      if (claims.includes(appId)) continue;
+      const last = claims.at(-1);
+      if (last !== undefined) others.add(last);
+      this.#claims.set(host, [...claims, appId]);
+    }
+    const kept = new Set(hosts);
+    for (const host of before) {
+      if (kept.has(host)) continue;
+      const claims = this.#claims.get(host) ?? [];
+      const left = claims.filter((each) => each !== appId);
+      const last = left.at(-1);
+      if (last === undefined) this.#claims.delete(host);
+      else this.#claims.set(host, left);
+      if (last !== undefined && last !== claims.at(-1)) others.add(last);
+    }
+    return others;
   }
 
   #text(): string {
@@ -159,7 +197,7 @@ export class RouteTable {
     for (const row of routes) this.#restoreRow(row, free);
     for (const line of changes.slice(0, -1)) {
       const change = JSON.parse(line) as Row | { readonly gone: string };
-      if ("gone" in change) this.#rows.delete(change.gone);
+      if ("gone" in change) this.remove(change.gone);
       else this.#restoreRow(change, free);
     }
     this.#spare = spare.filter((number) => free.has(number));
@@ -170,14 +208,10 @@ export class RouteTable {
     const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
     check(row);
     free.delete(backend);
+    this.#claim(appId, this.row(appId)?.hosts ?? [], hosts);
     this.#next = Math.max(this.#next, backend + 1);
     this.#rows.set(appId, { row, text: `${JSON.stringify(row)}\n` });
   }
-}
-
-function wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
-  const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
-  return { ...app, servers: speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers };
 }
 
 type Options = Pick<AppRoute, "options">;

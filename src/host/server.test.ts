@@ -12,8 +12,10 @@ import { after, before, beforeEach, test } from "node:test";
 import { EngineError, type EngineNotice } from "../engine/engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
+import { checkPair } from "../model/certificate.ts";
 import type { HealthCheck } from "../model/health.ts";
-import type { AppRoute } from "../router/routes.ts";
+import { type AppRoute, digestOf } from "../router/routes.ts";
+import { makeAuthority, makeServerCertificate } from "./certificates.ts";
 import { HostClient } from "./client.ts";
 import { COMMAND_BYTES_MAX, ENV_BYTES_MAX } from "./protocol.ts";
 import { createHostServer } from "./server.ts";
@@ -80,6 +82,34 @@ const head = (line: string, body: string, id = instance.id) =>
   `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx-stator-instance: ${id}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const post = (name: string, value: unknown, id?: string) =>
   raw(head(`POST /call/${name}`, typeof value === "string" ? value : JSON.stringify(value), id));
+
+test("certificates and challenges come through as they were sent; others are refused before the router sees them", async () => {
+  await using host = client();
+  const authority = await makeAuthority("Test authority", Date.now());
+  const made = await makeServerCertificate(authority, ["a.example"], Date.now());
+  const pair = checkPair(made.certificate, made.key, Date.now());
+  const appId = randomUUID();
+  const certificates = [{ hosts: ["a.example"], pem: pair.chain + pair.key }];
+  await host.setCertificates(appId, certificates);
+  assert.deepEqual(router.certificates.get(appId), certificates);
+  assert.deepEqual(await host.listCertificates(), [{ appId, digest: digestOf(certificates) }]);
+  assert.equal(await host.certificateRefusal(pair.chain + pair.key), null);
+  const challenge = { host: "a.example", token: "t", keyAuthorization: "t.p" };
+  await host.setChallenge(challenge);
+  assert.deepEqual(await host.listChallenges(), ["a.example"]);
+  await host.removeChallenge("a.example");
+  assert.equal(router.challenges.size, 0);
+  for (const bad of [
+    { ...challenge, host: "a b" },
+    { ...challenge, token: "../x" },
+    { ...challenge, path: "/x" },
+  ])
+    assert.match(await post("setChallenge", bad), /^HTTP\/1\.1 400 /);
+  const long = [{ hosts: ["a.example"], pem: `${pair.chain}${pair.key}\n` }];
+  assert.match(await post("setCertificates", { appId, certificates: long }), /^HTTP\/1\.1 400 /);
+  await host.setCertificates(appId, []);
+  assert.equal(router.certificates.size, 0);
+});
 
 test("the good start is started, as it was sent", async () => {
   await using host = client();

@@ -1,5 +1,6 @@
 import type { Instant } from "../lib/clock.ts";
 import type { AppManifest } from "./app-manifest.ts";
+import type { BuildpackRef } from "./buildpack.ts";
 import type { Isolation } from "./isolation.ts";
 
 /** Names to values, in the order given. */
@@ -36,10 +37,36 @@ export interface Slug {
   readonly processTypes: Readonly<Record<string, string>>;
   readonly stack: string;
   readonly commit: string | null;
+  readonly commitDescription: string | null;
   readonly buildpackDescription: string | null;
+  /** `SHA256:<hex>` of the archive that it was uploaded as, if its sender said so; null of what was built here. */
+  readonly checksum: string | null;
   /** What its `app.json` asks of the platform. */
   readonly manifest: AppManifest;
   readonly createdAt: Instant;
+}
+
+/** A slug that was announced, and whose archive has not come yet. */
+export type SlugUpload = Pick<
+  Slug,
+  | "id"
+  | "appId"
+  | "processTypes"
+  | "stack"
+  | "commit"
+  | "commitDescription"
+  | "buildpackDescription"
+  | "checksum"
+  | "createdAt"
+>;
+
+/** Where a build's files came from, if not from a push. */
+export interface BuildSource {
+  readonly url: string;
+  /** `SHA256:<hex>` */
+  readonly checksum: string | null;
+  readonly version: string | null;
+  readonly versionDescription: string | null;
 }
 
 export interface Build {
@@ -48,6 +75,10 @@ export interface Build {
   readonly userId: string;
   readonly status: "pending" | "succeeded" | "failed";
   readonly commit: string | null;
+  /** null: it was pushed. */
+  readonly source: BuildSource | null;
+  /** null: the first that fits. */
+  readonly buildpacks: readonly BuildpackRef[] | null;
   readonly buildpackDescription: string | null;
   readonly slugId: string | null;
   readonly releaseId: string | null;

@@ -212,3 +212,30 @@ test("spec 7.7, 7.8, 12: options come of settings, features and config vars; wha
   const maintenance = routeOptionsOf({ ...sources, vars: { MAINTENANCE_PAGE_URL: "https://x.example/" } });
   assert.deepEqual(maintenance, { ...usual, maintenancePage: "https://x.example/" });
 });
+
+test("every 30 s the target is told what it lacks and has too much, and 100 apps in turn", async () => {
+  const world = new World();
+  for (let number = 0; number < 250; number++) world.put(`app${number}`);
+  let [tick, waits] = [() => {}, 0];
+  const sleep = (ms: number, signal: AbortSignal): Promise<void> => {
+    if (ms !== 30_000) return systemClock.sleep(ms, signal);
+    waits++;
+    return new Promise((resolve, reject) => {
+      tick = resolve;
+      signal.addEventListener("abort", () => reject(new Error("closed")), { once: true });
+    });
+  };
+  await using _router = await startRouter({ ...world.options(), clock: { ...systemClock, sleep } });
+  await eventually(() => world.target.size === 250 && waits === 1);
+  world.target.delete("app249");
+  world.target.set("old", { appId: "old", hosts: [], state: "serve", dynoIds: [] });
+  const told: string[] = [];
+  for (const [round, calls] of [102, 100, 50].entries()) {
+    world.calls.length = 0;
+    tick();
+    await eventually(() => waits === round + 2 && world.calls.length === calls);
+    assert.deepEqual([world.target.has("app249"), world.target.has("old")], [true, false]);
+    told.push(...world.calls);
+  }
+  assert.equal(new Set(told).size, 251, "each app, and the one that is gone");
+});

@@ -11,6 +11,7 @@ import {
   logsOf,
   pidOf,
   platform,
+  platformAnswers,
   program,
   pushOk,
   requestsUntil,
@@ -188,7 +189,7 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
       const answers = await Promise.all(waiting);
       assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
       for (const answer of answers) assert.match(answer.body, /bytes=300000/);
-      await eventually("the platform answers", async () => (await stator(["apps"])).code === 0);
+      await eventually("the platform answers", platformAnswers);
     });
     assert.deepEqual(failures, [], `while ${roles.join(" and ")} was killed`);
   }

@@ -38,6 +38,8 @@ export class RouterRig {
   readonly dynos = new Map<string, { readonly address: string; readonly port: number }>();
   readonly lines = new Map<string, string[]>();
   readonly names = new Map<string, string>();
+  /** What the host side was warned of. */
+  readonly warnings: string[] = [];
   readonly #servers: Server[] = [];
   certificate = (): Promise<string> => selfSigned(["localhost", "*.localhost"], Date.now());
   layout: HaproxyLayout;
@@ -82,9 +84,13 @@ export class RouterRig {
       logFile: join(this.folder, "haproxy.log"),
       certificate: () => this.certificate(),
       addressOf: (dynoId) => this.dynos.get(dynoId),
+      certificatesAtStart: 20,
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
-      logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+      logger: jsonLogger("router", (line) => {
+        if (line.includes('"level":"warn"')) this.warnings.push(line);
+        if (process.env["RIG_LOG"] !== undefined) process.stderr.write(line);
+      }),
     });
   }
 

@@ -25,6 +25,8 @@ export class StandInEngine implements Engine {
   readonly #root: string;
   readonly #dynos = new Map<string, Dyno>();
   readonly slugs = new Map<string, Buffer>();
+  /** Added to the environment of build dynos. */
+  env: Readonly<Record<string, string>> = {};
   /** A file that is run in npm's place. */
   npm: string | undefined;
   /** Instead of the driver: talks to the daemon in whatever way. */
@@ -83,6 +85,7 @@ export class StandInEngine implements Engine {
         STATOR_REPOSITORY: repository ?? "",
         STATOR_CACHE: cache ?? "",
         STATOR_WORK: work ?? "",
+        ...this.env,
         ...(this.npm !== undefined && { STATOR_NPM: this.npm }),
       },
       stdio: ["ignore", "inherit", "inherit"],
@@ -200,6 +203,7 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     httpsPort: 8443,
     domain: "localhost",
     disk: "auto" as const,
+    auditDays: 400,
   };
   const open = (): Promise<Builds> =>
     openBuilds({

@@ -1,12 +1,13 @@
 import Type from "typebox";
 import type { App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
-import type { Release, Slug } from "../../model/release.ts";
+import type { Release } from "../../model/release.ts";
 import { addRelease, announce } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
-import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
+import { DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
 import { sendStream } from "../stream.ts";
+import { slugFor } from "./slugs.ts";
 
 const ReleaseSchema = exactly({
   addon_plan_names: Type.Array(Type.String()),
@@ -33,21 +34,6 @@ const ReleaseSchema = exactly({
   version: Type.Integer(),
 });
 
-const SlugSchema = exactly({
-  blob: exactly({ method: Type.String(), url: Type.String() }),
-  buildpack_provided_description: nullable(Type.String()),
-  checksum: nullable(Type.String()),
-  commit: nullable(Type.String()),
-  commit_description: nullable(Type.String()),
-  created_at: DateTime,
-  deleted_at: nullable(DateTime),
-  id: Uuid,
-  process_types: Type.Record(Type.String(), Type.String()),
-  size: nullable(Type.Integer()),
-  stack: Named,
-  updated_at: DateTime,
-});
-
 const CreateBody = Type.Object({
   release: Type.Optional(Type.String()),
   slug: Type.Optional(Type.String()),
@@ -57,37 +43,48 @@ const CreateBody = Type.Object({
 export function releaseRoutes(routes: Routes, context: ApiContext): void {
   const { store, builds } = context;
   routes.app(
-    { path: "GET /apps/:app/releases", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
+    { path: "GET /apps/:app/releases", needs: "view", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
     async ({ app }) => {
       const emails = new Map<string, Promise<string>>();
       const releases = await store.releases.list(app.id);
       return Promise.all(releases.map((each) => releaseJson(each, app, context, emails)));
     },
   );
-  routes.app({ path: "GET /apps/:app/releases/:release", response: ReleaseSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/releases/:release", needs: "view", response: ReleaseSchema }, async (call) =>
     releaseJson(await releaseNamed(call, context), call.app, context),
   );
   routes.app(
-    { path: "POST /apps/:app/releases", power: "write", body: CreateBody, response: ReleaseSchema, status: 201 },
+    {
+      path: "POST /apps/:app/releases",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: ReleaseSchema,
+      status: 201,
+    },
     async (call) => {
+      const { release: to, slug } = call.body;
+      call.tell({
+        ...(to !== undefined && { release: to.slice(0, 100) }),
+        ...(slug !== undefined && { slug: slug.slice(0, 100) }),
+      });
       const release = await (call.body.release === undefined ? releaseSlug(call) : rollBack(call, call.body.release));
       announce(context, release, call.app, call.user);
       return releaseJson(release, call.app, context);
     },
   );
-  routes.app({ path: "GET /apps/:app/releases/:release/stator/image", response: Type.Unknown() }, async (call) => {
-    const image = await builds.exportImage(call.app, await releaseNamed(call, context));
-    return sendStream(call.reply, { type: "application/x-tar", body: image });
-  });
-  routes.app({ path: "GET /apps/:app/slugs/:slug", response: SlugSchema }, async (call) =>
-    slugJson(await slugNamed(call.params["slug"] ?? "", call.app)),
+  routes.app(
+    { path: "GET /apps/:app/releases/:release/stator/image", needs: "deploy", audit: "read", response: Type.Unknown() },
+    async (call) => {
+      const image = await builds.exportImage(call.app, await releaseNamed(call, context));
+      return sendStream(call.reply, { type: "application/x-tar", body: image });
+    },
   );
-
   async function releaseSlug({ app, user, body }: AppCall<{ slug?: string; description?: string | null }>) {
     if (body.slug === undefined) {
       throw new PlatformError("invalid_params", "Name a release to roll back to, or a slug to release.");
     }
-    const slug = await slugNamed(body.slug, app);
+    const slug = await slugFor(body.slug, app, (owner) => owner.ownerId === user.id, context);
     const commit = slug.commit === null ? "" : ` ${slug.commit.slice(0, 8)}`;
     return addRelease(store, { app, user, description: body.description ?? `Deploy${commit}`, slugId: slug.id });
   }
@@ -106,12 +103,6 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
       const description = `Rollback to v${target.version}`;
       return addRelease(inside, { app, user, description, slugId: target.slugId });
     });
-  }
-
-  async function slugNamed(id: string, app: App): Promise<Slug> {
-    const slug = await store.slugs.byId(id);
-    if (slug?.appId === app.id) return slug;
-    throw new PlatformError("not_found", "Couldn't find that slug.", { resource: "slug" });
   }
 }
 
@@ -159,23 +150,5 @@ async function releaseJson(
     updated_at: dateTime(release.updatedAt),
     user: { id: release.userId, email: await email },
     version: release.version,
-  };
-}
-
-function slugJson(slug: Slug) {
-  return {
-    // The code leaves as an OCI image (the release's `stator/image`), not as a bare tar: there is no URL to fetch.
-    blob: { method: "GET", url: "" },
-    buildpack_provided_description: slug.buildpackDescription,
-    checksum: `SHA256:${slug.digest}`,
-    commit: slug.commit,
-    commit_description: null,
-    created_at: dateTime(slug.createdAt),
-    deleted_at: null,
-    id: slug.id,
-    process_types: { ...slug.processTypes },
-    size: slug.sizeBytes,
-    stack: constantRef("stack", slug.stack),
-    updated_at: dateTime(slug.createdAt),
   };
 }

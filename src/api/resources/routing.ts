@@ -50,26 +50,31 @@ const AFFINITY = "http-session-affinity";
 export function routingRoutes(routes: Routes, context: ApiContext): void {
   const { store } = context;
   const path = "/apps/:app/routing" as const;
-  routes.app({ path: `GET ${path}`, response: RoutingSchema }, ({ app }) => routingJson(app));
-  routes.app({ path: `PATCH ${path}`, body: ChangeBody, response: RoutingSchema }, async ({ app, user, body }) => {
-    await store.transaction(async (inner) => {
-      await inner.routing.change(app.id, changeOf(body));
-      if (body.session_affinity !== undefined) await inner.features.set(app.id, AFFINITY, body.session_affinity);
-    });
-    const said = Object.entries(body).map(([name, value]) => `${name.replaceAll("_", "-")}=${value}`);
-    if (said.length > 0) sayAction(context, app, user, `Set routing ${said.join(" ")}`);
-    return routingJson(app);
-  });
+  routes.app({ path: `GET ${path}`, needs: "view", response: RoutingSchema }, ({ app }) => routingJson(app));
   routes.app(
-    { path: `POST ${path}/users`, power: "write", body: UserBody, response: UserSchema, status: 201 },
-    async ({ app, user, body: { name, password: given } }) => {
+    { path: `PATCH ${path}`, needs: "operate", body: ChangeBody, response: RoutingSchema },
+    async ({ app, user, body, tell }) => {
+      tell(body);
+      await store.transaction(async (inner) => {
+        await inner.routing.change(app.id, changeOf(body));
+        if (body.session_affinity !== undefined) await inner.features.set(app.id, AFFINITY, body.session_affinity);
+      });
+      const said = Object.entries(body).map(([name, value]) => `${name.replaceAll("_", "-")}=${value}`);
+      if (said.length > 0) sayAction(context, app, user, `Set routing ${said.join(" ")}`);
+      return routingJson(app);
+    },
+  );
+  routes.app(
+    { path: `POST ${path}/users`, needs: "operate", power: "write", body: UserBody, response: UserSchema, status: 201 },
+    async ({ app, user, body: { name, password: given }, tell }) => {
+      tell({ name });
       const { password } = await store.routing.addUser(app.id, name, given);
       sayAction(context, app, user, `Add basic auth user ${name}`);
       return { app: { id: app.id, name: app.name }, name, password };
     },
   );
   routes.app(
-    { path: `DELETE ${path}/users/:user`, power: "write", response: RoutingSchema },
+    { path: `DELETE ${path}/users/:user`, needs: "operate", power: "write", response: RoutingSchema },
     async ({ app, user, params }) => {
       const { user: name = "" } = params;
       await store.routing.removeUser(app.id, name);

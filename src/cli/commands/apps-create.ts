@@ -1,4 +1,5 @@
 import type { AppJson } from "../api.ts";
+import { put } from "../buildpacks.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { gitUrl, setRemote } from "../git-remote.ts";
@@ -20,6 +21,9 @@ export async function run(input: Input): Promise<number> {
     () => client.call<AppJson>("POST", "/apps", { body }),
     (made) => (name === undefined ? `⬢ ${made.name}` : ""),
   );
+  const buildpack = input.text("buildpack");
+  if (buildpack !== undefined)
+    await action(`Setting buildpack to ${buildpack}`, () => put(client, app.name, [buildpack]));
   if (input.has("json")) json(app);
   else print(`${app.web_url} | ${gitUrl(client.platform, app.name)}`);
   if (!input.has("no-remote")) await setRemote(client.platform, app.name, input.text("remote"));

@@ -1,4 +1,5 @@
-import type { Build } from "../../model/release.ts";
+import type { BuildpackRef } from "../../model/buildpack.ts";
+import type { Build, BuildSource } from "../../model/release.ts";
 import type { BuildStore } from "../store.ts";
 import type { BuildRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
@@ -36,6 +37,8 @@ export function buildQueries(work: Work): BuildStore {
           status: "pending",
           commit_hash: build.commit,
           buildpack_description: null,
+          source: build.source === undefined ? null : JSON.stringify(build.source),
+          buildpacks: build.buildpacks?.length ? JSON.stringify(build.buildpacks) : null,
           slug_id: null,
           release_id: null,
           created_at: now,
@@ -74,6 +77,8 @@ function buildOf(row: BuildRow): Build {
     userId: row.user_id,
     status: row.status,
     commit: row.commit_hash,
+    source: row.source === null ? null : (JSON.parse(row.source) as BuildSource), // written by `create` alone
+    buildpacks: row.buildpacks === null ? null : (JSON.parse(row.buildpacks) as BuildpackRef[]), // likewise
     buildpackDescription: row.buildpack_description,
     slugId: row.slug_id,
     releaseId: row.release_id,

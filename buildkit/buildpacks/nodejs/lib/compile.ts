@@ -38,6 +38,13 @@ async function compile(tree: string, cache: string, envFolder: string): Promise<
   await script(pkg, "heroku-cleanup", tree, env);
   mkdirSync(join(tree, ".profile.d"), { recursive: true });
   writeFileSync(join(tree, ".profile.d", "nodejs.sh"), PROFILE);
+  const exports = ownEnv["STATOR_EXPORT"];
+  if (exports !== undefined) writeFileSync(exports, exportText(tree));
+}
+
+/** For the buildpacks that come after: Node and the app's programs. The tree's path is the platform's own, without blanks. */
+function exportText(tree: string): string {
+  return `export PATH="${join(tree, ".heroku", "node", "bin")}:${join(tree, "node_modules", ".bin")}:$PATH"\n`;
 }
 
 async function installBinaries(pkg: Package, tree: string, cache: string, env: Env): Promise<void> {

@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openWorld, type World } from "../../../test/support/api-world.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+
+async function strangersToken(world: World): Promise<string> {
+  const { id } = await world.store.users.ensure("stranger@example.com");
+  return (await world.store.tokens.create({ userId: id, description: "", scopes: ["global"], expiresAt: null })).text;
+}
+
+test("pipelines: made, found by name and id, renamed, destroyed; nobody else sees them", async () => {
+  await using world = await openWorld();
+  const owner = { id: world.user.id, type: "user" };
+  const body = { name: "shop", owner, generation: { name: "cedar" } };
+  const made = await world.call("POST", "/pipelines", { body });
+  assert.equal(made.status, 201);
+  assert.deepEqual([made.json.name, made.json.owner, made.json.generation.name], ["shop", owner, "cedar"]);
+  assert.equal((await world.call("GET", "/pipelines/shop")).json.id, made.json.id);
+  assert.equal((await world.call("GET", `/pipelines/${made.json.id}`)).json.name, "shop");
+  assert.equal((await world.call("GET", "/pipelines?eq[name]=shop")).json.length, 1);
+  assert.deepEqual((await world.call("GET", "/pipelines?eq[name]=other")).json, []);
+  const token = await strangersToken(world);
+  assert.deepEqual((await world.call("GET", "/pipelines", { token })).json, []);
+  for (const method of ["GET", "PATCH", "DELETE"]) {
+    assert.equal((await world.call(method, `/pipelines/${made.json.id}`, { token })).status, 404);
+  }
+  assert.equal((await world.call("POST", "/pipelines", { body, token })).status, 422, "for somebody else");
+  assert.equal((await world.call("POST", "/pipelines", { body })).status, 422, "taken");
+  for (const name of ["", "A", "a b", "-x", "x".repeat(31), "a\n"]) {
+    assert.equal((await world.call("POST", "/pipelines", { body: { name } })).status, 422, JSON.stringify(name));
+  }
+  assert.match(
+    (await world.call("POST", "/pipelines", { body: { name: "abc", owner: { type: "team" } } })).json.message,
+    /no teams/,
+  );
+  assert.equal((await world.call("PATCH", "/pipelines/shop", { body: { name: "store" } })).json.name, "store");
+  assert.equal((await world.call("DELETE", "/pipelines/store", { body: { name: "store" } })).json.id, made.json.id);
+  assert.equal((await world.call("GET", "/pipelines/store")).status, 404);
+});
+
+test("couplings: one for an app, one object by app, a list by pipeline", async () => {
+  await using world = await openWorld();
+  const app = await world.deployed("shop-staging");
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  assert.equal((await world.call("GET", "/apps/shop-staging/pipeline-couplings")).json.resource, "pipeline_coupling");
+  const body = { app: "shop-staging", pipeline: id, stage: "development" };
+  const made = await world.call("POST", "/pipeline-couplings", { body });
+  assert.equal(made.status, 201);
+  assert.deepEqual(made.json.app, { id: app.id, name: "shop-staging" });
+  assert.deepEqual(made.json.pipeline, { id, name: "shop" });
+  assert.match((await world.call("POST", "/pipeline-couplings", { body })).json.message, /in a pipeline already/);
+  assert.equal((await world.call("POST", "/pipeline-couplings", { body: { ...body, stage: "beta" } })).status, 422);
+  assert.equal((await world.call("POST", "/pipeline-couplings", { body: { ...body, app: "nobody" } })).status, 404);
+  const one = `/pipeline-couplings/${made.json.id}`;
+  assert.equal((await world.call("PATCH", one, { body: { stage: "staging" } })).json.stage, "staging");
+  assert.equal((await world.call("GET", "/apps/shop-staging/pipeline-couplings")).json.stage, "staging");
+  for (const list of ["/pipeline-couplings", `/pipelines/${id}/pipeline-couplings`, "/users/~/pipeline-couplings"]) {
+    assert.deepEqual(
+      (await world.call("GET", list)).json.map((each: { id: string }) => each.id),
+      [made.json.id],
+      list,
+    );
+  }
+  const token = await strangersToken(world);
+  assert.equal((await world.call("DELETE", one, { token })).status, 404);
+  assert.equal((await world.call("GET", one, { token })).status, 404);
+  assert.equal((await world.call("DELETE", one)).json.id, made.json.id);
+  assert.equal((await world.call("GET", one)).status, 404);
+  await world.call("POST", "/pipeline-couplings", { body });
+  await world.call("DELETE", "/pipelines/shop");
+  assert.equal((await world.call("GET", "/apps/shop-staging/pipeline-couplings")).status, 404);
+  assert.equal((await world.call("GET", "/apps/shop-staging")).status, 200, "the app stays");
+});
+
+test("spec 9.7: a promotion copies the code, keeps the targets' config vars, and says what became of each", async () => {
+  await using world = await openWorld();
+  const [source, first, second] = [
+    await world.deployed("staging"),
+    await world.deployed("prod-a"),
+    await world.deployed("prod-b"),
+  ];
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  for (const [app, stage] of [
+    [source, "staging"],
+    [first, "production"],
+  ] as const) {
+    await world.call("POST", "/pipeline-couplings", { body: { app: app.id, pipeline: id, stage } });
+  }
+  await world.store.config.change(first.id, { KEPT: "yes" });
+  const promote = (targets: readonly { readonly id: string }[]) => {
+    const body = {
+      pipeline: { id },
+      source: { app: { id: source.id } },
+      targets: targets.map((app) => ({ app: { id: app.id } })),
+    };
+    return world.call("POST", "/pipeline-promotions", { body });
+  };
+  assert.match((await promote([second])).json.message, /prod-b is not in the pipeline shop/);
+  assert.match((await promote([source])).json.message, /Cannot promote from an app to itself/);
+  assert.equal((await promote([])).status, 422);
+  await world.call("POST", "/pipeline-couplings", { body: { app: second.id, pipeline: id, stage: "production" } });
+  world.supervision.isHolding = true;
+  const made = await promote([first, second]);
+  assert.deepEqual([made.status, made.json.status], [201, "pending"]);
+  assert.deepEqual(made.json.source.app, { id: source.id });
+  const targets = async () => (await world.call("GET", `/pipeline-promotions/${made.json.id}/promotion-targets`)).json;
+  assert.deepEqual(
+    (await targets()).map((each: { status: string }) => each.status),
+    ["pending", "pending"],
+  );
+  const [a, b] = [await world.store.releases.newest(first.id), await world.store.releases.newest(second.id)];
+  assert.equal(a?.description, "Promote staging v3 abcdef01");
+  assert.deepEqual(await world.store.releases.config(a.id), { KEPT: "yes" });
+  assert.equal((await world.store.slugs.byId(a.slugId ?? ""))?.appId, first.id);
+  await world.store.releases.setStatus(b?.id ?? "", "failed", "web.1 exited");
+  world.supervision.isHolding = false;
+  world.supervision.nudge(first.id);
+  const status = async () => (await world.call("GET", `/pipeline-promotions/${made.json.id}`)).json.status;
+  await eventually(async () => (await status()) === "completed");
+  const ended = (await targets()) as readonly { app: { id: string }; status: string; error_message: string | null }[];
+  const of = (app: { id: string }) => ended.find((each) => each.app.id === app.id);
+  assert.deepEqual([of(first)?.status, of(first)?.error_message], ["succeeded", null]);
+  assert.deepEqual([of(second)?.status, of(second)?.error_message], ["failed", "web.1 exited"]);
+  await world.store.apps.remove(source.id);
+  assert.equal((await world.store.apps.byId(first.id))?.id, first.id, "what was promoted does not hang on its source");
+});
+
+test("an app without code has nothing to promote", async () => {
+  await using world = await openWorld();
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  for (const name of ["empty", "target"]) {
+    await world.call("POST", "/apps", { body: { name } });
+    await world.call("POST", "/pipeline-couplings", { body: { app: name, pipeline: "shop", stage: "staging" } });
+  }
+  const body = { pipeline: { id }, source: { app: { id: "empty" } }, targets: [{ app: { id: "target" } }] };
+  const { status, json } = await world.call("POST", "/pipeline-promotions", { body });
+  assert.equal(status, 422);
+  assert.match(json.message, /empty has no release with code/);
+});

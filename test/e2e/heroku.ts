@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { program, type Result, statorOk } from "./harness.ts";
+
+/** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
+export interface Official extends Disposable {
+  /** A folder for the test's files, which goes with it. */
+  readonly home: string;
+  /** Runs it to its end, whatever its status. */
+  run(args: readonly string[], input?: string): Promise<Result>;
+  /** The same, failing the test unless it ends with 0; gives all that it said. */
+  ok(args: readonly string[]): Promise<string>;
+}
+
+/** Installs it where that was not done yet. */
+export async function openOfficial(): Promise<Official> {
+  await needOfficialCli();
+  const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
+  const exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
+  const home = mkdtempSync(join(tmpdir(), "stator-official-"));
+  const run = (args: readonly string[], input?: string): Promise<Result> =>
+    program(process.execPath, [OFFICIAL_CLI, ...args], {
+      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", COLUMNS: "250" },
+      cwd: home,
+      ...(input === undefined ? {} : { input }),
+    });
+  return {
+    home,
+    run,
+    async ok(args) {
+      const { code, stdout, stderr } = await run(args);
+      assert.equal(code, 0, `heroku ${args.join(" ")}: ${stdout}\n${stderr}`);
+      return `${stdout}${stderr}`;
+    },
+    [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
+  };
+}
