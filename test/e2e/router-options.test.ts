@@ -17,6 +17,7 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { passwordDigest } from "../../src/model/basic-auth.ts";
 import { DEFAULT_ROUTING } from "../../src/model/routing.ts";
 import type { RouteOptions } from "../../src/router/routes.ts";
+import { RawClient } from "./raw-http.ts";
 import { type Answer, type App, RouterRig } from "./router-rig.ts";
 
 /** Options of apps in the real HAProxy; none of them costs a reload. Needs root. */
@@ -275,6 +276,13 @@ test("spec 7.8: an app's own error and maintenance pages, in a frame, for the ro
   const none = await app.ask({ path: "/none" });
   assert.deepEqual([none.status, none.headers["x-stator-own-error"]], [503, undefined]);
   assert.match(none.text, error);
+  const kept = await RawClient.open(rig);
+  kept.send(`GET /404 HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+  await kept.until(/own\r\n0\r\n/);
+  kept.text = "";
+  kept.send(`GET /none HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+  assert.match(await kept.until(/<\/html>/), error, "where a Lua action answers too");
+  kept.leave();
   for (const status of [404, 500, 502, 504]) {
     const own = await app.ask({ path: `/${status}` });
     assert.deepEqual([own.status, own.text], [status, "the app's own"]);
