@@ -246,6 +246,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HELD_MAX ${half(layout)}
   setenv STATOR_PAGE ${path(folder)}/H13.html
+  setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
   lua-load ${path(folder)}/hold.lua
 
