@@ -187,8 +187,8 @@ export function renderPages(layout: HaproxyLayout): Readonly<Record<string, stri
     "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
   };
 }
-/** Pages that are always ours: H81 is of no deployed app, H25 no 503, and H13 is told by Lua, which reads no format. */
-const NEVER_OWN = ["H13", "H25", "H81"] as const;
+/** Pages that are always ours: H25, H31 and H81 are no 503; into that of H13, which Lua tells, it puts the app's own itself. */
+const NEVER_OWN = ["H13", "H25", "H31", "H81"] as const;
 /** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4): `OWN_ERROR` tells such answers from a dyno's. */
 const OWN_ERRORS = [500, 502, 503, 504];
 const OWN_ERROR = "X-Stator-Own-Error";
@@ -241,6 +241,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
+  setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HELD_MAX ${half(layout)}
   setenv STATOR_PAGE ${path(folder)}/H13.html
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
