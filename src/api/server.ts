@@ -44,6 +44,7 @@ import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
+import { routingRoutes } from "./resources/routing.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { slugRoutes } from "./resources/slugs.ts";
@@ -178,6 +179,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
+  routingRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);

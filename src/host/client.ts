@@ -109,8 +109,8 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   trimLog(id: string, segment: number): Promise<void> {
     return this.#call("trimLog", { id, segment });
   }
-  setRoute({ appId, hosts, state, dynoIds }: AppRoute): Promise<void> {
-    return this.#call("setRoute", { appId, hosts, state, dynoIds });
+  setRoute({ appId, hosts, state, dynoIds, options }: AppRoute): Promise<void> {
+    return this.#call("setRoute", { appId, hosts, state, dynoIds, ...(options && { options }) });
   }
   removeRoute(appId: string): Promise<void> {
     return this.#call("removeRoute", { appId });

@@ -1,6 +1,9 @@
 import {
-  backendName,
+  type BackendRef,
+  backendOf,
+  backendsOf,
   type Entry,
+  eachMap,
   entriesOf,
   type HaproxyLayout,
   id,
@@ -38,21 +41,20 @@ export interface Command {
 }
 
 /** What a worker has that started with this snapshot. */
-export function freshWorker(pid: number, { apps, spare }: Snapshot): Worker {
-  const entries = apps.map(entriesOf);
-  const mapOf = (name: MapName) => new Map(entries.flatMap((each) => each[name]));
+export function freshWorker(pid: number, snapshot: Snapshot): Worker {
+  const entries = snapshot.apps.map(entriesOf);
   return {
     pid,
-    backends: new Set([...apps.map((each) => each.backend), ...spare].map(backendName)),
-    servers: new Map(wantedServers(apps).map(([name, { address, port }]) => [name, up(address, port)])),
-    maps: { hosts: mapOf("hosts"), states: mapOf("states"), backends: mapOf("backends") },
-    told: new Map(apps.map((app) => [app.appId, app])),
+    backends: new Set(backendsOf(snapshot)),
+    servers: new Map(wantedServers(snapshot.apps).map(([name, { address, port }]) => [name, up(address, port)])),
+    maps: eachMap((name) => new Map(entries.flatMap((each) => each[name]))),
+    told: new Map(snapshot.apps.map((app) => [app.appId, app])),
   };
 }
 
 /** Whether the worker knows every backend that is needed; else only a reload helps. */
-export function needsReload(worker: Worker, apps: readonly (Pick<Wanted, "backend"> | undefined)[]): boolean {
-  return apps.some((app) => app !== undefined && !worker.backends.has(backendName(app.backend)));
+export function needsReload(worker: Worker, apps: readonly (BackendRef | undefined)[]): boolean {
+  return apps.some((app) => app !== undefined && !worker.backends.has(backendOf(app)));
 }
 
 /**
@@ -187,8 +189,8 @@ function mapCommands(
 }
 
 function wantedServers(apps: readonly Wanted[]): readonly (readonly [string, Server])[] {
-  return apps.flatMap(({ backend, servers }) =>
-    servers.map((server) => [`${backendName(backend)}/${id(server.dynoId)}`, server] as const),
+  return apps.flatMap((app) =>
+    app.servers.map((server) => [`${backendOf(app)}/${id(server.dynoId)}`, server] as const),
   );
 }
 

@@ -1,10 +1,29 @@
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
-import { DECIDED_CODES, errorCode } from "../router/error-codes.ts";
-import type { RouteState } from "../router/routes.ts";
-import { BAD_EXPECTATION, BAD_METHOD, BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { DECIDED_CODES, type ErrorCodeName, errorCode } from "../router/error-codes.ts";
+import type { RouteOptions, RouteState } from "../router/routes.ts";
+import {
+  BAD_EXPECTATION,
+  BAD_METHOD,
+  BAD_REQUEST,
+  errorPage,
+  NO_SUCH_APP,
+  rawAnswer,
+  UNAUTHORIZED,
+} from "./error-pages.ts";
 import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
+import { checked } from "./haproxy-text.ts";
 import { HOST_PATTERN } from "./protocol.ts";
+import {
+  isLeast,
+  OPTION_MAPS,
+  type OptionMap,
+  optionEntries,
+  pageExpression,
+  renderAdmission,
+  renderTreatment,
+  STICKY_RULE,
+} from "./route-options.ts";
 
 /** What does not change while HAProxy runs. Every path is ours. */
 export interface HaproxyLayout {
@@ -61,6 +80,8 @@ export interface Server {
   readonly dynoId: string;
   readonly address: string;
   readonly port: number;
+  /** It speaks HTTP/2 without TLS. */
+  readonly h2c?: boolean;
 }
 
 /** An app as HAProxy knows it. */
@@ -71,20 +92,39 @@ export interface Wanted {
   /** Number of its backend; never given to another app, since requests of the old one may still be in it. */
   readonly backend: number;
   readonly servers: readonly Server[];
+  /** Of those that are part of a backend (how it chooses, what its servers speak), each change takes another number. */
+  readonly options?: RouteOptions | undefined;
 }
 
 export interface Snapshot {
   readonly apps: readonly Wanted[];
   /** Backends with numbers of their own for apps to come, so that a new app needs no reload. */
   readonly spare: readonly number[];
+  /** The same for apps with `least-connections`. */
+  readonly leastSpare?: readonly number[];
 }
 
-export type MapName = "hosts" | "states" | "backends";
-export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends"];
+export type MapName = "hosts" | "states" | "backends" | OptionMap;
+export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends", ...OPTION_MAPS];
+/** One thing for each map. */
+export function eachMap<T>(thing: (name: MapName) => T): Readonly<Record<MapName, T>> {
+  return Object.fromEntries(MAP_NAMES.map((name) => [name, thing(name)])) as Record<MapName, T>; // one for each
+}
 
 export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
-export const backendName = (number: number): string => `a${number}`;
+/** The name says how it chooses among dynos: `l17` has `balance leastconn`. */
+export const backendName = (number: number, least = false): string => `${least ? "l" : "a"}${whole(number)}`;
+export const BACKEND_NAME: RegExp = /^[al]\d+$/;
+export type BackendRef = Pick<Wanted, "backend" | "options">;
+export const backendOf = ({ backend, options }: BackendRef): string =>
+  backendName(backend, options !== undefined && isLeast(options.balance));
+/** Every backend that a worker with this snapshot has. */
+export const backendsOf = ({ apps, spare, leastSpare = [] }: Snapshot): readonly string[] => [
+  ...apps.map(backendOf),
+  ...spare.map((number) => backendName(number)),
+  ...leastSpare.map((number) => backendName(number, true)),
+];
 /**
  * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate; the delay is short
  * so that they end here before the dyno ends them. `weight`: each is 16 places on the ring of which chance picks one, and 16
@@ -98,9 +138,10 @@ const SERVER_OPTIONS =
  * their own all servers added at run time share their places on the ring, and HAProxy 2.6 picks but two of them.
  */
 export function serverWords(server: Server, quarantine: number): string {
-  const { dynoId, address, port } = server;
+  const { dynoId, address, port, h2c = false } = server;
   const again = `downinter ${whole(quarantine)} fastinter ${whole(quarantine)}`;
-  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS} ${again}`;
+  const protocol = h2c === true ? " proto h2" : "";
+  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS} ${again}${protocol}`;
 }
 
 /** Unique within a backend, or one of the two must be left out. */
@@ -109,17 +150,13 @@ export function serverNumber({ dynoId }: Server): number {
 }
 
 /** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
-export function entriesOf({
-  appId,
-  hosts,
-  state,
-  backend,
-  servers,
-}: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+export function entriesOf(app: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+  const { appId, hosts, state, options, servers } = app;
   return {
+    ...optionEntries(id(appId), options),
     hosts: hosts.map((name): Entry => [host(name), id(appId)]),
     states: [[id(appId), servers.length > 0 && state === "serve" ? "serve-up" : stateName(state)]],
-    backends: [[id(appId), backendName(whole(backend))]],
+    backends: [[id(appId), backendOf(app)]],
   };
 }
 export type Entry = readonly [key: string, value: string];
@@ -127,42 +164,47 @@ export type Entry = readonly [key: string, value: string];
 /** The text of each map file. */
 export function renderMaps({ apps }: Snapshot): Readonly<Record<MapName, string>> {
   const all = apps.map(entriesOf);
-  const textOf = (name: MapName) =>
-    all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join("");
-  return { hosts: textOf("hosts"), states: textOf("states"), backends: textOf("backends") };
+  return eachMap((name) => all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join(""));
 }
 
-/** Pages of the rules (`<code>.html`) and of HAProxy's own errors (`<status>.http`), by file name. */
-export function renderPages(): Readonly<Record<string, string>> {
-  const pages = DECIDED_CODES.map((code): Entry => [`${code}.html`, errorPage(code)]);
-  const failure = rawAnswer(503, "Service Unavailable", errorPage("H99"));
+/**
+ * Pages by file name: of the rules (`<code>.html`) and of HAProxy's own errors, which are formats of HAProxy's with the app's own
+ * page in the place of ours, if it has one (spec 7.8); those of no app; and whole answers (`.http`).
+ */
+export function renderPages(layout: HaproxyLayout): Readonly<Record<string, string>> {
+  const page = (code: ErrorCodeName, kind: "error" | "maintenance" = "error") =>
+    errorPage(code, (body) => pageExpression(path(mapPath(layout, "pages")), kind, body));
   return {
-    ...Object.fromEntries(pages),
-    "H13.html": errorPage("H13"),
+    ...Object.fromEntries(DECIDED_CODES.map((code): Entry => [`${code}.html`, page(code)])),
+    "H80.html": page("H80", "maintenance"),
+    ...Object.fromEntries(NEVER_OWN.map((code): Entry => [`${code}.html`, errorPage(code)])),
+    "own.html": page("H99"),
+    "401.html": UNAUTHORIZED,
     "404.html": NO_SUCH_APP,
     "400.html": BAD_REQUEST,
     "405.html": BAD_METHOD,
     "417.html": BAD_EXPECTATION,
     "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
-    ...Object.fromEntries(OWN_ERRORS.map((status): Entry => [`${status}.http`, failure])),
   };
 }
-/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4). */
+/** Pages that are always ours: H81 is of no deployed app, H25 no 503, and H13 is told by Lua, which reads no format. */
+const NEVER_OWN = ["H13", "H25", "H81"] as const;
+/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4): `OWN_ERROR` tells such answers from a dyno's. */
 const OWN_ERRORS = [500, 502, 503, 504];
+const OWN_ERROR = "X-Stator-Own-Error";
 
 /**
  * HAProxy's configuration. Pure; the only variable text in it are our own paths, numbers, uuids and IPv4 addresses. Host
  * names stand in map files alone.
  */
-export function renderConfig(layout: HaproxyLayout, { apps, spare }: Snapshot): string {
+export function renderConfig(layout: HaproxyLayout, snapshot: Snapshot): string {
   const { quarantine } = timeoutsOf(layout);
-  const backends = apps.map(({ backend, servers }) => renderBackend(backend, servers, quarantine));
+  const serversOf = new Map(snapshot.apps.map((app) => [backendOf(app), app.servers]));
   return [
     renderGlobal(layout),
     renderDefaults(layout),
     renderFrontend(layout),
-    ...backends,
-    ...spare.map((number) => renderBackend(number, [], quarantine)),
+    ...backendsOf(snapshot).map((name) => renderBackend(name, serversOf.get(name) ?? [], quarantine)),
     "",
   ].join("\n");
 }
@@ -174,9 +216,11 @@ const UNANSWERED = [
   "  tcp-response content lua.no_answer",
 ];
 
-function renderBackend(number: number, servers: readonly Server[], quarantine: number): string {
+function renderBackend(name: string, servers: readonly Server[], quarantine: number): string {
   return [
-    `backend ${backendName(whole(number))} from app`,
+    `backend ${checked(name, BACKEND_NAME, "a backend")} from app`,
+    ...(name.startsWith("l") ? ["  balance leastconn"] : []),
+    STICKY_RULE,
     ...UNANSWERED,
     ...servers.map((each) => `  server ${serverWords(each, quarantine)}`),
   ].join("\n");
@@ -196,6 +240,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
+  setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
   setenv STATOR_HELD_MAX ${half(layout)}
   setenv STATOR_PAGE ${path(folder)}/H13.html
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
@@ -215,7 +260,13 @@ ring requests
 function renderDefaults(layout: HaproxyLayout): string {
   const { folder, socketFolder } = layout;
   const times = timeoutsOf(layout);
-  const files = [400, ...OWN_ERRORS].map((status) => `  errorfile ${status} ${path(folder)}/${status}.http`);
+  const files = [
+    `  errorfile 400 ${path(folder)}/400.http`,
+    ...OWN_ERRORS.map(
+      (status) =>
+        `  http-error status ${status} content-type "text/html; charset=utf-8" lf-file ${path(folder)}/own.html hdr Cache-Control "no-cache, no-store" hdr ${OWN_ERROR} 1`,
+    ),
+  ];
   return `defaults base
   mode http
   timeout client ${times.client}
@@ -261,11 +312,14 @@ ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
 ${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
   http-response del-header Keep-Alive
   http-response add-header Via "%[var(txn.via,1.1)] stator-router"
+  http-response del-header ${OWN_ERROR}
+${renderTreatment()}
 
-# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos.
+# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos. It waits
+# longer than the newer one may: 75 s for a dyno, and then an hour.
 defaults handover from base
-  timeout server 180s
-  timeout tunnel 180s
+  timeout server 3700s
+  timeout tunnel 3700s
 backend next_http from handover
   http-request set-log-level silent
   server next unix@${path(socketFolder)}/next-http.sock send-proxy-v2
@@ -293,7 +347,8 @@ function htmlAnswer(
   page: string,
   condition: string,
 ): string {
-  return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/${page}.html ${condition}`;
+  const how = page.startsWith("H") ? "lf-file" : "file"; // pages of codes may show the app's own
+  return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" ${how} ${path(folder)}/${page}.html ${condition}`;
 }
 
 function renderFrontend(layout: HaproxyLayout): string {
@@ -357,9 +412,20 @@ ${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m st
   http-request set-var(txn.sni_app) var(txn.sni_wild),${map("hosts")} if other_name !as_dialled !sibling !{ var(txn.sni_app) -m found }
   http-request set-var(txn.code) str(H31) if { var(txn.sni_app) -m found } !{ var(txn.sni_app),strcmp(txn.app) -m int eq 0 }
   http-request set-var(txn.agent) req.fhdr(user-agent) if { var(txn.code) -m str H31 }
+  http-request set-var(txn.options) var(txn.app),${map("options")}
+  http-request allow if { var(txn.state) -m beg serve } !{ var(txn.options) -m found } !{ var(txn.code) -m found } { var(txn.backend),nbsrv -m int gt 0 }
+${renderAdmission({
+  map: (name) => path(mapPath(layout, name)),
+  badRequest: `${path(folder)}/400.html`,
+  unauthorized: `${path(folder)}/401.html`,
+  httpsPort: portNumber(httpsPort),
+})}
 ${stateCodes.join("\n")}
   http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 }
 ${answers.join("\n")}
+  http-after-response allow unless { res.hdr(${OWN_ERROR}) -m found }
+  http-after-response set-status 503 reason "Service Unavailable"
+  http-after-response del-header ${OWN_ERROR}
   use_backend next_https if { stopping } tls
   use_backend next_http if { stopping }
   use_backend %[var(txn.backend)]
@@ -408,8 +474,4 @@ function half({ connectionsMax }: HaproxyLayout): number {
 function whole(number: number): number {
   if (!Number.isSafeInteger(number) || number < 0) throw new Error(`not a whole number: ${number}`);
   return number;
-}
-function checked(text: string, pattern: RegExp, what: string): string {
-  if (typeof text !== "string" || !pattern.test(text)) throw new Error(`not ${what}: ${JSON.stringify(text)}`);
-  return text;
 }

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import type { Clock } from "../lib/clock.ts";
 import type { Command, Worker, WorkerServer } from "./haproxy-commands.ts";
-import { type HaproxyLayout, MAP_NAMES, type MapName, mapPath } from "./haproxy-config.ts";
+import { BACKEND_NAME, eachMap, type HaproxyLayout, MAP_NAMES, mapPath } from "./haproxy-config.ts";
 
 const ANSWER_MS = 5_000;
 /** A line of commands must fit HAProxy's buffer of 16 kB. */
@@ -63,14 +63,14 @@ export class HaproxySocket {
   async look(pid: number, layout: HaproxyLayout): Promise<Worker> {
     const backends = await this.#ask(`@!${pid} show backend`);
     const servers = await this.#ask(`@!${pid} show servers state`);
-    const maps: Record<MapName, Map<string, string>> = { hosts: new Map(), states: new Map(), backends: new Map() };
+    const maps = eachMap(() => new Map<string, string>());
     for (const name of MAP_NAMES) {
       const text = await this.#ask(`@!${pid} show map ${mapPath(layout, name)}`);
       for (const [, key = "", value = ""] of text.matchAll(/^0x[0-9a-f]+ (\S+) (\S+)$/gm)) maps[name].set(key, value);
     }
     return {
       pid,
-      backends: new Set([...backends.matchAll(/^a\d+$/gm)].map(([name]) => name)),
+      backends: new Set([...backends.matchAll(/^[al]\d+$/gm)].map(([name]) => name)),
       servers: new Map(parseServers(servers)),
       maps,
       told: new Map(),
@@ -127,7 +127,7 @@ export function parseServers(text: string): readonly (readonly [string, WorkerSe
   return text.split("\n").flatMap((line) => {
     const columns = line.split(" ");
     const [, backend = "", , name = "", address = "", , admin = ""] = columns;
-    if (!/^a\d+$/.test(backend)) return [];
+    if (!BACKEND_NAME.test(backend)) return [];
     return [[`${backend}/${name}`, { address: `${address}:${columns[18] ?? ""}`, up: admin === "0" }] as const];
   });
 }

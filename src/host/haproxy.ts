@@ -21,6 +21,7 @@ import {
   type Worker,
 } from "./haproxy-commands.ts";
 import {
+  type BackendRef,
   configPath,
   type HaproxyLayout,
   MAP_NAMES,
@@ -309,7 +310,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   }
 
   /** The apps that may have come; only the number of each one's backend is asked for. */
-  #wantedApps(): readonly ({ readonly backend: number } | undefined)[] {
+  #wantedApps(): readonly (BackendRef | undefined)[] {
     return Array.from(this.#pendingAll ? this.#table.apps() : this.#pending, (appId) => this.#table.row(appId));
   }
 
@@ -408,7 +409,9 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const snapshot = this.#snapshot();
     const maps = renderMaps(snapshot);
     const files: Readonly<Record<string, string>> = {
-      ...Object.fromEntries(Object.entries(renderPages()).map(([name, text]) => [join(layout.folder, name), text])),
+      ...Object.fromEntries(
+        Object.entries(renderPages(layout)).map(([name, text]) => [join(layout.folder, name), text]),
+      ),
       ...Object.fromEntries(MAP_NAMES.map((name) => [mapPath(layout, name), maps[name]])),
       [join(layout.folder, "router.pem")]: await this.#options.certificate(),
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
@@ -510,7 +513,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
 /** The part of a configuration that is the same for all routes. */
 function headOf(config: string): string {
-  return config.slice(0, config.search(/\nbackend a\d/));
+  return config.slice(0, config.search(/\nbackend [al]\d/));
 }
 
 function masterSocket({ socketFolder }: HaproxyLayout): string {

@@ -6,6 +6,7 @@ local HELD_MAX = tonumber(os.getenv("STATOR_HELD_MAX"))
 local CODES = { crashed = "H10", ["no-web"] = "H14", maintenance = "H80", blank = "H81" }
 
 local states = Map.new(os.getenv("STATOR_STATES"), Map._str)
+local backends = Map.new(os.getenv("STATOR_BACKENDS"), Map._str)
 local last = 0 -- number of the latest waiter
 local all = 0 -- waiters
 local count = {} -- waiters of an app
@@ -54,6 +55,7 @@ core.register_action("hold", { "http-req" }, function(txn)
   while now < deadline do
     seen_at[waiter] = now
     core.msleep(math.max(10, all // 10)) -- few look often; many share 10,000 looks a second
+    backend = backends:lookup(app) or backend -- another one, when the app's options changed
     if txn.f:nbsrv(backend) > 0 or txn.f:stopping() ~= 0 then
       code = nil -- up; or this worker makes way for a new one, which goes on holding
       break
@@ -65,6 +67,7 @@ core.register_action("hold", { "http-req" }, function(txn)
     now = seconds()
   end
   leave(waiter)
+  txn:set_var("txn.backend", backend)
   if code then txn:set_var("txn.code", code) else txn:unset_var("txn.code") end
 end, 0)
 

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
+import { BASIC_AUTH_NAME, BASIC_AUTH_USERS_MAX } from "../model/basic-auth.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
 import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
 import {
@@ -23,6 +24,8 @@ import {
   WAIT_S,
 } from "../model/health-check.ts";
 import { ISOLATIONS, type Isolation } from "../model/isolation.ts";
+import { PAGE_URL, PAGE_URL_MAX } from "../model/page-url.ts";
+import { BALANCES, DYNO_PROTOCOLS, ROUTING_TIMEOUT_MAX } from "../model/routing.ts";
 import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
 import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts";
 
@@ -129,12 +132,38 @@ const dynoSpec = Type.Object(
 
 /** A host name as it goes into HAProxy's maps: nothing that could end a line or a field, or be an option. */
 export const HOST_PATTERN = "^(\\*\\.)?[a-z0-9_]([a-z0-9_-]{0,62})(\\.[a-z0-9_]([a-z0-9_-]{0,62}))*$";
+const pageAddress = orNull(text(PAGE_URL_MAX, PAGE_URL));
+const routeOptions = Type.Object(
+  {
+    balance: oneOf(BALANCES),
+    dynoProtocol: oneOf(DYNO_PROTOCOLS),
+    httpsRedirect: Type.Boolean(),
+    firstByteSeconds: Type.Integer({ minimum: 1, maximum: ROUTING_TIMEOUT_MAX }),
+    rollingSeconds: Type.Integer({ minimum: 1, maximum: ROUTING_TIMEOUT_MAX }),
+    sessionAffinity: Type.Boolean(),
+    users: Type.Array(
+      Type.Object(
+        {
+          name: text(64, BASIC_AUTH_NAME),
+          salt: Type.String({ pattern: "^[A-Za-z0-9+/]{22}==$" }),
+          digest: Type.String({ pattern: "^[0-9A-F]{64}$" }),
+        },
+        closed,
+      ),
+      { maxItems: BASIC_AUTH_USERS_MAX },
+    ),
+    errorPage: pageAddress,
+    maintenancePage: pageAddress,
+  },
+  closed,
+);
 const route = Type.Object(
   {
     appId: uuid,
     hosts: Type.Array(Type.String({ pattern: HOST_PATTERN, maxLength: 253 }), { maxItems: 1100 }),
     state: oneOf(["serve", "crashed", "no-web", "blank", "maintenance"]),
     dynoIds: Type.Array(uuid, { maxItems: 1000 }),
+    options: Type.Optional(routeOptions),
   },
   closed,
 );

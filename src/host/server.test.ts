@@ -14,7 +14,7 @@ import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { checkPair } from "../model/certificate.ts";
 import type { HealthCheck } from "../model/health.ts";
-import { digestOf } from "../router/routes.ts";
+import { type AppRoute, digestOf } from "../router/routes.ts";
 import { makeAuthority, makeServerCertificate } from "./certificates.ts";
 import { HostClient } from "./client.ts";
 import { COMMAND_BYTES_MAX, ENV_BYTES_MAX } from "./protocol.ts";
@@ -456,6 +456,45 @@ test("routes carry host names and ids; text that could become configuration is r
   assert.match(await post("setRoute", { ...route, dynoIds: ["10.0.0.1:80"] }), / 400 /);
   assert.match(await post("setRoute", { ...route, address: "10.0.0.1" }), / 400 /);
   assert.match(await post("setRoute", { ...route, hosts: Array(1101).fill("a.b") }), / 400 /);
+});
+
+test("options of a route arrive whole; text that could become configuration or HTML is refused", async () => {
+  await using host = client();
+  const user = { name: "ann@x", salt: `${"A".repeat(22)}==`, digest: "0".repeat(64) };
+  const options = {
+    balance: "least-connections",
+    dynoProtocol: "h2c",
+    httpsRedirect: true,
+    firstByteSeconds: 3600,
+    rollingSeconds: 1,
+    sessionAffinity: true,
+    users: [user],
+    errorPage: "https://x.example/a?b=1&c=%22",
+    maintenancePage: null,
+  } as const;
+  const route: AppRoute = { appId: randomUUID(), hosts: [], state: "serve", dynoIds: [], options };
+  await host.setRoute(route);
+  assert.deepEqual(router.routes.get(route.appId), route);
+  for (const bad of [
+    { balance: "random\nbind :1" },
+    { dynoProtocol: "h2" },
+    { httpsRedirect: "true" },
+    { firstByteSeconds: 3601 },
+    { rollingSeconds: 0.5 },
+    { sessionAffinity: 1 },
+    { users: [{ ...user, name: "a b" }] },
+    { users: [{ ...user, name: "a:b" }] },
+    { users: [{ ...user, salt: "x" }] },
+    { users: [{ ...user, digest: "0".repeat(63) }] },
+    { users: [{ ...user, password: "x" }] },
+    { users: Array(101).fill(user) },
+    { errorPage: "javascript:alert(1)" },
+    { errorPage: 'https://x/"' },
+    { maintenancePage: "https://x/\n" },
+    { maintenancePage: `https://x/${"a".repeat(4097)}` },
+    { no: "such" },
+  ])
+    assert.match(await post("setRoute", { ...route, options: { ...options, ...bad } }), / 400 /, JSON.stringify(bad));
 });
 
 test("why an isolation class cannot be had is told, for the names of the catalogue only", async () => {

@@ -7,7 +7,9 @@ import { dynoRecord } from "../../test/support/dyno.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import type { DynoRecord } from "../model/dyno.ts";
+import { DEFAULT_ROUTING } from "../model/routing.ts";
 import { type RouteSituation, routeOf } from "./app-route.ts";
+import { routeOptionsOf } from "./route-options.ts";
 import { type RouterOptions, startRouter } from "./router.ts";
 import type { AppRoute } from "./routes.ts";
 
@@ -74,6 +76,7 @@ class World {
   readonly apps = new Map<string, RouteSituation>();
   readonly target = new Map<string, AppRoute>();
   readonly calls: string[] = [];
+  settings = DEFAULT_ROUTING;
   failing = 0;
   #changed: ((appId: string) => void) | undefined;
   #returned: (() => void) | undefined;
@@ -89,6 +92,9 @@ class World {
       formation: { list: async (id: string) => of(id)?.formation ?? [] },
       dynos: { list: async (id: string) => of(id)?.dynos ?? [], byId: async () => undefined },
       releases: { byId: async () => ({ slugId: "s1" }) },
+      routing: { get: async () => this.settings, users: async () => [] },
+      features: { list: async () => [] },
+      config: { get: async () => ({}) },
       onChange: (listener: (appId: string) => void) => {
         this.#changed = listener;
         return { [Symbol.dispose]: () => {} };
@@ -203,4 +209,33 @@ test("every 30 s the target is told what it lacks and has too much, and 100 apps
     told.push(...world.calls);
   }
   assert.equal(new Set(told).size, 251, "each app, and the one that is gone");
+});
+
+test("an app's options go with its route; one at the defaults has none", async () => {
+  const world = new World();
+  await using router = await startRouter(world.options());
+  world.put("one");
+  await router.settle("one");
+  assert.equal(world.target.get("one")?.options, undefined);
+  world.settings = { ...DEFAULT_ROUTING, balance: "least-connections" };
+  world.put("one");
+  await router.settle("one");
+  assert.equal(world.target.get("one")?.options?.balance, "least-connections");
+});
+
+test("spec 7.7, 7.8, 12: options come of settings, features and config vars; what is no page's address is none", () => {
+  const feature = { name: "http-session-affinity", enabled: true, createdAt: 0, updatedAt: 0 };
+  const sources = { settings: DEFAULT_ROUTING, users: [], features: [], vars: {} };
+  const usual = { ...DEFAULT_ROUTING, sessionAffinity: false, users: [], errorPage: null, maintenancePage: null };
+  assert.equal(routeOptionsOf(sources), undefined);
+  assert.deepEqual(routeOptionsOf({ ...sources, features: [feature] }), { ...usual, sessionAffinity: true });
+  assert.equal(routeOptionsOf({ ...sources, features: [{ ...feature, enabled: false }] }), undefined);
+  const page = (url: string) => routeOptionsOf({ ...sources, vars: { ERROR_PAGE_URL: url } })?.errorPage;
+  assert.equal(page("https://x.example/a?b=1&c='\"<>"), "https://x.example/a?b=1&c=%27%22%3C%3E");
+  assert.equal(page("HTTP://Ü.example"), "http://xn--tda.example/");
+  for (const bad of ["", "page.html", "//x.example/", "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd"])
+    assert.equal(page(bad), undefined, bad);
+  assert.equal(page(`https://x.example/${"a".repeat(5000)}`), undefined);
+  const maintenance = routeOptionsOf({ ...sources, vars: { MAINTENANCE_PAGE_URL: "https://x.example/" } });
+  assert.deepEqual(maintenance, { ...usual, maintenancePage: "https://x.example/" });
 });

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import type { BasicAuthUser } from "../model/basic-auth.ts";
+import type { RoutingSettings } from "../model/routing.ts";
 
 /** What the router should do, one app at a time. The host side turns it into HAProxy's configuration and commands. */
 export interface AppRoute {
@@ -8,6 +10,19 @@ export interface AppRoute {
   readonly state: RouteState;
   /** Web dynos that are up and should get new requests. Addresses are the engine's to know. */
   readonly dynoIds: readonly string[];
+  /** Absent: all of them at their defaults. */
+  readonly options?: RouteOptions;
+}
+
+/** What differs from app to app (docs/routing.md, Options of an app). */
+export interface RouteOptions extends RoutingSettings {
+  /** A browser's requests stay with one dyno (spec 7.7). */
+  readonly sessionAffinity: boolean;
+  /** Who may come in; empty: everybody. */
+  readonly users: readonly BasicAuthUser[];
+  /** Addresses in `pageUrl`'s form; null: the platform's own page (spec 7.8). */
+  readonly errorPage: string | null;
+  readonly maintenancePage: string | null;
 }
 
 /** What a request meets when no dyno of the app is up (spec 1.3, 6.4). */

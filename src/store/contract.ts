@@ -4,9 +4,11 @@ import { actingAs } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
 import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
+import { type BasicAuthUser, passwordDigest } from "../model/basic-auth.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
 import { parseChecks } from "../model/health-check.ts";
+import { DEFAULT_ROUTING } from "../model/routing.ts";
 import {
   BOOT_TIMEOUT_SECONDS_MAX,
   DEFAULT_RUNTIME,
@@ -533,6 +535,49 @@ export function storeContract(name: string, open: OpenStore): void {
     await store.apps.remove(app.id);
     assert.deepEqual(await certificates.listAll(), []);
     await refused("not_found", /SNI endpoint/, () => certificates.key(made.id));
+  });
+
+  check("routing settings: defaults, changed in part; what is out of range changes nothing", async ({ store, app }) => {
+    assert.deepEqual(await store.routing.get(app.id), DEFAULT_ROUTING);
+    const changed = { ...DEFAULT_ROUTING, balance: "least-connections", httpsRedirect: true } as const;
+    assert.deepEqual(
+      await store.routing.change(app.id, { balance: "least-connections", httpsRedirect: true }),
+      changed,
+    );
+    const timed = await store.routing.change(app.id, { firstByteSeconds: 3600 });
+    assert.deepEqual(timed, { ...changed, firstByteSeconds: 3600 });
+    for (const seconds of [0, 3601, 1.5])
+      await refused("invalid_params", /say a number from 1 to 3600/, () =>
+        store.routing.change(app.id, { balance: "random", rollingSeconds: seconds }),
+      );
+    assert.deepEqual(await store.routing.get(app.id), timed);
+    await refused("not_found", /app/, () => store.routing.change("no-such", {}));
+  });
+
+  check("basic auth: of a password only a digest is kept, with a salt for each user", async ({ store, app }) => {
+    assert.deepEqual(await store.routing.addUser(app.id, "bob", "correct horse"), { password: "correct horse" });
+    const made = await store.routing.addUser(app.id, "ann@x", undefined);
+    assert.match(made.password, /^[\w-]{24}$/);
+    const users = await store.routing.users(app.id);
+    assert.deepEqual(
+      users.map(({ name }) => name),
+      ["ann@x", "bob"],
+    );
+    for (const [{ salt, digest }, password] of [
+      [users[0], made.password],
+      [users[1], "correct horse"],
+    ].filter((each): each is [BasicAuthUser, string] => each[0] !== undefined))
+      assert.equal(digest, passwordDigest(password, salt));
+    assert.notEqual(users[0]?.salt, users[1]?.salt);
+    await refused("invalid_params", /already/, () => store.routing.addUser(app.id, "bob", "other password"));
+    for (const name of ["", "a:b", "a b", "ü", "x\n", "a/b"])
+      await refused("invalid_params", /name of a user/, () => store.routing.addUser(app.id, name, "long enough"));
+    for (const password of ["short", "x".repeat(257), "with\ttabulator"])
+      await refused("invalid_params", /password/i, () => store.routing.addUser(app.id, "eve", password));
+    await store.routing.removeUser(app.id, "bob");
+    await refused("not_found", /user/, () => store.routing.removeUser(app.id, "bob"));
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.routing.users(app.id), []);
   });
 
   check("crashes are counted by name", async ({ store, app }) => {

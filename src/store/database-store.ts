@@ -20,6 +20,7 @@ import { logDrainQueries } from "./queries/log-drains.ts";
 import { oauthClientQueries } from "./queries/oauth-clients.ts";
 import { pipelineQueries } from "./queries/pipelines.ts";
 import { releaseQueries } from "./queries/releases.ts";
+import { routingQueries } from "./queries/routing.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
 import { sshKeyQueries } from "./queries/ssh-keys.ts";
@@ -181,6 +182,7 @@ function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange"
     apps: appQueries(work),
     domains: domainQueries(work),
     egressRules: egressRuleQueries(work),
+    routing: routingQueries(work),
     config: configQueries(work),
     features: featureQueries(work),
     slugs: slugQueries(work),

@@ -1,6 +1,7 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
 import type { AuditEvent, NewAuditEvent } from "../model/audit.ts";
+import type { BasicAuthUser } from "../model/basic-auth.ts";
 import type { BuildpackRef } from "../model/buildpack.ts";
 import type { Access, Collaborator } from "../model/collaborator.ts";
 import type { DynoRecord } from "../model/dyno.ts";
@@ -13,6 +14,7 @@ import type { Checks } from "../model/manifest-health.ts";
 import type { Permission } from "../model/permission.ts";
 import type { Coupling, Pipeline, Promotion, PromotionTarget, Stage } from "../model/pipeline.ts";
 import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
+import type { RoutingSettings } from "../model/routing.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
 import type { Signal } from "../model/telemetry.ts";
@@ -33,6 +35,7 @@ export interface Store extends AsyncDisposable {
   readonly apps: AppStore;
   readonly domains: DomainStore;
   readonly egressRules: EgressRuleStore;
+  readonly routing: RoutingStore;
   readonly config: ConfigStore;
   readonly features: FeatureStore;
   readonly slugs: SlugStore;
@@ -425,6 +428,20 @@ export interface WebhookStore {
   ): Promise<void>;
   /** Forgets what is older, what is beyond the newest events of an app, and what is left of apps that are gone. */
   sweep(olderThan: Instant): Promise<void>;
+}
+
+/** How the router treats an app's requests, and who may come in (`model/routing.ts`, `model/basic-auth.ts`). */
+export interface RoutingStore {
+  /** The defaults where nothing was changed. */
+  get(appId: string): Promise<RoutingSettings>;
+  /** Throws `invalid_params` for a value out of range. */
+  change(appId: string, change: Partial<RoutingSettings>): Promise<RoutingSettings>;
+  /** By name. Their passwords are not known here either. */
+  users(appId: string): Promise<readonly BasicAuthUser[]>;
+  /** Makes a password if none is given. Throws `invalid_params` for a name that is taken or none, and for a bad password. */
+  addUser(appId: string, name: string, password: string | undefined): Promise<{ readonly password: string }>;
+  /** Throws `not_found`. */
+  removeUser(appId: string, name: string): Promise<void>;
 }
 
 /** Config vars for the next release. Encrypted at rest. */

@@ -4,6 +4,7 @@ import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Stage } from "../model/pipeline.ts";
 import type { Build, ReleaseStatus } from "../model/release.ts";
+import type { Balance, DynoProtocol } from "../model/routing.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
 import type { WebhookEntity, WebhookLevel } from "../model/webhook.ts";
@@ -41,6 +42,8 @@ export interface Tables {
   readonly schedules: ScheduleRow;
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
+  readonly app_routing: AppRoutingRow;
+  readonly basic_auth_users: BasicAuthUserRow;
   readonly health_checks: { app_id: string; type: string; checks: string };
   readonly sni_endpoints: SniEndpointRow;
   readonly acm_apps: { app_id: string; created_at: Instant };
@@ -304,6 +307,25 @@ export interface WebhookDeliveryRow {
   last_attempt: string | null;
   created_at: Instant;
   updated_at: Instant;
+}
+
+export interface AppRoutingRow {
+  app_id: string;
+  balance: Balance;
+  dyno_protocol: DynoProtocol;
+  https_redirect: number;
+  /** Seconds. */
+  first_byte_timeout: number;
+  /** Seconds. */
+  rolling_timeout: number;
+}
+
+export interface BasicAuthUserRow {
+  app_id: string;
+  name: string;
+  /** Salt and digest. */
+  sealed: string;
+  created_at: Instant;
 }
 
 export interface SlugRow {

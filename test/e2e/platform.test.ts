@@ -130,8 +130,10 @@ test("walls: unprivileged, read-only stack, own /app and /tmp, no way out of the
   assert.match(stdout, /no-userns/);
 });
 
-test("a restart replaces the dyno while requests go on (spec 3.3)", async () => {
+test("a restart replaces the dyno while requests go on, and long answers under way are answered whole (spec 3.3)", async () => {
   const before = await waitUp(app, "web", 2);
+  const streams = Array.from({ length: 12 }, () => throughRouter(app, { path: "/stream" }));
+  await pause(300); // all have begun
   const load = requestsUntil(app, async () => {
     await statorOk(["ps:restart", "web.1", "-a", app]);
     await eventually("web.1 is another dyno", async () => {
@@ -140,6 +142,13 @@ test("a restart replaces the dyno while requests go on (spec 3.3)", async () => 
     });
   });
   assert.deepEqual(await load, []);
+  const answers = (await Promise.all(streams)).map(({ body }) => body);
+  for (const body of answers) assert.match(body, /^[0-9a-f-]{36}\.{19}end$/);
+  const stopped = before.find(({ name }) => name === "web.1")?.id ?? "";
+  assert.ok(
+    answers.some((body) => body.startsWith(stopped)),
+    "some were the stopping dyno's",
+  );
   // Only the dyno's own lines: a second of requests is more router lines than a log holds.
   const log = await statorOk(["logs", "-a", app, "-n", "1500", "-s", "heroku", "-d", "web.1"]);
   assert.match(log, /heroku\[web\.1\]: Stopping all processes with SIGTERM/);

@@ -8,6 +8,7 @@ import { up as appFeatures } from "./0005-app-features.ts";
 import { up as egressRules } from "./0006-egress-rules.ts";
 import { up as isolation } from "./0007-isolation.ts";
 import { up as prebootDelay } from "./0008-preboot-delay.ts";
+import { up as routing } from "./0009-routing.ts";
 import { up as certificates } from "./0010-certificates.ts";
 import { up as logDrains } from "./0011-log-drains.ts";
 import { up as webhooks } from "./0012-webhooks.ts";
@@ -29,6 +30,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0007-isolation": { up: isolation },
   "0004-health": { up: health },
   "0008-preboot-delay": { up: prebootDelay },
+  "0009-routing": { up: routing },
   "0010-certificates": { up: certificates },
   "0011-log-drains": { up: logDrains },
   "0012-webhooks": { up: webhooks },
