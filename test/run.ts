@@ -15,8 +15,9 @@ import { needOfficialCli } from "./support/official-cli.ts";
  */
 const checkout = join(import.meta.dirname, "..");
 const UP = join(checkout, "bin", "up");
-/** Most tests wait most of the time. */
+/** Most tests wait most of the time. A lane is for some files at least: its instance takes half a minute of a busy machine. */
 const LANES_MAX = 3;
+const FILES_MIN = 3;
 const TEST_TIMEOUT_MS = 600_000;
 
 const outcomes = new Outcomes();
@@ -53,7 +54,7 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   const plan = planOf(files.length > 0 ? files : globSync(join(checkout, "test/e2e/*.test.ts")).toSorted());
   const nodeOptions = ["--test", "--test-concurrency=1", `--test-timeout=${TEST_TIMEOUT_MS}`, ...options];
   const commandOf = (file: string, of: Installation) => programOf(of, process.execPath, [...nodeOptions, file]);
-  const count = Math.min(lanesMax, plan.inLanes.length);
+  const count = Math.min(lanesMax, Math.ceil(plan.inLanes.length / FILES_MIN));
   const client = count > 1 ? outcomes.work("the official CLI, for tests", needOfficialCli) : undefined;
   const first = await newInstallation(base);
   if (!(await outcomes.shown("bin/up on this machine", programOf(first, UP)))) return void (await client);
