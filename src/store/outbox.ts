@@ -31,6 +31,10 @@ const WATCHED: Readonly<Record<string, Watched>> = {
     columns: ["id", "user_id", "permissions", "created_at", "updated_at"],
     told: ["permissions"],
   },
+  sni_endpoints: {
+    columns: ["id", "name", "automatic", "chain", "created_at", "updated_at"],
+    told: ["chain", "automatic"],
+  },
   dynos: {
     columns: [
       "id",

@@ -66,6 +66,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   formation: { resource: "formation", entities: ["api:formation"], data: formationData },
   domains: { resource: "domain", entities: ["api:domain"], data: domainData },
   collaborators: { resource: "collaborator", entities: ["api:collaborator"], data: collaboratorData },
+  sni_endpoints: { resource: "sni-endpoint", entities: ["api:sni-endpoint"], data: sniEndpointData },
   dynos: { resource: "dyno", entities: ["api:dyno", "dyno"], data: dynoData },
 };
 
@@ -170,6 +171,19 @@ async function collaboratorData(row: ChangedRow, { app, store }: Facts): Promise
     permissions: permissions.map((name) => ({ name })),
     updated_at: timeOf(row["updated_at"]),
     user: await personOf(textOf(row["user_id"]), store),
+  };
+}
+
+function sniEndpointData(row: ChangedRow, { app }: Facts): Data {
+  return {
+    app,
+    certificate_chain: row["chain"],
+    created_at: timeOf(row["created_at"]),
+    display_name: null,
+    id: row["id"],
+    name: row["name"],
+    ssl_cert: { acm: row["automatic"] === 1 },
+    updated_at: timeOf(row["updated_at"]),
   };
 }
 

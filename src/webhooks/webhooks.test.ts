@@ -238,6 +238,28 @@ test("collaborators who come, change and go are told, by whom they were made", a
   assert.deepEqual([update.data.permissions.length, update.previous_data.permissions], [2, [{ name: "view" }]]);
 });
 
+test("certificates are told of, and never their keys", async () => {
+  await using here = await world();
+  const { store, app, receiver } = here;
+  await here.hook(["api:sni-endpoint"]);
+  const made = await store.certificates.create({
+    appId: app.id,
+    isAutomatic: false,
+    chain: "chain 1",
+    key: "very-secret",
+  });
+  await store.certificates.update(made.id, { isAutomatic: false, chain: "chain 2", key: "very-secret" });
+  await store.certificates.remove(made.id);
+  await eventually(() => receiver.got.length === 3);
+  assert.deepEqual(
+    told(receiver),
+    ["create", "update", "destroy"].map((each) => `api:sni-endpoint ${each}`),
+  );
+  const update = bodyOf(receiver.got[1]);
+  assert.deepEqual([update.data.certificate_chain, update.previous_data.certificate_chain], ["chain 2", "chain 1"]);
+  assert.ok(!receiver.got.some(({ body }) => body.includes("very-secret")));
+});
+
 test("a change that is rolled back is told nobody; one of an app without a webhook leaves nothing", async () => {
   await using here = await world();
   const { store, app, user, receiver } = here;

@@ -17,7 +17,6 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { passwordDigest } from "../../src/model/basic-auth.ts";
 import { DEFAULT_ROUTING } from "../../src/model/routing.ts";
 import type { RouteOptions } from "../../src/router/routes.ts";
-import { RawClient } from "./raw-http.ts";
 import { type Answer, type App, RouterRig } from "./router-rig.ts";
 
 /** Options of apps in the real HAProxy; none of them costs a reload. Needs root. */
