@@ -480,7 +480,7 @@ test("builds: listed, and their output is fetched without a token by a URL that 
   assert.equal(await output.text(), "-----> Building\ndone\n");
   assert.equal((await fetch(json.output_stream_url.slice(0, -1))).status, 404);
   assert.equal((await get(`/apps/${app.name}/builds/${build.id}/output`)).text, "-----> Building\ndone\n");
-  refused(await post(`/apps/${app.name}/builds`, { source_blob: { url: "x" } }), /git push/);
+  refused(await post(`/apps/${app.name}/builds`, { source_blob: { url: "x" } }), /get_url of POST \/sources/);
   assert.equal((await get(`/apps/${app.name}/releases/3/stator/image`)).text, "tar");
 });
 
