@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
+import type { AcmeSettings } from "./model/acm.ts";
 import { DISK_MECHANISMS, type DiskSetting, isDiskMechanism } from "./model/disk.ts";
 import { DEFAULT_HOME, type Instance, instanceOf } from "./model/instance.ts";
 
@@ -16,6 +17,10 @@ export interface Config {
   readonly domain: string;
   /** How dynos' disks are limited. */
   readonly disk: DiskSetting;
+  /** Who gives certificates to apps with ACM; absent: nobody, since no terms were agreed to. */
+  readonly acme?: AcmeSettings;
+  /** How long entries of the audit log are kept. */
+  readonly auditDays: number;
 }
 
 export class ConfigError extends Error {}
@@ -30,6 +35,11 @@ export const SETTINGS = [
   "STATOR_HTTPS_PORT",
   "STATOR_DOMAIN",
   "STATOR_DISK",
+  "STATOR_ACME_TERMS",
+  "STATOR_ACME_DIRECTORY",
+  "STATOR_ACME_EMAIL",
+  "STATOR_ACME_CA_FILE",
+  "STATOR_AUDIT_DAYS",
 ] as const;
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
@@ -49,11 +59,13 @@ export function loadConfig(env: Env = process.env): Config {
     httpsPort: port(all, "STATOR_HTTPS_PORT", 443),
     domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
     disk: disk(all["STATOR_DISK"]),
+    auditDays: auditDays(all["STATOR_AUDIT_DAYS"]),
   };
+  const settings = acme(all);
   const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
   if (new Set(ports).size !== ports.length)
     throw new ConfigError(`two settings name the same port: ${ports.join(", ")}`);
-  return config;
+  return settings === undefined ? config : { ...config, acme: settings };
 }
 
 /** `KEY=value` lines; `#` begins a comment line. */
@@ -87,4 +99,30 @@ function disk(text: string | undefined): DiskSetting {
   if (text === undefined || text === "" || text === "auto") return "auto";
   if (!isDiskMechanism(text)) throw new ConfigError(`STATOR_DISK=${text}: must be auto, ${DISK_MECHANISMS.join(", ")}`);
   return text;
+}
+
+const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
+
+function acme(env: Env): AcmeSettings | undefined {
+  const { STATOR_ACME_TERMS: terms = "" } = env;
+  if (terms !== "" && terms !== "agreed")
+    throw new ConfigError(`STATOR_ACME_TERMS=${terms}: say agreed, once you agree to the authority's terms`);
+  const directory = env["STATOR_ACME_DIRECTORY"] || LETS_ENCRYPT;
+  if (URL.parse(directory)?.protocol !== "https:")
+    throw new ConfigError(`STATOR_ACME_DIRECTORY=${directory}: must be the https address of an ACME directory`);
+  const email = env["STATOR_ACME_EMAIL"] || null;
+  if (email !== null && !/^[^\s@]+@[^\s@]+$/.test(email))
+    throw new ConfigError(`STATOR_ACME_EMAIL=${email}: must be a mail address`);
+  const caFile = env["STATOR_ACME_CA_FILE"] || null;
+  if (caFile !== null && !isAbsolute(caFile))
+    throw new ConfigError(`STATOR_ACME_CA_FILE=${caFile}: must be the absolute path of a PEM file`);
+  return terms === "" ? undefined : { directory, email, caFile };
+}
+
+function auditDays(text: string | undefined): number {
+  if (text === undefined || text === "") return 400;
+  const days = Number(text);
+  if (!Number.isInteger(days) || days < 1 || days > 36_500)
+    throw new ConfigError(`STATOR_AUDIT_DAYS=${text}: must be a number of days, 1 to 36500`);
+  return days;
 }

@@ -3,19 +3,23 @@ import { join } from "node:path";
 import { tellEgress } from "./api/resources/egress-rules.ts";
 import { startApi } from "./api/server.ts";
 import { type Builds, openBuilds } from "./build/builds.ts";
+import { startCertificates } from "./certificates/certificates.ts";
 import type { Config } from "./config.ts";
 import type { EngineNotice } from "./engine/engine.ts";
 import { HostClient } from "./host/client.ts";
+import { reachOf } from "./host/reach.ts";
 import { aborted } from "./lib/abort.ts";
 import { systemClock } from "./lib/clock.ts";
 import { jsonLogger } from "./lib/logger.ts";
 import { systemRandom } from "./lib/random.ts";
+import { startDrains } from "./logs/drains.ts";
 import { openLogs } from "./logs/hub.ts";
 import type { LogSink } from "./logs/line.ts";
 import { startMetrics } from "./metrics/sampler.ts";
 import { isDenied } from "./model/egress-rule.ts";
 import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
+import { Outbound } from "./outbound/outbound.ts";
 import { startRouter } from "./router/router.ts";
 import { startScheduler } from "./schedule/scheduler.ts";
 import { keepSizes } from "./sizes.ts";
@@ -24,6 +28,8 @@ import { openStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
 import type { Supervision } from "./supervisor/supervision.ts";
 import { startSupervisor } from "./supervisor/supervisor.ts";
+import type { Addresses } from "./webhooks/payload.ts";
+import { startWebhooks } from "./webhooks/webhooks.ts";
 
 /** How many lines of an app's log a failed rollout shows. */
 const HISTORY_LINES = 200;
@@ -82,6 +88,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  const certificates = parts.use(startCertificates({ store, target: engine, acme: config.acme, logs, clock, logger }));
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
   const schedules = parts.use(startScheduler({ store, supervision, sink: logs, clock, random, logger }));
   parts.use(
@@ -98,6 +105,10 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     void tellEgressRules(store, engine).catch((error: unknown) => logger.warn("egress.untold", { error }));
   parts.use(engine.onReturn(tellAll));
   tellAll();
+  const outbound = new Outbound({ clock, mayReach: reachOf(instance) });
+  const program = programOf(instance);
+  parts.use(await startDrains({ store, logs, outbound, clock, random, logger, program }));
+  parts.use(startWebhooks({ store, outbound, addresses: addressesOf(config), clock, random, logger }));
   parts.use(
     await startApi({
       config,
@@ -106,8 +117,10 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       schedules,
       logs,
       builds,
+      certificates,
       engine,
       usage: metrics,
+      outbound,
       requests: routing,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
@@ -118,6 +131,15 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   logger.info("daemon.ready", { apiPort: config.apiPort, tlsPort: config.tlsPort });
   await aborted(until);
   logger.info("daemon.stopping");
+}
+
+/** As the API shows them to whoever asks on this machine. */
+function addressesOf({ domain, httpPort, apiPort }: Config): Addresses {
+  const port = httpPort === 80 ? "" : `:${httpPort}`;
+  return {
+    webUrl: (name) => `http://${name}.${domain}${port}/`,
+    gitUrl: (name) => `http://localhost:${apiPort}/${name}.git`,
+  };
 }
 
 async function tellEgressRules(store: Store, engine: HostClient): Promise<void> {

@@ -1,89 +1,121 @@
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ended, start } from "../src/lib/command.ts";
-import { instanceOf } from "../src/model/instance.ts";
+import { needGvisor } from "./e2e/gvisor-host.ts";
+import { type Installation, installationAt, sharePartsOf } from "./installation.ts";
+import { inLanes, nameOf, planOf } from "./lanes.ts";
 import { allOfOurs, leftoversOf } from "./leftovers.ts";
+import { type Command, Outcomes } from "./outcomes.ts";
+import { ensurePackages } from "./packages.ts";
+import { needOfficialCli } from "./support/official-cli.ts";
 
 /**
- * The end-to-end tests: installs an instance of its own from this checkout with `bin/up` (free ports, a home of its own, a
- * person's home of its own), runs `test/e2e`, uninstalls, and fails on anything left behind. Needs root. Arguments are test files;
- * none: all. STATOR_TEST_HOME names an instance to use again and to keep (for developing).
+ * The end-to-end tests: installs an instance of its own from this checkout with `bin/up`, one more for each further lane
+ * (`lanes.ts`), runs `test/e2e`, uninstalls, and fails on anything left behind. Needs root. Arguments are test files (none: all)
+ * and options of `node --test`. STATOR_TEST_HOME names an instance to use again and to keep (for developing): then it is the only one.
  */
 const checkout = join(import.meta.dirname, "..");
+const UP = join(checkout, "bin", "up");
+/** Most tests wait most of the time. */
+const LANES_MAX = 3;
+const TEST_TIMEOUT_MS = 600_000;
 
-async function main(files: readonly string[]): Promise<number> {
-  if (process.getuid?.() !== 0)
-    return complain("The end-to-end tests need root: they make namespaces, mounts and users.");
+const outcomes = new Outcomes();
+const installed: Installation[] = [];
+
+async function main(args: readonly string[]): Promise<number> {
+  if (process.getuid?.() !== 0) {
+    process.stderr.write("The end-to-end tests need root: they make namespaces, mounts and users.\n");
+    return 1;
+  }
+  const files = args.filter((each) => !each.startsWith("--"));
+  const options = args.filter((each) => each.startsWith("--"));
   const before = new Set(await allOfOurs());
   const kept = process.env["STATOR_TEST_HOME"];
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
-  chmodSync(base, 0o755); // dynos pass through it
-  const home = join(base, "home");
-  const env = { ...ownEnvironment(), ...(await freePorts(home)), STATOR_HOME: home, HOME: join(base, "person") };
-  const stator = join(checkout, "bin", "stator");
-  const statuses: [string, number][] = [];
-  const step = async (title: string, program: string, args: readonly string[]): Promise<boolean> => {
-    process.stdout.write(`\n=== ${title}\n`);
-    const status = await runHere(program, args, env);
-    statuses.push([title, status]);
-    return status === 0;
-  };
-  if (await step("bin/up on this machine", join(checkout, "bin", "up"), [])) {
-    await step("bin/up again", join(checkout, "bin", "up"), []);
-    const all = files.length > 0 ? files : [join(checkout, "test", "e2e", "*.test.ts")];
-    await step("end-to-end tests", process.execPath, [
-      "--test",
-      "--test-concurrency=1",
-      "--test-timeout=600000",
-      ...all,
-    ]);
+  try {
+    await test({ files, options, base, lanesMax: kept === undefined ? LANES_MAX : 1 });
+  } finally {
+    if (kept === undefined) await removeAll(base, before);
   }
-  if (kept === undefined) {
-    await step("uninstall", stator, ["uninstall", "--yes"]);
-    rmSync(base, { recursive: true, force: true });
-    const mine = await leftoversOf(instanceOf(home));
-    const left = [...new Set([...mine, ...(await allOfOurs()).filter((each) => !before.has(each))])];
-    for (const each of left) process.stdout.write(`left behind: ${each}\n`);
-    statuses.push(["nothing is left behind", left.length]);
+  return outcomes.report();
+}
+
+interface Choice {
+  /** None: all. */
+  readonly files: readonly string[];
+  readonly options: readonly string[];
+  readonly base: string;
+  readonly lanesMax: number;
+}
+
+async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
+  const plan = planOf(files.length > 0 ? files : globSync(join(checkout, "test/e2e/*.test.ts")).toSorted());
+  const nodeOptions = ["--test", "--test-concurrency=1", `--test-timeout=${TEST_TIMEOUT_MS}`, ...options];
+  const commandOf = (file: string, of: Installation) => programOf(of, process.execPath, [...nodeOptions, file]);
+  const count = Math.min(lanesMax, plan.inLanes.length);
+  const client = count > 1 ? outcomes.work("the official CLI, for tests", needOfficialCli) : undefined;
+  const first = await newInstallation(base);
+  if (!(await outcomes.shown("bin/up on this machine", programOf(first, UP)))) return void (await client);
+  if (count <= 1) {
+    await outcomes.shown("bin/up again", programOf(first, UP));
+    for (const file of [...plan.inLanes, ...plan.alone]) await outcomes.shown(nameOf(file), commandOf(file, first));
+    return;
   }
-  for (const [title, status] of statuses) process.stdout.write(`${status === 0 ? "ok    " : "FAILED"} ${title}\n`);
-  const failed = statuses.filter(([, status]) => status !== 0).length;
-  process.stdout.write(`${statuses.length - failed} passed, ${failed} failed\n`);
-  return failed === 0 ? 0 : 1;
+  const lanes = furtherLanes(count - 1, base, first);
+  // Before any test: none meets the machine's package manager at work, or these programs half there.
+  await Promise.all([
+    client,
+    outcomes.work("podman and gVisor, for tests", () => ensurePackages(["podman"]).then(needGvisor)),
+    outcomes.whole("bin/up again", programOf(first, UP), join(base, "up-again.log")),
+  ]);
+  const run = async (file: string, lane: Installation): Promise<void> =>
+    void (await outcomes.whole(nameOf(file), commandOf(file, lane), join(lane.base, `${nameOf(file)}.log`)));
+  await inLanes(plan.inLanes, [Promise.resolve(first), ...lanes], run);
+  for (const file of plan.alone) await run(file, first);
 }
 
-function complain(text: string): number {
-  process.stderr.write(`${text}\n`);
-  return 1;
+async function newInstallation(base: string): Promise<Installation> {
+  const installation = await installationAt(base);
+  installed.push(installation);
+  return installation;
 }
 
-async function runHere(program: string, args: readonly string[], env: Record<string, string>): Promise<number> {
-  const child = start(program, args, { env, cwd: checkout, stdio: ["ignore", "inherit", "inherit"] });
-  return (await ended(child, program)).code ?? 1;
-}
-
-/** Settings with ports that nobody listens on now. An instance that is used again keeps its own. */
-async function freePorts(home: string): Promise<Record<string, string>> {
-  if (existsSync(join(home, "stator.env"))) return {};
-  const names = ["STATOR_API_PORT", "STATOR_TLS_PORT", "STATOR_HTTP_PORT", "STATOR_HTTPS_PORT"];
-  const servers = await Promise.all(names.map(() => listening()));
-  const ports = servers.map((server) => String((server.address() as { port: number }).port)); // a TCP server has one
-  for (const server of servers) server.close();
-  return Object.fromEntries(names.map((name, index) => [name, ports[index] ?? ""]));
-}
-
-function listening(): Promise<import("node:net").Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "0.0.0.0", () => resolve(server));
+/** Made one after the other; each can be used as soon as it stands. Undefined: it could not be made. */
+function furtherLanes(count: number, base: string, first: Installation): Promise<Installation | undefined>[] {
+  let previous: Promise<unknown> = Promise.resolve();
+  return Array.from({ length: count }, (_, index) => {
+    const lane = previous.then(() => furtherLane(index + 2, base, first));
+    previous = lane;
+    return lane;
   });
 }
 
-function ownEnvironment(): Record<string, string> {
-  const pairs = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
-  return Object.fromEntries(pairs.filter(([name]) => !name.startsWith("NODE_TEST_")));
+async function furtherLane(number: number, base: string, first: Installation): Promise<Installation | undefined> {
+  const installation = await newInstallation(join(base, `lane-${number}`));
+  if (!(await outcomes.work(`parts of lane ${number}`, () => sharePartsOf(first, installation)))) return undefined;
+  const log = join(installation.base, "up.log");
+  const stands = await outcomes.whole(`bin/up of lane ${number}`, programOf(installation, UP), log);
+  return stands ? installation : undefined;
 }
+
+async function removeAll(base: string, before: ReadonlySet<string>): Promise<void> {
+  for (const each of installed)
+    await outcomes.shown(
+      `uninstall ${each.base}`,
+      programOf(each, join(checkout, "bin", "stator"), ["uninstall", "--yes"]),
+    );
+  rmSync(base, { recursive: true, force: true });
+  const mine = await Promise.all(installed.map(({ instance }) => leftoversOf(instance)));
+  const left = [...new Set([...mine.flat(), ...(await allOfOurs()).filter((each) => !before.has(each))])];
+  for (const each of left) process.stdout.write(`left behind: ${each}\n`);
+  outcomes.add("nothing is left behind", left.length === 0);
+}
+
+const programOf = ({ env }: Installation, program: string, args: readonly string[] = []): Command => ({
+  program,
+  args,
+  env,
+  cwd: checkout,
+});
 
 process.exitCode = await main(process.argv.slice(2));

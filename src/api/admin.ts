@@ -6,10 +6,10 @@ import Type from "typebox";
 import type { ApiContext } from "./context.ts";
 import { createHttp } from "./http.ts";
 import { Routes } from "./route.ts";
-import { exactly } from "./schema.ts";
+import { exactly, words } from "./schema.ts";
 
 const TokenBody = exactly({
-  description: Type.String({ minLength: 1, maxLength: 200 }),
+  description: words(200, 1),
   email: Type.Optional(Type.String()),
 });
 const TokenAnswer = exactly({ token: Type.String(), email: Type.String() });
@@ -44,13 +44,26 @@ export async function listenAdmin(context: ApiContext, checkResponses: boolean):
   };
 }
 
-function addTokenRoute(server: FastifyInstance, { store }: ApiContext): void {
-  new Routes(server).open(
-    { path: "POST /tokens", body: TokenBody, response: TokenAnswer, status: 201 },
-    async ({ body }) => {
+function addTokenRoute(server: FastifyInstance, { store, audit }: ApiContext): void {
+  new Routes(server, audit).open(
+    {
+      path: "POST /tokens",
+      body: TokenBody,
+      response: TokenAnswer,
+      status: 201,
+      audit: "change",
+    },
+    async ({ body, tell }) => {
+      tell({ email: body.email ?? null, description: body.description });
       const owner = body.email === undefined ? await store.users.owner() : undefined;
       const user = owner ?? (await store.users.ensure(body.email ?? OWNER));
-      const token = { userId: user.id, description: body.description, scopes: ["global"], expiresAt: null };
+      const token = {
+        userId: user.id,
+        description: body.description,
+        scopes: ["global"],
+        expiresAt: null,
+        isSession: true,
+      };
       const { text } = await store.tokens.create(token);
       return { token: text, email: user.email };
     },
@@ -58,8 +71,8 @@ function addTokenRoute(server: FastifyInstance, { store }: ApiContext): void {
 }
 
 /** Every app's id, for commands of the machine's administrator that name one. */
-function addAppsRoute(server: FastifyInstance, { store }: ApiContext): void {
-  new Routes(server).open({ path: "GET /apps", response: AppsAnswer }, async () =>
+function addAppsRoute(server: FastifyInstance, { store, audit }: ApiContext): void {
+  new Routes(server, audit).open({ path: "GET /apps", response: AppsAnswer }, async () =>
     (await store.apps.list()).map(({ id, name }) => ({ id, name })),
   );
 }

@@ -1,19 +1,28 @@
 import type { FastifyRequest } from "fastify";
-import type { App, User } from "../model/app.ts";
+import type { User } from "../model/app.ts";
+import type { Access } from "../model/collaborator.ts";
 import { PlatformError } from "../model/errors.ts";
+import type { Permission } from "../model/permission.ts";
 import type { Store, Token } from "../store/store.ts";
 
 /**
  * Who may do what: the one place. Every route has a rule, or the server does not start.
  *
- * - `open`: no token; the answer is public, or the URL itself is a secret.
+ * - `open`: no token; the answer is public, or the URL or the body itself carries a secret.
  * - `account`: whoever has a live token with that power, about themselves.
- * - `app`: the same, and the app of the path (`:app`) is their own. To others the app is not there.
+ * - `operator`: the same, and they see to the whole platform.
+ * - `app`: the same, and the app of the path (`:app`) is theirs, or they have a part in it with the permission that is needed. To others
+ *   the app is not there.
  */
 export type Rule =
   | { readonly kind: "open" }
   | { readonly kind: "account"; readonly power: Power; readonly isFree?: boolean }
-  | { readonly kind: "app"; readonly power: Power | ((request: FastifyRequest) => Power) };
+  | { readonly kind: "operator"; readonly power: Power }
+  | {
+      readonly kind: "app";
+      readonly power: Power | ((request: FastifyRequest) => Power);
+      readonly needs: Permission;
+    };
 
 /** What a token must allow. The protected ones stop at config vars, and at what could read them. */
 export type Power = "identity" | "read-protected" | "read" | "write-protected" | "write" | "global";
@@ -33,28 +42,15 @@ const ENOUGH: Readonly<Record<Power, readonly string[]>> = {
 export interface Caller {
   readonly user: User;
   readonly token: Token;
-  readonly app: App | undefined;
+  /** What the app's rule let them in to. */
+  readonly access: Access | undefined;
 }
 
 type Allowing = Pick<Store, "tokens" | "users" | "apps">;
 
-/** The caller, if the rule lets them in. Throws `unauthorized`, `forbidden` or `not_found`. */
-export async function authorise(rule: Rule, request: FastifyRequest, store: Allowing): Promise<Caller | undefined> {
-  if (rule.kind === "open") return undefined;
-  const { user, token } = await authenticate(request.headers.authorization, store);
-  const power = typeof rule.power === "function" ? rule.power(request) : rule.power;
-  if (!ENOUGH[power].some((scope) => token.scopes.includes(scope))) {
-    throw new PlatformError(
-      "forbidden",
-      `The scope of this OAuth authorization (${token.scopes.join(", ")}) doesn't allow access to this resource.`,
-    );
-  }
-  const app = rule.kind === "app" ? await ownApp(request, user, store) : undefined;
-  return { user, token, app };
-}
-
-async function authenticate(header: string | undefined, store: Allowing) {
-  const text = tokenIn(header);
+/** Whose token it is. Throws `unauthorized` or `suspended`. */
+export async function authenticate(request: FastifyRequest, store: Allowing): Promise<Pick<Caller, "user" | "token">> {
+  const text = tokenIn(request.headers.authorization);
   if (text === undefined) {
     throw new PlatformError(
       "unauthorized",
@@ -65,7 +61,48 @@ async function authenticate(header: string | undefined, store: Allowing) {
   const user = token && (await store.users.byId(token.userId));
   if (token === undefined || user === undefined)
     throw new PlatformError("unauthorized", "Invalid credentials provided.");
+  if (user.suspendedAt !== null)
+    throw new PlatformError("suspended", "Your account was suspended by an operator of this platform: ask them.");
   return { user, token };
+}
+
+/** The caller, if the rule lets them in. Throws `forbidden` or `not_found`. */
+export async function authorise(
+  rule: Exclude<Rule, { readonly kind: "open" }>,
+  request: FastifyRequest,
+  { user, token }: Pick<Caller, "user" | "token">,
+  store: Allowing,
+): Promise<Caller> {
+  const power = typeof rule.power === "function" ? rule.power(request) : rule.power;
+  if (!ENOUGH[power].some((scope) => token.scopes.includes(scope))) {
+    throw new PlatformError(
+      "forbidden",
+      `The scope of this OAuth authorization (${token.scopes.join(", ")}) doesn't allow access to this resource. It takes one of: ${ENOUGH[power].join(", ")}.`,
+    );
+  }
+  if (rule.kind === "operator" && !user.isOperator)
+    throw new PlatformError("forbidden", "This is for the operators of the platform, and you are none.");
+  if (rule.kind !== "app") return { user, token, access: undefined };
+  const { app: name } = request.params as { readonly app?: string }; // `app` rules stand on paths with `:app` only
+  const access = await appFor(user, name, store);
+  demand(access, rule.needs);
+  return { user, token, access };
+}
+
+/** The app as the user sees it. Throws `not_found`, so that names of others' apps tell nothing. */
+export async function appFor(user: User, nameOrId: string | undefined, store: Pick<Store, "apps">): Promise<Access> {
+  const access = nameOrId === undefined ? undefined : await store.apps.findFor(user.id, nameOrId);
+  if (access !== undefined) return access;
+  throw new PlatformError("not_found", "Couldn't find that app.", { resource: "app" });
+}
+
+/** Throws `forbidden` in words that say what is missing, and who can give it. */
+export function demand({ app, permissions }: Access, needed: Permission): void {
+  if (permissions.includes(needed)) return;
+  throw new PlatformError(
+    "forbidden",
+    `That takes the permission ${needed} on ${app.name}, and you have: ${permissions.join(", ")}. Whoever manages the app can give it to you.`,
+  );
 }
 
 /** `Bearer T`, or `Basic` with any user name and the password T (platform-api 1.7). */
@@ -76,18 +113,4 @@ export function tokenIn(header: string | undefined): string | undefined {
   const pair = Buffer.from(value, "base64").toString("utf8");
   const password = pair.slice(pair.indexOf(":") + 1);
   return pair.includes(":") && password !== "" ? password : undefined;
-}
-
-async function ownApp(request: FastifyRequest, user: User, store: Allowing): Promise<App> {
-  const { app: name } = request.params as { readonly app?: string }; // `app` rules stand on paths with `:app` only
-  const app = name === undefined ? undefined : await store.apps.find(name);
-  return ownedBy(user, app);
-}
-
-/** The app, if it is theirs; else `not_found`, so that names of others' apps tell nothing. */
-export function ownedBy(user: User, app: App | undefined): App {
-  if (app === undefined || app.ownerId !== user.id) {
-    throw new PlatformError("not_found", "Couldn't find that app.", { resource: "app" });
-  }
-  return app;
 }

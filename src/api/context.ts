@@ -1,14 +1,17 @@
+import type { Certificates } from "../certificates/certificates.ts";
 import type { Config } from "../config.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { UsageReader } from "../metrics/usage-reader.ts";
+import type { Outbound } from "../outbound/outbound.ts";
 import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
+import type { Audit } from "./audit.ts";
 import type { Background } from "./background.ts";
 import type { BuildRoutes } from "./builds-interface.ts";
 import type { AppLogs } from "./logs-interface.ts";
@@ -26,13 +29,17 @@ export interface ApiContext {
   readonly runs: Runs;
   readonly schedules: Schedules;
   readonly builds: BuildRoutes;
+  readonly certificates: Certificates;
   readonly usage: UsageReader;
+  /** How drains and webhooks reach what they name. */
+  readonly outbound: Pick<Outbound, "mayReach">;
   readonly requests: RequestReader;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly signer: Signer;
   readonly rateLimit: RateLimit;
+  readonly audit: Audit;
   /** Aborted when the API stops: streams end then. */
   readonly until: AbortSignal;
   readonly background: Background;

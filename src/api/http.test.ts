@@ -100,6 +100,25 @@ test("large answers are compressed for those who take it", async () => {
   assert.equal((await raw({ path: "/dyno-sizes" })).headers["content-encoding"], undefined);
 });
 
+test("OPTIONS says what may be asked for, to everybody, and 404 where there is nothing", async () => {
+  const options = (path: string) => world.call("OPTIONS", path, { token: null });
+  const app = await options("/apps/hello");
+  assert.deepEqual([app.status, app.headers.get("allow")], [204, "DELETE, GET, HEAD, OPTIONS, PATCH"]);
+  assert.equal((await options("/apps/hello/dynos?x=1")).headers.get("allow"), "DELETE, GET, HEAD, OPTIONS, POST");
+  assert.deepEqual([(await options("/nothing")).status, (await options("/apps/hello/nothing")).status], [404, 404]);
+});
+
+test("a field that is not known is refused by name; where clients send more than the schema has, it is taken", async () => {
+  const wrong = await world.call("PATCH", "/apps/hello", { body: { maintenence: true } });
+  assert.deepEqual([wrong.status, wrong.json.id], [422, "invalid_params"]);
+  assert.match(wrong.json.message, /Unknown parameter: "maintenence"\. Known here: name, maintenance, build_stack\./);
+  const long = await world.call("POST", "/account/keys", { body: { ["x".repeat(5000)]: 1 } });
+  assert.ok(long.json.message.length < 300);
+  const session = await world.call("POST", "/apps/hello/log-sessions", { body: { lines: 1, from_the_future: 1 } });
+  assert.equal(session.status, 201);
+  assert.equal((await world.call("DELETE", "/apps/hello/dynos", { body: { force: false } })).status, 202);
+});
+
 test("HEAD is answered as GET without its body", async () => {
   const head = await raw({ path: "/apps/hello", method: "HEAD" });
   assert.deepEqual([head.status, head.body.length], [200, 0]);

@@ -1,13 +1,19 @@
 import { createHash, randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchema,
+} from "fastify";
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import type { Logger } from "../lib/logger.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Store } from "../store/store.ts";
-import { authorise } from "./auth.ts";
+import { authenticate, authorise, type Caller, type Rule } from "./auth.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { ruleOf, setCaller } from "./route.ts";
 
@@ -21,6 +27,8 @@ export interface HttpOptions {
   readonly admit: (request: FastifyRequest) => void;
   /** Which requests with `Connection: Upgrade` the server's `upgrade` event takes; the rest are answered as if without. */
   readonly takesUpgrade: (protocol: string | undefined) => boolean;
+  /** Hears of calls by somebody who may not make them. */
+  readonly refused?: (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => void;
 }
 
 export const BODY_BYTES_MAX = 1024 * 1024;
@@ -38,12 +46,18 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   parseJsonAlways(server);
   server.setValidatorCompiler(({ schema }) => validator(schema as TSchema)); // every schema of ours is TypeBox's
   server.setSerializerCompiler(({ schema, url }) => serializer(schema as unknown as TSchema, url, options));
-  server.addHook("onRoute", (route) => {
-    if (ruleOf(route.config ?? {}) === undefined) throw new Error(`${String(route.method)} ${route.url} has no rule`);
+  const table: RouteEntry[] = [];
+  tables.set(server, table);
+  server.addHook("onRoute", ({ method, url, config, schema }) => {
+    const rule = ruleOf(config ?? {});
+    if (rule === undefined) throw new Error(`${String(method)} ${url} has no rule`);
+    for (const each of [method].flat()) table.push({ method: each, url, rule, schema });
   });
   server.addHook("onRequest", (request, reply) => enter(request, reply, options));
   server.addHook("onSend", (request, reply, payload) => finish(request, reply, payload));
-  server.setNotFoundHandler(() => {
+  server.setNotFoundHandler((request, reply) => {
+    const methods = request.method === "OPTIONS" ? methodsAt(request.url, table) : [];
+    if (methods.length > 0) return reply.code(204).header("Allow", methods.join(", ")).send();
     throw new PlatformError(
       "not_found",
       "The requested API endpoint was not found. Are you using the right HTTP verb (i.e. `GET` vs. `POST`), and did you specify your intended version with the `Accept` header?",
@@ -51,6 +65,32 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   });
   server.setErrorHandler((error, request, reply) => answerError(error, request, reply, options.logger));
   return server;
+}
+
+export interface RouteEntry {
+  readonly method: string;
+  /** `/apps/:app` */
+  readonly url: string;
+  readonly rule: Rule;
+  readonly schema: FastifySchema | undefined;
+}
+
+const tables = new WeakMap<FastifyInstance, readonly RouteEntry[]>();
+
+/** Every route that was added to a server of `createHttp`, with its rule. */
+export function routesOf(server: FastifyInstance): readonly RouteEntry[] {
+  return tables.get(server) ?? [];
+}
+
+/** What may be asked for at an address; that is the same for everybody. */
+function methodsAt(url: string, table: readonly RouteEntry[]): readonly string[] {
+  const parts = (url.split("?", 1)[0] ?? "").replace(/\/$/, "").split("/");
+  const isAt = ({ url: pattern }: RouteEntry) => {
+    const wanted = pattern.split("/");
+    return wanted.length === parts.length && wanted.every((each, at) => each.startsWith(":") || each === parts[at]);
+  };
+  const methods = new Set(table.filter(isAt).map(({ method }) => method));
+  return methods.size === 0 ? [] : ["OPTIONS", ...methods].toSorted();
 }
 
 /** Clients send JSON under many names, and with DELETE too; a body that is empty is none. */
@@ -72,14 +112,37 @@ function parseJsonAlways(server: FastifyInstance): void {
 
 function validator(schema: TSchema) {
   const compiled = Compile(schema);
+  const known = knownFields(schema);
   return (value: unknown) => {
     const body = value ?? {};
+    const unknown = known && unknownField(body, known);
+    if (unknown !== undefined) return { error: unknown };
     if (compiled.Check(body)) return { value: body };
     const [first] = compiled.Errors(body);
     const where = (first?.instancePath ?? "").split("/").filter(Boolean).join(".");
     const what = `${where === "" ? "the body" : where} ${first?.message ?? "cannot be used"}`;
     return { error: new PlatformError("invalid_params", `Invalid parameters: ${what}.`) };
   };
+}
+
+/** The fields that a body may have; undefined: any. An object says itself when it takes others too. */
+function knownFields(schema: TSchema): readonly string[] | undefined {
+  const { type, properties, additionalProperties } = schema as {
+    type?: string;
+    properties?: object;
+    additionalProperties?: unknown;
+  };
+  const isClosed = type === "object" && properties !== undefined && (additionalProperties ?? false) === false;
+  return isClosed ? Object.keys(properties) : undefined;
+}
+
+/** A field that is misspelt must not be quietly dropped. */
+function unknownField(body: unknown, known: readonly string[]): PlatformError | undefined {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return undefined;
+  const field = Object.keys(body).find((each) => !known.includes(each));
+  if (field === undefined) return undefined;
+  const shown = JSON.stringify(field.slice(0, 100));
+  return new PlatformError("invalid_params", `Unknown parameter: ${shown}. Known here: ${known.join(", ")}.`);
 }
 
 function serializer(schema: TSchema, url: string, { checkResponses }: HttpOptions) {
@@ -103,17 +166,24 @@ async function enter(request: FastifyRequest, reply: FastifyReply, options: Http
   options.admit(request);
   refuseOtherVersions(request.headers.accept);
   const rule = ruleOf(request.routeOptions.config);
-  if (rule === undefined) return; // no such route: the 404 follows
-  const caller = await authorise(rule, request, store);
-  if (caller === undefined) return;
-  setCaller(request, caller);
+  if (rule === undefined || rule.kind === "open") return; // no such route: the 404 follows
+  const who = await authenticate(request, store);
   const isFree = rule.kind === "account" && rule.isFree === true;
-  const isAllowed = isFree || rateLimit.take(caller.user.id);
-  reply.header("RateLimit-Remaining", rateLimit.remaining(caller.user.id));
-  if (isAllowed) return;
-  throw new PlatformError(
+  const isAllowed = isFree || rateLimit.take(who.user.id); // refused calls count too
+  reply.header("RateLimit-Remaining", rateLimit.remaining(who.user.id));
+  if (!isAllowed) throw overLimit(rateLimit);
+  try {
+    setCaller(request, await authorise(rule, request, who, store));
+  } catch (error) {
+    if (error instanceof PlatformError && error.id === "forbidden") options.refused?.(request, who);
+    throw error;
+  }
+}
+
+function overLimit({ perHour }: RateLimit): PlatformError {
+  return new PlatformError(
     "rate_limit",
-    `Your account reached the API rate limit of ${rateLimit.perHour} calls an hour. Please wait a few minutes before making new requests.`,
+    `Your account reached the API rate limit of ${perHour} calls an hour. Please wait a few minutes before making new requests.`,
   );
 }
 
@@ -150,6 +220,9 @@ function matches(header: string | undefined, etag: string): boolean {
   return (header ?? "").split(",").some((each) => each.trim().replace(/^W\//, "") === etag || each.trim() === "*");
 }
 
+/** Messages name what was sent, which may be long. */
+const MESSAGE_MAX = 1000;
+
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {
   const said = sayable(error);
   if (said.id === "internal_server_error") {
@@ -161,7 +234,8 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     });
   }
   if (said.id === "unauthorized") reply.header("WWW-Authenticate", 'Basic realm="Stator"');
-  const { id, message, resource } = said;
+  const { id, resource } = said;
+  const message = said.message.length > MESSAGE_MAX ? `${said.message.slice(0, MESSAGE_MAX)}...` : said.message;
   return reply.code(said.status).send({ id, message, ...(resource !== undefined && { resource }) });
 }
 

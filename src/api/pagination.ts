@@ -38,13 +38,61 @@ export function paginate<T>(all: readonly T[], header: string | undefined, field
   const sorted = all.toSorted((one, other) => sign * compare(value(one), value(other)));
   const inside = sorted.filter((item) => isInside(value(item), range, sign));
   const items = inside.slice(0, range.max);
+  return pageOf(items, items.length < inside.length, value, { ...range, fields });
+}
+
+/**
+ * As `paginate`, where the store does the work: `load` gives what lies from `from` to `to`, in that order, `limit` at most. `field` is a
+ * whole number that no two have.
+ */
+export async function paginateBy<F extends string, T extends Readonly<Record<F, number>>>(
+  header: string | undefined,
+  field: F,
+  load: (query: {
+    readonly from?: number;
+    readonly to?: number;
+    readonly order: "asc" | "desc";
+    readonly limit: number;
+  }) => Promise<readonly T[]>,
+): Promise<Page<T>> {
+  const { start, end, max, order, options } = parseRange(header ?? "", [field]);
+  const inward = order === "asc" ? 1 : -1;
+  const first = start && numberOf(start) + (start.isExclusive ? inward : 0);
+  const last = end && numberOf(end) - (end.isExclusive ? inward : 0);
+  const [from, to] = order === "asc" ? [first, last] : [last, first];
+  const found = await load({
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
+    order,
+    limit: max + 1,
+  });
+  const items = found.slice(0, max);
+  return pageOf(items, found.length > max, (item) => item[field], { field, max, order, options, fields: [field] });
+
+  function numberOf({ text }: Bound): number {
+    if (/^\d{1,15}$/.test(text)) return Number(text);
+    throw refused(header ?? "", [field]);
+  }
+}
+
+function pageOf<T>(
+  items: readonly T[],
+  isMore: boolean,
+  value: (item: T) => Value,
+  {
+    field,
+    max,
+    order,
+    options,
+    fields,
+  }: Pick<Range, "field" | "max" | "order" | "options"> & { fields: readonly string[] },
+): Page<T> {
   const [first, last] = [items[0], items.at(-1)];
   const accepted = { "Accept-Ranges": fields.join(", ") };
   if (first === undefined || last === undefined) return { items, status: 200, headers: accepted };
-  const headers = { ...accepted, "Content-Range": `${range.field} ${value(first)}..${value(last)}${range.options}` };
-  if (items.length === inside.length) return { items, status: 200, headers };
-  const order = range.order === "desc" ? ", order=desc" : "";
-  const next = `${range.field} ]${value(last)}..; max=${range.max}${order}`;
+  const headers = { ...accepted, "Content-Range": `${field} ${value(first)}..${value(last)}${options}` };
+  if (!isMore) return { items, status: 200, headers };
+  const next = `${field} ]${value(last)}..; max=${max}${order === "desc" ? ", order=desc" : ""}`;
   return { items, status: 206, headers: { ...headers, "Next-Range": next } };
 }
 

@@ -1,7 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTPMethods } from "fastify";
 import type { Static, TArray, TSchema, TUnknown } from "typebox";
+import { actingAs } from "../lib/acting.ts";
 import type { App, User } from "../model/app.ts";
+import type { Access } from "../model/collaborator.ts";
+import { PlatformError } from "../model/errors.ts";
+import type { Permission } from "../model/permission.ts";
 import type { Token } from "../store/store.ts";
+import { type Audit, fieldsOf } from "./audit.ts";
 import { type Caller, type Power, type Rule } from "./auth.ts";
 import { paginate } from "./pagination.ts";
 import { Anything } from "./schema.ts";
@@ -18,6 +23,8 @@ export interface Call<Body = unknown> {
   readonly isSdk: boolean;
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
+  /** Facts for the audit log, told before the first change: no secrets. Names of the body's fields are there already. */
+  readonly tell: (facts: Readonly<Record<string, unknown>>) => void;
 }
 
 export interface AccountCall<Body = unknown> extends Call<Body> {
@@ -27,6 +34,8 @@ export interface AccountCall<Body = unknown> extends Call<Body> {
 
 export interface AppCall<Body = unknown> extends AccountCall<Body> {
   readonly app: App;
+  /** For calls that take more than their route does, by what is in the body: see `demand`. */
+  readonly access: Access;
 }
 
 interface Shape<R extends TSchema, B extends TSchema> {
@@ -36,6 +45,8 @@ interface Shape<R extends TSchema, B extends TSchema> {
   readonly response: R;
   /** Default 200. */
   readonly status?: number;
+  /** What the audit log says of it: by default a change of everything but GET. */
+  readonly audit?: "change" | "read" | "none";
   /** A list: what it may be ordered by, the first by default (platform-api 1.5). */
   readonly orderBy?: R extends TArray<infer Item extends TSchema> ? readonly (keyof Static<Item> & string)[] : never;
 }
@@ -47,21 +58,28 @@ interface Powered<R extends TSchema, B extends TSchema> extends Shape<R, B> {
   readonly isFree?: boolean;
 }
 
+interface OfApp<R extends TSchema, B extends TSchema> extends Omit<Powered<R, B>, "isFree"> {
+  /** The permission on the app that it takes. */
+  readonly needs: Permission;
+}
+
 type Answer<T> = Promise<T> | T;
 
 /** Adds routes to the server, each with its rule and its schemas. */
 export class Routes {
   readonly #server: FastifyInstance;
+  readonly #audit: Audit;
 
-  constructor(server: FastifyInstance) {
+  constructor(server: FastifyInstance, audit: Audit) {
     this.#server = server;
+    this.#audit = audit;
   }
 
   open<R extends TSchema, B extends TSchema = TUnknown>(
     shape: Shape<R, B>,
     handle: (call: Call<Static<B>>) => Answer<Static<R>>,
   ): void {
-    this.#add(shape, { kind: "open" }, (call) => handle(call));
+    this.#add({ audit: "none", ...shape }, { kind: "open" }, (call) => handle(call));
   }
 
   account<R extends TSchema, B extends TSchema = TUnknown>(
@@ -72,14 +90,23 @@ export class Routes {
     this.#add(shape, rule, (call, caller) => handle({ ...call, user: caller().user, token: caller().token }));
   }
 
+  /** For those who see to the whole platform. */
+  operator<R extends TSchema, B extends TSchema = TUnknown>(
+    shape: Omit<Powered<R, B>, "isFree">,
+    handle: (call: AccountCall<Static<B>>) => Answer<Static<R>>,
+  ): void {
+    const rule: Rule = { kind: "operator", power: shape.power ?? "global" };
+    this.#add(shape, rule, (call, caller) => handle({ ...call, user: caller().user, token: caller().token }));
+  }
+
   app<R extends TSchema, B extends TSchema = TUnknown>(
-    shape: Powered<R, B>,
+    shape: OfApp<R, B>,
     handle: (call: AppCall<Static<B>>) => Answer<Static<R>>,
   ): void {
-    this.#add(shape, { kind: "app", power: powerOf(shape) }, (call, caller) => {
-      const { user, token, app } = caller();
-      if (app === undefined) throw new Error(`${shape.path} has no :app`);
-      return handle({ ...call, user, token, app });
+    this.#add(shape, { kind: "app", power: powerOf(shape), needs: shape.needs }, (call, caller) => {
+      const { user, token, access } = caller();
+      if (access === undefined) throw new Error(`${shape.path} has no :app`);
+      return handle({ ...call, user, token, app: access.app, access });
     });
   }
 
@@ -99,14 +126,39 @@ export class Routes {
       config: { rule },
       schema,
       handler: async (request, reply) => {
-        const value = await handle(callOf<Static<B>>(request, reply), () => callerOf(request));
+        const told: Record<string, unknown> = { ...fieldsOf(request.body) };
+        const call = callOf<Static<B>>(request, reply, told);
+        const act = async () => this.#told(shape, request, told, async () => handle(call, () => callerOf(request)));
+        const who = callers.get(request)?.user.id;
+        const value = await (who === undefined ? act() : actingAs(who, act));
         if (reply.sent) return reply; // a stream, which wrote its own head
-        reply.code(shape.status ?? 200);
+        if (reply.statusCode === 200) reply.code(shape.status ?? 200); // else it is a page of a list
         if (shape.orderBy === undefined || !Array.isArray(value)) return reply.send(value);
         const page = paginate<unknown>(value, request.headers.range, shape.orderBy);
         return reply.code(page.status).headers(page.headers).send(page.items);
       },
     });
+  }
+
+  /** Does it, and tells the audit log. */
+  async #told<T>(
+    { path, audit = path.startsWith("GET ") ? "none" : "change" }: Pick<Shape<TSchema, TSchema>, "path" | "audit">,
+    request: FastifyRequest,
+    told: Readonly<Record<string, unknown>>,
+    handle: () => Promise<T>,
+  ): Promise<T> {
+    if (audit === "none") return handle();
+    const event = this.#audit.eventOf(request, path, callers.get(request) ?? {}, told);
+    try {
+      if (audit === "change") return await this.#audit.change(event, handle);
+      const value = await handle();
+      await this.#audit.note(event);
+      return value;
+    } catch (error) {
+      if (error instanceof PlatformError && error.id === "forbidden")
+        await this.#audit.note({ ...event, outcome: "refused" });
+      throw error;
+    }
   }
 }
 
@@ -118,7 +170,7 @@ function hasBody(shape: { readonly path: string }): boolean {
   return !shape.path.startsWith("GET ");
 }
 
-function callOf<Body>(request: FastifyRequest, reply: FastifyReply): Call<Body> {
+function callOf<Body>(request: FastifyRequest, reply: FastifyReply, told: Record<string, unknown>): Call<Body> {
   return {
     body: request.body as Body, // it passed the route's schema
     params: request.params as Readonly<Record<string, string>>,
@@ -127,6 +179,7 @@ function callOf<Body>(request: FastifyRequest, reply: FastifyReply): Call<Body> 
     isSdk: /version=3\.sdk\b/.test(request.headers.accept ?? ""),
     request,
     reply,
+    tell: (facts) => void Object.assign(told, facts),
   };
 }
 

@@ -21,6 +21,15 @@ export const Nothing = Type.Array(Type.Never());
 /** A request body of which nothing is read. */
 export const Anything = Type.Unknown();
 
+/** Words that people read on terminals: no control characters. */
+export function words(maxLength: number, minLength = 0) {
+  return Type.String({
+    maxLength,
+    minLength,
+    pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]*$",
+  });
+}
+
 export type DateTime = Static<typeof DateTime>;
 
 export function dateTime(at: Instant): DateTime {

@@ -9,12 +9,16 @@ import { frameClient } from "../run/attach-frames.ts";
 import { type RunOptions, startRuns } from "../run/one-off.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
 import { listenAdmin } from "./admin.ts";
+import { Audit } from "./audit.ts";
+import type { Caller } from "./auth.ts";
 import { Background } from "./background.ts";
 import type { ApiContext } from "./context.ts";
-import { createHttp } from "./http.ts";
+import { createHttp, type RouteEntry, routesOf } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
+import { acmRoutes } from "./resources/acm.ts";
 import { appRoutes } from "./resources/apps.ts";
+import { auditEventRoutes } from "./resources/audit-events.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
 import { buildpackRoutes } from "./resources/buildpacks.ts";
 import { buildRoutes } from "./resources/builds.ts";
@@ -29,19 +33,28 @@ import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
 import { healthCheckRoutes } from "./resources/health-checks.ts";
 import { isolationRoutes } from "./resources/isolation.ts";
+import { keyRoutes } from "./resources/keys.ts";
+import { logDrainRoutes } from "./resources/log-drains.ts";
 import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
+import { oauthClientRoutes } from "./resources/oauth-clients.ts";
+import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
 import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
+import { routingRoutes } from "./resources/routing.ts";
 import { runtimeRoutes } from "./resources/runtime.ts";
 import { scheduleRoutes } from "./resources/schedules.ts";
 import { slugRoutes } from "./resources/slugs.ts";
+import { sniEndpointRoutes } from "./resources/sni-endpoints.ts";
 import { sourceRoutes, uploadRoutes } from "./resources/sources.ts";
 import { stackRoutes } from "./resources/stacks.ts";
+import { telemetryDrainRoutes } from "./resources/telemetry-drains.ts";
 import { usageRoutes } from "./resources/usage.ts";
+import { userRoutes } from "./resources/users.ts";
+import { webhookRoutes } from "./resources/webhooks.ts";
 import { Routes } from "./route.ts";
 import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
@@ -55,7 +68,9 @@ export interface ApiOptions
     | "schedules"
     | "logs"
     | "builds"
+    | "certificates"
     | "usage"
+    | "outbound"
     | "requests"
     | "clock"
     | "random"
@@ -74,10 +89,13 @@ export interface Api extends AsyncDisposable {
   /** The ports it listens on. */
   readonly port: number;
   readonly tlsPort: number;
+  /** Of the two listeners that clients reach. */
+  readonly routes: readonly RouteEntry[];
 }
 
 const ATTACH = "stator-attach";
 const CALLS_PER_HOUR = 4500;
+const DAY_MS = 86_400_000;
 
 /**
  * The Platform API on its three listeners: plain HTTP on the loopback, TLS (which carries rendezvous too) on every address,
@@ -89,6 +107,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const closing = new AbortController();
   const runs = parts.use(await startRuns(options));
   const background = parts.use(new Background(logger));
+  const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
   const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
   const signer = await openSigner(config.instance.paths.data);
   const context: ApiContext = {
@@ -96,6 +115,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     version: ownVersion(),
     runs,
     rateLimit,
+    audit,
     signer,
     until: closing.signal,
     background,
@@ -105,7 +125,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
 
   const takesUpgrade = (protocol: string | undefined) => protocol?.toLowerCase() === ATTACH;
   const admit = (request: FastifyRequest) => refuseRebinding(request.raw, config.domain);
-  const server = createHttp({ ...context, checkResponses, admit, takesUpgrade });
+  const refused = (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => {
+    const route = `${request.method} ${request.routeOptions.url}`;
+    void audit.note({ ...audit.eventOf(request, route, who, {}), outcome: "refused" });
+  };
+  const server = createHttp({ ...context, checkResponses, admit, takesUpgrade, refused });
   await addRoutes(server, context);
   parts.defer(() => server.close());
   server.server.on("upgrade", (request, socket) => attach(request, socket, context));
@@ -127,14 +151,19 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   parts.defer(async () => closing.abort()); // first of all: streams end
   const port = (server.server.address() as AddressInfo).port; // it listens on a port
   const all = parts.move();
-  return { port, tlsPort, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { port, tlsPort, routes: routesOf(server), [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 /** Every resource; the path table of the API. */
 export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
-  const routes = new Routes(server);
+  const routes = new Routes(server, context.audit);
   accountRoutes(routes, context);
   authorizationRoutes(routes, context);
+  oauthClientRoutes(routes, context);
+  oauthTokenRoutes(routes, context);
+  keyRoutes(routes, context);
+  userRoutes(routes, context);
+  auditEventRoutes(routes, context);
   appRoutes(routes, context);
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);
@@ -150,16 +179,22 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
+  routingRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);
   dynoSizeRoutes(routes);
   usageRoutes(routes, context);
   routerMetricsRoutes(routes, context);
   domainRoutes(routes, context);
+  sniEndpointRoutes(routes, context);
+  acmRoutes(routes, context);
   egressRuleRoutes(routes, context);
   logSessionRoutes(routes, context);
+  logDrainRoutes(routes, context);
+  telemetryDrainRoutes(routes, context);
+  webhookRoutes(routes, context);
   stackRoutes(routes);
-  platformRoutes(routes, context);
+  platformRoutes(routes, context, () => routesOf(server));
   missingRoutes(routes);
   await gitRoutes(server, context);
   await uploadRoutes(server, context);

@@ -50,6 +50,17 @@ export interface RuntimeJson {
   readonly stop_grace: number;
 }
 
+/** `/apps/:app/routing`: ours. */
+export interface RoutingJson {
+  readonly balance: string;
+  readonly basic_auth_users: readonly string[];
+  readonly dyno_protocol: string;
+  readonly first_byte_timeout: number;
+  readonly https_redirect: boolean;
+  readonly rolling_timeout: number;
+  readonly session_affinity: boolean;
+}
+
 /** Ours: `GET /apps/:app/usage`. null: the machine does not count it. */
 export interface UsageJson {
   readonly name: string;

@@ -58,6 +58,8 @@ export class Client {
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
     return new Promise((resolve, reject) => {
       const outgoing = requester(url)(url, this.requestOptions(url, method, options));
+      // Node gives the body of a DELETE no length by itself, and it would be taken for a second request.
+      if (body !== undefined) outgoing.setHeader("Content-Length", Buffer.byteLength(body));
       outgoing.once("response", resolve);
       outgoing.once("error", (error) => reject(this.unreachable(error)));
       outgoing.end(body);

@@ -79,9 +79,14 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
   });
+  process.exitCode = await statusOf(args);
+}
+
+/** Runs one command to its end; the result is its exit status. */
+export async function statusOf(args: readonly string[]): Promise<number> {
   try {
-    process.exitCode = await main(args);
+    return await main(args);
   } catch (error) {
-    process.exitCode = report(error);
+    return report(error);
   }
 }

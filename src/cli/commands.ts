@@ -1,3 +1,5 @@
+import { ACCESS_COMMANDS } from "./access-commands.ts";
+import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 import { deployCommands } from "./deploy-commands.ts";
 
@@ -17,6 +19,14 @@ const RUN: readonly Flag[] = [
   { name: "size", short: "s", value: "SIZE", summary: "dyno size" },
   { name: "type", value: "TYPE", summary: "process type of the dyno" },
   { name: "env", short: "e", value: "ENV", summary: "environment of the dyno: 'A=1;B=2'" },
+];
+const WEBHOOK: readonly Flag[] = [
+  ...APP,
+  { name: "include", short: "i", value: "ENTITIES", summary: "of what: api:release,api:dyno" },
+  { name: "level", short: "l", value: "LEVEL", summary: "notify: one try; sync: again and again" },
+  { name: "url", short: "u", value: "URL", summary: "who is told" },
+  { name: "secret", short: "s", value: "SECRET", summary: "signs each delivery (made up)" },
+  { name: "authorization", short: "t", value: "TEXT", summary: "an Authorization header for each delivery" },
 ];
 
 export const COMMANDS: readonly CommandSpec[] = [
@@ -300,6 +310,43 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/runtime-set.ts"),
   },
   {
+    name: "routing",
+    usage: "",
+    summary: "show how the router treats an app's requests: balance, affinity, timeouts, https, basic auth",
+    flags: [...APP, JSON_FLAG],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/routing.ts"),
+  },
+  {
+    name: "routing:set",
+    usage:
+      "balance=least-connections session-affinity=on first-byte-timeout=60 rolling-timeout=120 https-redirect=on dyno-protocol=h2c",
+    summary: "change that, from the next request on",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/routing-set.ts"),
+  },
+  {
+    name: "routing:auth-add",
+    usage: "NAME",
+    summary: "let in only who knows a name and its password, which is asked for",
+    flags: [...APP, { name: "generate", summary: "ask for no password: make one, and print it" }],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/routing-auth-add.ts"),
+  },
+  {
+    name: "routing:auth-remove",
+    usage: "NAME",
+    summary: "forget a user; after the last one everybody may come in again",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/routing-auth-remove.ts"),
+  },
+  {
     name: "isolation",
     usage: "[container | gvisor]",
     summary: "show or set how strong the walls of an app's dynos are",
@@ -390,6 +437,114 @@ export const COMMANDS: readonly CommandSpec[] = [
     positionals: "verbatim",
     group: "apps",
     load: () => import("./commands/run-detached.ts"),
+  },
+  {
+    name: "drains",
+    usage: "",
+    summary: "list where an app's log goes besides",
+    flags: [...APP, JSON_FLAG],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/drains.ts"),
+  },
+  {
+    name: "drains:add",
+    usage: "URL",
+    summary: "send an app's log to https://, http://, syslog:// or syslog+tls://",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/drains-add.ts"),
+  },
+  {
+    name: "drains:remove",
+    usage: "URL|TOKEN",
+    summary: "send an app's log there no more",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/drains-remove.ts"),
+  },
+  {
+    name: "webhooks",
+    usage: "",
+    summary: "list who is told of what happens to an app",
+    flags: [...APP, JSON_FLAG],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/webhooks.ts"),
+  },
+  {
+    name: "webhooks:add",
+    usage: "-i ENTITIES -l LEVEL -u URL",
+    summary: "tell a URL of what happens to an app",
+    flags: WEBHOOK,
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/webhooks-add.ts"),
+  },
+  {
+    name: "webhooks:info",
+    usage: "ID",
+    summary: "show a webhook",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/webhooks-info.ts"),
+  },
+  {
+    name: "webhooks:update",
+    usage: "ID",
+    summary: "change a webhook",
+    flags: WEBHOOK,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/webhooks-update.ts"),
+  },
+  {
+    name: "webhooks:remove",
+    usage: "ID",
+    summary: "remove a webhook",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/webhooks-remove.ts"),
+  },
+  {
+    name: "webhooks:deliveries",
+    usage: "",
+    summary: "list what webhooks were told, and how that went",
+    flags: [...APP, JSON_FLAG, { name: "status", short: "s", value: "STATUS", summary: "only those of this status" }],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/webhooks-deliveries.ts"),
+  },
+  {
+    name: "webhooks:deliveries:info",
+    usage: "ID",
+    summary: "show a delivery and what was told",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/webhooks-deliveries-info.ts"),
+  },
+  {
+    name: "webhooks:events",
+    usage: "",
+    summary: "list what happened to an app since it has webhooks",
+    flags: [...APP, JSON_FLAG],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/webhooks-events.ts"),
+  },
+  {
+    name: "webhooks:events:info",
+    usage: "ID",
+    summary: "show an event",
+    flags: [...APP, JSON_FLAG],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/webhooks-events-info.ts"),
   },
   {
     name: "schedules",
@@ -549,6 +704,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     group: "apps",
     load: () => import("./commands/releases-export.ts"),
   },
+  ...certificateCommands(APP, JSON_FLAG, CONFIRM),
   ...deployCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
@@ -569,6 +725,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     hidden: true,
     load: () => import("./commands/git-credentials.ts"),
   },
+  ...ACCESS_COMMANDS,
 ];
 
 export function commandNamed(name: string): CommandSpec | undefined {

@@ -23,7 +23,7 @@ export interface EngineUnderTest extends AsyncDisposable {
   };
 }
 
-const WAIT_MS = 30_000;
+const WAIT_MS = 60_000;
 
 /** Asks for a file that the dyno's command makes or takes away. */
 const CHECK = {

@@ -19,7 +19,7 @@ import type { EgressRule } from "../model/egress-rule.ts";
 import type { Instance } from "../model/instance.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { DynoUsage } from "../model/usage.ts";
-import type { AppRoute, RouteTarget } from "../router/routes.ts";
+import type { AppRoute, CertificateTarget, Challenge, RouteCertificate, RouteTarget } from "../router/routes.ts";
 import {
   type CallMessages,
   type CallName,
@@ -55,7 +55,7 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
  * away calls wait for it a few seconds, then throw `EngineError("unavailable")`; every call may be repeated, so one whose
  * answer was lost is asked again. Dispose of it to end the connection.
  */
-export class HostClient implements Engine, RouteTarget, AsyncDisposable {
+export class HostClient implements Engine, RouteTarget, CertificateTarget, AsyncDisposable {
   readonly #options: HostClientOptions;
   readonly #agent: Agent;
   readonly #closed = new AbortController();
@@ -109,14 +109,35 @@ export class HostClient implements Engine, RouteTarget, AsyncDisposable {
   trimLog(id: string, segment: number): Promise<void> {
     return this.#call("trimLog", { id, segment });
   }
-  setRoute({ appId, hosts, state, dynoIds }: AppRoute): Promise<void> {
-    return this.#call("setRoute", { appId, hosts, state, dynoIds });
+  setRoute({ appId, hosts, state, dynoIds, options }: AppRoute): Promise<void> {
+    return this.#call("setRoute", { appId, hosts, state, dynoIds, ...(options && { options }) });
   }
   removeRoute(appId: string): Promise<void> {
     return this.#call("removeRoute", { appId });
   }
   listRoutes(): Promise<readonly string[]> {
     return this.#call("listRoutes", {});
+  }
+  setCertificates(appId: string, certificates: readonly RouteCertificate[]): Promise<void> {
+    return this.#call("setCertificates", {
+      appId,
+      certificates: certificates.map(({ hosts, pem }) => ({ hosts, pem })),
+    });
+  }
+  listCertificates(): Promise<readonly { readonly appId: string; readonly digest: string }[]> {
+    return this.#call("listCertificates", {});
+  }
+  certificateRefusal(pem: string): Promise<string | null> {
+    return this.#call("certificateRefusal", { pem });
+  }
+  setChallenge({ host, token, keyAuthorization }: Challenge): Promise<void> {
+    return this.#call("setChallenge", { host, token, keyAuthorization });
+  }
+  removeChallenge(host: string): Promise<void> {
+    return this.#call("removeChallenge", { host });
+  }
+  listChallenges(): Promise<readonly string[]> {
+    return this.#call("listChallenges", {});
   }
 
   /** Waits for the host process first; once bytes flow a failure is final, since the tar cannot be read again. */

@@ -11,7 +11,18 @@ const APPLICATION_ERROR: Page = {
   text: "An error occurred in the application and this page could not be served. If you are its owner, look at its log: <code>stator logs --tail -a APP</code>",
 };
 
+const BUSY: Page = {
+  title: "Application error",
+  text: "This application has more requests than it can take right now. Please try again later.",
+};
+
 const PAGES: Partial<Record<ErrorCodeName, Page>> = {
+  H11: BUSY,
+  H22: BUSY,
+  H31: {
+    title: "Misdirected request",
+    text: "This connection was made for another address. Please try again.",
+  },
   H80: {
     title: "Offline for maintenance",
     text: "This application is undergoing maintenance right now. Please check back later.",
@@ -35,9 +46,19 @@ export const BAD_REQUEST: string = html({
   text: "Your browser sent a request that could not be understood.",
 });
 
-/** The page of a code, HTML. */
-export function errorPage(code: ErrorCodeName): string {
-  return html(PAGES[code] ?? APPLICATION_ERROR);
+export const UNAUTHORIZED: string = html({
+  title: "Sign in",
+  text: "This application asks for a name and a password.",
+});
+export const BAD_METHOD: string = html({ title: "Method not allowed", text: "CONNECT is for proxies." });
+export const BAD_EXPECTATION: string = html({
+  title: "Expectation failed",
+  text: "The request expects something else than <code>100-continue</code>.",
+});
+
+/** The page of a code, HTML. `within` may put something else in the place of what it says. */
+export function errorPage(code: ErrorCodeName, within: (body: string) => string = (body) => body): string {
+  return html(PAGES[code] ?? APPLICATION_ERROR, within);
 }
 
 /** A whole HTTP answer, as HAProxy's `errorfile` wants it. */
@@ -51,12 +72,12 @@ export function rawAnswer(status: number, reason: string, page: string): string 
   return `${headers.join("\r\n")}\r\n\r\n${page}`;
 }
 
-function html({ title, text }: Page): string {
+function html({ title, text }: Page, within = (body: string): string => body): string {
   return `<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;color:#333;max-width:36em;margin:18vh auto;padding:0 1em}h1{font-weight:400}</style></head>
-<body><h1>${title}</h1><p>${text}</p></body>
+<body>${within(`<h1>${title}</h1><p>${text}</p>`)}</body>
 </html>
 `;
 }

@@ -1,6 +1,9 @@
 import {
-  backendName,
+  type BackendRef,
+  backendOf,
+  backendsOf,
   type Entry,
+  eachMap,
   entriesOf,
   type HaproxyLayout,
   id,
@@ -10,6 +13,7 @@ import {
   type Server,
   type Snapshot,
   serverWords,
+  timeoutsOf,
   type Wanted,
 } from "./haproxy-config.ts";
 
@@ -37,21 +41,20 @@ export interface Command {
 }
 
 /** What a worker has that started with this snapshot. */
-export function freshWorker(pid: number, { apps, spare }: Snapshot): Worker {
-  const entries = apps.map(entriesOf);
-  const mapOf = (name: MapName) => new Map(entries.flatMap((each) => each[name]));
+export function freshWorker(pid: number, snapshot: Snapshot): Worker {
+  const entries = snapshot.apps.map(entriesOf);
   return {
     pid,
-    backends: new Set([...apps.map((each) => each.backend), ...spare].map(backendName)),
-    servers: new Map(wantedServers(apps).map(([name, { address, port }]) => [name, up(address, port)])),
-    maps: { hosts: mapOf("hosts"), states: mapOf("states"), backends: mapOf("backends") },
-    told: new Map(apps.map((app) => [app.appId, app])),
+    backends: new Set(backendsOf(snapshot)),
+    servers: new Map(wantedServers(snapshot.apps).map(([name, { address, port }]) => [name, up(address, port)])),
+    maps: eachMap((name) => new Map(entries.flatMap((each) => each[name]))),
+    told: new Map(snapshot.apps.map((app) => [app.appId, app])),
   };
 }
 
 /** Whether the worker knows every backend that is needed; else only a reload helps. */
-export function needsReload(worker: Worker, apps: readonly (Pick<Wanted, "backend"> | undefined)[]): boolean {
-  return apps.some((app) => app !== undefined && !worker.backends.has(backendName(app.backend)));
+export function needsReload(worker: Worker, apps: readonly (BackendRef | undefined)[]): boolean {
+  return apps.some((app) => app !== undefined && !worker.backends.has(backendOf(app)));
 }
 
 /**
@@ -99,7 +102,7 @@ interface Former {
 function commands(layout: HaproxyLayout, worker: Worker, apps: readonly Wanted[], former: Former): readonly Command[] {
   const wanted = new Map(wantedServers(apps));
   return [
-    ...[...wanted].flatMap(([name, server]) => bringUp(name, server, worker.servers.get(name))),
+    ...[...wanted].flatMap(([name, server]) => bringUp(layout, name, server, worker.servers.get(name))),
     ...MAP_NAMES.toReversed().flatMap((name) => mapCommands(layout, name, worker, { apps, former: former.keys(name) })),
     ...former.servers.flatMap((name) => {
       const server = worker.servers.get(name);
@@ -118,12 +121,17 @@ export function deletionsFor(worker: Worker): readonly Command[] {
 function deletion(name: string): Command {
   return {
     text: `del server ${name}`,
-    expected: /^(Server deleted\.|No such server\.)?$/,
+    expected: /^(Server deleted\.|No such server\.)$/,
     apply: ({ servers }) => void servers.delete(name),
   };
 }
 
-function bringUp(name: string, server: Server, now: WorkerServer | undefined): readonly Command[] {
+function bringUp(
+  layout: HaproxyLayout,
+  name: string,
+  server: Server,
+  now: WorkerServer | undefined,
+): readonly Command[] {
   const wanted = up(server.address, server.port);
   if (now?.up && now.address === wanted.address) return [];
   const enable: Command = {
@@ -132,9 +140,10 @@ function bringUp(name: string, server: Server, now: WorkerServer | undefined): r
     apply: ({ servers }) => void servers.set(name, wanted),
   };
   if (now === undefined) {
-    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server)}`;
+    const text = `add server ${name.slice(0, name.indexOf("/"))}/${serverWords(server, timeoutsOf(layout).quarantine)}`;
     const apply = ({ servers }: Worker) => void servers.set(name, { ...wanted, up: false });
-    return [{ text, expected: /^New server registered\.$/, apply }, enable];
+    const looks: Command = { text: `enable health ${name}`, expected: /^$/, apply: () => {} };
+    return [{ text, expected: /^New server registered\.$/, apply }, looks, enable];
   }
   if (now.address === wanted.address) return [enable];
   const text = `set server ${name} addr ${server.address} port ${server.port}`;
@@ -180,8 +189,8 @@ function mapCommands(
 }
 
 function wantedServers(apps: readonly Wanted[]): readonly (readonly [string, Server])[] {
-  return apps.flatMap(({ backend, servers }) =>
-    servers.map((server) => [`${backendName(backend)}/${id(server.dynoId)}`, server] as const),
+  return apps.flatMap((app) =>
+    app.servers.map((server) => [`${backendOf(app)}/${id(server.dynoId)}`, server] as const),
   );
 }
 

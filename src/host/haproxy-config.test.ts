@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { RouteState } from "../router/routes.ts";
+import { pageUrl } from "../model/page-url.ts";
+import { BALANCES, DEFAULT_ROUTING, DYNO_PROTOCOLS } from "../model/routing.ts";
+import type { RouteOptions, RouteState } from "../router/routes.ts";
 import { changesFor, commandsFor, deletionsFor, freshWorker, needsReload, noteTold } from "./haproxy-commands.ts";
 import {
+  backendOf,
   type HaproxyLayout,
   renderConfig,
   renderMaps,
@@ -12,7 +15,7 @@ import {
   serverWords,
   type Wanted,
 } from "./haproxy-config.ts";
-import { parseServers, splitAnswers } from "./haproxy-socket.ts";
+import { parseServers, splitAnswers, splitLines } from "./haproxy-socket.ts";
 
 const layout: HaproxyLayout = {
   folder: "/run/stator-abc123/router",
@@ -29,6 +32,25 @@ const address = fc.tuple(fc.nat(255), fc.nat(255)).map(([a, b]) => `10.7.${a}.${
 const server = fc.record({ dynoId: uuid, address, port: fc.integer({ min: 1024, max: 65_535 }) });
 const hostName = fc.stringMatching(/^(\*\.)?[a-z0-9_][a-z0-9_-]{0,10}(\.[a-z0-9][a-z0-9-]{0,10}){0,3}$/);
 const state = fc.constantFrom<RouteState>("serve", "crashed", "no-web", "blank", "maintenance");
+const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
+const sixteen = fc.uint8Array({ minLength: 16, maxLength: 16 });
+const user = fc.record({
+  name: fc.stringMatching(/^[A-Za-z0-9_.@+-]{1,64}$/),
+  salt: sixteen.map(base64),
+  digest: fc.stringMatching(/^[0-9A-F]{64}$/),
+});
+const page = fc.option(fc.webUrl({ withQueryParameters: true, withFragments: true }).map(pageUrl));
+const options: fc.Arbitrary<RouteOptions> = fc.record({
+  balance: fc.constantFrom(...BALANCES),
+  dynoProtocol: fc.constantFrom(...DYNO_PROTOCOLS),
+  httpsRedirect: fc.boolean(),
+  firstByteSeconds: fc.integer({ min: 1, max: 3600 }),
+  rollingSeconds: fc.integer({ min: 1, max: 3600 }),
+  sessionAffinity: fc.boolean(),
+  users: fc.uniqueArray(user, { maxLength: 3, selector: ({ name }) => name }),
+  errorPage: page,
+  maintenancePage: page,
+});
 const snapshot: fc.Arbitrary<Snapshot> = fc
   .array(
     fc.record({
@@ -36,31 +58,45 @@ const snapshot: fc.Arbitrary<Snapshot> = fc
       hosts: fc.uniqueArray(hostName, { maxLength: 4 }),
       state,
       servers: fc.array(server, { maxLength: 4 }),
+      options: fc.option(options, { nil: undefined }),
     }),
     {
       maxLength: 6,
     },
   )
-  .map((apps) => ({ apps: apps.map((app, backend): Wanted => ({ ...app, backend })), spare: [100, 101] }));
+  .map((apps) => ({
+    apps: apps.map((app, backend): Wanted => ({ ...app, backend })),
+    spare: [100, 101],
+    leastSpare: [102],
+  }));
 
 /** What every line of a configuration of ours looks like where something of an app is in it. */
 const APP_LINE =
-  /^(backend a\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 5s)$/;
+  /^(backend [al]\d+ from app| {2}server [0-9a-f-]{36} 10\.7\.\d+\.\d+:\d+ id \d+ weight 8 pool-max-conn 512 pool-purge-delay 250ms check observe layer4 error-limit 1 on-error mark-down rise 1 fall 1 inter 20d downinter 5000 fastinter 5000( proto h2)?)$/;
+/** And every line of a map: no text of a user's but host names; all else is numbers, words of ours, hex and base64. */
+const MAP_LINE = /^([\w*][\w.*-]* ([\w.-]+|[\w+/]{22}==:[0-9A-F]{64}|[\w+/]+=*))?$/;
 
 test("decision 13c: whatever the routes say, only ids, addresses and numbers are in the configuration", () => {
-  const empty = new Set(renderConfig(layout, { apps: [], spare: [] }).split("\n"));
+  const empty = new Set(renderConfig(layout, { apps: [], spare: [0], leastSpare: [1] }).split("\n"));
   fc.assert(
     fc.property(snapshot, (routes) => {
       for (const line of renderConfig(layout, routes).split("\n"))
         assert.ok(empty.has(line) || APP_LINE.test(line), JSON.stringify(line));
-      for (const line of Object.values(renderMaps(routes)).join("").split("\n"))
-        assert.match(line, /^([\w*][\w.*-]* [\w-]+)?$/);
+      for (const line of Object.values(renderMaps(routes)).join("").split("\n")) assert.match(line, MAP_LINE);
     }),
   );
 });
 
 test("decision 13c: text that is no host, id, address or state throws and never becomes configuration", () => {
   const good: Wanted = { appId: randomUUID(), hosts: ["a.b"], state: "serve", backend: 1, servers: [] };
+  const goodUser = { name: "bob", salt: "A".repeat(22).concat("=="), digest: "0".repeat(64) };
+  const goodOptions: RouteOptions = {
+    ...DEFAULT_ROUTING,
+    sessionAffinity: false,
+    users: [goodUser],
+    errorPage: null,
+    maintenancePage: "https://x.example/",
+  };
   const render = (app: unknown) => {
     const routes = { apps: [app as Wanted], spare: [] }; // deliberately not one
     return renderConfig(layout, routes) + Object.values(renderMaps(routes)).join("");
@@ -72,24 +108,42 @@ test("decision 13c: text that is no host, id, address or state throws and never 
       assert.throws(() => render({ ...good, hosts: [text] }));
       assert.throws(() => render({ ...good, appId: text }));
       assert.throws(() => render({ ...good, state: text }));
-      assert.throws(() => serverWords({ dynoId: text, address: "10.0.0.1", port: 80 }));
-      assert.throws(() => serverWords({ dynoId: randomUUID(), address: text, port: 80 }));
+      fc.pre(!/^[\w.@+-]{1,64}$/.test(text) && pageUrl(text) === null);
+      for (const change of [
+        { balance: text },
+        { dynoProtocol: text },
+        { firstByteSeconds: text },
+        { rollingSeconds: text },
+        { errorPage: text },
+        { maintenancePage: text },
+        { users: [{ ...goodUser, name: text }] },
+        { users: [{ ...goodUser, salt: text }] },
+        { users: [{ ...goodUser, digest: text }] },
+      ])
+        assert.throws(() => render({ ...good, options: { ...goodOptions, ...change } }), JSON.stringify(change));
+      assert.throws(() => serverWords({ dynoId: text, address: "10.0.0.1", port: 80 }, 5000));
+      assert.throws(() => serverWords({ dynoId: randomUUID(), address: text, port: 80 }, 5000));
     }),
   );
+  assert.match(render({ ...good, options: goodOptions }), /^[0-9a-f-]{36} 30000\.55000\.users$/m);
+  for (const bad of ['https://x.example/"onload=x', "https://x/\n", "https://x/ y", "javascript:x", "http://x/<"])
+    assert.throws(() => render({ ...good, options: { ...goodOptions, errorPage: bad } }), bad);
   for (const name of ["a\nb", "a b", "a\r", "a\0", `${randomUUID()}\n`])
     assert.throws(() => render({ ...good, hosts: [name] }));
   assert.throws(() => render({ ...good, backend: "1 from x" }));
-  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "10.0.0.1", port: 80.5 }));
-  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "::1", port: 80 }));
+  for (const hold of ["1s\n  daemon", 0.5, -1, Number.NaN])
+    assert.throws(() => renderConfig({ ...layout, timeouts: { hold: hold as number } }, { apps: [], spare: [] }));
+  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "10.0.0.1", port: 80.5 }, 5000));
+  assert.throws(() => serverWords({ dynoId: randomUUID(), address: "::1", port: 80 }, 5000));
 });
 
 test("commands bring a worker from any routes to any others, and then there are none left", () => {
   fc.assert(
     fc.property(snapshot, snapshot, (before, after) => {
       const worker = freshWorker(1, before);
-      const wanted = { apps: after.apps.filter(({ backend }) => worker.backends.has(`a${backend}`)), spare: [] };
+      const wanted = { apps: after.apps.filter((app) => worker.backends.has(backendOf(app))), spare: [] };
       const commands = commandsFor(layout, worker, wanted);
-      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map) [\w ./*:-]+$/);
+      for (const { text } of commands) assert.match(text, /^(add|set|del|enable) (server|map|health) [\w ./*:+=-]+$/);
       for (const { apply } of commands) apply(worker);
       assert.deepEqual(commandsFor(layout, worker, wanted), []);
       for (const { apply } of deletionsFor(worker)) apply(worker);
@@ -110,6 +164,7 @@ test("told app by app, a worker comes to the same as one that starts now; names 
     isGone: fc.boolean(),
     together: fc.boolean(),
     state,
+    options: fc.option(options, { nil: undefined }),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
@@ -169,7 +224,7 @@ test("new dynos are up before names point to them, old ones go last", () => {
   const texts = commandsFor(layout, worker, routes(young, ["a.b", "c.d"])).map(({ text }) =>
     text.split(" ").slice(0, 2).join(" "),
   );
-  assert.deepEqual(texts, ["add server", "enable server", "add map", "set server"]);
+  assert.deepEqual(texts, ["add server", "enable health", "enable server", "add map", "set server"]);
 });
 
 test("a backend that the worker does not know needs a reload; a spare one does not", () => {
@@ -184,9 +239,12 @@ test("a backend that the worker does not know needs a reload; a spare one does n
 
 test("what HAProxy answers is told apart", () => {
   assert.deepEqual(splitAnswers("New server registered.\n\n\n"), ["New server registered.", ""]);
+  const deleted = "Server deleted.\nServer still has connections attached to it, cannot remove it.\nNo such server.\n";
+  assert.deepEqual(splitLines(deleted, 3), deleted.split("\n").slice(0, 3));
+  assert.deepEqual(splitLines(deleted, 2), [], "nobody knows which is whose");
   const id = randomUUID();
-  const line = `5 a17 1 ${id} 127.77.0.1 2 0 8 8 1 1 0 0 0 0 0 0 - 40677 - 0 0 - - 0`;
-  assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("a17", "next_http")}\n`), [
-    [`a17/${id}`, { address: "127.77.0.1:40677", up: true }],
+  const line = `5 l17 1 ${id} 127.77.0.1 2 0 8 8 1 1 0 0 0 0 0 0 - 40677 - 0 0 - - 0`;
+  assert.deepEqual(parseServers(`1\n# be_id be_name\n${line}\n${line.replace("l17", "next_http")}\n`), [
+    [`l17/${id}`, { address: "127.77.0.1:40677", up: true }],
   ]);
 });

@@ -1,9 +1,29 @@
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
-import { DECIDED_CODES, errorCode } from "../router/error-codes.ts";
-import type { RouteState } from "../router/routes.ts";
-import { BAD_REQUEST, errorPage, NO_SUCH_APP, rawAnswer } from "./error-pages.ts";
+import { DECIDED_CODES, type ErrorCodeName, errorCode } from "../router/error-codes.ts";
+import type { RouteOptions, RouteState } from "../router/routes.ts";
+import {
+  BAD_EXPECTATION,
+  BAD_METHOD,
+  BAD_REQUEST,
+  errorPage,
+  NO_SUCH_APP,
+  rawAnswer,
+  UNAUTHORIZED,
+} from "./error-pages.ts";
+import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
+import { checked } from "./haproxy-text.ts";
 import { HOST_PATTERN } from "./protocol.ts";
+import {
+  isLeast,
+  OPTION_MAPS,
+  type OptionMap,
+  optionEntries,
+  pageExpression,
+  renderAdmission,
+  renderTreatment,
+  STICKY_RULE,
+} from "./route-options.ts";
 
 /** What does not change while HAProxy runs. Every path is ours. */
 export interface HaproxyLayout {
@@ -18,13 +38,50 @@ export interface HaproxyLayout {
   readonly ipv6: boolean;
   /** Connections at once; HAProxy wants two descriptors for each. */
   readonly connectionsMax: number;
+  /** Those that differ from `TIMEOUTS`. */
+  readonly timeouts?: Partial<Timeouts>;
 }
+
+/** Milliseconds (spec 7.1, 7.2, 3.2). */
+export interface Timeouts {
+  /** For a dyno to accept: H19. */
+  readonly connect: number;
+  /** For a dyno's first byte, and between its bytes: H12, H15. */
+  readonly server: number;
+  /** The same where the client asked for a stream of events. */
+  readonly events: number;
+  /** Between a client's bytes: H28. */
+  readonly client: number;
+  /** Of silence, once a connection was upgraded. */
+  readonly tunnel: number;
+  /** For a whole head of a request. */
+  readonly head: number;
+  /** For the next request on a connection. */
+  readonly keepAlive: number;
+  /** For a dyno to come up: H20, H34. */
+  readonly hold: number;
+  /** Between looks at a dyno that did not accept. */
+  readonly quarantine: number;
+}
+export const TIMEOUTS: Timeouts = {
+  connect: 5_000,
+  server: 30_000,
+  events: 55_000,
+  client: 55_000,
+  tunnel: 55_000,
+  head: 30_000,
+  keepAlive: 60_000,
+  hold: 75_000,
+  quarantine: 5_000,
+};
 
 /** A dyno as HAProxy's server. */
 export interface Server {
   readonly dynoId: string;
   readonly address: string;
   readonly port: number;
+  /** It speaks HTTP/2 without TLS. */
+  readonly h2c?: boolean;
 }
 
 /** An app as HAProxy knows it. */
@@ -35,33 +92,56 @@ export interface Wanted {
   /** Number of its backend; never given to another app, since requests of the old one may still be in it. */
   readonly backend: number;
   readonly servers: readonly Server[];
+  /** Of those that are part of a backend (how it chooses, what its servers speak), each change takes another number. */
+  readonly options?: RouteOptions | undefined;
 }
 
 export interface Snapshot {
   readonly apps: readonly Wanted[];
   /** Backends with numbers of their own for apps to come, so that a new app needs no reload. */
   readonly spare: readonly number[];
+  /** The same for apps with `least-connections`. */
+  readonly leastSpare?: readonly number[];
 }
 
-export type MapName = "hosts" | "states" | "backends";
-export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends"];
+export type MapName = "hosts" | "states" | "backends" | OptionMap;
+export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends", ...OPTION_MAPS];
+/** One thing for each map. */
+export function eachMap<T>(thing: (name: MapName) => T): Readonly<Record<MapName, T>> {
+  return Object.fromEntries(MAP_NAMES.map((name) => [name, thing(name)])) as Record<MapName, T>; // one for each
+}
 
 export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
-export const backendName = (number: number): string => `a${number}`;
+/** The name says how it chooses among dynos: `l17` has `balance leastconn`. */
+export const backendName = (number: number, least = false): string => `${least ? "l" : "a"}${whole(number)}`;
+export const BACKEND_NAME: RegExp = /^[al]\d+$/;
+export type BackendRef = Pick<Wanted, "backend" | "options">;
+export const backendOf = ({ backend, options }: BackendRef): string =>
+  backendName(backend, options !== undefined && isLeast(options.balance));
+/** Every backend that a worker with this snapshot has. */
+export const backendsOf = ({ apps, spare, leastSpare = [] }: Snapshot): readonly string[] => [
+  ...apps.map(backendOf),
+  ...spare.map((number) => backendName(number)),
+  ...leastSpare.map((number) => backendName(number, true)),
+];
 /**
- * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate. `weight`: each
- * is 16 places on the ring of which chance picks one, and 16 alone spread requests unevenly.
+ * `pool-max-conn` and `pool-purge-delay`: without both a server keeps no idle connection, for a third of the rate; the delay is short
+ * so that they end here before the dyno ends them. `weight`: each is 16 places on the ring of which chance picks one, and 16
+ * alone spread requests unevenly. The rest is the quarantine: see `renderDefaults`.
  */
-const SERVER_OPTIONS = "weight 8 pool-max-conn 512 pool-purge-delay 5s";
+const SERVER_OPTIONS =
+  "weight 8 pool-max-conn 512 pool-purge-delay 250ms check observe layer4 error-limit 1 on-error mark-down rise 1 fall 1 inter 20d";
 
 /**
  * The words of `add server` and of a `server` line. Throws for anything that is not an id and an address. Without a number of
  * their own all servers added at run time share their places on the ring, and HAProxy 2.6 picks but two of them.
  */
-export function serverWords(server: Server): string {
-  const { dynoId, address, port } = server;
-  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS}`;
+export function serverWords(server: Server, quarantine: number): string {
+  const { dynoId, address, port, h2c = false } = server;
+  const again = `downinter ${whole(quarantine)} fastinter ${whole(quarantine)}`;
+  const protocol = h2c === true ? " proto h2" : "";
+  return `${id(dynoId)} ${ipv4(address)}:${portNumber(port)} id ${serverNumber(server)} ${SERVER_OPTIONS} ${again}${protocol}`;
 }
 
 /** Unique within a backend, or one of the two must be left out. */
@@ -70,11 +150,13 @@ export function serverNumber({ dynoId }: Server): number {
 }
 
 /** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
-export function entriesOf({ appId, hosts, state, backend }: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+export function entriesOf(app: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
+  const { appId, hosts, state, options, servers } = app;
   return {
+    ...optionEntries(id(appId), options),
     hosts: hosts.map((name): Entry => [host(name), id(appId)]),
-    states: [[id(appId), stateName(state)]],
-    backends: [[id(appId), backendName(whole(backend))]],
+    states: [[id(appId), servers.length > 0 && state === "serve" ? "serve-up" : stateName(state)]],
+    backends: [[id(appId), backendOf(app)]],
   };
 }
 export type Entry = readonly [key: string, value: string];
@@ -82,46 +164,65 @@ export type Entry = readonly [key: string, value: string];
 /** The text of each map file. */
 export function renderMaps({ apps }: Snapshot): Readonly<Record<MapName, string>> {
   const all = apps.map(entriesOf);
-  const textOf = (name: MapName) =>
-    all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join("");
-  return { hosts: textOf("hosts"), states: textOf("states"), backends: textOf("backends") };
+  return eachMap((name) => all.flatMap((each) => each[name].map(([key, value]) => `${key} ${value}\n`)).join(""));
 }
 
-/** Pages of the rules (`<code>.html`) and of HAProxy's own errors (`<status>.http`), by file name. */
-export function renderPages(): Readonly<Record<string, string>> {
-  const pages = DECIDED_CODES.map((code): Entry => [`${code}.html`, errorPage(code)]);
-  const failure = rawAnswer(503, "Service Unavailable", errorPage("H99"));
+/**
+ * Pages by file name: of the rules (`<code>.html`) and of HAProxy's own errors, which are formats of HAProxy's with the app's own
+ * page in the place of ours, if it has one (spec 7.8); those of no app; and whole answers (`.http`).
+ */
+export function renderPages(layout: HaproxyLayout): Readonly<Record<string, string>> {
+  const page = (code: ErrorCodeName, kind: "error" | "maintenance" = "error") =>
+    errorPage(code, (body) => pageExpression(path(mapPath(layout, "pages")), kind, body));
   return {
-    ...Object.fromEntries(pages),
+    ...Object.fromEntries(DECIDED_CODES.map((code): Entry => [`${code}.html`, page(code)])),
+    "H80.html": page("H80", "maintenance"),
+    ...Object.fromEntries(NEVER_OWN.map((code): Entry => [`${code}.html`, errorPage(code)])),
+    "own.html": page("H99"),
+    "401.html": UNAUTHORIZED,
     "404.html": NO_SUCH_APP,
     "400.html": BAD_REQUEST,
+    "405.html": BAD_METHOD,
+    "417.html": BAD_EXPECTATION,
     "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
-    ...Object.fromEntries(OWN_ERRORS.map((status): Entry => [`${status}.http`, failure])),
   };
 }
-/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4). */
+/** Pages that are always ours: H81 is of no deployed app, H25 no 503, and H13 is told by Lua, which reads no format. */
+const NEVER_OWN = ["H13", "H25", "H81"] as const;
+/** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4): `OWN_ERROR` tells such answers from a dyno's. */
 const OWN_ERRORS = [500, 502, 503, 504];
+const OWN_ERROR = "X-Stator-Own-Error";
 
 /**
  * HAProxy's configuration. Pure; the only variable text in it are our own paths, numbers, uuids and IPv4 addresses. Host
  * names stand in map files alone.
  */
-export function renderConfig(layout: HaproxyLayout, { apps, spare }: Snapshot): string {
-  const backends = apps.map(({ backend, servers }) => renderBackend(backend, servers));
+export function renderConfig(layout: HaproxyLayout, snapshot: Snapshot): string {
+  const { quarantine } = timeoutsOf(layout);
+  const serversOf = new Map(snapshot.apps.map((app) => [backendOf(app), app.servers]));
   return [
     renderGlobal(layout),
     renderDefaults(layout),
     renderFrontend(layout),
-    ...backends,
-    ...spare.map((number) => renderBackend(number, [])),
+    ...backendsOf(snapshot).map((name) => renderBackend(name, serversOf.get(name) ?? [], quarantine)),
     "",
   ].join("\n");
 }
 
-function renderBackend(number: number, servers: readonly Server[]): string {
+/** See `no_answer` in hold.lua. HAProxy 2.6 does not look at such rules in `defaults`. */
+const UNANSWERED = [
+  "  tcp-response inspect-delay 20d",
+  "  tcp-response content accept if { http_first_req } || { status ge 100 }",
+  "  tcp-response content lua.no_answer",
+];
+
+function renderBackend(name: string, servers: readonly Server[], quarantine: number): string {
   return [
-    `backend ${backendName(whole(number))} from app`,
-    ...servers.map((each) => `  server ${serverWords(each)}`),
+    `backend ${checked(name, BACKEND_NAME, "a backend")} from app`,
+    ...(name.startsWith("l") ? ["  balance leastconn"] : []),
+    STICKY_RULE,
+    ...UNANSWERED,
+    ...servers.map((each) => `  server ${serverWords(each, quarantine)}`),
   ].join("\n");
 }
 
@@ -131,13 +232,18 @@ function renderGlobal(layout: HaproxyLayout): string {
   maxconn ${whole(layout.connectionsMax)}
   hard-stop-after 24h
   mworker-max-reloads 50
+  no strict-limits
   tune.http.logurilen 8192
+  tune.http.maxhdr 1000
   tune.lua.maxmem 64
   ssl-default-bind-options ssl-min-ver TLSv1.2
   stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
-  setenv STATOR_HELD_MAX ${Math.ceil(whole(layout.connectionsMax) / 2)}
+  setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
+  setenv STATOR_HELD_MAX ${half(layout)}
+  setenv STATOR_PAGE ${path(folder)}/H13.html
+  setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
   lua-load ${path(folder)}/hold.lua
 
 # Request lines wait here while the daemon is dead: about 20,000 of them.
@@ -151,21 +257,29 @@ ring requests
 `;
 }
 
-function renderDefaults({ folder, socketFolder }: HaproxyLayout): string {
-  const files = [400, ...OWN_ERRORS].map((status) => `  errorfile ${status} ${path(folder)}/${status}.http`);
+function renderDefaults(layout: HaproxyLayout): string {
+  const { folder, socketFolder } = layout;
+  const times = timeoutsOf(layout);
+  const files = [
+    `  errorfile 400 ${path(folder)}/400.http`,
+    ...OWN_ERRORS.map(
+      (status) =>
+        `  http-error status ${status} content-type "text/html; charset=utf-8" lf-file ${path(folder)}/own.html hdr Cache-Control "no-cache, no-store" hdr ${OWN_ERROR} 1`,
+    ),
+  ];
   return `defaults base
   mode http
-  timeout client 55s
+  timeout client ${times.client}
   timeout client-fin 10s
-  timeout http-request 30s
-  timeout http-keep-alive 60s
-  timeout connect 5s
-  timeout queue 75s
-  timeout server 30s
-  timeout tunnel 55s
+  timeout http-request ${times.head}
+  timeout http-keep-alive ${times.keepAlive}
+  timeout connect ${times.connect}
+  timeout queue ${times.hold}
+  timeout server ${times.server}
+  timeout tunnel ${times.tunnel}
   option abortonclose
   option redispatch 1
-  retries 3
+  retries 9
   retry-on conn-failure
 ${files.join("\n")}
 
@@ -174,25 +288,38 @@ ${files.join("\n")}
 defaults app from base
   balance random
   http-reuse safe
-  http-request set-timeout server 55s if { req.hdr(accept) -m sub text/event-stream }
+  http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
   http-request set-header X-Request-Id %[var(txn.request_id)]
-  http-request set-header X-Request-Start %[date(0,ms)]
+  http-request set-var(txn.start) date(0,ms)
+  http-request set-header X-Request-Start %[var(txn.start)]
   http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
   http-request set-header X-Forwarded-Port %[var(txn.port)]
-  http-request add-header Via "1.1 stator-router"
+  http-request add-header Via "%[var(txn.via,1.1)] stator-router"
+  http-request del-header Connection unless { req.hdr(connection) -m str -i upgrade }
+  http-request set-header Connection Upgrade if { req.hdr(connection) -m found }
   http-request del-header TE
   http-request del-header Keep-Alive
   http-request del-header Proxy
   http-request del-header Proxy-Authorization
   http-request del-header Proxy-Connection
-  http-response add-header Via "1.1 stator-router"
+  http-request set-var(txn.code) str(H22) if { be_conn gt ${half(layout)} }
+${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
+  http-request wait-for-body time 1s at-least 1 if { req.fhdr(expect) -m found }
+  http-response set-var(txn.code) str(H25) if { res.fhdr(set-cookie),length gt 8192 }
+  http-response set-var(txn.code) str(H25-length) if { res.fhdr(content-length),length gt 18 }
+${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
+  http-response del-header Keep-Alive
+  http-response add-header Via "%[var(txn.via,1.1)] stator-router"
+  http-response del-header ${OWN_ERROR}
+${renderTreatment()}
 
-# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos.
+# A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos. It waits
+# longer than the newer one may: 75 s for a dyno, and then an hour.
 defaults handover from base
-  timeout server 180s
-  timeout tunnel 180s
+  timeout server 3700s
+  timeout tunnel 3700s
 backend next_http from handover
   http-request set-log-level silent
   server next unix@${path(socketFolder)}/next-http.sock send-proxy-v2
@@ -202,26 +329,42 @@ backend next_https from handover
 `;
 }
 
+/** Those that are decided before a backend is chosen. */
+const FRONT_CODES = DECIDED_CODES.filter((code) => code !== "H22" && code !== "H25");
+
 /** Fields of a request line, blank separated, users' text in base64; `request-line.ts` reads it. */
 const LOG_FORMAT = [
-  "stator1 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
-  "%[var(txn.request_id)] %[var(txn.proto)] %ci",
-  "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[capture.req.hdr(1),base64]",
+  "stator2 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
+  "%[var(txn.request_id)] %[var(txn.proto)] %HV %[ssl_fc_protocol] %ci %[var(txn.agent),base64] %U %[var(txn.length)]",
+  "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[var(txn.fwd),bytes(0,1024),base64]",
   "%[var(txn.held)] %rc",
 ].join(" ");
 
+function htmlAnswer(
+  side: "request" | "response",
+  { folder }: HaproxyLayout,
+  status: number,
+  page: string,
+  condition: string,
+): string {
+  const how = page.startsWith("H") ? "lf-file" : "file"; // pages of codes may show the app's own
+  return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" ${how} ${path(folder)}/${page}.html ${condition}`;
+}
+
 function renderFrontend(layout: HaproxyLayout): string {
   const { folder, socketFolder, httpPort, httpsPort, ipv6 } = layout;
-  const tls = `ssl crt ${path(folder)}/router.pem alpn h2,http/1.1`;
+  const tls = `ssl crt ${path(folder)}/router.pem crt-list ${path(crtListPath(layout))} alpn h2,http/1.1`;
   const bind = (port: number, options: string) => [
     `  bind 0.0.0.0:${portNumber(port)} ${options}`,
     ...(ipv6 ? [`  bind :::${portNumber(port)} v6only ${options}`] : []),
   ];
   const map = (name: MapName) => `map_str(${path(mapPath(layout, name))})`;
-  const answers = DECIDED_CODES.map((name) => {
+  const answer = (status: number, page: string, condition: string) =>
+    htmlAnswer("request", layout, status, page, condition);
+  const answers = FRONT_CODES.map((name) => {
     const { code, status } = errorCode(name);
     const visible = status === 499 ? 503 : status; // nobody is there to see it
-    return `  http-request return status ${visible} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/${code}.html if { var(txn.code) -m str ${code} }`;
+    return answer(visible, code, `if { var(txn.code) -m str ${code} }`);
   });
   const stateCodes = Object.entries(CODE_OF_STATE).map(
     ([state, code]) => `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} }`,
@@ -230,9 +373,11 @@ function renderFrontend(layout: HaproxyLayout): string {
 ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join("\n")}
   bind unix@${path(socketFolder)}/next-http.sock accept-proxy mode 600 name next-http
   bind unix@${path(socketFolder)}/next-https.sock accept-proxy mode 600 name next-https
+  stick-table type ipv6 size 100k expire 1m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if { sc0_conn_cur gt ${half(layout)} }
   log ring@requests len 16384 local0 info
   capture request header Host len 300
-  capture request header X-Forwarded-For len 1024
   log-format "${LOG_FORMAT}"
   acl tls ssl_fc
   acl tls so_name -m str next-https
@@ -243,16 +388,44 @@ ${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join
   http-request set-var(txn.port) int(${portNumber(httpPort)}) unless tls
   http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
   http-request set-var(txn.request_id) uuid unless { var(txn.request_id) -m found }
-  http-request return status 400 content-type "text/html; charset=utf-8" file ${path(folder)}/400.html unless { req.fhdr_cnt(host) eq 1 }
+${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
+${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
+  http-request set-var(txn.via) str(2.0) if { req.ver -m str 2.0 }
+  http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }
+  http-request set-var(txn.length) req.fhdr(content-length)
+  http-request set-var(txn.fwd) req.fhdr(x-forwarded-for)
   http-request set-var(txn.host) req.fhdr(host),host_only,lower,rtrim(.)
+${renderChallengeRules(layout)}
   http-request set-var(txn.app) var(txn.host),${map("hosts")}
   http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
-  http-request return status 404 content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" file ${path(folder)}/404.html unless { var(txn.app) -m found }
+${answer(404, "404", "unless { var(txn.app) -m found }")}
   http-request set-var(txn.state) var(txn.app),${map("states")}
   http-request set-var(txn.backend) var(txn.app),${map("backends")}
+${answer(405, "405", "if METH_CONNECT")}
+${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m str -i 100-continue }")}
+  http-request set-var(txn.sni) ssl_fc_sni,lower,rtrim(.)
+  acl as_dialled var(txn.sni),strcmp(txn.host) -m int eq 0
+  acl other_name var(txn.sni) -m found
+  acl sibling var(txn.host),regsub(^[^.]*,*),strcmp(txn.sni_wild) -m int eq 0
+  http-request set-var(txn.sni_wild) var(txn.sni),regsub(^[^.]*,*) if other_name !as_dialled
+  http-request set-var(txn.sni_app) var(txn.sni),${map("hosts")} if other_name !as_dialled !sibling
+  http-request set-var(txn.sni_app) var(txn.sni_wild),${map("hosts")} if other_name !as_dialled !sibling !{ var(txn.sni_app) -m found }
+  http-request set-var(txn.code) str(H31) if { var(txn.sni_app) -m found } !{ var(txn.sni_app),strcmp(txn.app) -m int eq 0 }
+  http-request set-var(txn.agent) req.fhdr(user-agent) if { var(txn.code) -m str H31 }
+  http-request set-var(txn.options) var(txn.app),${map("options")}
+  http-request allow if { var(txn.state) -m beg serve } !{ var(txn.options) -m found } !{ var(txn.code) -m found } { var(txn.backend),nbsrv -m int gt 0 }
+${renderAdmission({
+  map: (name) => path(mapPath(layout, name)),
+  badRequest: `${path(folder)}/400.html`,
+  unauthorized: `${path(folder)}/401.html`,
+  httpsPort: portNumber(httpsPort),
+})}
 ${stateCodes.join("\n")}
-  http-request lua.hold if { var(txn.state) -m str serve } { var(txn.backend),nbsrv -m int eq 0 }
+  http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 }
 ${answers.join("\n")}
+  http-after-response allow unless { res.hdr(${OWN_ERROR}) -m found }
+  http-after-response set-status 503 reason "Service Unavailable"
+  http-after-response del-header ${OWN_ERROR}
   use_backend next_https if { stopping } tls
   use_backend next_http if { stopping }
   use_backend %[var(txn.backend)]
@@ -289,11 +462,16 @@ function portNumber(port: number): number {
   if (whole(port) < 1 || port > 65_535) throw new Error(`not a port: ${port}`);
   return port;
 }
+export function timeoutsOf({ timeouts }: HaproxyLayout): Timeouts {
+  const times = { ...TIMEOUTS, ...timeouts };
+  for (const each of Object.values(times)) whole(each);
+  return times;
+}
+/** As many connections as all of one app, or of one visitor's address, may take: others find room. */
+function half({ connectionsMax }: HaproxyLayout): number {
+  return Math.ceil(whole(connectionsMax) / 2);
+}
 function whole(number: number): number {
   if (!Number.isSafeInteger(number) || number < 0) throw new Error(`not a whole number: ${number}`);
   return number;
-}
-function checked(text: string, pattern: RegExp, what: string): string {
-  if (typeof text !== "string" || !pattern.test(text)) throw new Error(`not ${what}: ${JSON.stringify(text)}`);
-  return text;
 }

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import type { Clock } from "../lib/clock.ts";
 import type { Command, Worker, WorkerServer } from "./haproxy-commands.ts";
-import { type HaproxyLayout, MAP_NAMES, type MapName, mapPath } from "./haproxy-config.ts";
+import { BACKEND_NAME, eachMap, type HaproxyLayout, MAP_NAMES, mapPath } from "./haproxy-config.ts";
 
 const ANSWER_MS = 5_000;
 /** A line of commands must fit HAProxy's buffer of 16 kB. */
@@ -44,30 +44,33 @@ export class HaproxySocket {
     }
   }
 
-  /** Sends commands of which each may fail by itself. */
+  /** Sends commands of which each is answered with one line (`del server`) and may fail by itself. */
   async tryEach(worker: Worker, commands: readonly Command[]): Promise<void> {
     for (const batch of batches(commands)) {
-      const answers = await this.#askEach(
-        worker.pid,
-        batch.map(({ text }) => text),
-      );
+      const text = await this.#ask(batch.map((command) => `@!${worker.pid} ${command.text}`).join(";"));
+      const answers = splitLines(text, batch.length);
       for (const [index, command] of batch.entries())
         if (command.expected.test(answers[index] ?? "no answer")) command.apply(worker);
     }
+  }
+
+  /** One command, which may have content: lines after `<<`, until an empty one. */
+  async one(pid: number, text: string): Promise<string> {
+    return (await this.#askEach(pid, [text]))[0] ?? "no answer";
   }
 
   /** Everything that a worker has, asked of itself. */
   async look(pid: number, layout: HaproxyLayout): Promise<Worker> {
     const backends = await this.#ask(`@!${pid} show backend`);
     const servers = await this.#ask(`@!${pid} show servers state`);
-    const maps: Record<MapName, Map<string, string>> = { hosts: new Map(), states: new Map(), backends: new Map() };
+    const maps = eachMap(() => new Map<string, string>());
     for (const name of MAP_NAMES) {
       const text = await this.#ask(`@!${pid} show map ${mapPath(layout, name)}`);
       for (const [, key = "", value = ""] of text.matchAll(/^0x[0-9a-f]+ (\S+) (\S+)$/gm)) maps[name].set(key, value);
     }
     return {
       pid,
-      backends: new Set([...backends.matchAll(/^a\d+$/gm)].map(([name]) => name)),
+      backends: new Set([...backends.matchAll(/^[al]\d+$/gm)].map(([name]) => name)),
       servers: new Map(parseServers(servers)),
       maps,
       told: new Map(),
@@ -113,12 +116,18 @@ export function splitAnswers(text: string): readonly string[] {
   return answers;
 }
 
+/** The answers to commands of which each has one line, with no empty one behind it; none if they are not as many as commands. */
+export function splitLines(text: string, count: number): readonly string[] {
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.length === count ? lines : [];
+}
+
 /** `show servers state`: one line for each server, with columns named in the second. */
 export function parseServers(text: string): readonly (readonly [string, WorkerServer])[] {
   return text.split("\n").flatMap((line) => {
     const columns = line.split(" ");
     const [, backend = "", , name = "", address = "", , admin = ""] = columns;
-    if (!/^a\d+$/.test(backend)) return [];
+    if (!BACKEND_NAME.test(backend)) return [];
     return [[`${backend}/${name}`, { address: `${address}:${columns[18] ?? ""}`, up: admin === "0" }] as const];
   });
 }

@@ -1,12 +1,15 @@
+import { existsSync } from "node:fs";
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { EngineError } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type ChildProcess, run, start } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
-import type { AppRoute, RouteTarget } from "../router/routes.ts";
+import type { AppRoute, CertificateTarget, Challenge, RouteCertificate, RouteTarget } from "../router/routes.ts";
+import { CertificateTable } from "./certificate-table.ts";
+import { HaproxyCertificates } from "./haproxy-certificates.ts";
 import {
   type Changes,
   changesFor,
@@ -18,6 +21,7 @@ import {
   type Worker,
 } from "./haproxy-commands.ts";
 import {
+  type BackendRef,
   configPath,
   type HaproxyLayout,
   MAP_NAMES,
@@ -47,6 +51,8 @@ export interface HaproxyOptions {
   readonly addressOf: (dynoId: string) => { readonly address: string; readonly port: number } | undefined;
   /** Whether the address belongs to this instance's dynos. */
   readonly isDynoAddress: (address: string) => boolean;
+  /** How many certificates HAProxy reads when it starts (default 500); the others follow over its socket. */
+  readonly certificatesAtStart?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -55,19 +61,26 @@ const PROGRAM = "/usr/sbin/haproxy";
 /** Changes that need a reload are gathered for this long. */
 const GATHER_MS = 50;
 const READY_MS = 10_000;
+/** A worker reads a certificate in 0.8 ms. */
+const READY_EACH_MS = 5;
+/** So that after a crash apps answer at once, however many certificates there are: the others follow within seconds. */
+const CERTIFICATES_AT_START = 500;
 /** A change that cannot be made for so long fails; it stays wanted. */
 const PATIENCE_MS = 10_000;
 const DELETE_MS = 1_000;
+const DELETE_AT_ONCE = 10;
 const DURABLE_MS = 5_000;
 
 /**
  * The root side of the router (architecture, decision 6): renders what the routes say into HAProxy's configuration, keeps HAProxy
  * running, and tells it changes over its runtime socket. HAProxy outlives us and is found again.
  */
-export class Haproxy implements RouteTarget, AsyncDisposable {
+export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable {
   readonly #options: HaproxyOptions;
   readonly #table: RouteTable;
   readonly #socket: HaproxySocket;
+  readonly #certificateTable: CertificateTable;
+  readonly #certificates: HaproxyCertificates;
   readonly #changed = new Nudge();
   readonly #closed = new AbortController();
   readonly #kept: KeptProcess;
@@ -88,10 +101,19 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   #doneCount = 0;
   readonly #waiters = new Set<() => void>();
 
-  private constructor(options: HaproxyOptions, table: RouteTable) {
+  private constructor(options: HaproxyOptions, table: RouteTable, certificates: CertificateTable) {
     this.#options = options;
     this.#table = table;
     this.#socket = new HaproxySocket(masterSocket(options.layout), options.clock);
+    this.#certificateTable = certificates;
+    this.#certificates = new HaproxyCertificates({
+      layout: options.layout,
+      table: certificates,
+      replace: (path, text) => this.#replace(path, text),
+      checkConfig: (path) => this.#checkConfig(path),
+      ask: (pid, text) => this.#socket.one(pid, text),
+      logger: options.logger,
+    });
     this.#kept = new KeptProcess({
       name: "haproxy",
       pidFile: options.pidFile,
@@ -106,7 +128,9 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
   /** The folders must be there. Returns at once; changes wait until HAProxy is up. */
   static async open(options: HaproxyOptions): Promise<Haproxy> {
-    return new Haproxy(options, await RouteTable.load([options.tables.volatile, options.tables.durable]));
+    const { volatile, durable } = options.tables;
+    const certificates = await CertificateTable.load(join(dirname(durable), "certificates"));
+    return new Haproxy(options, await RouteTable.load([volatile, durable]), certificates);
   }
 
   get pid(): number | undefined {
@@ -114,16 +138,52 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   }
 
   async setRoute(route: AppRoute): Promise<void> {
-    if (!this.#table.set(route) && this.#wantedCount === this.#doneCount) return this.#sameAgain(route);
-    await this.#change(route.appId);
+    const changed = this.#table.set(route);
+    if (changed.length === 0 && this.#wantedCount === this.#doneCount) return this.#sameAgain(route);
+    await this.#change(changed);
   }
 
   async removeRoute(appId: string): Promise<void> {
-    if (this.#table.remove(appId) || this.#wantedCount !== this.#doneCount) await this.#change(appId);
+    const changed = this.#table.remove(appId);
+    if (changed.length > 0 || this.#wantedCount !== this.#doneCount) await this.#change(changed);
   }
 
   async listRoutes(): Promise<readonly string[]> {
     return this.#table.apps();
+  }
+
+  /** The certificates that HAProxy would refuse are refused before anything changes. */
+  async setCertificates(appId: string, certificates: readonly RouteCertificate[]): Promise<void> {
+    const known = new Set(this.#certificateTable.certificates().map(({ pem }) => pem));
+    for (const { pem, hosts } of certificates) {
+      const refusal = known.has(pem) ? null : await this.#certificates.refusal(pem, hosts);
+      known.add(pem);
+      if (refusal !== null) throw new EngineError("invalid", `the certificate for ${hosts.join(", ")}: ${refusal}`);
+    }
+    await this.#certificateTable.set(appId, certificates);
+    do await this.#change();
+    while (!this.#certificates.isCurrent);
+  }
+
+  async listCertificates(): Promise<readonly { readonly appId: string; readonly digest: string }[]> {
+    return this.#certificateTable.digests();
+  }
+
+  certificateRefusal(pem: string): Promise<string | null> {
+    return this.#certificates.refusal(pem, []);
+  }
+
+  async setChallenge(challenge: Challenge): Promise<void> {
+    await this.#certificateTable.setChallenge(challenge);
+    await this.#change();
+  }
+
+  async removeChallenge(host: string): Promise<void> {
+    if (await this.#certificateTable.removeChallenge(host)) await this.#change();
+  }
+
+  async listChallenges(): Promise<readonly string[]> {
+    return this.#certificateTable.challenges().map(({ host }) => host);
   }
 
   /** A dyno's address may have come or gone, any dyno's if it is not said whose: what HAProxy has is looked over soon. */
@@ -136,10 +196,11 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     this.#changed.ring();
   }
 
-  /** Loads certificate and configuration anew; no connection is lost. */
+  /** Loads certificate and configuration anew; no connection is lost. Throws `EngineError` if HAProxy refuses them. */
   async reload(): Promise<void> {
     this.#stale = true;
     await this.#change();
+    if (this.#refusal !== undefined) throw this.#refusal;
   }
 
   /** Ends our watch; HAProxy goes on. */
@@ -155,14 +216,14 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const worker = this.#worker;
     const isTold = worker?.told.has(appId) === true;
     if (!isTold || changesFor(this.#options.layout, worker, this.#changesOf([appId])).length > 0)
-      await this.#change(appId);
+      await this.#change([appId]);
   }
 
   /** Resolves once HAProxy does what the table says now. */
-  async #change(appId?: string): Promise<void> {
+  async #change(appIds: readonly string[] = []): Promise<void> {
     const { clock } = this.#options;
     const count = ++this.#wantedCount;
-    if (appId !== undefined) this.#pending.add(appId);
+    for (const appId of appIds) this.#pending.add(appId);
     this.#unsaved = true;
     this.#changed.ring();
     const done = new AbortController();
@@ -205,18 +266,34 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   async #sync(desperate: boolean): Promise<number> {
     const { layout, clock, tables } = this.#options;
     if (this.#table.needsBegin) await this.#table.begin(tables.volatile);
-    const worker = (this.#worker ??= await this.#look());
+    const worker = (this.#worker ??= await this.#alone(() => this.#look()));
     if (desperate || this.#stale || needsReload(worker, this.#wantedApps())) {
       await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
       return this.#reload(worker.pid);
     }
-    const all = this.#pendingAll;
-    const [count, changes] = this.#take();
-    const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
-    await this.#socket.apply(worker, commands);
-    noteTold(worker, changes);
-    return count;
+    return this.#alone(async () => {
+      const all = this.#pendingAll;
+      const [count, changes] = this.#take();
+      const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
+      await this.#socket.apply(worker, commands);
+      noteTold(worker, changes);
+      const certificates = await this.#certificates.sync(worker.pid);
+      if (certificates === "reload") return this.#reload(worker.pid);
+      if (certificates === "more") {
+        this.#wantedCount++;
+        this.#changed.ring();
+      }
+      return count;
+    });
   }
+
+  /** One at a time: a server that one is about to enable must not be deleted by the other. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#speaking.then(work);
+    this.#speaking = result.catch(() => {}); // told to whoever asked
+    return result;
+  }
+  #speaking: Promise<unknown> = Promise.resolve();
 
   /** All that is pending, remembered first, so that a successor of ours never takes back what is in. */
   #take(): readonly [count: number, changes: Changes] {
@@ -233,7 +310,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   }
 
   /** The apps that may have come; only the number of each one's backend is asked for. */
-  #wantedApps(): readonly ({ readonly backend: number } | undefined)[] {
+  #wantedApps(): readonly (BackendRef | undefined)[] {
     return Array.from(this.#pendingAll ? this.#table.apps() : this.#pending, (appId) => this.#table.row(appId));
   }
 
@@ -251,7 +328,13 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const since = clock.now();
     this.#checkedHead = undefined;
     this.#stale = false;
-    const { snapshot, count } = await this.#writeFiles();
+    this.#refusal = undefined;
+    const { snapshot, count } = await this.#writeFiles().catch((error: unknown) => {
+      this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
+        cause: error,
+      });
+      throw error;
+    });
     process.kill(pid, "SIGUSR2");
     this.#worker = freshWorker(await this.#untilReady(before), snapshot);
     logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
@@ -262,13 +345,25 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     const { user, logFile } = this.#options;
     this.#up = false;
     killMarked(this.#mark()); // a worker without master would take half of the connections
-    this.#startedWith = (await this.#writeFiles()).snapshot;
+    const max = this.#options.certificatesAtStart ?? CERTIFICATES_AT_START;
+    this.#startedWith = await this.#writeFiles(max).then(
+      ({ snapshot }) => snapshot,
+      (error: unknown) => this.#asBefore(error),
+    );
     await using log = await open(logFile, "a", 0o640);
-    const args = asRouter(user, [...this.#mark(), "-S", `${masterSocket(this.#options.layout)},mode,600`]);
+    // Quiet: it would write a line whenever a dyno refuses, which apps could do for as long as the disk has room.
+    const args = asRouter(user, [...this.#mark(), "-q", "-S", `${masterSocket(this.#options.layout)},mode,600`]);
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
   }
-  #startedWith: Snapshot = { apps: [], spare: [] };
-  /** The part of the configuration that is the same for all routes, as HAProxy found it good. */
+  /** What HAProxy refuses must not keep it down: it starts as it last did, and is asked what it has. */
+  #asBefore(error: unknown): undefined {
+    if (!existsSync(configPath(this.#options.layout))) throw error;
+    this.#options.logger.error("router.refused", { error });
+  }
+  #startedWith: Snapshot | undefined;
+  /** Why the last reload was none. */
+  #refusal: EngineError | undefined;
+  /** What is the same for all routes, as HAProxy found it good. */
   #checkedHead: string | undefined;
 
   async #onUp(how: "adopted" | "started"): Promise<void> {
@@ -276,7 +371,8 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       this.#checkedHead = undefined; // whatever it is, look at everything again
       throw error;
     });
-    this.#worker = how === "started" ? freshWorker(pid, this.#startedWith) : undefined;
+    const known = how === "started" ? this.#startedWith : undefined;
+    this.#worker = known === undefined ? undefined : freshWorker(pid, known);
     // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
     if (how === "adopted" && !(await this.#runsAsLaidOut())) this.#stale = true;
     this.#up = this.#pendingAll = true;
@@ -294,7 +390,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
   /** The pid of the worker that came up; not `before`. */
   async #untilReady(before: number | undefined): Promise<number> {
     const { clock } = this.#options;
-    const until = clock.now() + READY_MS;
+    const until = clock.now() + READY_MS + READY_EACH_MS * this.#certificateTable.certificates().length;
     for (;;) {
       const found = await this.#socket.workers().catch((error: unknown) => error);
       if (isWorkers(found) && found.current !== before) return found.current;
@@ -304,30 +400,59 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     }
   }
 
-  /** Writes all that HAProxy reads, checked by HAProxy itself before it takes the old one's place. */
-  async #writeFiles(): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
-    const { layout, user, tables } = this.#options;
+  /** Writes all that HAProxy reads. What HAProxy refuses is taken back: it would start with it the next time. */
+  async #writeFiles(certificatesMax?: number): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
+    const { layout, tables } = this.#options;
     this.#table.refill();
     await this.#table.begin(tables.volatile);
     const [count] = this.#take();
     const snapshot = this.#snapshot();
     const maps = renderMaps(snapshot);
     const files: Readonly<Record<string, string>> = {
-      ...Object.fromEntries(Object.entries(renderPages()).map(([name, text]) => [join(layout.folder, name), text])),
+      ...Object.fromEntries(
+        Object.entries(renderPages(layout)).map(([name, text]) => [join(layout.folder, name), text]),
+      ),
       ...Object.fromEntries(MAP_NAMES.map((name) => [mapPath(layout, name), maps[name]])),
       [join(layout.folder, "router.pem")]: await this.#options.certificate(),
       [join(layout.folder, "hold.lua")]: await readFile(new URL("hold.lua", import.meta.url), "utf8"),
     };
-    for (const [path, text] of Object.entries(files)) await this.#replace(path, text);
+    const former = new Map<string, string>();
+    for (const [path, text] of Object.entries(files)) {
+      const before = await readFile(path, "utf8").catch(() => undefined); // the first time
+      if (before !== undefined) former.set(path, before);
+      await this.#replace(path, text);
+    }
+    await this.#certificates.write(certificatesMax);
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
-    const head = headOf(config);
+    const head = headOf(config) + files[join(layout.folder, "router.pem")];
     await this.#replace(next, config);
-    // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
-    if (head !== this.#checkedHead) await run("setpriv", asRouter(user, [PROGRAM, "-c", "-q", "-f", next]));
+    try {
+      // After a crash every tenth of a second counts: only servers and backends differ from what was checked.
+      if (head !== this.#checkedHead) await this.#checkWithCertificates(next);
+    } catch (error) {
+      for (const [path, text] of former) await this.#replace(path, text);
+      throw error;
+    }
     await rename(next, configPath(layout));
     this.#checkedHead = head;
     return { snapshot, count };
+  }
+
+  /** One app's certificate must not keep the router from starting: those that HAProxy refuses for themselves are left out. */
+  async #checkWithCertificates(path: string): Promise<void> {
+    try {
+      await this.#checkConfig(path);
+    } catch (error) {
+      if (!(await this.#certificates.leaveOutRefused())) throw error;
+      await this.#certificates.write();
+      await this.#checkConfig(path);
+    }
+  }
+
+  /** HAProxy's own look at a configuration, as its user. Throws `CommandError` with its words. */
+  async #checkConfig(path: string): Promise<void> {
+    await run("setpriv", asRouter(this.#options.user, [PROGRAM, "-c", "-f", path]));
   }
 
   /** On tmpfs, where a rename is all that is needed. Root's; HAProxy's group may read. */
@@ -353,6 +478,20 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
     return [PROGRAM, "-W", "-f", configPath(this.#options.layout)];
   }
 
+  /** A few at a time: what is wanted meanwhile does not wait for all of them. */
+  async #deleteServers(worker: Worker): Promise<void> {
+    const tried = new Set<string>();
+    for (let isMore = true; isMore && worker === this.#worker; ) {
+      await this.#alone(async () => {
+        const due = deletionsFor(worker).filter(({ text }) => !tried.has(text));
+        const now = due.slice(0, DELETE_AT_ONCE);
+        for (const { text } of now) tried.add(text);
+        isMore = due.length > now.length;
+        if (now.length > 0) await this.#socket.tryEach(worker, now);
+      });
+    }
+  }
+
   /** Work that may wait: servers without connections are deleted, and the routes reach the disk. */
   async #tidy(): Promise<void> {
     const { clock, logger, tables } = this.#options;
@@ -361,8 +500,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
       await clock.sleep(DELETE_MS, closed).catch(() => {}); // closed
       try {
         const worker = this.#worker;
-        const deletions = worker === undefined ? [] : deletionsFor(worker);
-        if (worker !== undefined && deletions.length > 0) await this.#socket.tryEach(worker, deletions);
+        if (worker !== undefined) await this.#deleteServers(worker);
         if (!this.#unsaved || round % (DURABLE_MS / DELETE_MS) !== 0) continue;
         this.#unsaved = false;
         await this.#table.save(tables.durable);
@@ -375,7 +513,7 @@ export class Haproxy implements RouteTarget, AsyncDisposable {
 
 /** The part of a configuration that is the same for all routes. */
 function headOf(config: string): string {
-  return config.slice(0, config.search(/\nbackend a\d/));
+  return config.slice(0, config.search(/\nbackend [al]\d/));
 }
 
 function masterSocket({ socketFolder }: HaproxyLayout): string {

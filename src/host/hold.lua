@@ -1,11 +1,12 @@
 -- Holds a request inside HAProxy until a dyno of its app is up (architecture, decision 6), so that it survives the daemon and
 -- the host process. Leaves a code in txn.code when it must be answered by HAProxy after all.
-local HOLD_SECONDS = 75 -- spec 3.2: then H20
+local HOLD_SECONDS = tonumber(os.getenv("STATOR_HOLD_MS")) / 1000 -- 75 (spec 3.2): then H20
 local HELD_MAX_APP = 1000 -- more of one app: H11
 local HELD_MAX = tonumber(os.getenv("STATOR_HELD_MAX"))
 local CODES = { crashed = "H10", ["no-web"] = "H14", maintenance = "H80", blank = "H81" }
 
 local states = Map.new(os.getenv("STATOR_STATES"), Map._str)
+local backends = Map.new(os.getenv("STATOR_BACKENDS"), Map._str)
 local last = 0 -- number of the latest waiter
 local all = 0 -- waiters
 local count = {} -- waiters of an app
@@ -50,21 +51,46 @@ core.register_action("hold", { "http-req" }, function(txn)
   txn:set_var("txn.code", "H27") -- stands when the client leaves
   local now = seconds()
   local deadline = now + HOLD_SECONDS
-  local code = "H20"
+  local code
   while now < deadline do
     seen_at[waiter] = now
     core.msleep(math.max(10, all // 10)) -- few look often; many share 10,000 looks a second
+    backend = backends:lookup(app) or backend -- another one, when the app's options changed
     if txn.f:nbsrv(backend) > 0 or txn.f:stopping() ~= 0 then
       code = nil -- up; or this worker makes way for a new one, which goes on holding
       break
     end
     local state = states:lookup(app)
-    if state ~= "serve" then
-      code = CODES[state] or "H20"
-      break
-    end
+    -- "serve-up": there are dynos, but each refused lately
+    code = CODES[state] or (state == "serve-up" and "H34" or "H20")
+    if CODES[state] or not state then break end
     now = seconds()
   end
   leave(waiter)
+  txn:set_var("txn.backend", backend)
   if code then txn:set_var("txn.code", code) else txn:unset_var("txn.code") end
+end, 0)
+
+-- More than one line of X-Forwarded-For is one list (spec 7.4); HAProxy itself would keep but the last.
+core.register_action("join_forwarded", { "http-req" }, function(txn)
+  local values = txn.http:req_get_headers()["x-forwarded-for"]
+  local all = {}
+  for i = 0, #values do all[#all + 1] = values[i] end
+  txn.http:req_set_header("x-forwarded-for", table.concat(all, ", "))
+end, 0)
+
+-- When a dyno closes without an answer to a request that was not the first on its client's connection, HAProxy 2.6 tells nobody: no
+-- page, no line, and in HTTP/2 the lie that nothing was processed, upon which clients send it again. So it is answered here.
+local page_file = assert(io.open(os.getenv("STATOR_PAGE"), "r"))
+local page = page_file:read("a")
+page_file:close()
+
+core.register_action("no_answer", { "tcp-res" }, function(txn)
+  if txn.res:may_recv() then return end -- garbage came: HAProxy's own H17
+  if not txn.req:may_recv() then return end -- the client left: HAProxy's own H27
+  local waited, limit = txn.f:date(0, "ms") - txn:get_var("txn.start"), txn.f:cur_server_timeout()
+  if waited >= limit - 50 and waited < limit + 500 then return end -- nothing came in time: HAProxy's own H12
+  txn:set_var("txn.code", "H13")
+  txn:done(txn:reply{ status = 503, body = page, headers = {
+    ["content-type"] = { "text/html; charset=utf-8" }, ["cache-control"] = { "no-cache, no-store" } } })
 end, 0)

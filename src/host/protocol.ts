@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
+import { BASIC_AUTH_NAME, BASIC_AUTH_USERS_MAX } from "../model/basic-auth.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
 import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
 import {
@@ -23,8 +24,10 @@ import {
   WAIT_S,
 } from "../model/health-check.ts";
 import { ISOLATIONS, type Isolation } from "../model/isolation.ts";
+import { PAGE_URL, PAGE_URL_MAX } from "../model/page-url.ts";
+import { BALANCES, DYNO_PROTOCOLS, ROUTING_TIMEOUT_MAX } from "../model/routing.ts";
 import { BUILD_SIZE, sizeNamed } from "../model/size.ts";
-import type { AppRoute } from "../router/routes.ts";
+import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts";
 
 /**
  * The messages between the unprivileged daemon and the root process (architecture, decision 13): HTTP/1.1 over a unix socket.
@@ -129,12 +132,56 @@ const dynoSpec = Type.Object(
 
 /** A host name as it goes into HAProxy's maps: nothing that could end a line or a field, or be an option. */
 export const HOST_PATTERN = "^(\\*\\.)?[a-z0-9_]([a-z0-9_-]{0,62})(\\.[a-z0-9_]([a-z0-9_-]{0,62}))*$";
+const pageAddress = orNull(text(PAGE_URL_MAX, PAGE_URL));
+const routeOptions = Type.Object(
+  {
+    balance: oneOf(BALANCES),
+    dynoProtocol: oneOf(DYNO_PROTOCOLS),
+    httpsRedirect: Type.Boolean(),
+    firstByteSeconds: Type.Integer({ minimum: 1, maximum: ROUTING_TIMEOUT_MAX }),
+    rollingSeconds: Type.Integer({ minimum: 1, maximum: ROUTING_TIMEOUT_MAX }),
+    sessionAffinity: Type.Boolean(),
+    users: Type.Array(
+      Type.Object(
+        {
+          name: text(64, BASIC_AUTH_NAME),
+          salt: Type.String({ pattern: "^[A-Za-z0-9+/]{22}==$" }),
+          digest: Type.String({ pattern: "^[0-9A-F]{64}$" }),
+        },
+        closed,
+      ),
+      { maxItems: BASIC_AUTH_USERS_MAX },
+    ),
+    errorPage: pageAddress,
+    maintenancePage: pageAddress,
+  },
+  closed,
+);
 const route = Type.Object(
   {
     appId: uuid,
     hosts: Type.Array(Type.String({ pattern: HOST_PATTERN, maxLength: 253 }), { maxItems: 1100 }),
     state: oneOf(["serve", "crashed", "no-web", "blank", "maintenance"]),
     dynoIds: Type.Array(uuid, { maxItems: 1000 }),
+    options: Type.Optional(routeOptions),
+  },
+  closed,
+);
+
+/** A chain, then its key, exactly as Node writes PEM: no empty line, which would end a command's content. */
+const base64Lines = "([A-Za-z0-9+/]{64}\\n)*[A-Za-z0-9+/]{1,64}={0,2}\\n";
+export const PEM_PATTERN = `^(-----BEGIN CERTIFICATE-----\\n${base64Lines}-----END CERTIFICATE-----\\n){1,10}-----BEGIN PRIVATE KEY-----\\n${base64Lines}-----END PRIVATE KEY-----\\n$`;
+export const PEM_BYTES_MAX = 64 * 1024;
+export const TOKEN_PATTERN = "^[A-Za-z0-9_-]{1,256}$";
+export const KEY_AUTHORIZATION_PATTERN = "^[A-Za-z0-9_-]{1,256}\\.[A-Za-z0-9_-]{1,128}$";
+const hostName = Type.String({ pattern: HOST_PATTERN, maxLength: 253 });
+const pem = Type.String({ pattern: PEM_PATTERN, maxLength: PEM_BYTES_MAX });
+const certificate = Type.Object({ hosts: Type.Array(hostName, { minItems: 1, maxItems: 1100 }), pem }, closed);
+const challenge = Type.Object(
+  {
+    host: hostName,
+    token: Type.String({ pattern: TOKEN_PATTERN }),
+    keyAuthorization: Type.String({ pattern: KEY_AUTHORIZATION_PATTERN }),
   },
   closed,
 );
@@ -187,6 +234,15 @@ const CALLS = {
   setRoute: { schema: Compile(route), bytesMax: 512 * 1024 },
   removeRoute: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
   listRoutes: { schema: Compile(nothing), bytesMax: small },
+  setCertificates: {
+    schema: Compile(Type.Object({ appId: uuid, certificates: Type.Array(certificate, { maxItems: 1100 }) }, closed)),
+    bytesMax: 32 * 1024 * 1024,
+  },
+  listCertificates: { schema: Compile(nothing), bytesMax: small },
+  certificateRefusal: { schema: Compile(Type.Object({ pem }, closed)), bytesMax: 2 * PEM_BYTES_MAX },
+  setChallenge: { schema: Compile(challenge), bytesMax: small },
+  removeChallenge: { schema: Compile(Type.Object({ host: hostName }, closed)), bytesMax: small },
+  listChallenges: { schema: Compile(nothing), bytesMax: small },
 } as const;
 
 /** What each call carries; the schemas above admit exactly these. */
@@ -207,6 +263,12 @@ export interface CallMessages {
   readonly setRoute: AppRoute;
   readonly removeRoute: { readonly appId: string };
   readonly listRoutes: Record<never, never>;
+  readonly setCertificates: { readonly appId: string; readonly certificates: readonly RouteCertificate[] };
+  readonly listCertificates: Record<never, never>;
+  readonly certificateRefusal: { readonly pem: string };
+  readonly setChallenge: Challenge;
+  readonly removeChallenge: { readonly host: string };
+  readonly listChallenges: Record<never, never>;
 }
 export type CallName = keyof CallMessages;
 

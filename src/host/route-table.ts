@@ -3,12 +3,15 @@ import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { AppRoute } from "../router/routes.ts";
 import { entriesOf, id, type Server, type Snapshot, serverNumber, type Wanted } from "./haproxy-config.ts";
+import { isH2c, isLeast } from "./route-options.ts";
 
 /**
  * Backends that are ready for apps to come, at least: a new app needs no reload until they are used up. After each reload there
  * are as many spare ones as apps, so that the reloads of a growing platform can be counted on the fingers.
  */
 export const SPARE_MIN = 64;
+/** The same for apps with `least-connections`. */
+const LEAST_SPARE_MIN = 16;
 /** Lines behind a whole table before it is written whole again; more with many apps. */
 const LINES_MAX = 4_000;
 
@@ -19,6 +22,8 @@ interface Row extends AppRoute {
 interface Saved {
   readonly next: number;
   readonly spare: readonly number[];
+  /** Absent in a file of an older version. */
+  readonly leastSpare?: readonly number[];
   readonly routes?: readonly Row[];
 }
 
@@ -31,8 +36,14 @@ interface Saved {
  */
 export class RouteTable {
   readonly #rows = new Map<string, { readonly row: Row; readonly text: string }>();
+  /**
+   * The apps that want a host name, the latest last: it has it. There are two only while a name moves from one to the other, and
+   * nobody knows which of them is told first.
+   */
+  readonly #claims = new Map<string, string[]>();
   #next = 0;
   #spare: number[] = [];
+  #leastSpare: number[] = [];
   /** The file that changes are added to, since it was written whole: lines that were added, and that it lacks. */
   #journal: { readonly path: string; added: number; missing: string[]; isWhole: boolean } | undefined;
 
@@ -78,24 +89,30 @@ export class RouteTable {
     journal.missing = [];
   }
 
-  /** Whether anything is different now. Throws for a route that could not be told to HAProxy. */
-  set({ appId, hosts, state, dynoIds }: AppRoute): boolean {
+  /** The apps for which anything is different now. Throws for a route that could not be told to HAProxy. */
+  set(route: AppRoute): readonly string[] {
+    const { appId, hosts, state, dynoIds, options } = route;
     const before = this.#rows.get(appId);
-    const backend = before?.row.backend ?? this.#spare[0] ?? this.#next;
-    const row: Row = { appId, hosts, state, dynoIds, backend };
+    const kept = before !== undefined && kindOf(before.row) === kindOf(route);
+    const spare = wantsLeast(route) ? this.#leastSpare : this.#spare;
+    const backend = kept ? before.row.backend : (spare[0] ?? this.#next);
+    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
     const text = `${JSON.stringify(row)}\n`;
-    if (before?.text === text) return false;
+    if (before?.text === text) return [];
     check(row);
-    if (before === undefined && this.#spare.shift() === undefined) this.#next++;
+    if (!kept && spare.shift() === undefined) this.#next++;
     this.#rows.set(appId, { row, text });
     this.#journal?.missing.push(text);
-    return true;
+    return [appId, ...this.#claim(appId, before?.row.hosts ?? [], hosts)];
   }
 
-  remove(appId: string): boolean {
-    if (!this.#rows.delete(appId)) return false;
+  /** As `set`. */
+  remove(appId: string): readonly string[] {
+    const before = this.row(appId);
+    if (before === undefined) return [];
+    this.#rows.delete(appId);
     this.#journal?.missing.push(`${JSON.stringify({ gone: appId })}\n`);
-    return true;
+    return [appId, ...this.#claim(appId, before.hosts, [])];
   }
 
   apps(): readonly string[] {
@@ -117,57 +134,93 @@ export class RouteTable {
   refill(): this {
     const wanted = Math.max(SPARE_MIN, this.#rows.size);
     while (this.#spare.length < wanted) this.#spare.push(this.#next++);
+    const least = Array.from(this.#rows.values()).filter(({ row }) => wantsLeast(row)).length;
+    while (this.#leastSpare.length < Math.max(LEAST_SPARE_MIN, least)) this.#leastSpare.push(this.#next++);
     return this;
   }
 
   /** One app, with those of its dynos that have an address now. */
   wanted(appId: string, serverOf: (dynoId: string) => Server | undefined): Wanted | undefined {
     const row = this.row(appId);
-    return row && wantedOf(row, serverOf);
+    return row && this.#wantedOf(row, serverOf);
   }
 
   /** All of them. */
   snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
-    return { apps: Array.from(this.#rows.values(), ({ row }) => wantedOf(row, serverOf)), spare: [...this.#spare] };
+    return {
+      apps: Array.from(this.#rows.values(), ({ row }) => this.#wantedOf(row, serverOf)),
+      spare: [...this.#spare],
+      leastSpare: [...this.#leastSpare],
+    };
+  }
+
+  #wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
+    const hosts = app.hosts.filter((host) => this.#claims.get(host)?.at(-1) === app.appId);
+    const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
+    return { ...app, hosts, servers: speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers };
+  }
+
+  /** Notes which names the app wants now; the other apps that have lost or won one by that. */
+  #claim(appId: string, before: readonly string[], hosts: readonly string[]): ReadonlySet<string> {
+    const others = new Set<string>();
+    for (const host of hosts) {
+      const claims = this.#claims.get(host) ?? [];
+      if (claims.includes(appId)) continue;
+      const last = claims.at(-1);
+      if (last !== undefined) others.add(last);
+      this.#claims.set(host, [...claims, appId]);
+    }
+    const kept = new Set(hosts);
+    for (const host of before) {
+      if (kept.has(host)) continue;
+      const claims = this.#claims.get(host) ?? [];
+      const left = claims.filter((each) => each !== appId);
+      const last = left.at(-1);
+      if (last === undefined) this.#claims.delete(host);
+      else this.#claims.set(host, left);
+      if (last !== undefined && last !== claims.at(-1)) others.add(last);
+    }
+    return others;
   }
 
   #text(): string {
-    const head: Saved = { next: this.#next, spare: this.#spare };
+    const head: Saved = { next: this.#next, spare: this.#spare, leastSpare: this.#leastSpare };
     return `${JSON.stringify(head)}\n${Array.from(this.#rows.values(), ({ text }) => text).join("")}`;
   }
 
   /** Throws for what is no table. A last line that is cut off was never acted upon. */
   #restore(lines: readonly string[]): void {
     const [head = "", ...changes] = lines;
-    const { next, spare, routes = [] } = JSON.parse(head) as Saved; // root's own file; each row is checked below
-    for (const number of [next, ...spare]) if (!Number.isSafeInteger(number)) throw new Error("not a table of routes");
+    const { next, spare, leastSpare = [], routes = [] } = JSON.parse(head) as Saved; // root's own; each row is checked below
+    for (const number of [next, ...spare, ...leastSpare])
+      if (!Number.isSafeInteger(number)) throw new Error("not a table of routes");
     this.#next = next;
-    const free = new Set(spare);
+    const free = new Set([...spare, ...leastSpare]);
     for (const row of routes) this.#restoreRow(row, free);
     for (const line of changes.slice(0, -1)) {
       const change = JSON.parse(line) as Row | { readonly gone: string };
-      if ("gone" in change) this.#rows.delete(change.gone);
+      if ("gone" in change) this.remove(change.gone);
       else this.#restoreRow(change, free);
     }
-    this.#spare = [...free];
+    this.#spare = spare.filter((number) => free.has(number));
+    this.#leastSpare = leastSpare.filter((number) => free.has(number));
   }
 
-  #restoreRow({ appId, hosts, state, dynoIds, backend }: Row, free: Set<number>): void {
-    const row: Row = { appId, hosts, state, dynoIds, backend };
+  #restoreRow({ appId, hosts, state, dynoIds, options, backend }: Row, free: Set<number>): void {
+    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
     check(row);
     free.delete(backend);
+    this.#claim(appId, this.row(appId)?.hosts ?? [], hosts);
     this.#next = Math.max(this.#next, backend + 1);
     this.#rows.set(appId, { row, text: `${JSON.stringify(row)}\n` });
   }
 }
 
-function wantedOf(
-  { appId, hosts, state, backend, dynoIds }: Row,
-  serverOf: (dynoId: string) => Server | undefined,
-): Wanted {
-  const servers = dynoIds.map(serverOf).filter((server) => server !== undefined);
-  return { appId, hosts, state, backend, servers: withoutTwins(servers) };
-}
+type Options = Pick<AppRoute, "options">;
+const wantsLeast = ({ options }: Options): boolean => options !== undefined && isLeast(options.balance);
+const speaksH2c = ({ options }: Options): boolean => options !== undefined && isH2c(options.dynoProtocol);
+/** What of an app's options is part of its backend and cannot change in it: another kind needs another number. */
+const kindOf = (app: Options): string => `${wantsLeast(app)} ${speaksH2c(app)}`;
 
 /** HAProxy refuses two servers of one number in a backend; one in two thousand million pairs of dynos has such. */
 function withoutTwins(servers: readonly Server[]): readonly Server[] {

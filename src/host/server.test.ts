@@ -12,7 +12,10 @@ import { after, before, beforeEach, test } from "node:test";
 import { EngineError, type EngineNotice } from "../engine/engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
+import { checkPair } from "../model/certificate.ts";
 import type { HealthCheck } from "../model/health.ts";
+import { type AppRoute, digestOf } from "../router/routes.ts";
+import { makeAuthority, makeServerCertificate } from "./certificates.ts";
 import { HostClient } from "./client.ts";
 import { COMMAND_BYTES_MAX, ENV_BYTES_MAX } from "./protocol.ts";
 import { createHostServer } from "./server.ts";
@@ -79,6 +82,34 @@ const head = (line: string, body: string, id = instance.id) =>
   `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx-stator-instance: ${id}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const post = (name: string, value: unknown, id?: string) =>
   raw(head(`POST /call/${name}`, typeof value === "string" ? value : JSON.stringify(value), id));
+
+test("certificates and challenges come through as they were sent; others are refused before the router sees them", async () => {
+  await using host = client();
+  const authority = await makeAuthority("Test authority", Date.now());
+  const made = await makeServerCertificate(authority, ["a.example"], Date.now());
+  const pair = checkPair(made.certificate, made.key, Date.now());
+  const appId = randomUUID();
+  const certificates = [{ hosts: ["a.example"], pem: pair.chain + pair.key }];
+  await host.setCertificates(appId, certificates);
+  assert.deepEqual(router.certificates.get(appId), certificates);
+  assert.deepEqual(await host.listCertificates(), [{ appId, digest: digestOf(certificates) }]);
+  assert.equal(await host.certificateRefusal(pair.chain + pair.key), null);
+  const challenge = { host: "a.example", token: "t", keyAuthorization: "t.p" };
+  await host.setChallenge(challenge);
+  assert.deepEqual(await host.listChallenges(), ["a.example"]);
+  await host.removeChallenge("a.example");
+  assert.equal(router.challenges.size, 0);
+  for (const bad of [
+    { ...challenge, host: "a b" },
+    { ...challenge, token: "../x" },
+    { ...challenge, path: "/x" },
+  ])
+    assert.match(await post("setChallenge", bad), /^HTTP\/1\.1 400 /);
+  const long = [{ hosts: ["a.example"], pem: `${pair.chain}${pair.key}\n` }];
+  assert.match(await post("setCertificates", { appId, certificates: long }), /^HTTP\/1\.1 400 /);
+  await host.setCertificates(appId, []);
+  assert.equal(router.certificates.size, 0);
+});
 
 test("the good start is started, as it was sent", async () => {
   await using host = client();
@@ -425,6 +456,45 @@ test("routes carry host names and ids; text that could become configuration is r
   assert.match(await post("setRoute", { ...route, dynoIds: ["10.0.0.1:80"] }), / 400 /);
   assert.match(await post("setRoute", { ...route, address: "10.0.0.1" }), / 400 /);
   assert.match(await post("setRoute", { ...route, hosts: Array(1101).fill("a.b") }), / 400 /);
+});
+
+test("options of a route arrive whole; text that could become configuration or HTML is refused", async () => {
+  await using host = client();
+  const user = { name: "ann@x", salt: `${"A".repeat(22)}==`, digest: "0".repeat(64) };
+  const options = {
+    balance: "least-connections",
+    dynoProtocol: "h2c",
+    httpsRedirect: true,
+    firstByteSeconds: 3600,
+    rollingSeconds: 1,
+    sessionAffinity: true,
+    users: [user],
+    errorPage: "https://x.example/a?b=1&c=%22",
+    maintenancePage: null,
+  } as const;
+  const route: AppRoute = { appId: randomUUID(), hosts: [], state: "serve", dynoIds: [], options };
+  await host.setRoute(route);
+  assert.deepEqual(router.routes.get(route.appId), route);
+  for (const bad of [
+    { balance: "random\nbind :1" },
+    { dynoProtocol: "h2" },
+    { httpsRedirect: "true" },
+    { firstByteSeconds: 3601 },
+    { rollingSeconds: 0.5 },
+    { sessionAffinity: 1 },
+    { users: [{ ...user, name: "a b" }] },
+    { users: [{ ...user, name: "a:b" }] },
+    { users: [{ ...user, salt: "x" }] },
+    { users: [{ ...user, digest: "0".repeat(63) }] },
+    { users: [{ ...user, password: "x" }] },
+    { users: Array(101).fill(user) },
+    { errorPage: "javascript:alert(1)" },
+    { errorPage: 'https://x/"' },
+    { maintenancePage: "https://x/\n" },
+    { maintenancePage: `https://x/${"a".repeat(4097)}` },
+    { no: "such" },
+  ])
+    assert.match(await post("setRoute", { ...route, options: { ...options, ...bad } }), / 400 /, JSON.stringify(bad));
 });
 
 test("why an isolation class cannot be had is told, for the names of the catalogue only", async () => {

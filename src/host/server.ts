@@ -6,7 +6,7 @@ import { type Engine, EngineError, type EngineErrorId } from "../engine/engine.t
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Instance } from "../model/instance.ts";
-import type { RouteTarget } from "../router/routes.ts";
+import type { CertificateTarget, RouteTarget } from "../router/routes.ts";
 import {
   type CallMessages,
   type CallName,
@@ -22,7 +22,7 @@ import {
 
 export interface HostServerOptions {
   readonly engine: Engine;
-  readonly router: RouteTarget;
+  readonly router: RouteTarget & CertificateTarget;
   readonly instance: Pick<Instance, "id">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -138,6 +138,12 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   setRoute: ({ router }, route) => router.setRoute(route),
   removeRoute: ({ router }, { appId }) => router.removeRoute(appId),
   listRoutes: ({ router }) => router.listRoutes(),
+  setCertificates: ({ router }, { appId, certificates }) => router.setCertificates(appId, certificates),
+  listCertificates: ({ router }) => router.listCertificates(),
+  certificateRefusal: ({ router }, { pem }) => router.certificateRefusal(pem),
+  setChallenge: ({ router }, challenge) => router.setChallenge(challenge),
+  removeChallenge: ({ router }, { host }) => router.removeChallenge(host),
+  listChallenges: ({ router }) => router.listChallenges(),
 };
 
 /** Bytes both ways, after `101`. */

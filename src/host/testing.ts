@@ -12,7 +12,14 @@ import type {
 import { EngineError } from "../engine/engine.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { DynoUsage } from "../model/usage.ts";
-import type { AppRoute, RouteTarget } from "../router/routes.ts";
+import {
+  type AppRoute,
+  type CertificateTarget,
+  type Challenge,
+  digestOf,
+  type RouteCertificate,
+  type RouteTarget,
+} from "../router/routes.ts";
 
 /** For tests of the protocol: remembers what it was asked for, and runs nothing. */
 export class FakeEngine implements Engine {
@@ -124,8 +131,32 @@ export class FakeEngine implements Engine {
 }
 
 /** For tests: a router that only remembers. */
-export class FakeTarget implements RouteTarget {
+export class FakeTarget implements RouteTarget, CertificateTarget {
   readonly routes = new Map<string, AppRoute>();
+  readonly certificates = new Map<string, readonly RouteCertificate[]>();
+  readonly challenges = new Map<string, Challenge>();
+  /** What every certificate is refused with. */
+  refusal: string | null = null;
+  async setCertificates(appId: string, certificates: readonly RouteCertificate[]): Promise<void> {
+    if (this.refusal !== null) throw new EngineError("invalid", this.refusal);
+    if (certificates.length === 0) this.certificates.delete(appId);
+    else this.certificates.set(appId, certificates);
+  }
+  async listCertificates() {
+    return [...this.certificates].map(([appId, all]) => ({ appId, digest: digestOf(all) }));
+  }
+  async certificateRefusal(): Promise<string | null> {
+    return this.refusal;
+  }
+  async setChallenge(challenge: Challenge): Promise<void> {
+    this.challenges.set(challenge.host, challenge);
+  }
+  async removeChallenge(host: string): Promise<void> {
+    this.challenges.delete(host);
+  }
+  async listChallenges(): Promise<readonly string[]> {
+    return [...this.challenges.keys()];
+  }
   async setRoute(route: AppRoute): Promise<void> {
     this.routes.set(route.appId, route);
   }

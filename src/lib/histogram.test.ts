@@ -35,6 +35,15 @@ test("two that are added are as one of all their values", () => {
   );
 });
 
+test("counts beyond 65,535 are counts", () => {
+  const many = of([100]);
+  for (let doubled = 0; doubled < 20; doubled++) many.addAll(many);
+  many.add(1_000);
+  assert.deepEqual([many.count, many.percentile(0.5), many.percentile(1)], [2 ** 20 + 1, 101, 1_000]);
+  for (let added = 0; added < 70_000; added++) many.add(5);
+  assert.equal(many.percentile(0.06), 5);
+});
+
 test("what is none, negative or beyond the greatest is counted all the same", () => {
   assert.equal(new Histogram().percentile(0.5), null);
   const odd = of([-1, Number.NaN, Number.POSITIVE_INFINITY]);

@@ -4,14 +4,16 @@ const HALF = EXACT / 2;
 const EXACT_BITS = 6;
 /** Greater values count as this: 37 hours, where the unit is a millisecond. */
 export const HISTOGRAM_MAX = 2 ** 27 - 1;
-const BUCKETS_MAX = bucketOf(HISTOGRAM_MAX) + 1;
+const GROWTH = 32;
+const NARROW_MAX = 0xffff;
 
 /**
  * Counts of whole numbers, log-linear: small where values are small, and two can be added. A percentile is at most 1/32 too
  * high, never too low.
  */
 export class Histogram {
-  #counts = new Uint32Array(16);
+  /** As short and as narrow as its values allow: there may be tens of thousands. */
+  #counts: Uint16Array | Uint32Array = new Uint16Array(GROWTH);
   #count = 0;
   #max = 0;
 
@@ -28,16 +30,13 @@ export class Histogram {
   add(value: number): void {
     const whole = value > 0 ? Math.min(Math.round(value), HISTOGRAM_MAX) : 0;
     const bucket = bucketOf(whole);
-    if (bucket >= this.#counts.length) this.#grow(bucket + 1);
-    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    this.#addTo(bucket, 1);
     this.#count++;
     if (whole > this.#max) this.#max = whole;
   }
 
   addAll(other: Histogram): void {
-    if (other.#counts.length > this.#counts.length) this.#grow(other.#counts.length);
-    for (const [bucket, count] of other.#counts.entries())
-      if (count > 0) this.#counts[bucket] = (this.#counts[bucket] ?? 0) + count;
+    for (const [bucket, count] of other.#counts.entries()) if (count > 0) this.#addTo(bucket, count);
     this.#count += other.#count;
     this.#max = Math.max(this.#max, other.#max);
   }
@@ -59,10 +58,16 @@ export class Histogram {
     this.#max = 0;
   }
 
-  #grow(length: number): void {
-    const grown = new Uint32Array(Math.min(BUCKETS_MAX, Math.max(length, this.#counts.length * 2)));
-    grown.set(this.#counts);
-    this.#counts = grown;
+  #addTo(bucket: number, more: number): void {
+    const count = (this.#counts[bucket] ?? 0) + more;
+    const isNarrow = this.#counts instanceof Uint16Array;
+    if (bucket >= this.#counts.length || (isNarrow && count > NARROW_MAX)) {
+      const length = Math.max(this.#counts.length, Math.ceil((bucket + 1) / GROWTH) * GROWTH);
+      const grown = isNarrow && count <= NARROW_MAX ? new Uint16Array(length) : new Uint32Array(length);
+      grown.set(this.#counts);
+      this.#counts = grown;
+    }
+    this.#counts[bucket] = count;
   }
 }
 

@@ -19,7 +19,11 @@ export interface LogSink {
 
 /** `2021-11-27T09:40:40.916869+00:00 heroku[web.1]: State changed from starting to up` */
 export function formatLine(line: LogLine): string {
-  const iso = new Date(line.at).toISOString(); // 2021-11-27T09:40:40.916Z
-  const micros = String(line.micros ?? 0).padStart(3, "0");
-  return `${iso.slice(0, -1)}${micros}+00:00 ${line.source}[${line.process}]: ${line.text}`;
+  return `${timestampOf(line)} ${line.source}[${line.process}]: ${line.text}`;
+}
+
+/** `2021-11-27T09:40:40.916869+00:00` */
+export function timestampOf({ at, micros = 0 }: LogLine): string {
+  const iso = new Date(at).toISOString(); // 2021-11-27T09:40:40.916Z
+  return `${iso.slice(0, -1)}${String(micros).padStart(3, "0")}+00:00`;
 }

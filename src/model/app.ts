@@ -27,6 +27,12 @@ export interface User {
   readonly id: string;
   readonly email: string;
   readonly name: string | null;
+  /** Sees to the whole platform: its users and its audit log. The first user is one. */
+  readonly isOperator: boolean;
+  /** Since when the operator lets them do nothing; null: they may. */
+  readonly suspendedAt: Instant | null;
+  readonly allowTracking: boolean;
+  readonly beta: boolean;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
 }
@@ -38,4 +44,6 @@ export interface Domain {
   readonly kind: "heroku" | "custom";
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
+  /** Its certificate; null: the installation's own. */
+  readonly sniEndpointId: string | null;
 }

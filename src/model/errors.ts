@@ -4,6 +4,7 @@ export const STATUS_OF = {
   unauthorized: 401,
   payment_required: 402,
   forbidden: 403,
+  suspended: 403,
   not_found: 404,
   not_acceptable: 406,
   conflict: 409,

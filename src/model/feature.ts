@@ -76,7 +76,10 @@ export const FEATURES = [
     description: "Requests of one browser go to one dyno",
     kind: "feature",
     isOnByDefault: false,
-    control: { kind: "fixed", why: "Session affinity is not there yet: every request goes to any web dyno." },
+    control: {
+      kind: "switch",
+      does: "the router gives browsers a cookie that names their dyno (src/router/routes.ts)",
+    },
   },
   {
     name: "runtime-heroku-exec",

@@ -2,7 +2,7 @@ import type { App, Domain } from "../model/app.ts";
 import { type DynoRecord, routedDynos } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
 import type { Release } from "../model/release.ts";
-import type { AppRoute, RouteState } from "./routes.ts";
+import type { AppRoute, RouteOptions, RouteState } from "./routes.ts";
 
 /** All that a route depends on. */
 export interface RouteSituation {
@@ -12,17 +12,19 @@ export interface RouteSituation {
   readonly dynos: readonly DynoRecord[];
   /** The release that runs. */
   readonly current: Pick<Release, "slugId"> | undefined;
+  readonly options?: RouteOptions | undefined;
 }
 
 /** What the router should do for the app. Pure; equal situations give equal routes, in whatever order rows came. */
 export function routeOf(situation: RouteSituation): AppRoute {
-  const { app, domains, dynos } = situation;
+  const { app, domains, dynos, options } = situation;
   const up = routedDynos(dynos, app.currentReleaseId);
   return {
     appId: app.id,
     hosts: [...new Set(domains.map(({ hostname }) => hostname.toLowerCase()))].sort(),
     state: stateOf(situation, up.length),
     dynoIds: up.map(({ id }) => id).sort(),
+    ...(options && { options }),
   };
 }
 

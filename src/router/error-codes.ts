@@ -20,8 +20,13 @@ const CODES = {
   H19: { description: "Backend connection timeout", at: "error", status: 503 },
   H20: { description: "App boot timeout", at: "error", status: 503 },
   H21: { description: "Backend connection refused", at: "error", status: 503 },
+  H22: { description: "Connection limit reached", at: "error", status: 503 },
+  H25: { description: "HTTP restriction: oversized cookie", at: "error", status: 502 },
+  "H25-length": { description: "HTTP restriction: invalid content length", at: "error", status: 502 },
   H27: { description: "Client Request Interrupted", at: "warning", status: 499, socket: "client" },
   H28: { description: "Client Connection Idle", at: "warning", status: 499 },
+  H31: { description: "Misdirected Request", at: "error", status: 421 },
+  H34: { description: "All up dynos are quarantined", at: "error", status: 503 },
   H80: { description: "Maintenance mode", at: "info", status: 503 },
   H81: { description: "Blank app", at: "info", status: 502 },
   H99: { description: "Platform error", at: "error", status: 503 },
@@ -35,13 +40,17 @@ export const DECIDED_CODES = [
   "H11",
   "H14",
   "H20",
+  "H22",
+  "H25",
   "H27",
+  "H31",
+  "H34",
   "H80",
   "H81",
 ] as const satisfies readonly ErrorCodeName[];
 
 export function errorCode(name: ErrorCodeName): ErrorCode {
-  return { code: name, ...CODES[name] };
+  return { code: name.slice(0, 3), ...CODES[name] };
 }
 
 /** The code of this name, if it is one. */

@@ -30,7 +30,7 @@ function line(
     held = "-",
     retries = "0",
   } = change;
-  return `stator1 42 7 1795460667012173 ${APP} ${dyno} ${code} ${status} 123 ${flags} ${times} 00000000-0000-4000-8000-000000000000 http 9.8.7.6 ${base64(method)} ${base64(path)} ${base64(host)} ${base64(fwd)} ${held} ${retries}`;
+  return `stator2 42 7 1795460667012173 ${APP} ${dyno} ${code} ${status} 123 ${flags} ${times} 00000000-0000-4000-8000-000000000000 http HTTP/1.1 - 9.8.7.6 - 99 - ${base64(method)} ${base64(path)} ${base64(host)} ${base64(fwd)} ${held} ${retries}`;
 }
 function shown(text: string): string {
   const record = parseRequest(text);
@@ -41,7 +41,7 @@ function shown(text: string): string {
 test("spec 7.10: the line of an answered request", () => {
   assert.equal(
     shown(line({ path: "/x?y=1", fwd: "1.2.3.4" })),
-    'at=info method=GET path="/x?y=1" host=a.localhost request_id=00000000-0000-4000-8000-000000000000 fwd="1.2.3.4, 9.8.7.6" dyno=web.1 connect=1ms service=15ms status=200 bytes=123 protocol=http',
+    'at=info method=GET path="/x?y=1" host=a.localhost request_id=00000000-0000-4000-8000-000000000000 fwd="1.2.3.4, 9.8.7.6" dyno=web.1 connect=1ms service=15ms status=200 bytes=123 protocol=http1.1 tls=false tls_version=unknown',
   );
   const record = parseRequest(line());
   assert.ok(record);
@@ -57,7 +57,7 @@ test("spec 6.4: codes of rules and of how requests end", () => {
   const cases: readonly (readonly [Parameters<typeof line>[0], RegExp])[] = [
     [
       { code: "H10", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" },
-      /^at=error code=H10 desc="App crashed" .*dyno= connect= service= status=503 bytes= protocol=http$/,
+      /^at=error code=H10 desc="App crashed" .*dyno= connect= service= status=503 bytes= protocol=http1\.1 tls=false tls_version=unknown$/,
     ],
     [
       { code: "H14", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" },
@@ -70,12 +70,12 @@ test("spec 6.4: codes of rules and of how requests end", () => {
     ],
     [
       { flags: "SC--", status: "503", ...refused },
-      /code=H21 desc="Backend connection refused" .*dyno=web\.1 connect= service= status=503/,
+      /code=H21 desc="Backend connection refused" .*dyno=web\.1 connect=3003ms service= status=503 bytes= /,
     ],
     [{ flags: "sC--", status: "503", ...refused }, /code=H19/],
     [
       { flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001 30001" },
-      /code=H12 desc="Request timeout" .*connect=1ms service=30000ms status=503/,
+      /code=H12 desc="Request timeout" .*connect=1ms service=30000ms status=503 bytes=0 /,
     ],
     [{ flags: "SH--", status: "502" }, /code=H13 .*status=503/],
     [{ flags: "PH--", status: "502" }, /code=H17 .*status=503/],
@@ -98,13 +98,34 @@ test("what is counted of a request beside its line: held, tried again", () => {
   assert.deepEqual(counted({ retries: "x" }), [false, 0]);
 });
 
+test("spec 6.4: what is known beyond HAProxy's flags", () => {
+  const missing = (sent: number, promised: string) =>
+    line({ flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001 30001" }).replace(" 99 - ", ` ${sent} ${promised} `);
+  assert.match(shown(missing(500, "1000")), /^at=warning code=H28 .*status=499 bytes=0 /);
+  assert.match(shown(missing(1000, "1000")), /code=H12 /);
+  assert.match(shown(missing(500, "-")), /code=H12 /);
+  for (const flags of ["cD--", "sD--"]) assert.match(shown(line({ flags, status: "101" })), /^at=error code=H15 /);
+  assert.match(
+    shown(line({ code: "H25-length", flags: "LH--", status: "502" })),
+    /code=H25 desc="HTTP restriction: invalid content length" .*dyno=web\.1 connect=1ms service=\d+ms status=502 bytes=0 /,
+  );
+  const misdirected = line({ code: "H31", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" });
+  assert.match(
+    shown(
+      misdirected.replace(" http HTTP/1.1 - 9.8.7.6 - ", ` https HTTP/2.0 TLSv1.3 9.8.7.6 ${base64('a" b=c\x7f')} `),
+    ),
+    /status=421 bytes= protocol=http2\.0 tls=true tls_version=tls1\.3 agent="a%22 b=c%7F"$/,
+  );
+  assert.match(shown(line().replace(/00000000-0000-4000-\S+/, "Ab+/=_-Ab+/=_-Ab+/=_-")), / request_id=Ab\+\/=_-Ab\S+ /);
+});
+
 test("nothing that a visitor sends can pose as another field or another line", () => {
   const bytes = fc.uint8Array({ maxLength: 60 }).map((each) => Buffer.from(each).toString("latin1"));
   fc.assert(
     fc.property(bytes, bytes, bytes, bytes, (path, host, fwd, method) => {
       assert.match(
         shown(line({ path, host, fwd, method })),
-        /^at=info method=\S* path="[ !#-~]*" host=[^\s"=]* request_id=\S+ fwd="[ !#-~]*" dyno=web\.1 connect=1ms service=15ms status=200 bytes=123 protocol=http$/,
+        /^at=info method=\S* path="[ !#-~]*" host=[^\s"=]* request_id=\S+ fwd="[ !#-~]*" dyno=web\.1 connect=1ms service=15ms status=200 bytes=123 protocol=http1\.1 tls=false tls_version=unknown$/,
       );
     }),
   );
@@ -114,7 +135,7 @@ test("HAProxy's other messages are no requests", () => {
   for (const text of [
     "",
     "Server a1/D is UP",
-    line().replace("stator1", "stator2"),
+    line().replace("stator2", "stator1"),
     `${line()} more`,
     line().replace(" 42 ", " x "),
   ])

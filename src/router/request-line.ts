@@ -1,5 +1,5 @@
 import type { LogLine } from "../logs/line.ts";
-import { codeOfFlags, type ErrorCode, errorCodeNamed } from "./error-codes.ts";
+import { codeOfFlags, type ErrorCode, errorCode, errorCodeNamed } from "./error-codes.ts";
 
 /** One request as HAProxy tells of it (`LOG_FORMAT` in host/haproxy-config.ts). */
 export interface RequestRecord {
@@ -19,7 +19,13 @@ export interface RequestRecord {
   readonly connectMs: number | null;
   readonly serviceMs: number | null;
   readonly requestId: string;
+  /** The client's: "http1.1". */
   readonly protocol: string;
+  readonly tls: boolean;
+  /** "tls1.3", or "unknown". */
+  readonly tlsVersion: string;
+  /** H31 alone: what the client calls itself. */
+  readonly agent: string;
   readonly method: string;
   readonly path: string;
   readonly host: string;
@@ -30,35 +36,42 @@ export interface RequestRecord {
   readonly retries: number;
 }
 
+const TLS_VERSIONS: Readonly<Record<string, string>> = { "TLSv1.2": "tls1.2", "TLSv1.3": "tls1.3" };
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
 export function parseRequest(line: string): RequestRecord | undefined {
   const fields = line.trimEnd().split(" ");
-  if (fields.length !== 26 || fields[0] !== "stator1") return undefined;
+  if (fields.length !== 31 || fields[0] !== "stator2") return undefined;
   const text = (index: number) => fields[index] ?? "-";
   const number = (index: number) => Number(text(index));
   const [status, flags] = [number(7), text(9)];
   const [header, queued, connect, response, data, active] = [10, 11, 12, 13, 14, 15].map(number);
   if (!Number.isSafeInteger(number(1)) || !Number.isSafeInteger(number(2)) || !Number.isSafeInteger(number(3)))
     return undefined;
+  const code = errorCodeNamed(text(6)) ?? codeOfEnd(flags, status, number(23) < number(24));
+  const connected = reached(connect);
   return {
     worker: number(1),
     count: number(2),
     atMicros: number(3),
     appId: idOrNull(text(4)),
     dynoId: idOrNull(text(5)),
-    code: errorCodeNamed(text(6)) ?? codeOfFlags(flags),
+    code,
     status,
-    bytes: number(8) || 0,
-    connectMs: reached(connect),
-    serviceMs: reached(connect) === null ? null : service(response, data, active, [header, queued, connect]),
+    // A page of HAProxy's is nothing that the dyno sent.
+    bytes: code !== undefined && (flags[1] === "H" || code.code === "H25") ? 0 : number(8) || 0,
+    connectMs: connected ?? (flags[1] === "C" ? service(undefined, undefined, active, [header, queued]) : null),
+    serviceMs: connected === null ? null : service(response, data, active, [header, queued, connected]),
     requestId: text(17),
-    protocol: text(18),
-    method: decodedOften(text(20)),
-    path: decoded(text(21)),
-    host: decodedOften(text(22)),
-    forwardedFor: [decoded(text(23)), text(19)].filter((each) => each !== "").join(", "),
+    protocol: /^HTTP\/\d\.\d$/.test(text(19)) ? text(19).toLowerCase().replace("/", "") : "unknown",
+    tls: text(18) === "https",
+    tlsVersion: TLS_VERSIONS[text(20)] ?? "unknown",
+    agent: decoded(text(22)),
+    method: decodedOften(text(25)),
+    path: decoded(text(26)),
+    host: decodedOften(text(27)),
+    forwardedFor: [decoded(text(28)), text(21)].filter((each) => each !== "").join(", "),
     isHeld: fields.at(-2) === "1",
     retries: Math.abs(Number(fields.at(-1))) || 0, // "+1" when the last went to another dyno
   };
@@ -66,17 +79,19 @@ export function parseRequest(line: string): RequestRecord | undefined {
 
 /** The line in the app's log (spec 7.10, 6.4); `dyno` is its name. No text of a visitor can pose as another field. */
 export function formatRequest(record: RequestRecord, dyno: string | null): string {
-  const { code, connectMs, serviceMs } = record;
+  const { code, connectMs, serviceMs, tls, tlsVersion, agent } = record;
   const ms = (value: number | null) => (value === null ? "" : `${value}ms`);
-  const answeredByDyno = dyno !== null && connectMs !== null;
+  const answeredByDyno = dyno !== null && serviceMs !== null;
   return [
     ...(code?.socket === undefined ? [] : [`sock=${code.socket}`]),
     `at=${code?.at ?? "info"}`,
     ...(code === undefined ? [] : [`code=${code.code} desc="${code.description}"`]),
     `method=${plain(record.method, 127)} path="${quoted(record.path, 8192)}" host=${plain(hostOnly(record.host), 260)}`,
-    `request_id=${plain(record.requestId, 200)} fwd="${quoted(record.forwardedFor, 1000)}"`,
+    `request_id=${/^[\w+/=-]*$/.test(record.requestId) ? record.requestId : plain(record.requestId, 200)} fwd="${quoted(record.forwardedFor, 1000)}"`,
     `dyno=${dyno ?? ""} connect=${ms(connectMs)} service=${ms(serviceMs)}`,
-    `status=${code?.status ?? record.status} bytes=${answeredByDyno || code === undefined ? record.bytes : ""} protocol=${plain(record.protocol, 10)}`,
+    `status=${code?.status ?? record.status} bytes=${answeredByDyno || code === undefined ? record.bytes : ""}`,
+    `protocol=${record.protocol} tls=${tls} tls_version=${tlsVersion}`,
+    ...(code?.code === "H31" ? [`agent="${quoted(agent, 300)}"`] : []),
   ].join(" ");
 }
 
@@ -88,6 +103,16 @@ export function requestLogLine(record: RequestRecord, dyno: string | null): LogL
     process: "router",
     text: formatRequest(record, dyno),
   };
+}
+
+/**
+ * The flags, but where they say less than is known. HAProxy counts a client's silence in its body as the dyno's until there is an
+ * answer; it counts silence in an upgraded connection as the client's, where spec 7.2 has the dyno to send pings.
+ */
+function codeOfEnd(flags: string, status: number, bodyMissing: boolean): ErrorCode | undefined {
+  if (flags.startsWith("sH") && bodyMissing) return errorCode("H28");
+  if (status === 101 && /^[cs]/.test(flags)) return errorCode("H15");
+  return codeOfFlags(flags);
 }
 
 /** What remains of the whole time without waiting for the request, for a dyno, and for its connection. */

@@ -21,7 +21,7 @@ const dynoId = (number: number) => `aaaaaaaa-bbbb-cccc-dddd-${String(number).pad
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 function frame(count: number, { app = APP, dyno = 1 } = {}): string {
-  const text = `stator1 42 ${count} ${NOW * 1000} ${app} ${dynoId(dyno)} - 200 9 ---- 0 0 1 2 3 6 6 id-${count} http 9.8.7.6 ${base64("GET")} ${base64(`/${count}`)} ${base64("a.b")} - - 0`;
+  const text = `stator2 42 ${count} ${NOW * 1000} ${app} ${dynoId(dyno)} - 200 9 ---- 0 0 1 2 3 6 6 id-${count} http HTTP/1.1 - 9.8.7.6 - 99 - ${base64("GET")} ${base64(`/${count}`)} ${base64("a.b")} - - 0`;
   return `${text.length} ${text}`;
 }
 

@@ -83,7 +83,7 @@ test("counts by dyno add up to the app's, and memory is for those that had reque
 test("however many dynos there are, a limit of them is counted, the newest among them", () => {
   const metrics = new RequestMetrics(0);
   for (let app = 0; app < 10_000; app++) metrics.add(`a${app}`, NOW, request());
-  assert.equal(metrics.size, 8_192);
+  assert.equal(metrics.size, 4_096);
   assert.equal(metrics.requestsOf("a9999", NOW).requests, 1);
   metrics.add("a9999", NOW + 120_000, request());
   assert.equal(metrics.size, 1, "the silent ones are forgotten");

@@ -6,7 +6,7 @@ import type { RequestRecord } from "./request-line.ts";
 const SLOT_MS = 15_000;
 const SLOTS = 5;
 /** Dynos (and apps' requests without one) that are counted at once; the one that was silent longest makes way. */
-const SERIES_MAX = 8_192;
+const SERIES_MAX = 4_096;
 
 /** What happened to requests within the window. */
 export interface RequestCounts {
@@ -157,7 +157,8 @@ class Sum {
   retries = 0;
   /** By the first digit; 0 for everything else. */
   readonly statuses = [0, 0, 0, 0, 0, 0];
-  readonly codes = new Map<string, number>();
+  /** undefined: none had one. */
+  codes: Map<string, number> | undefined;
   readonly service = new Histogram();
 
   add(other: Sum): void {
@@ -165,8 +166,13 @@ class Sum {
     this.held += other.held;
     this.retries += other.retries;
     for (const [index, count] of other.statuses.entries()) this.statuses[index] = (this.statuses[index] ?? 0) + count;
-    for (const [code, count] of other.codes) this.codes.set(code, (this.codes.get(code) ?? 0) + count);
+    for (const [code, count] of other.codes ?? []) this.countCode(code, count);
     this.service.addAll(other.service);
+  }
+
+  countCode(code: string, count: number): void {
+    this.codes ??= new Map();
+    this.codes.set(code, (this.codes.get(code) ?? 0) + count);
   }
 
   counts(seconds: number): RequestCounts {
@@ -180,7 +186,7 @@ class Sum {
       service: count === 0 ? null : { p50: of(0.5), p95: of(0.95), p99: of(0.99), max },
       held: this.held,
       retries: this.retries,
-      codes: Object.fromEntries([...this.codes].toSorted(([a], [b]) => (a < b ? -1 : 1))),
+      codes: Object.fromEntries([...(this.codes ?? [])].toSorted(([a], [b]) => (a < b ? -1 : 1))),
     };
   }
 }
@@ -197,7 +203,7 @@ class Slot extends Sum {
     this.number = number;
     this.requests = this.held = this.retries = 0;
     this.statuses.fill(0);
-    this.codes.clear();
+    this.codes = undefined;
     this.service.clear();
   }
 
@@ -208,7 +214,7 @@ class Slot extends Sum {
     this.statuses[digit] = (this.statuses[digit] ?? 0) + 1;
     if (isHeld) this.held++;
     this.retries += retries;
-    if (code !== undefined) this.codes.set(code.code, (this.codes.get(code.code) ?? 0) + 1);
+    if (code !== undefined) this.countCode(code.code, 1);
     // An upgraded connection lives as long as both sides like.
     if (serviceMs !== null && status !== 101) this.service.add(serviceMs);
   }

@@ -7,7 +7,9 @@ import { dynoRecord } from "../../test/support/dyno.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import type { DynoRecord } from "../model/dyno.ts";
+import { DEFAULT_ROUTING } from "../model/routing.ts";
 import { type RouteSituation, routeOf } from "./app-route.ts";
+import { routeOptionsOf } from "./route-options.ts";
 import { type RouterOptions, startRouter } from "./router.ts";
 import type { AppRoute } from "./routes.ts";
 
@@ -74,6 +76,7 @@ class World {
   readonly apps = new Map<string, RouteSituation>();
   readonly target = new Map<string, AppRoute>();
   readonly calls: string[] = [];
+  settings = DEFAULT_ROUTING;
   failing = 0;
   #changed: ((appId: string) => void) | undefined;
   #returned: (() => void) | undefined;
@@ -89,6 +92,9 @@ class World {
       formation: { list: async (id: string) => of(id)?.formation ?? [] },
       dynos: { list: async (id: string) => of(id)?.dynos ?? [], byId: async () => undefined },
       releases: { byId: async () => ({ slugId: "s1" }) },
+      routing: { get: async () => this.settings, users: async () => [] },
+      features: { list: async () => [] },
+      config: { get: async () => ({}) },
       onChange: (listener: (appId: string) => void) => {
         this.#changed = listener;
         return { [Symbol.dispose]: () => {} };
@@ -176,4 +182,60 @@ test("a target that fails is told again; one that comes back is told everything"
   world.target.clear();
   world.returned();
   await eventually(() => world.target.has("one"));
+});
+
+test("every 30 s the target is told what it lacks and has too much, and 100 apps in turn", async () => {
+  const world = new World();
+  for (let number = 0; number < 250; number++) world.put(`app${number}`);
+  let [tick, waits] = [() => {}, 0];
+  const sleep = (ms: number, signal: AbortSignal): Promise<void> => {
+    if (ms !== 30_000) return systemClock.sleep(ms, signal);
+    waits++;
+    return new Promise((resolve, reject) => {
+      tick = resolve;
+      signal.addEventListener("abort", () => reject(new Error("closed")), { once: true });
+    });
+  };
+  await using _router = await startRouter({ ...world.options(), clock: { ...systemClock, sleep } });
+  await eventually(() => world.target.size === 250 && waits === 1);
+  world.target.delete("app249");
+  world.target.set("old", { appId: "old", hosts: [], state: "serve", dynoIds: [] });
+  const told: string[] = [];
+  for (const [round, calls] of [102, 100, 50].entries()) {
+    world.calls.length = 0;
+    tick();
+    await eventually(() => waits === round + 2 && world.calls.length === calls);
+    assert.deepEqual([world.target.has("app249"), world.target.has("old")], [true, false]);
+    told.push(...world.calls);
+  }
+  assert.equal(new Set(told).size, 251, "each app, and the one that is gone");
+});
+
+test("an app's options go with its route; one at the defaults has none", async () => {
+  const world = new World();
+  await using router = await startRouter(world.options());
+  world.put("one");
+  await router.settle("one");
+  assert.equal(world.target.get("one")?.options, undefined);
+  world.settings = { ...DEFAULT_ROUTING, balance: "least-connections" };
+  world.put("one");
+  await router.settle("one");
+  assert.equal(world.target.get("one")?.options?.balance, "least-connections");
+});
+
+test("spec 7.7, 7.8, 12: options come of settings, features and config vars; what is no page's address is none", () => {
+  const feature = { name: "http-session-affinity", enabled: true, createdAt: 0, updatedAt: 0 };
+  const sources = { settings: DEFAULT_ROUTING, users: [], features: [], vars: {} };
+  const usual = { ...DEFAULT_ROUTING, sessionAffinity: false, users: [], errorPage: null, maintenancePage: null };
+  assert.equal(routeOptionsOf(sources), undefined);
+  assert.deepEqual(routeOptionsOf({ ...sources, features: [feature] }), { ...usual, sessionAffinity: true });
+  assert.equal(routeOptionsOf({ ...sources, features: [{ ...feature, enabled: false }] }), undefined);
+  const page = (url: string) => routeOptionsOf({ ...sources, vars: { ERROR_PAGE_URL: url } })?.errorPage;
+  assert.equal(page("https://x.example/a?b=1&c='\"<>"), "https://x.example/a?b=1&c=%27%22%3C%3E");
+  assert.equal(page("HTTP://Ü.example"), "http://xn--tda.example/");
+  for (const bad of ["", "page.html", "//x.example/", "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd"])
+    assert.equal(page(bad), undefined, bad);
+  assert.equal(page(`https://x.example/${"a".repeat(5000)}`), undefined);
+  const maintenance = routeOptionsOf({ ...sources, vars: { MAINTENANCE_PAGE_URL: "https://x.example/" } });
+  assert.deepEqual(maintenance, { ...usual, maintenancePage: "https://x.example/" });
 });

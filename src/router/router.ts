@@ -8,7 +8,8 @@ import type { Routing } from "../supervisor/supervision.ts";
 import { routeOf } from "./app-route.ts";
 import { RequestLog } from "./request-log.ts";
 import type { AppRequests, RequestReader } from "./request-metrics.ts";
-import type { AppRoute, RouteTarget } from "./routes.ts";
+import { routeOptionsOf } from "./route-options.ts";
+import type { AppRoute, RouteOptions, RouteTarget } from "./routes.ts";
 
 /** A target that can tell when it has come back, and may know nothing of what it was told before. */
 export interface ReturningTarget extends RouteTarget {
@@ -16,7 +17,10 @@ export interface ReturningTarget extends RouteTarget {
 }
 
 export interface RouterOptions {
-  readonly store: Pick<Store, "apps" | "domains" | "formation" | "dynos" | "releases" | "onChange">;
+  readonly store: Pick<
+    Store,
+    "apps" | "domains" | "formation" | "dynos" | "releases" | "routing" | "features" | "config" | "onChange"
+  >;
   readonly target: ReturningTarget;
   readonly logs: LogSink;
   readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
@@ -212,12 +216,24 @@ class Router implements Routing, RequestReader, AsyncDisposable {
     const { store } = this.#options;
     const app = await store.apps.byId(appId);
     if (app === undefined) return undefined;
-    const [domains, formation, dynos, current] = await Promise.all([
+    const [domains, formation, dynos, current, options] = await Promise.all([
       store.domains.list(appId),
       store.formation.list(appId),
       store.dynos.list(appId),
       app.currentReleaseId === null ? undefined : store.releases.byId(app.currentReleaseId),
+      this.#optionsOf(appId),
     ]);
-    return routeOf({ app, domains, formation, dynos, current });
+    return routeOf({ app, domains, formation, dynos, current, options });
+  }
+
+  async #optionsOf(appId: string): Promise<RouteOptions | undefined> {
+    const { store } = this.#options;
+    const [settings, users, features, vars] = await Promise.all([
+      store.routing.get(appId),
+      store.routing.users(appId),
+      store.features.list(appId),
+      store.config.get(appId),
+    ]);
+    return routeOptionsOf({ settings, users, features, vars });
   }
 }

@@ -1,3 +1,7 @@
+import { createHash } from "node:crypto";
+import type { BasicAuthUser } from "../model/basic-auth.ts";
+import type { RoutingSettings } from "../model/routing.ts";
+
 /** What the router should do, one app at a time. The host side turns it into HAProxy's configuration and commands. */
 export interface AppRoute {
   readonly appId: string;
@@ -6,6 +10,19 @@ export interface AppRoute {
   readonly state: RouteState;
   /** Web dynos that are up and should get new requests. Addresses are the engine's to know. */
   readonly dynoIds: readonly string[];
+  /** Absent: all of them at their defaults. */
+  readonly options?: RouteOptions;
+}
+
+/** What differs from app to app (docs/routing.md, Options of an app). */
+export interface RouteOptions extends RoutingSettings {
+  /** A browser's requests stay with one dyno (spec 7.7). */
+  readonly sessionAffinity: boolean;
+  /** Who may come in; empty: everybody. */
+  readonly users: readonly BasicAuthUser[];
+  /** Addresses in `pageUrl`'s form; null: the platform's own page (spec 7.8). */
+  readonly errorPage: string | null;
+  readonly maintenancePage: string | null;
 }
 
 /** What a request meets when no dyno of the app is up (spec 1.3, 6.4). */
@@ -28,4 +45,40 @@ export interface RouteTarget {
   removeRoute(appId: string): Promise<void>;
   /** The apps that have a route. */
   listRoutes(): Promise<readonly string[]>;
+}
+
+/** A certificate, and the names for which clients are shown it (SNI). */
+export interface RouteCertificate {
+  /** As in `AppRoute.hosts`. */
+  readonly hosts: readonly string[];
+  /** The chain, leaf first, and the key (PKCS #8), PEM as `checkPair` writes it. */
+  readonly pem: string;
+}
+
+/** What an ACME authority is answered at `http://<host>/.well-known/acme-challenge/<token>` (RFC 8555, 8.3). */
+export interface Challenge {
+  readonly host: string;
+  readonly token: string;
+  readonly keyAuthorization: string;
+}
+
+/** Where certificates go. Every call may be repeated. */
+export interface CertificateTarget {
+  /** Replaces all certificates of the app; resolves once new connections get them. Throws `EngineError("invalid")` for a refused one. */
+  setCertificates(appId: string, certificates: readonly RouteCertificate[]): Promise<void>;
+  /** The apps that have any, with `digestOf` what they have. */
+  listCertificates(): Promise<readonly { readonly appId: string; readonly digest: string }[]>;
+  /** Why this chain and key could not be shown; null: they can. */
+  certificateRefusal(pem: string): Promise<string | null>;
+  /** One for each host; resolves once it is answered. */
+  setChallenge(challenge: Challenge): Promise<void>;
+  removeChallenge(host: string): Promise<void>;
+  /** The hosts that have one. */
+  listChallenges(): Promise<readonly string[]>;
+}
+
+/** The same for the same certificates. */
+export function digestOf(certificates: readonly RouteCertificate[]): string {
+  const text = JSON.stringify(certificates.map(({ hosts, pem }) => [hosts, pem]));
+  return createHash("sha256").update(text).digest("hex");
 }

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { actingAs } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
 import { NO_MANIFEST, parseAppManifest } from "../model/app-manifest.ts";
+import { type BasicAuthUser, passwordDigest } from "../model/basic-auth.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import { PlatformError, type PlatformErrorId } from "../model/errors.ts";
 import { parseChecks } from "../model/health-check.ts";
+import { DEFAULT_ROUTING } from "../model/routing.ts";
 import {
   BOOT_TIMEOUT_SECONDS_MAX,
   DEFAULT_RUNTIME,
@@ -168,8 +171,8 @@ export function storeContract(name: string, open: OpenStore): void {
     const { token, text } = await store.tokens.create({ ...NEW_TOKEN, userId: user.id, expiresAt: clock.now() + 10 });
     assert.match(text, /^HRKU-ST[\w-]{64}$/);
     assert.deepEqual(await store.tokens.find(text), token);
-    assert.match(token.redacted, /^HRKU-ST..\*{10}.{4}$/);
-    for (const wrong of ["", token.redacted, token.id, `${text} `, text.slice(0, -1), text.toLowerCase()]) {
+    assert.match(token.redacted ?? "", /^HRKU-ST..\*{10}.{4}$/);
+    for (const wrong of ["", token.redacted ?? "", token.id, `${text} `, text.slice(0, -1), text.toLowerCase()]) {
       assert.equal(await store.tokens.find(wrong), undefined);
     }
     clock.time += 10;
@@ -485,6 +488,98 @@ export function storeContract(name: string, open: OpenStore): void {
     assert.equal((await store.apps.byId(app.id))?.bootTimeoutSeconds, BOOT_TIMEOUT_SECONDS_MAX);
   });
 
+  check("certificates: bound to domains, replaced, gone with their app; ACM and its orders", async (world) => {
+    const { store, app } = world;
+    const { certificates } = store;
+    const pair = { chain: "chain", key: "very private" };
+    const made = await certificates.create({ ...pair, appId: app.id, isAutomatic: false });
+    const got = await certificates.create({ ...pair, appId: app.id, isAutomatic: true });
+    assert.match(made.name, /^cert-\d{5}$/);
+    assert.notEqual(made.name, got.name);
+    const domain = await store.domains.add({ appId: app.id, hostname: "www.a.example", kind: "custom" });
+    await certificates.bind(domain.id, made.id);
+    const bound = async () => (await store.domains.list(app.id)).find(({ id }) => id === domain.id)?.sniEndpointId;
+    assert.equal(await bound(), made.id);
+    await certificates.update(made.id, { chain: "other", key: "another", isAutomatic: false });
+    assert.equal(await certificates.key(made.id), "another");
+    assert.equal((await certificates.list(app.id)).find(({ id }) => id === made.id)?.chain, "other");
+    await certificates.remove(made.id);
+    assert.equal(await bound(), null);
+
+    assert.deepEqual(await certificates.automaticDomains(), []);
+    await certificates.setAutomatic(app.id, true);
+    assert.equal(await certificates.isAutomatic(app.id), true);
+    assert.equal((await certificates.automaticDomains()).length, 2);
+    const state = { domainId: domain.id, hostname: "www.a.example", status: "in-progress", reason: null } as const;
+    await certificates.setState({ ...state, failures: 0, nextAt: 5, orderUrl: "https://order" });
+    await certificates.setOrderKey(domain.id, "order key");
+    assert.equal(await certificates.orderKey(domain.id), "order key");
+    await certificates.setState({ ...state, failures: 2, nextAt: 9, orderUrl: "https://order" });
+    assert.equal(await certificates.orderKey(domain.id), "order key", "as long as the order stands");
+    await certificates.setState({ ...state, failures: 2, nextAt: 9, orderUrl: null });
+    assert.equal(await certificates.orderKey(domain.id), undefined);
+    assert.deepEqual(
+      (await certificates.states()).map(({ failures, nextAt }) => [failures, nextAt]),
+      [[2, 9]],
+    );
+    await certificates.setAccount("https://dir", { key: "account key", url: null, pausedUntil: null });
+    await certificates.setAccount("https://dir", { key: "account key", url: "https://me", pausedUntil: null });
+    await certificates.pause("https://dir", 77);
+    const account = { key: "account key", url: "https://me", pausedUntil: 77 };
+    assert.deepEqual(await certificates.account("https://dir"), account);
+    assert.equal(await certificates.account("https://other"), undefined);
+
+    await certificates.setAutomatic(app.id, false);
+    assert.deepEqual([await certificates.states(), await certificates.list(app.id)], [[], []]);
+    await certificates.create({ ...pair, appId: app.id, isAutomatic: false });
+    await store.apps.remove(app.id);
+    assert.deepEqual(await certificates.listAll(), []);
+    await refused("not_found", /SNI endpoint/, () => certificates.key(made.id));
+  });
+
+  check("routing settings: defaults, changed in part; what is out of range changes nothing", async ({ store, app }) => {
+    assert.deepEqual(await store.routing.get(app.id), DEFAULT_ROUTING);
+    const changed = { ...DEFAULT_ROUTING, balance: "least-connections", httpsRedirect: true } as const;
+    assert.deepEqual(
+      await store.routing.change(app.id, { balance: "least-connections", httpsRedirect: true }),
+      changed,
+    );
+    const timed = await store.routing.change(app.id, { firstByteSeconds: 3600 });
+    assert.deepEqual(timed, { ...changed, firstByteSeconds: 3600 });
+    for (const seconds of [0, 3601, 1.5])
+      await refused("invalid_params", /say a number from 1 to 3600/, () =>
+        store.routing.change(app.id, { balance: "random", rollingSeconds: seconds }),
+      );
+    assert.deepEqual(await store.routing.get(app.id), timed);
+    await refused("not_found", /app/, () => store.routing.change("no-such", {}));
+  });
+
+  check("basic auth: of a password only a digest is kept, with a salt for each user", async ({ store, app }) => {
+    assert.deepEqual(await store.routing.addUser(app.id, "bob", "correct horse"), { password: "correct horse" });
+    const made = await store.routing.addUser(app.id, "ann@x", undefined);
+    assert.match(made.password, /^[\w-]{24}$/);
+    const users = await store.routing.users(app.id);
+    assert.deepEqual(
+      users.map(({ name }) => name),
+      ["ann@x", "bob"],
+    );
+    for (const [{ salt, digest }, password] of [
+      [users[0], made.password],
+      [users[1], "correct horse"],
+    ].filter((each): each is [BasicAuthUser, string] => each[0] !== undefined))
+      assert.equal(digest, passwordDigest(password, salt));
+    assert.notEqual(users[0]?.salt, users[1]?.salt);
+    await refused("invalid_params", /already/, () => store.routing.addUser(app.id, "bob", "other password"));
+    for (const name of ["", "a:b", "a b", "ü", "x\n", "a/b"])
+      await refused("invalid_params", /name of a user/, () => store.routing.addUser(app.id, name, "long enough"));
+    for (const password of ["short", "x".repeat(257), "with\ttabulator"])
+      await refused("invalid_params", /password/i, () => store.routing.addUser(app.id, "eve", password));
+    await store.routing.removeUser(app.id, "bob");
+    await refused("not_found", /user/, () => store.routing.removeUser(app.id, "bob"));
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.routing.users(app.id), []);
+  });
+
   check("crashes are counted by name", async ({ store, app }) => {
     await store.dynos.setCrashes(app.id, { name: "web.1", count: 1, lastAt: 5 });
     await store.dynos.setCrashes(app.id, { name: "web.1", count: 2, lastAt: 9 });
@@ -541,6 +636,75 @@ export function storeContract(name: string, open: OpenStore): void {
     const escaped = await store.transaction(async (inner) => inner);
     await assert.rejects(escaped.apps.list(), /has ended/);
     assert.equal((await store.apps.list()).length, 1);
+  });
+
+  check("spec 8.4: drains keep their place; a URL once, five for an app, and they go with it", async (world) => {
+    const { store, user, app } = world;
+    const heard: string[] = [];
+    using _changes = store.onChange((id) => heard.push(id));
+    const one = await store.logDrains.create({ appId: app.id, url: "https://me:secret@h/", position: 7 });
+    assert.match(one.token, /^d\.[0-9a-f-]{36}$/);
+    await refused("invalid_params", "Url has already been taken", () =>
+      store.logDrains.create({ appId: app.id, url: one.url, position: null }),
+    );
+    for (let n = 2; n <= 5; n++) await store.logDrains.create({ appId: app.id, url: `syslog://h${n}`, position: null });
+    await refused("invalid_params", /5 drains/, () =>
+      store.logDrains.create({ appId: app.id, url: "syslog://h6", position: null }),
+    );
+    assert.equal(heard.length, 5);
+    await store.logDrains.setPositions(
+      new Map([
+        [one.id, 12],
+        ["gone", 5],
+      ]),
+    );
+    assert.equal(heard.length, 5, "nobody needs to look because of a place");
+    assert.deepEqual((await store.logDrains.list(app.id))[0], { ...one, position: 12 });
+    const other = await store.apps.create({ ...NEW_APP, name: "other", ownerId: user.id });
+    const theirs = await store.logDrains.create({ appId: other.id, url: one.url, position: null });
+    assert.equal((await store.logDrains.all()).length, 6);
+    await store.logDrains.remove(one.id);
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.logDrains.all(), [theirs]);
+  });
+
+  check("webhooks: what changes is noted in its transaction, for those who are told", async ({ store, user, app }) => {
+    const add = (hostname: string, within: Store = store) =>
+      within.domains.add({ appId: app.id, hostname, kind: "custom" });
+    await add("before.example.com");
+    assert.deepEqual([store.webhooks.areUsed(), await store.webhooks.noted(10)], [false, []]);
+    const settings = { level: "sync", url: "https://h/", secret: "s", authorization: null } as const;
+    const hook = await store.webhooks.create({ ...settings, appId: app.id, include: ["api:domain"] });
+    const deaf = await store.webhooks.create({ ...settings, appId: app.id, include: ["api:app"] });
+    assert.ok(store.webhooks.areUsed());
+    await assert.rejects(
+      store.transaction(async (inside) => {
+        await add("never.example.com", inside);
+        throw new Error("no");
+      }),
+    );
+    await actingAs(user.id, () => store.transaction((inside) => add("yes.example.com", inside)));
+    const [change, ...more] = await store.webhooks.noted(10);
+    assert.deepEqual(more, []);
+    assert.ok(change);
+    assert.deepEqual(
+      [change.kind, change.action, change.row["hostname"], change.before, change.actorId],
+      ["domains", "create", "yes.example.com", null, user.id],
+    );
+    await store.webhooks.publish(change, [{ include: "api:domain", payload: { action: "create" } }]);
+    assert.deepEqual(await store.webhooks.noted(10), []);
+    const [delivery, ...others] = await store.webhooks.deliveries(app.id);
+    assert.deepEqual(others, []);
+    assert.equal(delivery?.webhookId, hook.id);
+    assert.deepEqual([...(await store.webhooks.due()).keys()], [hook.id]);
+    assert.deepEqual(await store.webhooks.next(hook.id), delivery);
+    const attempt = { code: 200, errorClass: null, status: "succeeded", at: 9 } as const;
+    await store.webhooks.attempted(delivery.id, attempt, { status: "succeeded", nextAttemptAt: null });
+    assert.equal(await store.webhooks.next(hook.id), undefined);
+    assert.deepEqual((await store.webhooks.update(deaf.id, { level: "notify" })).include, ["api:app"]);
+    await store.webhooks.remove(hook.id);
+    assert.deepEqual(await store.webhooks.deliveries(app.id), []);
+    assert.equal((await store.webhooks.events(app.id)).length, 1);
   });
 
   check("listeners hear of every write of an app, until they leave", async ({ store, app }) => {

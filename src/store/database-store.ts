@@ -1,21 +1,33 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { actor } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { NewAuditEvent } from "../model/audit.ts";
+import type { Outbox } from "./outbox.ts";
 import { appQueries } from "./queries/apps.ts";
+import { auditQueries, insertAudit } from "./queries/audit.ts";
 import { buildpackQueries } from "./queries/buildpacks.ts";
 import { buildQueries } from "./queries/builds.ts";
+import { certificateQueries } from "./queries/certificates.ts";
 import { checkQueries } from "./queries/checks.ts";
+import { collaboratorQueries } from "./queries/collaborators.ts";
 import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
 import { egressRuleQueries } from "./queries/egress-rules.ts";
 import { featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
+import { logDrainQueries } from "./queries/log-drains.ts";
+import { oauthClientQueries } from "./queries/oauth-clients.ts";
 import { pipelineQueries } from "./queries/pipelines.ts";
 import { releaseQueries } from "./queries/releases.ts";
+import { routingQueries } from "./queries/routing.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
 import { slugQueries } from "./queries/slugs.ts";
+import { sshKeyQueries } from "./queries/ssh-keys.ts";
+import { telemetryDrainQueries } from "./queries/telemetry-drains.ts";
 import { tokenQueries } from "./queries/tokens.ts";
 import { userQueries } from "./queries/users.ts";
+import { webhookQueries } from "./queries/webhooks.ts";
 import type { RandomBytes, Secrets } from "./secrets.ts";
 import type { Store } from "./store.ts";
 import type { Database } from "./tables.ts";
@@ -26,29 +38,37 @@ export interface StoreParts {
   readonly secrets: Secrets;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  readonly outbox: Outbox;
 }
 
 /** A `Store` over any dialect. The connection is one: reads and writers wait for the transaction that is open. */
 export function databaseStore(parts: StoreParts): Store {
   const listeners = new Set<(appId: string) => void>();
   const here = new AsyncLocalStorage<Transaction>();
+  const telling = new AsyncLocalStorage<Telling>();
 
   async function transact<T>(body: (transaction: Transaction) => Promise<T>): Promise<T> {
     refuseInside(here);
     const touched = new Set<string>();
     let isWhole = false;
+    const told = telling.getStore()?.take();
     try {
       return await parts.db.transaction().execute(async (db) => {
         const transaction = new Transaction(db, (appId) => touched.add(appId));
         try {
           const value = await here.run(transaction, () => body(transaction));
           transaction.throwIfFailed();
+          if (told) await insertAudit(parts, db, told.event);
+          await parts.outbox.sign(db, actor(), parts.clock.now());
           isWhole = true;
           return value;
         } finally {
           transaction.isOpen = false;
         }
       });
+    } catch (error) {
+      told?.giveBack();
+      throw error;
     } finally {
       // Also when the commit itself failed: it may have taken effect all the same, and whoever listens looks.
       for (const appId of isWhole ? touched : []) for (const listener of listeners) listener(appId);
@@ -63,6 +83,17 @@ export function databaseStore(parts: StoreParts): Store {
     },
     write: (body) => transact((transaction) => body(transaction.db, transaction.touch)),
   };
+  const audited: Store["audited"] = async (event, body) => {
+    const mine = new Telling(event);
+    try {
+      const value = await telling.run(mine, body);
+      const left = mine.take();
+      if (left) await work.write((db) => insertAudit(parts, db, left.event));
+      return value;
+    } finally {
+      mine.take(); // what goes on after `body` is not part of it
+    }
+  };
   const onChange = (listener: (appId: string) => void): Disposable => {
     listeners.add(listener);
     return { [Symbol.dispose]: () => void listeners.delete(listener) };
@@ -70,9 +101,26 @@ export function databaseStore(parts: StoreParts): Store {
   return {
     ...queries(work),
     transaction: (body) => transact((transaction) => body(innerStore(parts, transaction, onChange))),
+    audited,
     onChange,
     [Symbol.asyncDispose]: () => parts.db.destroy(),
   };
+}
+
+/** An event that the next transaction takes with it. */
+class Telling {
+  #event: NewAuditEvent | undefined;
+
+  constructor(event: NewAuditEvent) {
+    this.#event = event;
+  }
+
+  /** For one taker; undefined: somebody has it. */
+  take(): { readonly event: NewAuditEvent; readonly giveBack: () => void } | undefined {
+    const event = this.#event;
+    this.#event = undefined;
+    return event && { event, giveBack: () => void (this.#event = event) };
+  }
 }
 
 /** One open transaction. What failed in it fails all of it, also when somebody inside caught the error. */
@@ -112,19 +160,29 @@ function innerStore(parts: StoreParts, transaction: Transaction, onChange: Store
   const store: Store = {
     ...queries(work),
     transaction: (body) => transaction.join(() => body(store)),
+    audited: (event, body) =>
+      transaction.join(async () => {
+        await insertAudit(parts, transaction.db, event);
+        return body();
+      }),
     onChange,
     [Symbol.asyncDispose]: async () => {}, // the transaction's end is its end
   };
   return store;
 }
 
-function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Symbol.asyncDispose> {
+function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange" | typeof Symbol.asyncDispose> {
   return {
     users: userQueries(work),
     tokens: tokenQueries(work),
+    sshKeys: sshKeyQueries(work),
+    oauthClients: oauthClientQueries(work),
+    collaborators: collaboratorQueries(work),
+    audit: auditQueries(work),
     apps: appQueries(work),
     domains: domainQueries(work),
     egressRules: egressRuleQueries(work),
+    routing: routingQueries(work),
     config: configQueries(work),
     features: featureQueries(work),
     slugs: slugQueries(work),
@@ -136,6 +194,10 @@ function queries(work: Work): Omit<Store, "transaction" | "onChange" | typeof Sy
     dynos: dynoQueries(work),
     schedules: scheduleQueries(work),
     checks: checkQueries(work),
+    certificates: certificateQueries(work),
+    logDrains: logDrainQueries(work),
+    telemetryDrains: telemetryDrainQueries(work),
+    webhooks: webhookQueries(work),
   };
 }
 

@@ -8,7 +8,10 @@ import { test } from "node:test";
 import { sql } from "kysely";
 import { systemClock } from "../lib/clock.ts";
 import { ended, start } from "../lib/command.ts";
+import { accessContract } from "./access-contract.ts";
 import { storeContract } from "./contract.ts";
+import { migrate } from "./migrate.ts";
+import { MIGRATIONS } from "./migrations/list.ts";
 import { openKeyFile, Secrets } from "./secrets.ts";
 import { openDatabase, openStore } from "./sqlite.ts";
 
@@ -19,6 +22,7 @@ async function folder(): Promise<AsyncDisposable & { readonly path: string }> {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
 }
 
+accessContract("memory", (clock) => openStore({ path: ":memory:", key: KEY, clock }));
 storeContract("memory", (clock) => openStore({ path: ":memory:", key: KEY, clock }));
 
 storeContract("file", async (clock) => {
@@ -29,6 +33,29 @@ storeContract("file", async (clock) => {
     await home[Symbol.asyncDispose]();
   };
   return { ...store, [Symbol.asyncDispose]: close };
+});
+
+test("who was the owner before there were operators is one afterwards, and nobody else", async () => {
+  await using home = await folder();
+  const path = join(home.path, "stator.db");
+  const db = openDatabase(path);
+  await migrate(db, Object.fromEntries(Object.entries(MIGRATIONS).filter(([name]) => name < "0009")));
+  for (const id of ["owner", "other"])
+    await sql`insert into users (id, email, name, created_at, updated_at) values (${id}, ${`${id}@x`}, null, 1, 1)`.execute(
+      db,
+    );
+  await sql`insert into meta (name, value) values ('owner', 'owner')`.execute(db);
+  await db.destroy();
+  await using store = await openStore({ path, key: KEY, clock: systemClock });
+  const users = (await store.users.list()).map(({ email, isOperator, suspendedAt }) => [
+    email,
+    isOperator,
+    suspendedAt,
+  ]);
+  assert.deepEqual(users, [
+    ["other@x", false, null],
+    ["owner@x", true, null],
+  ]);
 });
 
 test("what was answered is there after kill -9", async () => {

@@ -12,6 +12,7 @@ import type { Clock } from "../lib/clock.ts";
 import { databaseStore } from "./database-store.ts";
 import { migrate } from "./migrate.ts";
 import { MIGRATIONS } from "./migrations/list.ts";
+import { Outbox } from "./outbox.ts";
 import { type RandomBytes, Secrets } from "./secrets.ts";
 import type { Store } from "./store.ts";
 import type { Database, Tables } from "./tables.ts";
@@ -33,14 +34,17 @@ export interface StoreOptions {
 export async function openStore({ path, key, clock, random = randomBytes }: StoreOptions): Promise<Store> {
   const secrets = new Secrets(key, random);
   const db = openDatabase(path);
+  const outbox = new Outbox();
   try {
+    await outbox.uninstall(db);
     await migrate(db, MIGRATIONS);
+    await outbox.install(db);
     await checkKey(db, secrets);
   } catch (error) {
     await db.destroy();
     throw error;
   }
-  return databaseStore({ db, secrets, clock, random });
+  return databaseStore({ db, secrets, clock, random, outbox });
 }
 
 /** A lost key must be told at once, not at the first config var somebody needs. */

@@ -1,6 +1,9 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
+import type { AuditEvent, NewAuditEvent } from "../model/audit.ts";
+import type { BasicAuthUser } from "../model/basic-auth.ts";
 import type { BuildpackRef } from "../model/buildpack.ts";
+import type { Access, Collaborator } from "../model/collaborator.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
@@ -8,10 +11,15 @@ import type { Formation } from "../model/formation.ts";
 import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
+import type { Permission } from "../model/permission.ts";
 import type { Coupling, Pipeline, Promotion, PromotionTarget, Stage } from "../model/pipeline.ts";
 import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
+import type { RoutingSettings } from "../model/routing.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
+import type { Signal } from "../model/telemetry.ts";
+import type { WebhookEntity, WebhookLevel } from "../model/webhook.ts";
+import type { CertificateStore } from "./certificates.ts";
 
 /**
  * What features ask of storage. A call that has resolved is on disk. Every write is one transaction; `transaction` joins
@@ -20,9 +28,14 @@ import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.
 export interface Store extends AsyncDisposable {
   readonly users: UserStore;
   readonly tokens: TokenStore;
+  readonly sshKeys: SshKeyStore;
+  readonly oauthClients: OauthClientStore;
+  readonly collaborators: CollaboratorStore;
+  readonly audit: AuditStore;
   readonly apps: AppStore;
   readonly domains: DomainStore;
   readonly egressRules: EgressRuleStore;
+  readonly routing: RoutingStore;
   readonly config: ConfigStore;
   readonly features: FeatureStore;
   readonly slugs: SlugStore;
@@ -34,8 +47,17 @@ export interface Store extends AsyncDisposable {
   readonly dynos: DynoStore;
   readonly schedules: ScheduleStore;
   readonly checks: CheckStore;
+  readonly certificates: CertificateStore;
+  readonly logDrains: LogDrainStore;
+  readonly telemetryDrains: TelemetryDrainStore;
+  readonly webhooks: WebhookStore;
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
+  /**
+   * Runs `body`, of which the audit log shall tell: the event is part of the first transaction in it that commits, else one of its own
+   * before this resolves. Nothing is told of a `body` that failed before it changed anything.
+   */
+  audited<T>(event: NewAuditEvent, body: () => Promise<T>): Promise<T>;
   /** Calls `listener` after a commit that changed something of an app. */
   onChange(listener: (appId: string) => void): Disposable;
 }
@@ -45,17 +67,77 @@ export interface UserStore {
   byEmail(email: string): Promise<User | undefined>;
   /** The first user of the installation. */
   owner(): Promise<User | undefined>;
-  /** Makes the user, or gives the one who has that address. */
+  /** Makes the user, or gives the one who has that address; who was removed is back. */
   ensure(email: string): Promise<User>;
+  /** Everybody who was not removed, by address. */
+  list(): Promise<readonly User[]>;
+  update(
+    id: string,
+    change: Partial<Pick<User, "name" | "allowTracking" | "beta" | "isOperator">> & { readonly isSuspended?: boolean },
+  ): Promise<User>;
+  /**
+   * Forgets the user with their tokens, keys and parts in apps; their own apps go to `appsTo`. Releases and builds go on naming
+   * them. Throws `invalid_params` for the installation's owner, and for somebody who has apps while nobody is named to have them.
+   */
+  remove(id: string, appsTo: string | null): Promise<void>;
 }
 
-/** Access tokens (OAuth authorizations). Only a hash is stored; the text is shown once. */
+/** The audit log: entries are added and, once old, deleted; none is ever changed. */
+export interface AuditStore {
+  add(events: readonly NewAuditEvent[]): Promise<void>;
+  /** By sequence; both ends are part of it. */
+  list(query: {
+    readonly appId?: string;
+    readonly from?: number;
+    readonly to?: number;
+    readonly order: "asc" | "desc";
+    readonly limit: number;
+  }): Promise<readonly AuditEvent[]>;
+  /** Deletes some of those that are older, and says how many: 0 once there are none. */
+  prune(before: Instant): Promise<number>;
+}
+
+/** Who has a part in which app. */
+export interface CollaboratorStore {
+  /** Oldest first; the owner is none of them. */
+  list(appId: string): Promise<readonly Collaborator[]>;
+  /** Throws `invalid_params` for the owner, and for who is one already. */
+  add(collaborator: {
+    readonly appId: string;
+    readonly userId: string;
+    readonly permissions: readonly Permission[];
+  }): Promise<Collaborator>;
+  setPermissions(id: string, permissions: readonly Permission[]): Promise<Collaborator>;
+  remove(id: string): Promise<void>;
+}
+
+/**
+ * OAuth authorizations, each with its access token, perhaps a refresh token, and before these a grant. Only hashes are stored; a text is
+ * given once.
+ */
 export interface TokenStore {
   create(token: NewToken): Promise<{ readonly token: Token; readonly text: string }>;
+  /** An authorization of a client that has no tokens yet: the client gets them for the code, within the time. */
+  createGrant(
+    token: NewToken & { readonly clientId: string },
+    lifetimeMs: number,
+  ): Promise<{ readonly token: Token; readonly code: string }>;
   /** The live token with this text; undefined if unknown, expired or revoked. Constant time in the text. */
   find(text: string): Promise<Token | undefined>;
+  /** The authorization with this refresh token, or with this grant if it is live. */
+  findRefresh(text: string): Promise<Token | undefined>;
+  findGrant(code: string): Promise<Token | undefined>;
   list(userId: string): Promise<readonly Token[]>;
   byId(id: string): Promise<Token | undefined>;
+  update(id: string, change: Partial<Pick<Token, "description" | "clientId">>): Promise<Token>;
+  /**
+   * A new text for the access token, the old one is worth nothing from then on, and a grant is used up. The refresh token: a new one where
+   * there is one; `new`: a new one in any case; `keep`: as it is. `expiresAt`: by default it lives as long as it did.
+   */
+  regenerate(
+    id: string,
+    options?: { readonly refresh?: "new" | "keep"; readonly expiresAt?: Instant | null },
+  ): Promise<{ readonly token: Token; readonly text: string; readonly refreshText: string | null }>;
   revoke(id: string): Promise<void>;
 }
 
@@ -64,12 +146,57 @@ export interface NewToken {
   readonly description: string;
   readonly scopes: readonly string[];
   readonly expiresAt: Instant | null;
+  /** Handed out at a login: it is also a session. Default false. */
+  readonly isSession?: boolean;
 }
 
-export interface Token extends NewToken {
+export interface Token extends Required<NewToken> {
   readonly id: string;
-  /** First and last characters, the rest starred. */
-  readonly redacted: string;
+  /** First and last characters, the rest starred; null while only a grant was given. */
+  readonly redacted: string | null;
+  readonly clientId: string | null;
+  readonly refreshRedacted: string | null;
+  readonly grantExpiresAt: Instant | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Public keys of people. The fingerprint is MD5 in colons, as the API gives it. */
+export interface SshKeyStore {
+  list(userId: string): Promise<readonly SshKey[]>;
+  /** Throws `invalid_params` for what is no key, one that is there, or one too many. */
+  add(userId: string, publicKey: string): Promise<SshKey>;
+  remove(id: string): Promise<void>;
+}
+
+export interface SshKey {
+  readonly id: string;
+  readonly userId: string;
+  readonly publicKey: string;
+  readonly fingerprint: string;
+  readonly comment: string;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Programs of others that people let act for them. The secret is encrypted at rest. */
+export interface OauthClientStore {
+  byId(id: string): Promise<OauthClient | undefined>;
+  list(userId: string): Promise<readonly OauthClient[]>;
+  create(client: Pick<OauthClient, "userId" | "name" | "redirectUri">): Promise<OauthClient>;
+  update(id: string, change: Partial<Pick<OauthClient, "name" | "redirectUri">>): Promise<OauthClient>;
+  /** A new secret. */
+  rotate(id: string): Promise<OauthClient>;
+  /** With every authorization that was given to it. */
+  remove(id: string): Promise<void>;
+}
+
+export interface OauthClient {
+  readonly id: string;
+  readonly userId: string;
+  readonly name: string;
+  readonly redirectUri: string;
+  readonly secret: string;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
 }
@@ -79,6 +206,10 @@ export interface AppStore {
   /** By name, or by id. */
   find(nameOrId: string): Promise<App | undefined>;
   list(): Promise<readonly App[]>;
+  /** Those that the user owns or has a part in, by name. */
+  visibleTo(userId: string): Promise<readonly App[]>;
+  /** By name or id, if the user may see it: the one way in for a caller. */
+  findFor(userId: string, nameOrId: string): Promise<Access | undefined>;
   /**
    * Makes the app, its uid index, its default domain `<name>.<domain>`, and releases v1 "Initial release" and v2 "Enable
    * Logplex" (spec 8.2), v2 being current. Throws `invalid_params` when the name is taken or not a name.
@@ -130,6 +261,187 @@ export interface EgressRuleStore {
   /** Throws `invalid_params` for what is no rule, is there already, or is one too many. */
   add(appId: string, rule: EgressRule): Promise<StoredEgressRule>;
   remove(id: string): Promise<void>;
+}
+
+/** Where an app's log lines go besides (spec 8.4). */
+export interface LogDrain {
+  readonly id: string;
+  readonly appId: string;
+  /** As it was given; it may hold a password, so it is encrypted at rest. */
+  readonly url: string;
+  /** `d.<uuid>` */
+  readonly token: string;
+  /** The last line of the app's log that was delivered; null: none of its lines is older than the drain. */
+  readonly position: number | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export interface LogDrainStore {
+  /** Oldest first. */
+  list(appId: string): Promise<readonly LogDrain[]>;
+  /** Of all apps. */
+  all(): Promise<readonly LogDrain[]>;
+  /** Throws `invalid_params` when the app has this URL already, or has too many. */
+  create(drain: { readonly appId: string; readonly url: string; readonly position: number | null }): Promise<LogDrain>;
+  remove(id: string): Promise<void>;
+  /** By the drains' ids; those that are gone are left out. Tells no listener. */
+  setPositions(positions: ReadonlyMap<string, number>): Promise<void>;
+}
+
+/** Where an app's signals go as OpenTelemetry has them; of these there are log lines. */
+export interface TelemetryDrain extends TelemetrySettings {
+  readonly id: string;
+  readonly appId: string;
+  /** As of a `LogDrain`. */
+  readonly position: number | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** Endpoint and headers are encrypted at rest. */
+export interface TelemetrySettings {
+  readonly signals: readonly Signal[];
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface TelemetryDrainStore {
+  /** Oldest first. */
+  list(appId: string): Promise<readonly TelemetryDrain[]>;
+  /** Of all apps. */
+  all(): Promise<readonly TelemetryDrain[]>;
+  byId(id: string): Promise<TelemetryDrain | undefined>;
+  /** Throws `invalid_params` when the app has too many. */
+  create(drain: TelemetrySettings & Pick<TelemetryDrain, "appId" | "position">): Promise<TelemetryDrain>;
+  update(id: string, change: Partial<TelemetrySettings>): Promise<TelemetryDrain>;
+  remove(id: string): Promise<void>;
+  /** As of `LogDrainStore`. */
+  setPositions(positions: ReadonlyMap<string, number>): Promise<void>;
+}
+
+/** Who is told of what happens to an app, and by which URL. */
+export interface Webhook extends WebhookSettings {
+  readonly id: string;
+  readonly appId: string;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+/** URL, secret and authorization are encrypted at rest. */
+export interface WebhookSettings {
+  readonly include: readonly WebhookEntity[];
+  readonly level: WebhookLevel;
+  readonly url: string;
+  /** Signs each delivery. */
+  readonly secret: string;
+  /** An `Authorization` header of each delivery. */
+  readonly authorization: string | null;
+}
+
+/** A change of an app's row as it was noted in the transaction that made it. */
+export interface NotedChange {
+  /** Order of the changes. */
+  readonly seq: number;
+  readonly appId: string;
+  /** The table. */
+  readonly kind: string;
+  readonly action: "create" | "update" | "destroy";
+  readonly row: ChangedRow;
+  /** As it was before an update. */
+  readonly before: ChangedRow | null;
+  /** Who asked for it; null: the platform itself. */
+  readonly actorId: string | null;
+  readonly at: Instant;
+}
+
+export type ChangedRow = Readonly<Record<string, string | number | null>>;
+
+export interface WebhookEvent {
+  readonly id: string;
+  readonly appId: string;
+  /** Order of creation. */
+  readonly seq: number;
+  readonly include: WebhookEntity;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly createdAt: Instant;
+}
+
+export interface WebhookDelivery {
+  readonly id: string;
+  readonly appId: string;
+  /** Order of creation. */
+  readonly seq: number;
+  readonly event: Pick<WebhookEvent, "id" | "include">;
+  readonly webhookId: string;
+  readonly level: WebhookLevel;
+  readonly status: "pending" | "retrying" | "succeeded" | "failed";
+  readonly attempts: number;
+  /** null: there will be none. */
+  readonly nextAttemptAt: Instant | null;
+  readonly lastAttempt: DeliveryAttempt | null;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
+}
+
+export interface DeliveryAttempt {
+  readonly id: string;
+  /** null: there was no answer. */
+  readonly code: number | null;
+  readonly errorClass: string | null;
+  readonly status: "succeeded" | "failed";
+  readonly at: Instant;
+}
+
+/**
+ * Webhooks, what they are to be told, and how that went. What changes is noted by the database in the very transaction of the
+ * change, for apps that have webhooks; events and deliveries are made of it later. Deliveries outlive their app, until done.
+ */
+export interface WebhookStore {
+  /** Whether there may be any, of any app: cheap, for those who would look after each commit. */
+  areUsed(): boolean;
+  /** Oldest first. */
+  list(appId: string): Promise<readonly Webhook[]>;
+  byId(id: string): Promise<Webhook | undefined>;
+  /** Throws `invalid_params` when the app has too many. */
+  create(webhook: WebhookSettings & { readonly appId: string }): Promise<Webhook>;
+  update(id: string, change: Partial<WebhookSettings>): Promise<Webhook>;
+  /** Its deliveries go with it. */
+  remove(id: string): Promise<void>;
+  /** The oldest changes of which no events were made yet. */
+  noted(count: number): Promise<readonly NotedChange[]>;
+  /** Makes these events of the change, each with a delivery for each webhook that wants it, and forgets the change. */
+  publish(change: NotedChange, events: readonly Pick<WebhookEvent, "include" | "payload">[]): Promise<void>;
+  /** Newest first. */
+  events(appId: string): Promise<readonly WebhookEvent[]>;
+  event(id: string): Promise<WebhookEvent | undefined>;
+  /** Newest first. */
+  deliveries(appId: string): Promise<readonly WebhookDelivery[]>;
+  /** Of each webhook that has deliveries to make, when the first of them is due. */
+  due(): Promise<ReadonlyMap<string, Instant>>;
+  /** The webhook's delivery that is due first. */
+  next(webhookId: string): Promise<WebhookDelivery | undefined>;
+  attempted(
+    deliveryId: string,
+    attempt: Omit<DeliveryAttempt, "id">,
+    then: { readonly status: WebhookDelivery["status"]; readonly nextAttemptAt: Instant | null },
+  ): Promise<void>;
+  /** Forgets what is older, what is beyond the newest events of an app, and what is left of apps that are gone. */
+  sweep(olderThan: Instant): Promise<void>;
+}
+
+/** How the router treats an app's requests, and who may come in (`model/routing.ts`, `model/basic-auth.ts`). */
+export interface RoutingStore {
+  /** The defaults where nothing was changed. */
+  get(appId: string): Promise<RoutingSettings>;
+  /** Throws `invalid_params` for a value out of range. */
+  change(appId: string, change: Partial<RoutingSettings>): Promise<RoutingSettings>;
+  /** By name. Their passwords are not known here either. */
+  users(appId: string): Promise<readonly BasicAuthUser[]>;
+  /** Makes a password if none is given. Throws `invalid_params` for a name that is taken or none, and for a bad password. */
+  addUser(appId: string, name: string, password: string | undefined): Promise<{ readonly password: string }>;
+  /** Throws `not_found`. */
+  removeUser(appId: string, name: string): Promise<void>;
 }
 
 /** Config vars for the next release. Encrypted at rest. */

@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts";
+import type { Outbox } from "./outbox.ts";
 import type { RandomBytes, Secrets } from "./secrets.ts";
 import type { Database } from "./tables.ts";
 
@@ -10,6 +11,7 @@ export interface Work {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly secrets: Secrets;
+  readonly outbox: Outbox;
   read<T>(body: (db: Database) => Promise<T>): Promise<T>;
   /** One transaction, or a part of the one that is open. `touch` names an app that changed. */
   write<T>(body: (db: Database, touch: Touch) => Promise<T>): Promise<T>;
@@ -18,7 +20,7 @@ export interface Work {
 export type Touch = (appId: string) => void;
 
 /** A random UUID (version 4). */
-export function newId({ random }: Work): string {
+export function newId({ random }: Pick<Work, "random">): string {
   const bytes = Buffer.from(random(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;

@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ended, start } from "../../src/lib/command.ts";
 import { openWorld, type World } from "../support/api-world.ts";
+import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
 
 /**
  * The unmodified official CLI against the API alone: a real store and real sockets, with stand-ins for what runs dynos. What
  * it needs of the environment is this list; `stator env` prints the same. `official-cli.test.ts` drives the whole platform.
  */
-const folder = join(import.meta.dirname, "..", "official-cli");
 const home = mkdtempSync(join(tmpdir(), "stator-api-e2e-"));
 let world: World;
 
 before(async () => {
-  if (!existsSync(join(folder, "node_modules", "heroku"))) await install();
+  await needOfficialCli();
   world = await openWorld({
     async program({ command, input, output }) {
       if (command === "cat") for await (const chunk of input) output.write(chunk);
@@ -44,23 +44,11 @@ function environment(): Readonly<Record<string, string>> {
   };
 }
 
-async function install(): Promise<void> {
-  const args = ["ci", "--ignore-scripts", "--no-fund", "--no-audit"];
-  const own = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
-  const child = start("npm", args, {
-    cwd: folder,
-    env: Object.fromEntries(own),
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  assert.equal((await ended(child, "npm")).code, 0);
-}
-
 /** Standard output and error together, and the status, of one command. */
 async function heroku(line: string, input?: string): Promise<{ readonly text: string; readonly code: number | null }> {
-  const program = join(folder, "node_modules", "heroku", "bin", "run");
   const env = { ...environment(), HOME: home, TERM: "dumb", NO_COLOR: "1" };
   const stdio = [input === undefined ? "ignore" : "pipe", "pipe", "pipe"] as const;
-  const child = start(process.execPath, [program, ...line.split(" ")], { env, cwd: home, stdio: [...stdio] });
+  const child = start(process.execPath, [OFFICIAL_CLI, ...line.split(" ")], { env, cwd: home, stdio: [...stdio] });
   child.stdin?.end(input);
   let text = "";
   for (const stream of [child.stdout, child.stderr])
@@ -96,7 +84,9 @@ const COMMANDS: readonly (readonly [string, RegExp, number?])[] = [
   ["domains -a hello", /www\.example\.com/],
   ["features -a hello", /\[\+\] preboot/],
   ["features:disable preboot -a hello", /Disabling preboot for hello\.\.\. done/],
-  ["features:enable http-session-affinity -a hello", /not there yet/, 2],
+  ["features:enable http-session-affinity -a hello", /Enabling http-session-affinity for hello\.\.\. done/],
+  ["features -a hello", /\[\+\] http-session-affinity/],
+  ["features:enable runtime-heroku-exec -a hello", /not there yet/, 2],
   [
     "apps:create made-here",
     /Creating made-here\.\.\. done\s+http:\/\/made-here\.localhost:8080\/ \| https:\/\/127\.0\.0\.1:\d+\/made-here\.git/,

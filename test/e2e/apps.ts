@@ -2,11 +2,14 @@ import type { Files } from "./harness.ts";
 
 /** Small apps that the end-to-end tests push; the stack's own python3 runs them, so that a push takes a second. */
 
-/** Answers with its dyno's name, pid and what it was asked; counts lines into its log; reads bodies whole. */
+/**
+ * Answers with its dyno's name, pid and what it was asked; reads bodies whole; takes two seconds for /stream. Its worker counts
+ * lines into its log.
+ */
 export const echo: Files = {
   Procfile: "web: exec python3 app.py\nworker: exec python3 worker.py\nnever: nosuchcommand --at-all\n",
   "app.py": `
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
@@ -20,7 +23,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-    do_GET = answer
+    def stream(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for word in [os.environ["HEROKU_DYNO_ID"]] + ["."] * 19 + ["end"]:
+            self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(word), word.encode()))
+            time.sleep(0.1)
+        self.wfile.write(b"0\\r\\n\\r\\n")
+    def do_GET(self):
+        self.stream() if self.path == "/stream" else self.answer()
     do_POST = answer
     def log_message(self, *args):
         pass

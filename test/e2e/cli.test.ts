@@ -65,6 +65,26 @@ test("a repository: create makes the remote, git asks us for the token, the app 
   assert.equal(remotes.stdout, "", "its remote went with the app");
 });
 
+test("routing: what is set holds from the next request on", async () => {
+  const set = (...words: string[]) => statorOk(["routing:set", ...words, "-a", app]);
+  await set("session-affinity=on", "balance=least-connections", "first-byte-timeout=60");
+  await eventually("the router gives a cookie", async () => {
+    const { status, headers } = await throughRouter(app);
+    return status === 200 && (headers["set-cookie"]?.[0] ?? "").startsWith("heroku-session-affinity=");
+  });
+  const password = (await statorOk(["routing:auth-add", "ann", "--generate", "-a", app])).trim();
+  await eventually("the router asks who comes", async () => (await throughRouter(app)).status === 401);
+  const authorization = `Basic ${Buffer.from(`ann:${password}`).toString("base64")}`;
+  assert.equal((await throughRouter(app, { headers: { Authorization: authorization } })).status, 200);
+  assert.match(await statorOk(["routing", "-a", app]), /^balance: +least-connections\n[\s\S]*^basic auth: +ann$/m);
+  const bad = await stator(["routing:set", "first-byte-timeout=0", "-a", app]);
+  assert.deepEqual([bad.code, /say a number from 1 to 3600/.test(bad.stderr)], [2, true]);
+  await statorOk(["routing:auth-remove", "ann", "-a", app]);
+  await set("session-affinity=off", "balance=random", "first-byte-timeout=30");
+  await eventually("all is as it was", async () => (await throughRouter(app)).headers["set-cookie"] === undefined);
+  assert.equal((await throughRouter(app)).status, 200);
+});
+
 test("errors are a sentence and a status: 2 from the platform, 127 for a word that nobody knows", async () => {
   const unknown = await stator(["ps", "-a", "no-such-app-here"]);
   assert.deepEqual([unknown.code, unknown.stdout], [2, ""]);

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import {
   api,
+  cgroupFolders,
   checkout,
   commit,
   config,
@@ -831,8 +832,9 @@ function digestOf(program: string): string {
 
 /** The dyno's processes as the host numbers them, its own kernel's included. */
 function hostPidsOf(dyno: string): readonly number[] {
-  const parents = "{,*/,stator.slice/*/*/}"; // of version 2, of version 1, and the scope where systemd is
-  const files = globSync(`/sys/fs/cgroup/${parents}${config.instance.cgroup}/${dyno}/{,**/}cgroup.procs`);
+  const files = cgroupFolders(config.instance).flatMap((folder) =>
+    globSync("{,**/}cgroup.procs", { cwd: join(folder, dyno) }).map((path) => join(folder, dyno, path)),
+  );
   const pids = files.flatMap((path) => readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number));
   return [...new Set(pids)].toSorted((a, b) => a - b);
 }

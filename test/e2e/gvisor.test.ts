@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { globSync, readdirSync } from "node:fs";
 import { release } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -9,12 +9,14 @@ import { ISOLATIONS, type Isolation } from "../../src/model/isolation.ts";
 import { DNS_QUERY, echo } from "./apps.ts";
 import { needGvisor } from "./gvisor-host.ts";
 import {
+  cgroupFolders,
   config,
   deployed,
   dynosOf,
   eventually,
   pidOf,
   platform,
+  platformAnswers,
   processes,
   program,
   push,
@@ -221,7 +223,7 @@ function checksOf(isolation: Isolation): void {
     const failures = await requestsUntil(app, async () => {
       const pids = await Promise.all(["daemon", "host"].map((role) => pidOf(role)));
       for (const pid of pids) process.kill(pid, "SIGKILL");
-      await eventually("the platform answers", async () => (await stator(["apps"])).code === 0);
+      await eventually("the platform answers", platformAnswers);
       await pause(1000);
     });
     assert.deepEqual(failures, []);
@@ -238,6 +240,7 @@ function checksOf(isolation: Isolation): void {
         (await processes()).some((each) => each.role === "host" && each.pid !== pid),
       );
       await settled(app);
+      await waitUp(app, "web", 2);
     }
     await eventually("only what lives is on the host", async () => {
       const apps = await platform<readonly { readonly name: string }[]>("GET", "/apps");
@@ -259,8 +262,8 @@ function checksOf(isolation: Isolation): void {
 
 /** What is on the host of dynos of this instance, by their ids: control groups, disks, bundles. */
 function onHost(): readonly (readonly string[])[] {
-  const { cgroup, paths } = config.instance;
-  const groups = globSync(`/sys/fs/cgroup/{,*/}${cgroup}/*-*-*-*-*`).map((path) => basename(path));
+  const { paths } = config.instance;
+  const groups = cgroupFolders(config.instance).flatMap((folder) => globSync("*-*-*-*-*", { cwd: folder }));
   const disks = readdirSync(join(paths.host, "store")).filter((name) => name.startsWith("dyno-"));
   const bundles = readdirSync(paths.bundles).filter((name) => /^[0-9a-f]{8}-/.test(name));
   const kinds = [groups, disks.map((name) => name.slice("dyno-".length)), bundles];

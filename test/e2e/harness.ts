@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import type { HyperSchema } from "../../src/api/hyper-schema.ts";
+import { Client } from "../../src/cli/client.ts";
+import { type OwnProcess, processesOf } from "../../src/cli/install/processes.ts";
+import { readLog } from "../../src/cli/log-stream.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { ended, start } from "../../src/lib/command.ts";
-import { DEFAULT_HOME } from "../../src/model/instance.ts";
+import { DEFAULT_HOME, type Instance } from "../../src/model/instance.ts";
+import { answersOf } from "../support/answers.ts";
+
+export { freePort } from "../support/free-port.ts";
 
 /**
  * What the end-to-end tests share. They drive one instance that `test/run.ts` installed with `bin/up` from this checkout
@@ -55,18 +61,6 @@ export async function program(file: string, args: readonly string[], options: Pr
   const { code } = await ended(child, file);
   clearTimeout(timer);
   return { code, stdout: texts[0] ?? "", stderr: texts[1] ?? "" };
-}
-
-/** A port on loopback that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number }; // a TCP server has one
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** The native command-line program. */
@@ -151,19 +145,32 @@ export async function requestsUntil(name: string, body: () => Promise<void>): Pr
   return failures;
 }
 
-/** Tries until `probe` gives something, or fails with `what` after `timeoutMs`. */
+const POLL_MS_MIN = 50;
+const POLL_MS_MAX = 300;
+
+/** Tries until `probe` gives something, less often as time goes by, or fails with `what` after `timeoutMs`. */
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined | false>,
   timeoutMs = 60_000,
 ): Promise<T> {
   const until = performance.now() + timeoutMs;
+  let betweenMs = POLL_MS_MIN;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
     assert.ok(performance.now() < until, `not within ${timeoutMs / 1000} s: ${what}`);
-    await pause(150);
+    await pause(betweenMs);
+    betweenMs = Math.min(POLL_MS_MAX, betweenMs * 1.3);
   }
+}
+
+/** Whether the platform answers, whatever it says. */
+export async function platformAnswers(): Promise<boolean> {
+  return fetch(`${api}/apps`).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** A Platform API call with the token of the person who runs the tests; throws unless it is answered with 2xx. */
@@ -179,8 +186,14 @@ export async function platform<T>(method: string, path: string, body?: unknown):
   });
   const text = await response.text();
   assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
-  return JSON.parse(text) as T; // the API's own tests check the shapes
+  const value: unknown = JSON.parse(text);
+  answers ??= fetch(`${api}/schema`).then(async (schema) => answersOf((await schema.json()) as HyperSchema));
+  const objection = (await answers)(method, path, value);
+  assert.equal(objection, undefined, `${method} ${path} answered ${text}`);
+  return value as T; // it is what the platform's own schema says
 }
+
+let answers: Promise<ReturnType<typeof answersOf>> | undefined;
 
 /** The token that `up` gave the person who runs the tests. */
 export function token(): string {
@@ -199,11 +212,11 @@ export function appName(prefix: string): string {
 /** An app that is destroyed at the end of the block. */
 export async function temporaryApp(prefix: string): Promise<{ readonly name: string } & AsyncDisposable> {
   const name = appName(prefix);
-  await statorOk(["create", name]);
+  await platform("POST", "/apps", { name });
   return {
     name,
     [Symbol.asyncDispose]: async () => {
-      await stator(["destroy", "-a", name, "--confirm", name]);
+      await platform("DELETE", `/apps/${name}`).catch(() => {}); // the test may have done so
     },
   };
 }
@@ -280,15 +293,14 @@ function ownEnvironment(): Record<string, string> {
   return Object.fromEntries(all);
 }
 
-export interface ProcessStatus {
-  readonly role: string;
-  readonly pid: number;
+/** Our processes, as `stator status` finds them. */
+export async function processes(): Promise<readonly OwnProcess[]> {
+  return processesOf(config.instance);
 }
 
-/** Our processes as `stator status --json` tells them. */
-export async function processes(): Promise<readonly ProcessStatus[]> {
-  const status = JSON.parse(await statorOk(["status", "--json"])) as { readonly processes: readonly ProcessStatus[] };
-  return status.processes;
+/** Folders with the groups of an instance's dynos: of version 2, of each hierarchy of version 1, and in the scope where systemd is. */
+export function cgroupFolders({ cgroup }: Pick<Instance, "cgroup">): readonly string[] {
+  return globSync(`/sys/fs/cgroup/{,*/,stator.slice/*/*/}${cgroup}`);
 }
 
 export async function pidOf(role: string): Promise<number> {
@@ -321,8 +333,17 @@ export function waitUp(app: string, type: string, count: number, timeoutMs = 60_
   );
 }
 
-export function logsOf(app: string, lines = 1500): Promise<string> {
-  return statorOk(["logs", "-a", app, "-n", String(lines)]);
+/** What `stator logs` prints, without a process for each look: a wait for a line has many. */
+export async function logsOf(app: string, lines = 1500): Promise<string> {
+  let text = "";
+  await readLog(
+    new Client(),
+    app,
+    { lines, tail: false },
+    (line) => (text += `${line}\n`),
+    new AbortController().signal,
+  );
+  return text;
 }
 
 /** Waits until the app's log holds a match, and gives the log. */

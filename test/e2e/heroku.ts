@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { checkout, program, type Result, statorOk } from "./harness.ts";
-
-const folder = join(checkout, "test", "official-cli");
+import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { program, type Result, statorOk } from "./harness.ts";
 
 /** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
 export interface Official extends Disposable {
@@ -17,19 +16,15 @@ export interface Official extends Disposable {
   ok(args: readonly string[]): Promise<string>;
 }
 
-/** Installs it, unless an earlier file of the run has. */
+/** Installs it where that was not done yet. */
 export async function openOfficial(): Promise<Official> {
-  if (!isInstalled()) {
-    const options = { cwd: folder, timeoutMs: 300_000 };
-    const { code, stderr } = await program("npm", ["ci", "--ignore-scripts", "--no-fund", "--no-audit"], options);
-    assert.equal(code, 0, stderr);
-  }
+  await needOfficialCli();
   const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
   const exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
   const home = mkdtempSync(join(tmpdir(), "stator-official-"));
   const run = (args: readonly string[], input?: string): Promise<Result> =>
-    program(process.execPath, [join(folder, "node_modules", "heroku", "bin", "run"), ...args], {
-      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1" },
+    program(process.execPath, [OFFICIAL_CLI, ...args], {
+      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", COLUMNS: "250" },
       cwd: home,
       ...(input === undefined ? {} : { input }),
     });
@@ -43,14 +38,4 @@ export async function openOfficial(): Promise<Official> {
     },
     [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
   };
-}
-
-function isInstalled(): boolean {
-  const installed = join(folder, "node_modules", "heroku", "package.json");
-  if (!existsSync(installed)) return false;
-  const wanted = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
-    readonly dependencies: Readonly<Record<string, string>>;
-  }; // our own file
-  const { version } = JSON.parse(readFileSync(installed, "utf8")) as { readonly version: string };
-  return version === wanted.dependencies["heroku"];
 }

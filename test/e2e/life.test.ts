@@ -14,6 +14,7 @@ import {
   logsOf,
   pidOf,
   platform,
+  platformAnswers,
   push,
   stator,
   statorOk,
@@ -209,7 +210,7 @@ test("spec 6.2: R17: a slug that is not what was built is never launched", async
   assert.ok(images.length > 0);
   for (const image of images) rmSync(join(host, "slugs", image));
   process.kill(await pidOf("daemon"), "SIGKILL"); // what it knows of images it asks for once
-  await eventually("the platform answers", async () => (await stator(["apps"])).code === 0);
+  await eventually("the platform answers", platformAnswers);
   await statorOk(["ps:restart", "-a", made.name]);
   const log = await waitLog(made.name, /heroku\[web\.1\]: State changed from starting to crashed/);
   const expected = `Error R17 (Checksum error) -> Checksum does match expected value. Expected: SHA256:${digest} Actual: SHA256:`;

@@ -49,11 +49,12 @@ test("disk: /app and /tmp together are limited; the other dynos and the host not
   assert.match(stdout, /usable/);
 });
 
-test("a port never bound: R10 after 60 s, SIGKILL, 137, crashed; the push fails and what ran keeps running", async () => {
+test("spec 3.2: a port never bound: R10 after 60 s, SIGKILL, 137, crashed; the push fails and what ran keeps running", async () => {
   using repository = await temporaryRepository({ Procfile: "web: echo I do not listen; exec sleep 1000\n" });
   const refused = await push(repository.folder, app, "+HEAD:refs/heads/main");
   assert.notEqual(refused.code, 0);
-  assert.match(refused.stderr, /R10|bind/);
+  assert.match(refused.stderr, /did not bind to \$PORT within 60 seconds \(R10\)/);
+  assert.match(refused.stderr, /I do not listen/);
   const log = await statorOk(["logs", "-a", app, "-n", "500"]);
   for (const line of [
     "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",

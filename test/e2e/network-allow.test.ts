@@ -9,6 +9,7 @@ import {
   deployed,
   eventually,
   type Files,
+  freePort,
   pidOf,
   platform,
   program,
@@ -27,6 +28,7 @@ const DATABASE = "172.31.252.2";
 const DATABASE_NETWORK = "172.31.252.0/24";
 const HOST_ADDRESS = "172.31.252.1";
 const PORT = 5432;
+const PORT_ON_HOST = await freePort();
 const NETNS = `stallow${process.pid}`;
 const DEVICE = `sta${process.pid}`;
 
@@ -80,8 +82,6 @@ before(async () => {
   [app, other] = await Promise.all([deployed("allowed", APP), deployed("unallowed", APP)]);
   await Promise.all([app, other].map(({ name }) => waitUp(name, "web", 1)));
 });
-
-const PORT_ON_HOST = 20_000 + (process.pid % 10_000);
 
 after(async () => {
   await app?.[Symbol.asyncDispose]();

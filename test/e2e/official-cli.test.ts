@@ -4,32 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { parseEnv } from "node:util";
+import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
 import { echo } from "./apps.ts";
-import {
-  checkout,
-  deployed,
-  eventually,
-  program,
-  type Result,
-  statorOk,
-  throughRouter,
-  waitLog,
-  waitUp,
-} from "./harness.ts";
+import { deployed, eventually, program, type Result, statorOk, throughRouter, waitLog, waitUp } from "./harness.ts";
 
 /** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
-const folder = join(checkout, "test", "official-cli");
 const home = mkdtempSync(join(tmpdir(), "stator-official-"));
 let app = "";
 let dispose: () => Promise<void> = async () => {};
 let exported: Record<string, string> = {};
 
 before(async () => {
-  const installed = await program("npm", ["ci", "--ignore-scripts", "--no-fund", "--no-audit"], {
-    cwd: folder,
-    timeoutMs: 300_000,
-  });
-  assert.equal(installed.code, 0, installed.stderr);
+  await needOfficialCli();
   const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
   exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
   const made = await deployed("official", echo);
@@ -42,7 +28,7 @@ after(async () => {
 });
 
 function heroku(args: readonly string[], input?: string): Promise<Result> {
-  return program(process.execPath, [join(folder, "node_modules", "heroku", "bin", "run"), ...args], {
+  return program(process.execPath, [OFFICIAL_CLI, ...args], {
     env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1" },
     cwd: home,
     ...(input === undefined ? {} : { input }),
@@ -74,7 +60,7 @@ test("ps and ps:scale", async () => {
 });
 
 test("logs, and logs of one dyno", async () => {
-  const log = await herokuOk(["logs", "-a", app]);
+  const log = await herokuOk(["logs", "-a", app, "-n", "1500"]); // the worker of the test before has said much
   assert.match(log, /heroku\[web\.1\]: State changed from starting to up/);
   assert.doesNotMatch(await herokuOk(["logs", "-a", app, "-s", "app", "-d", "web.1"]), /heroku\[/);
 });

@@ -11,6 +11,7 @@ import {
   logsOf,
   pidOf,
   platform,
+  platformAnswers,
   program,
   pushOk,
   requestsUntil,
@@ -63,7 +64,7 @@ test("each request has its router line (spec 7.10)", async () => {
   const log = await waitLog(app, /marked-path/);
   assert.match(
     log,
-    /heroku\[router\]: at=info method=GET path="\/marked-path" host=\S+ request_id=[\w-]{20,} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http/,
+    /heroku\[router\]: at=info method=GET path="\/marked-path" host=\S+ request_id=[\w-]{20,} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http1\.1 tls=false /,
   );
 });
 
@@ -129,8 +130,10 @@ test("walls: unprivileged, read-only stack, own /app and /tmp, no way out of the
   assert.match(stdout, /no-userns/);
 });
 
-test("a restart replaces the dyno while requests go on (spec 3.3)", async () => {
+test("a restart replaces the dyno while requests go on, and long answers under way are answered whole (spec 3.3)", async () => {
   const before = await waitUp(app, "web", 2);
+  const streams = Array.from({ length: 12 }, () => throughRouter(app, { path: "/stream" }));
+  await pause(300); // all have begun
   const load = requestsUntil(app, async () => {
     await statorOk(["ps:restart", "web.1", "-a", app]);
     await eventually("web.1 is another dyno", async () => {
@@ -139,6 +142,13 @@ test("a restart replaces the dyno while requests go on (spec 3.3)", async () => 
     });
   });
   assert.deepEqual(await load, []);
+  const answers = (await Promise.all(streams)).map(({ body }) => body);
+  for (const body of answers) assert.match(body, /^[0-9a-f-]{36}\.{19}end$/);
+  const stopped = before.find(({ name }) => name === "web.1")?.id ?? "";
+  assert.ok(
+    answers.some((body) => body.startsWith(stopped)),
+    "some were the stopping dyno's",
+  );
   // Only the dyno's own lines: a second of requests is more router lines than a log holds.
   const log = await statorOk(["logs", "-a", app, "-n", "1500", "-s", "heroku", "-d", "web.1"]);
   assert.match(log, /heroku\[web\.1\]: Stopping all processes with SIGTERM/);
@@ -179,7 +189,7 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
       const answers = await Promise.all(waiting);
       assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
       for (const answer of answers) assert.match(answer.body, /bytes=300000/);
-      await eventually("the platform answers", async () => (await stator(["apps"])).code === 0);
+      await eventually("the platform answers", platformAnswers);
     });
     assert.deepEqual(failures, [], `while ${roles.join(" and ")} was killed`);
   }

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { selfSigned } from "../../src/host/certificates.ts";
 import { Haproxy } from "../../src/host/haproxy.ts";
-import type { HaproxyLayout } from "../../src/host/haproxy-config.ts";
+import type { HaproxyLayout, Timeouts } from "../../src/host/haproxy-config.ts";
 import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
 import { RequestPark } from "../../src/host/request-park.ts";
 import { systemClock } from "../../src/lib/clock.ts";
@@ -25,19 +25,29 @@ import type { AppRoute, RouteState } from "../../src/router/routes.ts";
 /** A user that nobody is: HAProxy's, in these tests. */
 const ROUTER_UID = 64_321;
 
+export interface RigOptions {
+  readonly timeouts?: Partial<Timeouts>;
+  readonly connectionsMax?: number;
+  /** false: nobody takes request lines yet. */
+  readonly withDaemon?: boolean;
+}
+
 /** A real HAProxy on free ports with dynos that are Node servers on 127.x.y.z; everything else is the real host side. */
 export class RouterRig {
   readonly folder = mkdtempSync("/var/tmp/stator-router-");
   readonly dynos = new Map<string, { readonly address: string; readonly port: number }>();
   readonly lines = new Map<string, string[]>();
   readonly names = new Map<string, string>();
+  /** What the host side was warned of. */
+  readonly warnings: string[] = [];
   readonly #servers: Server[] = [];
+  certificate = (): Promise<string> => selfSigned(["localhost", "*.localhost"], Date.now());
   layout: HaproxyLayout;
   haproxy: Haproxy | undefined;
   requests: RequestLog | undefined;
   park: RequestPark | undefined;
 
-  private constructor(ports: readonly [number, number]) {
+  private constructor(ports: readonly [number, number], options: RigOptions) {
     chmodSync(this.folder, 0o755);
     const folder = join(this.folder, "router");
     const socketFolder = join(this.folder, "own");
@@ -52,12 +62,12 @@ export class RouterRig {
       httpsPort: ports[1],
       ipv6: false,
       connectionsMax: 2000,
+      ...options,
     };
   }
 
-  /** `withDaemon` false: nobody takes request lines yet. */
-  static async open({ withDaemon = true } = {}): Promise<RouterRig> {
-    const rig = new RouterRig([await freePort(), await freePort()]);
+  static async open({ withDaemon = true, ...options }: RigOptions = {}): Promise<RouterRig> {
+    const rig = new RouterRig([await freePort(), await freePort()], options);
     await rig.startHost();
     if (withDaemon) await rig.startDaemon();
     await rig.haproxy?.reload(); // resolves once it is up
@@ -72,11 +82,15 @@ export class RouterRig {
       tables: { volatile: join(this.folder, "routes.json"), durable: join(this.folder, "routes-disk.json") },
       pidFile: join(this.folder, "haproxy.pid"),
       logFile: join(this.folder, "haproxy.log"),
-      certificate: () => selfSigned(["localhost", "*.localhost"], Date.now()),
+      certificate: () => this.certificate(),
       addressOf: (dynoId) => this.dynos.get(dynoId),
+      certificatesAtStart: 20,
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
-      logger: jsonLogger("router", (line) => process.env["RIG_LOG"] !== undefined && process.stderr.write(line)),
+      logger: jsonLogger("router", (line) => {
+        if (line.includes('"level":"warn"')) this.warnings.push(line);
+        if (process.env["RIG_LOG"] !== undefined) process.stderr.write(line);
+      }),
     });
   }
 

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
+import { systemClock } from "../../src/lib/clock.ts";
 import { type App, Echo, RouterRig } from "./router-rig.ts";
 
 /** The router with many apps in it: what costs a reload, and what a reload costs. Needs root. Speed: `npm run bench:router`. */
@@ -41,8 +45,11 @@ test("among them dynos, domains and states come and go without a reload, and onl
   const [one, other] = [apps[7], apps[8]];
   assert.ok(one && other);
   const { dynoIds } = one.route;
+  let round3: readonly string[] = [];
   for (let round = 0; round < 20; round++) {
-    await one.set({ dynoIds: [await rig.dyno("web.3")] });
+    const young = [await rig.dyno("web.3")];
+    if (round === 3) round3 = young;
+    await one.set({ dynoIds: young });
     await other.set({ hosts: [other.host, `moving.${one.host}`] });
     assert.equal((await other.ask({ headers: { Host: `moving.${one.host}` } })).status, 200);
     await one.set({ dynoIds, hosts: [one.host, `moving.${one.host}`] });
@@ -54,6 +61,17 @@ test("among them dynos, domains and states come and go without a reload, and onl
   await rig.haproxy?.removeRoute(other.id);
   assert.deepEqual([(await one.ask()).status, (await other.ask()).status], [200, 404]);
   assert.equal(await rig.reloads(), before);
+  // Those that went are deleted within a second, and can come again.
+  const { current } = await rig.workers();
+  const socket = new HaproxySocket(join(rig.layout.socketFolder, "master.sock"), systemClock);
+  for (const until = performance.now() + 5_000; ; await pause(50)) {
+    const { servers } = await socket.look(current, rig.layout);
+    if ([...servers.values()].every(({ up }) => up)) break;
+    assert.ok(performance.now() < until, "servers that nobody wants are still there");
+  }
+  await one.set({ dynoIds: round3 });
+  assert.equal((await one.ask()).status, 200);
+  assert.deepEqual(rig.warnings, []);
 });
 
 test("a reload with all of them breaks no WebSocket, nor does the next one", async () => {
@@ -91,7 +109,7 @@ test("requests are counted by app and dyno, with those that were held and those 
   const app = rig.app();
   await app.set({});
   const held = app.ask();
-  await app.ask({ signal: AbortSignal.timeout(100) }).catch(() => {}); // leaves: H27, and the other one has waited as long
+  await app.ask({ signal: AbortSignal.timeout(300) }).catch(() => {}); // leaves: H27, and the other one has waited as long
   const [one, two] = [await rig.dyno("web.1"), await rig.dyno("web.2")];
   await app.set({ dynoIds: [one] });
   assert.equal((await held).status, 200);

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { instanceOf } from "../../src/model/instance.ts";
 import { leftoversOf } from "../leftovers.ts";
 import {
+  cgroupFolders,
   checkout,
   config,
   eventually,
@@ -71,11 +72,12 @@ test("a second installation beside the first: neither sees the other, and one un
 
 /** As near to a power cut as a test comes: every process of the instance at once, the dynos' own too, and what lay on tmpfs. */
 async function killEverything(home: string, env: Record<string, string>): Promise<void> {
-  const { paths, cgroup } = instanceOf(home);
+  const instance = instanceOf(home);
   const status = JSON.parse(await statorOk(["status", "--json"], { env })) as { processes: readonly { pid: number }[] };
-  const inDynos = globSync(`/sys/fs/cgroup/{,pids/}${cgroup}/**/cgroup.procs`).flatMap((path) =>
-    readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number),
-  );
+  const inDynos = cgroupFolders(instance)
+    .flatMap((folder) => globSync("**/cgroup.procs", { cwd: folder }).map((path) => join(folder, path)))
+    .flatMap((path) => readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number));
+  assert.ok(inDynos.length > 0, "the dynos' processes are found");
   for (const pid of [...status.processes.map((each) => each.pid), ...inDynos]) {
     try {
       process.kill(pid, "SIGKILL");
@@ -83,5 +85,5 @@ async function killEverything(home: string, env: Record<string, string>): Promis
       // it went with another one
     }
   }
-  assert.equal((await program("umount", ["--lazy", paths.bundles])).code, 0);
+  assert.equal((await program("umount", ["--lazy", instance.paths.bundles])).code, 0);
 }

@@ -6,9 +6,11 @@ import { PassThrough, Readable, type Writable } from "node:stream";
 import type { BuildRoutes } from "../../src/api/builds-interface.ts";
 import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
+import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
 import type { StartMarks } from "../../src/engine/engine.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
+import { FakeTarget } from "../../src/host/testing.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { systemRandom } from "../../src/lib/random.ts";
@@ -23,6 +25,7 @@ import { PlatformError } from "../../src/model/errors.ts";
 import type { Health } from "../../src/model/health.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
+import { Outbound } from "../../src/outbound/outbound.ts";
 import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { openStore } from "../../src/store/sqlite.ts";
@@ -49,6 +52,7 @@ export interface World extends AsyncDisposable {
   readonly supervision: TestSupervision;
   readonly logs: TestLogs;
   readonly builds: TestBuilds;
+  readonly target: FakeTarget;
   readonly usage: TestUsage;
   readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
@@ -72,7 +76,13 @@ export interface Answer {
 }
 
 export async function openWorld(
-  options: { readonly clock?: Clock; readonly program?: Program; readonly callsPerHour?: number } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly program?: Program;
+    readonly callsPerHour?: number;
+    /** Other certificates than those in memory. */
+    readonly certificates?: Partial<CertificatesOptions>;
+  } = {},
 ): Promise<World> {
   const clock = options.clock ?? systemClock;
   const home = mkdtempSync(join(tmpdir(), "stator-api-"));
@@ -86,7 +96,7 @@ export async function openWorld(
   writeFileSync(join(home, "tls", "api.key"), key);
   writeFileSync(join(home, "ca.pem"), authority.certificate);
   const ports = { apiPort: 0, tlsPort: 0, httpPort: 8080, httpsPort: 8443 };
-  const config: Config = { instance, ...ports, domain: "localhost", disk: "auto" };
+  const config: Config = { instance, ...ports, domain: "localhost", disk: "auto", auditDays: 400 };
   const store = await openStore({ path: ":memory:", key: [randomBytes(32)], clock });
   const user = await store.users.ensure("owner@example.com");
   const mine = { userId: user.id, description: "test", scopes: ["global"], expiresAt: null };
@@ -95,6 +105,8 @@ export async function openWorld(
   const logs = new TestLogs();
   const builds = new TestBuilds(store);
   const usage = new TestUsage();
+  // As on a machine that allows this one address.
+  const outbound = new Outbound({ clock, mayReach: async (_app, address) => address === "127.0.0.1" });
   const none = (appId: string) => ({ ...new RequestMetrics(0).requestsOf(appId, 1_000), byDyno: new Map() });
   const requests = { requestsOf: none, linesLost: 0 };
   const scheduler = startScheduler({
@@ -105,7 +117,18 @@ export async function openWorld(
     random: systemRandom,
     logger: silentLogger,
   });
+  const target = new FakeTarget();
+  const certificates = startCertificates({
+    store,
+    target,
+    acme: undefined,
+    logs,
+    clock,
+    logger: silentLogger,
+    ...options.certificates,
+  });
   const apiOptions: ApiOptions = {
+    certificates,
     config,
     store,
     supervision,
@@ -113,6 +136,7 @@ export async function openWorld(
     logs,
     builds,
     usage,
+    outbound,
     requests,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
@@ -135,6 +159,7 @@ export async function openWorld(
     supervision,
     logs,
     builds,
+    target,
     usage,
     requests,
     call: (method, path, call = {}) => request(url, token, method, path, call),
@@ -157,6 +182,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

@@ -203,6 +203,7 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     httpsPort: 8443,
     domain: "localhost",
     disk: "auto" as const,
+    auditDays: 400,
   };
   const open = (): Promise<Builds> =>
     openBuilds({

@@ -3,7 +3,7 @@ import type { User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
-import { DateTime, dateTime, Empty, exactly, Nothing, nullable, Uuid } from "../schema.ts";
+import { DateTime, dateTime, Empty, exactly, Nothing, nullable, Uuid, words } from "../schema.ts";
 
 const Account = exactly({
   allow_tracking: Type.Boolean(),
@@ -20,18 +20,38 @@ const Account = exactly({
   last_login: nullable(DateTime),
   name: nullable(Type.String()),
   sms_number: Type.Null(),
-  suspended_at: Type.Null(),
+  suspended_at: nullable(DateTime),
   two_factor_authentication: Type.Boolean(),
   updated_at: DateTime,
   verified: Type.Boolean(),
 });
 
+const ChangeBody = Type.Object({
+  allow_tracking: Type.Optional(Type.Boolean()),
+  beta: Type.Optional(Type.Boolean()),
+  name: Type.Optional(nullable(words(200))),
+});
+
 /** The account of the caller. There are no passwords, no billing, and no account features here. */
-export function accountRoutes(routes: Routes, { rateLimit }: ApiContext): void {
-  routes.account({ path: "GET /account", power: "identity", response: Account }, ({ user }) => accountJson(user));
-  routes.account({ path: "GET /users/:account", power: "identity", response: Account }, (call) =>
-    accountJson(self(call)),
-  );
+export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext): void {
+  for (const path of ["/account", "/users/:account"] as const) {
+    const who = (call: AccountCall) => (path === "/account" ? call.user : self(call));
+    routes.account({ path: `GET ${path}`, power: "identity", response: Account }, (call) => accountJson(who(call)));
+    routes.account({ path: `PATCH ${path}`, power: "global", body: ChangeBody, response: Account }, async (call) => {
+      const { allow_tracking, beta, name } = call.body;
+      const change = {
+        ...(allow_tracking !== undefined && { allowTracking: allow_tracking }),
+        ...(beta !== undefined && { beta }),
+        ...(name !== undefined && { name }),
+      };
+      return accountJson(await store.users.update(who(call).id, change));
+    });
+    routes.account({ path: `DELETE ${path}`, power: "global", response: Account }, async (call) => {
+      const user = who(call);
+      await store.users.remove(user.id, null);
+      return accountJson(user);
+    });
+  }
   routes.account(
     {
       path: "GET /account/rate-limits",
@@ -68,8 +88,8 @@ export function self({ params, user }: AccountCall): User {
 
 function accountJson(user: User) {
   return {
-    allow_tracking: false,
-    beta: false,
+    allow_tracking: user.allowTracking,
+    beta: user.beta,
     country_of_residence: null,
     created_at: dateTime(user.createdAt),
     default_organization: null,
@@ -82,7 +102,7 @@ function accountJson(user: User) {
     last_login: null,
     name: user.name,
     sms_number: null,
-    suspended_at: null,
+    suspended_at: user.suspendedAt === null ? null : dateTime(user.suspendedAt),
     two_factor_authentication: false,
     updated_at: dateTime(user.updatedAt),
     verified: true,

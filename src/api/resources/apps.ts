@@ -3,14 +3,15 @@ import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import { announce } from "../actions.ts";
 import { appNames } from "../app-names.ts";
+import { demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
-import type { Call, Routes } from "../route.ts";
+import type { AccountCall, Call, Routes } from "../route.ts";
 import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
 import { self } from "./accounts.ts";
 import { GENERATION, REGION, regionNamed } from "./platform.ts";
 import { STACK, stackNamed } from "./stacks.ts";
 
-const AppSchema = exactly({
+export const AppSchema = exactly({
   acm: Type.Boolean(),
   archived_at: nullable(DateTime),
   build_stack: Named,
@@ -52,6 +53,11 @@ const CreateBody = Type.Object({
   stack: Type.Optional(nullable(Reference)),
   team: Type.Optional(nullable(Type.String())),
   space: Type.Optional(nullable(Type.String())),
+  // What clients send besides means nothing here (platform-api 7).
+  feature_flags: Type.Optional(Type.Unknown()),
+  internal_routing: Type.Optional(Type.Unknown()),
+  kernel: Type.Optional(Type.Unknown()),
+  locked: Type.Optional(Type.Unknown()),
 });
 
 const ChangeBody = Type.Object({
@@ -64,7 +70,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision } = context;
   const json = (app: App, call: Call) => appJson(app, call, context);
   const own = async (user: User, call: Call) => {
-    const apps = (await store.apps.list()).filter((app) => app.ownerId === user.id);
+    const apps = await store.apps.visibleTo(user.id);
     return Promise.all(apps.map((app) => json(app, call)));
   };
 
@@ -75,6 +81,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   routes.account(
     {
       path: "POST /filters/apps",
+      audit: "none",
       power: "read-protected",
       body: Type.Object({ in: Type.Optional(Type.Object({ id: Type.Optional(Type.Array(Type.String())) })) }),
       response: Type.Array(AppSchema),
@@ -87,13 +94,15 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.account({ path: "POST /apps", body: CreateBody, response: AppSchema, status: 201 }, async (call) => {
-    const app = await create(call.body, call.user, context);
+    const app = await create(call, context);
     return json(app, call);
   });
-  routes.app({ path: "GET /apps/:app", response: AppSchema }, (call) => json(call.app, call));
-  routes.app({ path: "PATCH /apps/:app", body: ChangeBody, response: AppSchema }, async (call) => {
+  routes.app({ path: "GET /apps/:app", needs: "view", response: AppSchema }, (call) => json(call.app, call));
+  routes.app({ path: "PATCH /apps/:app", needs: "operate", body: ChangeBody, response: AppSchema }, async (call) => {
     const { name, maintenance, build_stack } = call.body;
+    if (name !== undefined && name !== call.app.name) demand(call.access, "manage");
     if (build_stack !== undefined) stackNamed(nameIn(build_stack));
+    if (name !== undefined) call.tell({ name });
     const app = await store.apps.update(call.app.id, {
       ...(name !== undefined && { name }),
       ...(maintenance !== undefined && { maintenance }),
@@ -101,7 +110,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     supervision.nudge(app.id);
     return json(app, call);
   });
-  routes.app({ path: "DELETE /apps/:app", response: AppSchema }, async (call) => {
+  routes.app({ path: "DELETE /apps/:app", needs: "manage", response: AppSchema }, async (call) => {
     const answer = await json(call.app, call);
     await store.apps.remove(call.app.id);
     supervision.nudge(call.app.id);
@@ -109,7 +118,8 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     return answer;
   });
 
-  async function create(body: Static<typeof CreateBody>, user: User, { config, random }: ApiContext): Promise<App> {
+  async function create(call: AccountCall<Static<typeof CreateBody>>, { config, random }: ApiContext): Promise<App> {
+    const { body, user, tell } = call;
     for (const key of ["team", "space"] as const) {
       if (typeof body[key] === "string") throw new PlatformError("invalid_params", `There are no ${key}s here.`);
     }
@@ -118,6 +128,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     const app = { ownerId: user.id, stack, domain: config.domain };
     for (const name of body.name ? [body.name] : appNames(random)) {
       if (!body.name && (await store.apps.find(name))) continue;
+      tell({ name });
       const made = await store.apps.create({ ...app, name });
       for (const release of (await store.releases.list(made.id)).toReversed()) announce(context, release, made, user);
       return made;
@@ -150,14 +161,15 @@ function nameIn(reference: Static<typeof Reference>): string {
   return typeof reference === "string" ? reference : (reference.name ?? reference.id ?? "");
 }
 
-async function appJson(app: App, call: Call, { store, config }: ApiContext) {
+/** The app as clients see it. */
+export async function appJson(app: App, call: Call, { store, config }: ApiContext) {
   const owner = await store.users.byId(app.ownerId);
   if (owner === undefined) throw new Error(`app ${app.id} has no owner`);
   const release = app.currentReleaseId === null ? undefined : await store.releases.byId(app.currentReleaseId);
   const slug = release?.slugId ? await store.slugs.byId(release.slugId) : undefined;
   const stack = constantRef("stack", app.stack);
   return {
-    acm: false,
+    acm: await store.certificates.isAutomatic(app.id),
     archived_at: null,
     build_stack: stack,
     buildpack_provided_description: slug?.buildpackDescription ?? null,

@@ -1,72 +1,104 @@
-import Type from "typebox";
+import Type, { type Static } from "typebox";
 import type { User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
-import type { Token } from "../../store/store.ts";
+import type { OauthClient, Token } from "../../store/store.ts";
 import { SCOPES } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
-import { DateTime, dateTime, Empty, exactly, Nothing, nullable, Person, Uuid } from "../schema.ts";
+import { constantId, DateTime, dateTime, exactly, nullable, Person, Uuid, words } from "../schema.ts";
+import { clientFor } from "./oauth-clients.ts";
 
+export const TokenSchema = exactly({ expires_in: nullable(Type.Integer()), id: Uuid, token: Type.String() });
 const Authorization = exactly({
-  access_token: exactly({ expires_in: nullable(Type.Integer()), id: Uuid, token: Type.String() }),
-  client: Type.Null(),
+  access_token: nullable(TokenSchema),
+  client: nullable(exactly({ id: Uuid, name: Type.String(), redirect_uri: Type.String() })),
   created_at: DateTime,
   description: Type.String(),
-  grant: Type.Null(),
+  grant: nullable(exactly({ code: Type.String(), expires_in: Type.Integer(), id: Uuid })),
   id: Uuid,
-  refresh_token: Type.Null(),
+  refresh_token: nullable(TokenSchema),
   scope: Type.Array(Type.String()),
-  session: Type.Null(),
+  session: nullable(exactly({ id: Uuid })),
   updated_at: DateTime,
   user: exactly({ ...Person.properties, full_name: nullable(Type.String()) }),
 });
+type AuthorizationJson = Static<typeof Authorization>;
 
+const Description = Type.Optional(nullable(words(500)));
 const CreateBody = Type.Object({
-  description: Type.Optional(nullable(Type.String({ maxLength: 500 }))),
+  client: Type.Optional(nullable(Type.Union([Type.String(), Type.Object({ id: Type.String() })]))),
+  description: Description,
   expires_in: Type.Optional(nullable(Type.Union([Type.Integer(), Type.String()]))),
-  scope: Type.Optional(nullable(Type.Array(Type.String()))),
+  scope: Type.Optional(nullable(Type.Array(Type.String(), { maxItems: 100 }))),
+});
+const ChangeBody = Type.Object({
+  client: Type.Optional(nullable(Type.Object({ id: Type.String(), secret: Type.Optional(Type.String()) }))),
+  description: Description,
 });
 const YEARS_10_S = 315_360_000;
+/** A client fetches its tokens at once. */
+const GRANT_MS = 300_000;
 
-/** Access tokens. Only `global` ones may handle them: a lesser one must not make itself a greater one. */
+/** OAuth authorizations. Only `global` ones may handle them: a lesser one must not make itself a greater one. */
 export function authorizationRoutes(routes: Routes, context: ApiContext): void {
   const { store, clock } = context;
-  const json = (token: Token, user: User, text?: string) => authorizationJson(token, user, clock.now(), text);
   const power = "global";
+  const path = "/oauth/authorizations";
+  const one = `${path}/:authorization` as const;
+  const response = Authorization;
 
   routes.account(
-    { path: "GET /oauth/authorizations", power, response: Type.Array(Authorization), orderBy: ["id"] },
-    async ({ user }) => (await store.tokens.list(user.id)).map((token) => json(token, user)),
+    { path: `GET ${path}`, power, response: Type.Array(Authorization), orderBy: ["id"] },
+    async ({ user }) => Promise.all((await store.tokens.list(user.id)).map((token) => json(token, user))),
   );
-  routes.account(
-    { path: "POST /oauth/authorizations", power, body: CreateBody, response: Authorization, status: 201 },
-    async ({ user, body }) => {
-      const seconds = secondsOf(body.expires_in ?? null);
-      const { token, text } = await store.tokens.create({
-        userId: user.id,
-        description: body.description ?? "Long-lived user authorization",
-        scopes: scopesOf(body.scope ?? ["global"]),
-        expiresAt: seconds === null ? null : clock.now() + seconds * 1000,
-      });
-      return json(token, user, text);
-    },
-  );
-  routes.account({ path: "GET /oauth/authorizations/:authorization", power, response: Authorization }, async (call) =>
-    json(await ownToken(call), call.user),
-  );
-  routes.account(
-    { path: "DELETE /oauth/authorizations/:authorization", power, response: Authorization },
-    async (call) => {
-      const token = await ownToken(call);
-      await store.tokens.revoke(token.id);
-      return json(token, call.user);
-    },
-  );
-  routes.account({ path: "GET /oauth/sessions", power, response: Nothing }, () => []);
-  routes.account({ path: "DELETE /oauth/sessions/:session", power, response: Empty }, () => {
-    throw new PlatformError("not_found", "Couldn't find that session.", { resource: "session" });
+  routes.account({ path: `POST ${path}`, power, body: CreateBody, response, status: 201 }, (call) => create(call));
+  routes.account({ path: `GET ${one}`, power, response }, async (call) => json(await ownToken(call), call.user));
+  routes.account({ path: `PATCH ${one}`, power, body: ChangeBody, response }, async (call) => {
+    const { user, body } = call;
+    const token = await ownToken(call);
+    const client = body.client ? await clientFor(body.client.id, user, store, body.client.secret) : undefined;
+    const changed = await store.tokens.update(token.id, {
+      ...(typeof body.description === "string" && { description: body.description }),
+      ...(client !== undefined && { clientId: client.id }),
+    });
+    return json(changed, user);
   });
-  routes.account({ path: "GET /oauth/clients", power, response: Nothing }, () => []);
+  routes.account({ path: `DELETE ${one}`, power, response }, async (call) => {
+    const token = await ownToken(call);
+    const answer = await json(token, call.user);
+    await store.tokens.revoke(token.id);
+    return answer;
+  });
+  routes.account({ path: `POST ${one}/actions/regenerate-tokens`, power, response }, async (call) => {
+    const { token, text, refreshText } = await store.tokens.regenerate((await ownToken(call)).id);
+    return json(token, call.user, { text, ...(refreshText !== null && { refreshText }) });
+  });
+
+  async function create({ user, body, tell }: AccountCall<Static<typeof CreateBody>>): Promise<AuthorizationJson> {
+    const seconds = secondsOf(body.expires_in ?? null);
+    const fresh = {
+      userId: user.id,
+      description: body.description ?? "Long-lived user authorization",
+      scopes: scopesOf(body.scope ?? ["global"]),
+      expiresAt: seconds === null ? null : clock.now() + seconds * 1000,
+    };
+    tell({ description: fresh.description, scope: fresh.scopes });
+    if (!body.client) {
+      const { token, text } = await store.tokens.create(fresh);
+      return json(token, user, { text });
+    }
+    const id = typeof body.client === "string" ? body.client : body.client.id;
+    const client = await anyClient(id);
+    const { token, code } = await store.tokens.createGrant({ ...fresh, clientId: client.id }, GRANT_MS);
+    return json(token, user, { code });
+  }
+
+  /** People let clients of others act for them. */
+  async function anyClient(id: string): Promise<OauthClient> {
+    const client = await store.oauthClients.byId(id);
+    if (client) return client;
+    throw new PlatformError("not_found", `Couldn't find that client (${id}).`, { resource: "client" });
+  }
 
   /** `~` is the token that asks. */
   async function ownToken({ params, user, token }: AccountCall): Promise<Token> {
@@ -75,6 +107,51 @@ export function authorizationRoutes(routes: Routes, context: ApiContext): void {
     if (found?.userId === user.id) return found;
     throw new PlatformError("not_found", "Couldn't find that authorization.", { resource: "authorization" });
   }
+
+  /** `texts` are those that were made in this call; never again are they seen. */
+  async function json(
+    token: Token,
+    user: User,
+    texts: { readonly text?: string; readonly refreshText?: string; readonly code?: string } = {},
+  ): Promise<AuthorizationJson> {
+    const client = token.clientId === null ? undefined : await store.oauthClients.byId(token.clientId);
+    const access = texts.code === undefined ? (texts.text ?? token.redacted) : null;
+    const refresh = texts.refreshText ?? token.refreshRedacted;
+    const now = clock.now();
+    return {
+      access_token:
+        access === null ? null : { expires_in: secondsUntil(token.expiresAt, now), id: token.id, token: access },
+      client: client ? { id: client.id, name: client.name, redirect_uri: client.redirectUri } : null,
+      created_at: dateTime(token.createdAt),
+      description: token.description,
+      grant:
+        token.grantExpiresAt === null
+          ? null
+          : {
+              code: texts.code ?? "",
+              expires_in: secondsUntil(token.grantExpiresAt, now) ?? 0,
+              id: constantId("grant", token.id),
+            },
+      id: token.id,
+      refresh_token: refresh === null ? null : { expires_in: null, id: refreshId(token), token: refresh },
+      scope: [...token.scopes],
+      session: token.isSession ? { id: sessionId(token) } : null,
+      updated_at: dateTime(token.updatedAt),
+      user: { id: user.id, email: user.email, full_name: user.name },
+    };
+  }
+}
+
+export function sessionId(token: Token): string {
+  return constantId("session", token.id);
+}
+
+export function refreshId(token: Token): string {
+  return constantId("refresh-token", token.id);
+}
+
+export function secondsUntil(at: number | null, now: number): number | null {
+  return at === null ? null : Math.max(0, Math.round((at - now) / 1000));
 }
 
 /** The CLI sends it as a string. */
@@ -95,21 +172,4 @@ function scopesOf(scopes: readonly string[]): readonly string[] {
     );
   }
   return [...new Set(scopes)];
-}
-
-function authorizationJson(token: Token, user: User, now: number, text = token.redacted) {
-  const expiresIn = token.expiresAt === null ? null : Math.max(0, Math.round((token.expiresAt - now) / 1000));
-  return {
-    access_token: { expires_in: expiresIn, id: token.id, token: text },
-    client: null,
-    created_at: dateTime(token.createdAt),
-    description: token.description,
-    grant: null,
-    id: token.id,
-    refresh_token: null,
-    scope: [...token.scopes],
-    session: null,
-    updated_at: dateTime(token.updatedAt),
-    user: { id: user.id, email: user.email, full_name: user.name },
-  };
 }

@@ -17,11 +17,12 @@ const Body = Type.Object({
 /** The buildpacks that an app's next builds take, and what stands in for Heroku's registry of them. */
 export function buildpackRoutes(routes: Routes, { store }: ApiContext): void {
   const path = "/apps/:app/buildpack-installations";
-  routes.app({ path: `GET ${path}`, response: Type.Array(Installation), orderBy: ["ordinal"] }, async ({ app }) =>
-    (await store.buildpacks.list(app.id)).map(installationJson),
+  routes.app(
+    { path: `GET ${path}`, needs: "view", response: Type.Array(Installation), orderBy: ["ordinal"] },
+    async ({ app }) => (await store.buildpacks.list(app.id)).map(installationJson),
   );
   routes.app(
-    { path: `PUT ${path}`, power: "write", body: Body, response: Type.Array(Installation) },
+    { path: `PUT ${path}`, needs: "deploy", power: "write", body: Body, response: Type.Array(Installation) },
     async ({ app, body }) => {
       const buildpacks = parseBuildpacks(body.updates.map(({ buildpack = "" }) => buildpack));
       await store.buildpacks.replace(app.id, buildpacks);

@@ -57,10 +57,10 @@ const CreateBody = Type.Object({
 export function buildRoutes(routes: Routes, context: ApiContext): void {
   const { store, builds, signer } = context;
   routes.app(
-    { path: "GET /apps/:app/builds", response: Type.Array(BuildSchema), orderBy: ["id", "created_at"] },
+    { path: "GET /apps/:app/builds", needs: "view", response: Type.Array(BuildSchema), orderBy: ["id", "created_at"] },
     async (call) => Promise.all((await store.builds.list(call.app.id)).map((build) => json(build, call.app, call))),
   );
-  routes.app({ path: "GET /apps/:app/builds/:build", response: BuildSchema }, async (call) => {
+  routes.app({ path: "GET /apps/:app/builds/:build", needs: "view", response: BuildSchema }, async (call) => {
     const build = await store.builds.byId(call.params["build"] ?? "");
     if (build?.appId !== call.app.id) throw notFound();
     return json(build, call.app, call);
@@ -72,14 +72,21 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
   });
   /** For people: the address that a failed build's log line gives. */
   routes.app(
-    { path: "GET /apps/:app/builds/:build/output", response: Type.Unknown() },
+    { path: "GET /apps/:app/builds/:build/output", needs: "view", response: Type.Unknown() },
     async ({ app, params, reply }) => {
       const build = await store.builds.byId(params["build"] ?? "");
       return sendOutput(reply, build?.appId === app.id ? build.id : undefined);
     },
   );
   routes.app(
-    { path: "POST /apps/:app/builds", power: "write", body: CreateBody, response: BuildSchema, status: 201 },
+    {
+      path: "POST /apps/:app/builds",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: BuildSchema,
+      status: 201,
+    },
     async (call) => {
       const { app, user, body } = call;
       const { url, checksum = null, version = null, version_description = null } = body.source_blob;
@@ -91,18 +98,24 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   /** Ends a build that is pending. */
-  routes.app({ path: "DELETE /apps/:app/builds/:build", power: "write", response: BuildSchema }, async (call) => {
-    const build = await store.builds.byId(call.params["build"] ?? "");
-    if (build?.appId !== call.app.id) throw notFound();
-    if (build.status !== "pending")
-      throw new PlatformError("invalid_params", `This build has ended: it is ${build.status}.`);
-    await builds.cancel(build.id, call.user);
-    return json((await store.builds.byId(build.id)) ?? build, call.app, call);
-  });
-  routes.app({ path: "DELETE /apps/:app/build-cache", power: "write", response: Empty }, async ({ app }) => {
-    await builds.purgeCache(app);
-    return {};
-  });
+  routes.app(
+    { path: "DELETE /apps/:app/builds/:build", needs: "deploy", power: "write", response: BuildSchema },
+    async (call) => {
+      const build = await store.builds.byId(call.params["build"] ?? "");
+      if (build?.appId !== call.app.id) throw notFound();
+      if (build.status !== "pending")
+        throw new PlatformError("invalid_params", `This build has ended: it is ${build.status}.`);
+      await builds.cancel(build.id, call.user);
+      return json((await store.builds.byId(build.id)) ?? build, call.app, call);
+    },
+  );
+  routes.app(
+    { path: "DELETE /apps/:app/build-cache", needs: "deploy", power: "write", response: Empty },
+    async ({ app }) => {
+      await builds.purgeCache(app);
+      return {};
+    },
+  );
 
   async function sendOutput(reply: FastifyReply, buildId: string | undefined): Promise<void> {
     const output = buildId === undefined ? undefined : await builds.outputStream(buildId);

@@ -12,14 +12,23 @@ const Change = Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()
 /** Config vars. Reading them takes more than the protected powers. */
 export function configVarRoutes(routes: Routes, context: ApiContext): void {
   const { store } = context;
-  routes.app({ path: "GET /apps/:app/config-vars", power: "read", response: Vars }, ({ app }) =>
-    store.config.get(app.id),
+  routes.app(
+    { path: "GET /apps/:app/config-vars", needs: "deploy", audit: "read", power: "read", response: Vars },
+    ({ app }) => store.config.get(app.id),
   );
-  routes.app({ path: "PATCH /apps/:app/config-vars", power: "write", body: Change, response: Vars }, (call) =>
-    change(call, context),
+  routes.app(
+    { path: "PATCH /apps/:app/config-vars", needs: "deploy", power: "write", body: Change, response: Vars },
+    (call) => change(call, context),
   );
-  routes.app({ path: "GET /apps/:app/releases/:release/config-vars", power: "read", response: Vars }, async (call) =>
-    store.releases.config((await releaseNamed(call, context)).id),
+  routes.app(
+    {
+      path: "GET /apps/:app/releases/:release/config-vars",
+      needs: "deploy",
+      audit: "read",
+      power: "read",
+      response: Vars,
+    },
+    async (call) => store.releases.config((await releaseNamed(call, context)).id),
   );
 }
 

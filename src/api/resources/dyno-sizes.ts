@@ -42,7 +42,10 @@ const orderBy = ["name", "id"] as const;
 export function dynoSizeRoutes(routes: Routes): void {
   const all = () => sizes().map(sizeJson);
   routes.account({ path: "GET /dyno-sizes", response: Type.Array(DynoSizeSchema), orderBy }, all);
-  routes.app({ path: "GET /apps/:app/available-dyno-sizes", response: Type.Array(DynoSizeSchema), orderBy }, all);
+  routes.app(
+    { path: "GET /apps/:app/available-dyno-sizes", needs: "view", response: Type.Array(DynoSizeSchema), orderBy },
+    all,
+  );
   routes.account({ path: "GET /dyno-sizes/:size", response: DynoSizeSchema }, ({ params }) => {
     const wanted = (params["size"] ?? "").toLowerCase();
     const found = sizes().find((each) => constantId("dyno-size", each.name) === wanted) ?? sizeOffered(wanted);

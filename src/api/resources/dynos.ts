@@ -59,11 +59,14 @@ const CreateBody = Type.Object({
   time_to_live: Type.Optional(nullable(Type.Integer())),
 });
 
+/** So much of a command stands in the audit log. */
+const COMMAND_TOLD = 300;
+
 export function dynoRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision, runs, tlsPort, until, engine, clock } = context;
 
   routes.app(
-    { path: "GET /apps/:app/dynos", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
+    { path: "GET /apps/:app/dynos", needs: "view", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
       const dynos = shownDynos(await store.dynos.list(app.id));
       const facts = await factsOf(app, dynos);
@@ -71,28 +74,44 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "GET /apps/:app/ended-dynos", response: Type.Array(EndedSchema), orderBy: ["ended_at", "id"] },
+    {
+      path: "GET /apps/:app/ended-dynos",
+      needs: "view",
+      response: Type.Array(EndedSchema),
+      orderBy: ["ended_at", "id"],
+    },
     async ({ app }) => {
       const versions = new Map((await store.releases.list(app.id)).map(({ id, version }) => [id, version]));
       return endedOneOffs(await store.dynos.list(app.id)).map((dyno) => endedJson(dyno, app, versions));
     },
   );
-  routes.app({ path: "GET /apps/:app/dynos/:dyno", response: DynoSchema }, async (call) => {
+  routes.app({ path: "GET /apps/:app/dynos/:dyno", needs: "view", response: DynoSchema }, async (call) => {
     const dyno = await dynoNamed(call);
     return dynoJson(dyno, call.app, await factsOf(call.app, [dyno]), null);
   });
-  routes.app({ path: "GET /apps/:app/dynos/:dyno/start-timeline", response: TimelineSchema }, async (call) => {
-    const dyno = await dynoNamed(call);
-    const marks = await engine.startMarks(dyno.id);
-    if (marks !== null) return timelineOf(dyno, marks, { now: clock.now(), monotonic: monotonicMs() });
-    const message = `How ${dyno.name} was started is not known any more: it has ended, or was not started yet.`;
-    throw new PlatformError("not_found", message, { resource: "dyno" });
-  });
+  routes.app(
+    { path: "GET /apps/:app/dynos/:dyno/start-timeline", needs: "view", response: TimelineSchema },
+    async (call) => {
+      const dyno = await dynoNamed(call);
+      const marks = await engine.startMarks(dyno.id);
+      if (marks !== null) return timelineOf(dyno, marks, { now: clock.now(), monotonic: monotonicMs() });
+      const message = `How ${dyno.name} was started is not known any more: it has ended, or was not started yet.`;
+      throw new PlatformError("not_found", message, { resource: "dyno" });
+    },
+  );
   // Its command can print config vars: as much power as reading them.
   routes.app(
-    { path: "POST /apps/:app/dynos", power: "write", body: CreateBody, response: DynoSchema, status: 201 },
+    {
+      path: "POST /apps/:app/dynos",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: DynoSchema,
+      status: 201,
+    },
     async (call) => {
       const { app, user, body } = call;
+      call.tell({ command: body.command.slice(0, COMMAND_TOLD) }); // the app's log says it too
       const { dyno, secret } = await runs.create(
         {
           app,
@@ -115,7 +134,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       return dynoJson(dyno, app, { versions, nextStarts: {} }, attachUrl);
     },
   );
-  routes.app({ path: "POST /apps/:app/dynos/:dyno", power: "write", response: Empty }, () => {
+  routes.app({ path: "POST /apps/:app/dynos/:dyno", needs: "deploy", power: "write", response: Empty }, () => {
     throw new PlatformError(
       "invalid_params",
       "A command cannot be run inside a running dyno here; use run, which starts one of its own.",
@@ -130,11 +149,14 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   const type = ({ params }: AppCall): Which => ({ kind: "type", type: params["type"] ?? "" });
   const dyno = async (call: AppCall): Promise<Which> => ({ kind: "dyno", name: (await dynoNamed(call)).name });
   const accepted = { response: Empty, status: 202 } as const;
-  routes.app({ path: "DELETE /apps/:app/dynos", ...accepted }, act("restart", all));
-  routes.app({ path: "DELETE /apps/:app/dynos/:dyno", ...accepted }, act("restart", dyno));
-  routes.app({ path: "DELETE /apps/:app/formations/:type", ...accepted }, act("restart", type));
-  routes.app({ path: "POST /apps/:app/dynos/:dyno/actions/stop", ...accepted }, act("stop", dyno));
-  routes.app({ path: "POST /apps/:app/formations/:type/actions/stop", ...accepted }, act("stop", type));
+  routes.app({ path: "DELETE /apps/:app/dynos", needs: "operate", ...accepted }, act("restart", all));
+  routes.app({ path: "DELETE /apps/:app/dynos/:dyno", needs: "operate", ...accepted }, act("restart", dyno));
+  routes.app({ path: "DELETE /apps/:app/formations/:type", needs: "operate", ...accepted }, act("restart", type));
+  routes.app({ path: "POST /apps/:app/dynos/:dyno/actions/stop", needs: "operate", ...accepted }, act("stop", dyno));
+  routes.app(
+    { path: "POST /apps/:app/formations/:type/actions/stop", needs: "operate", ...accepted },
+    act("stop", type),
+  );
 
   /** By name, the one that is shown; by id, and one-off ones by name too, also one that has ended. */
   async function dynoNamed({ app, params }: AppCall): Promise<DynoRecord> {

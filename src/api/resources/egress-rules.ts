@@ -29,12 +29,20 @@ const CreateBody = Type.Object({
 export function egressRuleRoutes(routes: Routes, context: ApiContext): void {
   const { store, engine } = context;
   routes.app(
-    { path: "GET /apps/:app/egress-rules", response: Type.Array(Rule), orderBy: ["id", "created_at"] },
+    { path: "GET /apps/:app/egress-rules", needs: "view", response: Type.Array(Rule), orderBy: ["id", "created_at"] },
     async ({ app }) => (await store.egressRules.list(app.id)).map((rule) => ruleJson(rule, app)),
   );
   routes.app(
-    { path: "POST /apps/:app/egress-rules", power: "write", body: CreateBody, response: Rule, status: 201 },
-    async ({ app, body }) => {
+    {
+      path: "POST /apps/:app/egress-rules",
+      needs: "operate",
+      power: "write",
+      body: CreateBody,
+      response: Rule,
+      status: 201,
+    },
+    async ({ app, body, tell }) => {
+      tell(body);
       const { action, cidr, port = null } = body;
       const rule = await store.egressRules.add(app.id, { action, cidr, port });
       await apply(app);
@@ -42,7 +50,7 @@ export function egressRuleRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "DELETE /apps/:app/egress-rules/:rule", power: "write", response: Rule },
+    { path: "DELETE /apps/:app/egress-rules/:rule", needs: "operate", power: "write", response: Rule },
     async ({ app, params }) => {
       const rule = (await store.egressRules.list(app.id)).find(({ id }) => id === params["rule"]);
       if (!rule) throw new PlatformError("not_found", "Couldn't find that egress rule.", { resource: "egress rule" });

@@ -27,18 +27,20 @@ const SINCE = "2026-01-01T00:00:00Z";
 export function featureRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision } = context;
   routes.app(
-    { path: "GET /apps/:app/features", response: Type.Array(FeatureSchema), orderBy: ["name", "id"] },
+    { path: "GET /apps/:app/features", needs: "view", response: Type.Array(FeatureSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
       const switches = await store.features.list(app.id);
       return FEATURES.map((feature) => featureJson(feature, switches, app));
     },
   );
-  routes.app({ path: "GET /apps/:app/features/:feature", response: FeatureSchema }, async ({ app, params }) =>
-    featureJson(featureNamed(params["feature"]), await store.features.list(app.id), app),
+  routes.app(
+    { path: "GET /apps/:app/features/:feature", needs: "view", response: FeatureSchema },
+    async ({ app, params }) => featureJson(featureNamed(params["feature"]), await store.features.list(app.id), app),
   );
   routes.app(
     {
       path: "PATCH /apps/:app/features/:feature",
+      needs: "operate",
       body: Type.Object({ enabled: Type.Boolean() }),
       response: FeatureSchema,
     },

@@ -46,14 +46,16 @@ export function formationRoutes(routes: Routes, context: ApiContext): void {
     return (await store.formation.list(app.id)).map((each) => formationJson(each, app, commands));
   };
 
-  routes.app({ path: "GET /apps/:app/formation", response: Type.Array(FormationSchema), orderBy }, ({ app }) =>
-    list(app),
-  );
-  routes.app({ path: "GET /apps/:app/formation/:formation", response: FormationSchema }, async ({ app, params }) =>
-    named(await list(app), params["formation"] ?? ""),
+  routes.app(
+    { path: "GET /apps/:app/formation", needs: "view", response: Type.Array(FormationSchema), orderBy },
+    ({ app }) => list(app),
   );
   routes.app(
-    { path: "PATCH /apps/:app/formation", body: BatchBody, response: Type.Array(FormationSchema) },
+    { path: "GET /apps/:app/formation/:formation", needs: "view", response: FormationSchema },
+    async ({ app, params }) => named(await list(app), params["formation"] ?? ""),
+  );
+  routes.app(
+    { path: "PATCH /apps/:app/formation", needs: "operate", body: BatchBody, response: Type.Array(FormationSchema) },
     async (call) => {
       await scale(call, call.body.updates);
       const types = new Set(call.body.updates.map(({ type }) => type));
@@ -61,7 +63,7 @@ export function formationRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "PATCH /apps/:app/formation/:formation", body: OneBody, response: FormationSchema },
+    { path: "PATCH /apps/:app/formation/:formation", needs: "operate", body: OneBody, response: FormationSchema },
     async (call) => {
       const { type } = named(await list(call.app), call.params["formation"] ?? "");
       await scale(call, [{ ...call.body, type }]);
@@ -69,7 +71,11 @@ export function formationRoutes(routes: Routes, context: ApiContext): void {
     },
   );
 
-  async function scale({ app, user }: AppCall, updates: readonly (One & { readonly type: string })[]): Promise<void> {
+  async function scale(
+    { app, user, tell }: AppCall,
+    updates: readonly (One & { readonly type: string })[],
+  ): Promise<void> {
+    tell({ updates: updates.map(({ type, quantity, size }) => ({ type, quantity, size })) });
     const all = await store.formation.change(app.id, updates.map(changeOf));
     const line = all.toSorted((one, other) => (one.type < other.type ? -1 : 1));
     sayAction(

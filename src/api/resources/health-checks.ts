@@ -61,16 +61,19 @@ export function healthCheckRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision } = context;
   const path = "/apps/:app/formation/:type/health-checks" as const;
 
-  routes.app({ path: `GET ${path}`, response: ChecksSchema }, (call) => answer(call));
+  routes.app({ path: `GET ${path}`, needs: "view", response: ChecksSchema }, (call) => answer(call));
   // A command runs with the config vars: as much power as reading them.
-  routes.app({ path: `PUT ${path}`, power: "write", body: PutBody, response: ChecksSchema }, async (call) => {
-    const type = await typeOf(call);
-    const checks = parsed(type, call.body.checks);
-    await store.checks.set(call.app.id, type, checks);
-    sayAction(context, call.app, call.user, `Set ${checks.length} health checks of ${type}`);
-    return answer(call);
-  });
-  routes.app({ path: `DELETE ${path}`, power: "write", response: ChecksSchema }, async (call) => {
+  routes.app(
+    { path: `PUT ${path}`, needs: "deploy", power: "write", body: PutBody, response: ChecksSchema },
+    async (call) => {
+      const type = await typeOf(call);
+      const checks = parsed(type, call.body.checks);
+      await store.checks.set(call.app.id, type, checks);
+      sayAction(context, call.app, call.user, `Set ${checks.length} health checks of ${type}`);
+      return answer(call);
+    },
+  );
+  routes.app({ path: `DELETE ${path}`, needs: "deploy", power: "write", response: ChecksSchema }, async (call) => {
     const type = await typeOf(call);
     await store.checks.clear(call.app.id, type);
     sayAction(context, call.app, call.user, `Cleared health checks of ${type}`);

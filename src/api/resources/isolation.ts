@@ -22,15 +22,21 @@ const Change = Type.Object({ isolation: Type.String({ maxLength: 100 }) });
 export function isolationRoutes(routes: Routes, context: ApiContext): void {
   const { store, engine } = context;
 
-  routes.app({ path: "GET /apps/:app/stator/isolation", response: Answer }, ({ app }) => answerFor(app.id));
-  routes.app({ path: "PATCH /apps/:app/stator/isolation", body: Change, response: Answer }, async (call) => {
-    const wanted = isolationNamed(call.body.isolation);
-    const refusal = wanted === call.app.isolation ? null : await refusalOf(wanted);
-    if (refusal !== null)
-      throw new PlatformError("invalid_params", `The isolation class ${wanted} cannot be had here: ${refusal}`);
-    await change(call, wanted);
-    return answerFor(call.app.id);
-  });
+  routes.app({ path: "GET /apps/:app/stator/isolation", needs: "view", response: Answer }, ({ app }) =>
+    answerFor(app.id),
+  );
+  routes.app(
+    { path: "PATCH /apps/:app/stator/isolation", needs: "operate", body: Change, response: Answer },
+    async (call) => {
+      const wanted = isolationNamed(call.body.isolation);
+      const refusal = wanted === call.app.isolation ? null : await refusalOf(wanted);
+      if (refusal !== null)
+        throw new PlatformError("invalid_params", `The isolation class ${wanted} cannot be had here: ${refusal}`);
+      call.tell({ isolation: wanted });
+      await change(call, wanted);
+      return answerFor(call.app.id);
+    },
+  );
 
   /** A call that changes nothing makes no release. */
   async function change({ app, user }: AppCall, isolation: Isolation): Promise<void> {

@@ -11,15 +11,18 @@ import { sendStream } from "../stream.ts";
 
 const LogSession = exactly({ created_at: DateTime, id: Uuid, logplex_url: Type.String(), updated_at: DateTime });
 
-const CreateBody = Type.Object({
-  /** A dyno's name, or a process type. The schema calls it `dyno_name`, the CLI `dyno` (platform-api 3.2). */
-  dyno: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  dyno_name: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  type: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  lines: Type.Optional(nullable(Type.Union([Type.Integer(), Type.String()]))),
-  source: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
-  tail: Type.Optional(nullable(Type.Boolean())),
-});
+const CreateBody = Type.Object(
+  {
+    /** A dyno's name, or a process type. The schema calls it `dyno_name`, the CLI `dyno` (platform-api 3.2). */
+    dyno: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    dyno_name: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    type: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    lines: Type.Optional(nullable(Type.Union([Type.Integer(), Type.String()]))),
+    source: Type.Optional(nullable(Type.String({ maxLength: 200 }))),
+    tail: Type.Optional(nullable(Type.Boolean())),
+  },
+  { additionalProperties: true }, // clients of several generations (platform-api 3.2)
+);
 
 /** What the URL of a session carries, sealed. */
 const Session = exactly({
@@ -48,6 +51,8 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
   routes.app(
     {
       path: "POST /apps/:app/log-sessions",
+      needs: "view",
+      audit: "read",
       power: "read-protected",
       body: CreateBody,
       response: LogSession,
@@ -89,9 +94,11 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
     if (!Check(Session, session)) throw gone;
     const ageMs = clock.now() - session.at;
     if (ageMs > (session.tail && isResumed ? TAIL_MS : OPEN_MS)) throw gone;
-    const [app, token] = await Promise.all([store.apps.byId(session.app), store.tokens.byId(session.token)]);
+    const token = await store.tokens.byId(session.token);
     const isLive = token !== undefined && (token.expiresAt === null || token.expiresAt > clock.now());
-    if (app === undefined || !isLive || token.userId !== app.ownerId) throw gone;
+    const user = isLive ? await store.users.byId(token.userId) : undefined;
+    if (user === undefined || user.suspendedAt !== null) throw gone;
+    if ((await store.apps.findFor(user.id, session.app)) === undefined) throw gone;
     return session;
   }
 }

@@ -5,7 +5,6 @@ import { Nothing } from "../schema.ts";
 
 /** Lists that clients ask for and find empty: without the answer their commands fail (platform-api 5, 6). */
 const EMPTY_OF_ACCOUNT = [
-  "GET /account/keys",
   "GET /addons",
   "GET /addon-attachments",
   "GET /addon-services",
@@ -14,50 +13,30 @@ const EMPTY_OF_ACCOUNT = [
   "GET /spaces",
 ] as const;
 
-const EMPTY_OF_APP = [
-  "GET /apps/:app/addons",
-  "GET /apps/:app/addon-attachments",
-  "GET /apps/:app/log-drains",
-  "GET /apps/:app/telemetry-drains",
-  "GET /apps/:app/sni-endpoints",
-  "GET /apps/:app/webhooks",
-] as const;
+const EMPTY_OF_APP = ["GET /apps/:app/addons", "GET /apps/:app/addon-attachments"] as const;
 
-const KEYS =
-  "SSH keys are not used here: git talks HTTP, with your token as the password (stator git:remote sets it up).";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
-const CERTIFICATES = "Certificates are not there yet.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
 const REFUSED_OF_ACCOUNT = {
-  "POST /account/keys": KEYS,
   "POST /addon-attachments": ADDONS,
   "POST /teams": "There are no teams here.",
   "POST /teams/apps": "There are no teams here.",
   "POST /spaces": "There are no spaces here.",
   "POST /pipeline-transfers": "Pipelines cannot be given to somebody else yet: make one there.",
-  "POST /telemetry-drains": "Telemetry drains are not there yet.",
-  "POST /oauth/clients": "OAuth clients are not there yet; make a token with authorizations:create.",
 } as const;
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
-  "POST /apps/:app/log-drains": "Log drains are not there yet; read the log with logs --tail.",
-  "POST /apps/:app/sni-endpoints": CERTIFICATES,
-  "POST /apps/:app/acm": CERTIFICATES,
-  "PATCH /apps/:app/acm": CERTIFICATES,
-  "DELETE /apps/:app/acm": CERTIFICATES,
-  "POST /apps/:app/webhooks": "Webhooks are not there yet.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
 const NOT_FOUND_OF_ACCOUNT = {
-  "GET /account/keys/:key": "key",
-  "DELETE /account/keys/:key": "key",
   "GET /addons/:addon": "add_on",
   "POST /actions/addons/resolve": "add_on",
   "POST /actions/addon-attachments/resolve": "add_on attachment",
   "GET /teams/:team": "team",
+  "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
 } as const;
 
@@ -65,22 +44,20 @@ const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addons/:addon": "add_on",
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
   "GET /apps/:app/review-app": "review_app",
-  "GET /apps/:app/log-drains/:drain": "log_drain",
-  "DELETE /apps/:app/log-drains/:drain": "log_drain",
-  "GET /apps/:app/sni-endpoints/:endpoint": "sni_endpoint",
 } as const;
 
 /** Kinds of things that are not here yet, or never will be. */
 export function missingRoutes(routes: Routes): void {
   for (const path of EMPTY_OF_ACCOUNT) routes.account({ path, response: Nothing }, () => []);
-  for (const path of EMPTY_OF_APP) routes.app({ path, response: Nothing }, () => []);
+  for (const path of EMPTY_OF_APP) routes.app({ path, needs: "view", response: Nothing }, () => []);
   for (const [path, why] of entries(REFUSED_OF_ACCOUNT)) routes.account({ path, response: Type.Never() }, refuse(why));
-  for (const [path, why] of entries(REFUSED_OF_APP)) routes.app({ path, response: Type.Never() }, refuse(why));
+  for (const [path, why] of entries(REFUSED_OF_APP))
+    routes.app({ path, needs: "operate", response: Type.Never() }, refuse(why));
   for (const [path, kind] of entries(NOT_FOUND_OF_ACCOUNT)) {
     routes.account({ path, power: "read-protected", response: Type.Never() }, notFound(kind));
   }
   for (const [path, kind] of entries(NOT_FOUND_OF_APP)) {
-    routes.app({ path, power: "read-protected", response: Type.Never() }, notFound(kind));
+    routes.app({ path, needs: "view", power: "read-protected", response: Type.Never() }, notFound(kind));
   }
 }
 

@@ -1,8 +1,9 @@
 import Type from "typebox";
 import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import type { Permission } from "../../model/permission.ts";
 import { type Coupling, type Pipeline, STAGES } from "../../model/pipeline.ts";
-import { ownedBy } from "../auth.ts";
+import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { Call, Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
@@ -31,6 +32,8 @@ const Owner = Type.Object({ id: Type.Optional(Type.String()), type: Type.Optiona
 const CreateBody = Type.Object({
   name: Type.String({ maxLength: 200 }),
   owner: Type.Optional(nullable(Owner)),
+  /** There is one; clients name it. */
+  generation: Type.Optional(nullable(Type.Union([Type.String(), Type.Object({ name: Type.String() })]))),
 });
 /** An id, a name, or an object with one. */
 const Reference = Type.Union([
@@ -102,22 +105,27 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
     return couplings(await store.pipelines.couplings(pipeline.id));
   });
   /** One, not a list (platform-api, trap 13). */
-  routes.app({ path: "GET /apps/:app/pipeline-couplings", response: CouplingSchema }, async ({ app }) => {
-    const coupling = await store.pipelines.couplingOfApp(app.id);
-    if (!coupling) throw noCoupling();
-    return couplingJson(coupling, context);
-  });
+  routes.app(
+    { path: "GET /apps/:app/pipeline-couplings", needs: "view", response: CouplingSchema },
+    async ({ app }) => {
+      const coupling = await store.pipelines.couplingOfApp(app.id);
+      if (!coupling) throw noCoupling();
+      return couplingJson(coupling, context);
+    },
+  );
   routes.account(
     { path: "POST /pipeline-couplings", body: CoupleBody, response: CouplingSchema, status: 201 },
     async ({ user, body }) => {
-      const app = ownedBy(user, await store.apps.find(named(body.app)));
+      const access = await appFor(user, named(body.app), store);
+      demand(access, "operate");
+      const { app } = access;
       const pipeline = await pipelineNamed(named(body.pipeline), user, context);
       const coupling = { pipelineId: pipeline.id, appId: app.id, stage: body.stage };
       return couplingJson(await store.pipelines.couple(coupling), context);
     },
   );
   routes.account({ path: "GET /pipeline-couplings/:coupling", response: CouplingSchema }, async ({ user, params }) =>
-    couplingJson(await couplingNamed(params["coupling"] ?? "", user), context),
+    couplingJson(await couplingNamed(params["coupling"] ?? "", user, "view"), context),
   );
   routes.account(
     {
@@ -126,7 +134,7 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
       response: CouplingSchema,
     },
     async ({ user, params, body }) => {
-      const coupling = await couplingNamed(params["coupling"] ?? "", user);
+      const coupling = await couplingNamed(params["coupling"] ?? "", user, "operate");
       const { stage } = body;
       return couplingJson(stage === undefined ? coupling : await store.pipelines.setStage(coupling.id, stage), context);
     },
@@ -134,20 +142,23 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   routes.account(
     { path: "DELETE /pipeline-couplings/:coupling", response: CouplingSchema },
     async ({ user, params }) => {
-      const coupling = await couplingNamed(params["coupling"] ?? "", user);
+      const coupling = await couplingNamed(params["coupling"] ?? "", user, "operate");
       const answer = await couplingJson(coupling, context);
       await store.pipelines.uncouple(coupling.id);
       return answer;
     },
   );
 
-  /** Of a pipeline of theirs, or of an app of theirs. */
-  async function couplingNamed(id: string, user: User): Promise<Coupling> {
+  /** Of a pipeline of theirs, or of an app on which they may do that. */
+  async function couplingNamed(id: string, user: User, needed: Permission): Promise<Coupling> {
     const coupling = await store.pipelines.couplingById(id);
-    const pipeline = coupling && (await store.pipelines.byId(coupling.pipelineId));
-    const app = coupling && (await store.apps.byId(coupling.appId));
-    if (coupling && (pipeline?.ownerId === user.id || app?.ownerId === user.id)) return coupling;
-    throw noCoupling();
+    if (!coupling) throw noCoupling();
+    const pipeline = await store.pipelines.byId(coupling.pipelineId);
+    if (pipeline?.ownerId === user.id) return coupling;
+    const access = await store.apps.findFor(user.id, coupling.appId);
+    if (access === undefined) throw noCoupling();
+    demand(access, needed);
+    return coupling;
   }
 }
 

@@ -1,6 +1,8 @@
 import Type from "typebox";
 import { PlatformError } from "../../model/errors.ts";
 import type { ApiContext } from "../context.ts";
+import type { RouteEntry } from "../http.ts";
+import { type HyperSchema, hyperSchema } from "../hyper-schema.ts";
 import type { Routes } from "../route.ts";
 import { constantId, constantRef, DateTime, exactly, Uuid } from "../schema.ts";
 
@@ -32,15 +34,24 @@ const Status = exactly({
 });
 
 /** What is constant: this machine as a region, its generation, its health, its versions. */
-export function platformRoutes(routes: Routes, context: ApiContext): void {
+export function platformRoutes(routes: Routes, context: ApiContext, table: () => readonly RouteEntry[]): void {
+  let made: HyperSchema | undefined; // once all routes are there
+  const schema = () => (made ??= hyperSchema(table(), context.version));
   routes.account({ path: "GET /regions", response: Type.Array(Region), orderBy: ["name", "id"] }, () => [REGION_JSON]);
   routes.account({ path: "GET /regions/:region", response: Region }, ({ params }) => {
     regionNamed(params["region"] ?? "");
     return REGION_JSON;
   });
+  const generation = { ...GENERATION, created_at: SINCE, updated_at: SINCE };
   routes.account({ path: "GET /generations", response: Type.Array(Generation), orderBy: ["name", "id"] }, () => [
-    { ...GENERATION, created_at: SINCE, updated_at: SINCE },
+    generation,
   ]);
+  routes.account({ path: "GET /generations/:generation", response: Generation }, ({ params }) => {
+    const wanted = params["generation"] ?? "";
+    if (wanted === GENERATION.name || wanted === GENERATION.id) return generation;
+    throw new PlatformError("not_found", `Couldn't find that generation (${wanted}).`, { resource: "generation" });
+  });
+  routes.open({ path: "GET /schema", response: Type.Unknown() }, () => schema());
   routes.open({ path: "GET /api/v4/current-status", response: Status }, () => ({
     status: ["Apps", "Data", "Tools"].map((system) => ({ system, status: "green" })),
     incidents: [],

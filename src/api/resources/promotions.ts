@@ -5,7 +5,7 @@ import type { Pipeline, Promotion, PromotionTarget } from "../../model/pipeline.
 import type { Release } from "../../model/release.ts";
 import type { Store } from "../../store/store.ts";
 import { addRelease, announce } from "../actions.ts";
-import { ownedBy } from "../auth.ts";
+import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, nullable, Uuid } from "../schema.ts";
@@ -85,8 +85,11 @@ async function promote(body: Static<typeof Body>, user: User, context: ApiContex
   return promotion;
 }
 
+/** Code may be taken from where one may deploy, and put there. */
 async function appIn(pipeline: Pipeline, id: string, user: User, store: Store): Promise<App> {
-  const app = ownedBy(user, await store.apps.find(id));
+  const access = await appFor(user, id, store);
+  demand(access, "deploy");
+  const { app } = access;
   const coupling = await store.pipelines.couplingOfApp(app.id);
   if (coupling?.pipelineId === pipeline.id) return app;
   throw new PlatformError("invalid_params", `The app ${app.name} is not in the pipeline ${pipeline.name}.`);

@@ -43,28 +43,43 @@ const CreateBody = Type.Object({
 export function releaseRoutes(routes: Routes, context: ApiContext): void {
   const { store, builds } = context;
   routes.app(
-    { path: "GET /apps/:app/releases", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
+    { path: "GET /apps/:app/releases", needs: "view", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
     async ({ app }) => {
       const emails = new Map<string, Promise<string>>();
       const releases = await store.releases.list(app.id);
       return Promise.all(releases.map((each) => releaseJson(each, app, context, emails)));
     },
   );
-  routes.app({ path: "GET /apps/:app/releases/:release", response: ReleaseSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/releases/:release", needs: "view", response: ReleaseSchema }, async (call) =>
     releaseJson(await releaseNamed(call, context), call.app, context),
   );
   routes.app(
-    { path: "POST /apps/:app/releases", power: "write", body: CreateBody, response: ReleaseSchema, status: 201 },
+    {
+      path: "POST /apps/:app/releases",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: ReleaseSchema,
+      status: 201,
+    },
     async (call) => {
+      const { release: to, slug } = call.body;
+      call.tell({
+        ...(to !== undefined && { release: to.slice(0, 100) }),
+        ...(slug !== undefined && { slug: slug.slice(0, 100) }),
+      });
       const release = await (call.body.release === undefined ? releaseSlug(call) : rollBack(call, call.body.release));
       announce(context, release, call.app, call.user);
       return releaseJson(release, call.app, context);
     },
   );
-  routes.app({ path: "GET /apps/:app/releases/:release/stator/image", response: Type.Unknown() }, async (call) => {
-    const image = await builds.exportImage(call.app, await releaseNamed(call, context));
-    return sendStream(call.reply, { type: "application/x-tar", body: image });
-  });
+  routes.app(
+    { path: "GET /apps/:app/releases/:release/stator/image", needs: "deploy", audit: "read", response: Type.Unknown() },
+    async (call) => {
+      const image = await builds.exportImage(call.app, await releaseNamed(call, context));
+      return sendStream(call.reply, { type: "application/x-tar", body: image });
+    },
+  );
   async function releaseSlug({ app, user, body }: AppCall<{ slug?: string; description?: string | null }>) {
     if (body.slug === undefined) {
       throw new PlatformError("invalid_params", "Name a release to roll back to, or a slug to release.");

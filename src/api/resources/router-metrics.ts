@@ -37,16 +37,19 @@ const RouterMetricsSchema = exactly({
 });
 
 export function routerMetricsRoutes(routes: Routes, { requests }: ApiContext): void {
-  routes.app({ path: "GET /apps/:app/router-metrics", response: RouterMetricsSchema }, async ({ app }) => {
-    const found = requests.requestsOf(app.id);
-    return {
-      app: { id: app.id, name: app.name },
-      ...countsJson(found),
-      dynos: dynosJson(found),
-      lines_lost: requests.linesLost,
-      window_seconds: rounded(found.windowSeconds),
-    };
-  });
+  routes.app(
+    { path: "GET /apps/:app/router-metrics", needs: "view", response: RouterMetricsSchema },
+    async ({ app }) => {
+      const found = requests.requestsOf(app.id);
+      return {
+        app: { id: app.id, name: app.name },
+        ...countsJson(found),
+        dynos: dynosJson(found),
+        lines_lost: requests.linesLost,
+        window_seconds: rounded(found.windowSeconds),
+      };
+    },
+  );
 }
 
 function dynosJson({ byDyno }: AppRequests) {

@@ -41,10 +41,11 @@ const ChangeBody = Type.Object(
 /** Ours: how an app's dynos live. What changes holds from the next decision on; nothing is restarted by it. */
 export function runtimeRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision } = context;
-  routes.app({ path: "GET /apps/:app/runtime", response: RuntimeSchema }, ({ app }) => runtimeJson(app));
+  routes.app({ path: "GET /apps/:app/runtime", needs: "view", response: RuntimeSchema }, ({ app }) => runtimeJson(app));
   routes.app(
-    { path: "PATCH /apps/:app/runtime", body: ChangeBody, response: RuntimeSchema },
-    async ({ app, user, body }) => {
+    { path: "PATCH /apps/:app/runtime", needs: "operate", body: ChangeBody, response: RuntimeSchema },
+    async ({ app, user, body, tell }) => {
+      tell(body);
       const changed = await store.apps.update(app.id, changeOf(body));
       const said = Object.entries(body).map(([name, value]) => `${name.replaceAll("_", "-")}=${value ?? "none"}`);
       if (said.length > 0) sayAction(context, app, user, `Set runtime ${said.join(" ")}`);

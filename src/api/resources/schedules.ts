@@ -72,18 +72,29 @@ const ChangeBody = Type.Object(
 export function scheduleRoutes(routes: Routes, context: ApiContext): void {
   const { store, schedules } = context;
 
-  routes.app({ path: "GET /apps/:app/schedules", response: Type.Array(ScheduleSchema) }, async ({ app }) => {
-    const facts = await factsOf(app);
-    return (await store.schedules.list(app.id)).map((schedule) => scheduleJson(schedule, app, facts));
-  });
-  routes.app({ path: "GET /apps/:app/schedules/:schedule", response: ScheduleSchema }, async (call) =>
+  routes.app(
+    { path: "GET /apps/:app/schedules", needs: "view", response: Type.Array(ScheduleSchema) },
+    async ({ app }) => {
+      const facts = await factsOf(app);
+      return (await store.schedules.list(app.id)).map((schedule) => scheduleJson(schedule, app, facts));
+    },
+  );
+  routes.app({ path: "GET /apps/:app/schedules/:schedule", needs: "view", response: ScheduleSchema }, async (call) =>
     scheduleJson(await scheduleNamed(call), call.app, await factsOf(call.app)),
   );
   // Its command can print config vars: as much power as reading them.
   routes.app(
-    { path: "POST /apps/:app/schedules", power: "write", body: CreateBody, response: ScheduleSchema, status: 201 },
-    async ({ app, user, body }) => {
+    {
+      path: "POST /apps/:app/schedules",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: ScheduleSchema,
+      status: 201,
+    },
+    async ({ app, user, body, tell }) => {
       const { enabled = true, ...draft } = body;
+      tell({ schedule: draft.schedule.slice(0, 200), command: draft.command.slice(0, 300) });
       const settings = { ...checked(draft), enabled };
       const made = await store.transaction(async (inside) => {
         const name = draft.name === undefined ? await freeNameFor(settings.name, app, inside) : settings.name;
@@ -95,7 +106,13 @@ export function scheduleRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "PATCH /apps/:app/schedules/:schedule", power: "write", body: ChangeBody, response: ScheduleSchema },
+    {
+      path: "PATCH /apps/:app/schedules/:schedule",
+      needs: "deploy",
+      power: "write",
+      body: ChangeBody,
+      response: ScheduleSchema,
+    },
     async (call) => {
       const { app, user, body } = call;
       const before = await scheduleNamed(call);
@@ -110,18 +127,22 @@ export function scheduleRoutes(routes: Routes, context: ApiContext): void {
       return scheduleJson(changed, app, await factsOf(app));
     },
   );
-  routes.app({ path: "DELETE /apps/:app/schedules/:schedule", response: ScheduleSchema }, async (call) => {
-    const { app, user } = call;
-    const schedule = await scheduleNamed(call);
-    refuseOfFile(schedule);
-    const json = scheduleJson(schedule, app, await factsOf(app));
-    await store.schedules.remove(schedule.id);
-    sayAction(context, app, user, `Remove schedule ${schedule.name}`);
-    return json;
-  });
+  routes.app(
+    { path: "DELETE /apps/:app/schedules/:schedule", needs: "deploy", response: ScheduleSchema },
+    async (call) => {
+      const { app, user } = call;
+      const schedule = await scheduleNamed(call);
+      refuseOfFile(schedule);
+      const json = scheduleJson(schedule, app, await factsOf(app));
+      await store.schedules.remove(schedule.id);
+      sayAction(context, app, user, `Remove schedule ${schedule.name}`);
+      return json;
+    },
+  );
   routes.app(
     {
       path: "GET /apps/:app/schedules/:schedule/runs",
+      needs: "view",
       response: Type.Array(RunSchema),
     },
     async (call) => {
@@ -130,7 +151,13 @@ export function scheduleRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "POST /apps/:app/schedules/:schedule/runs", power: "write", response: RunSchema, status: 201 },
+    {
+      path: "POST /apps/:app/schedules/:schedule/runs",
+      needs: "deploy",
+      power: "write",
+      response: RunSchema,
+      status: 201,
+    },
     async (call) => {
       const { app, user } = call;
       const schedule = await scheduleNamed(call);

@@ -48,7 +48,14 @@ const GET = "slug";
 export function slugRoutes(routes: Routes, context: ApiContext): void {
   const { store, signer, clock, builds } = context;
   routes.app(
-    { path: "POST /apps/:app/slugs", power: "write", body: CreateBody, response: SlugSchema, status: 201 },
+    {
+      path: "POST /apps/:app/slugs",
+      needs: "deploy",
+      power: "write",
+      body: CreateBody,
+      response: SlugSchema,
+      status: 201,
+    },
     async (call) => {
       const { app, body } = call;
       const types = Object.keys(body.process_types);
@@ -69,7 +76,7 @@ export function slugRoutes(routes: Routes, context: ApiContext): void {
       return slugJson(upload, { method: "PUT", url: url(SLUG_PUT, upload.id, call) });
     },
   );
-  routes.app({ path: "GET /apps/:app/slugs/:slug", response: SlugSchema }, async (call) => {
+  routes.app({ path: "GET /apps/:app/slugs/:slug", needs: "view", response: SlugSchema }, async (call) => {
     const id = call.params["slug"] ?? "";
     const slug = await store.slugs.byId(id);
     if (slug?.appId === call.app.id) return slugJson(slug, { method: "GET", url: url(GET, id, call) });

@@ -21,7 +21,7 @@ export function sourceRoutes(routes: Routes, context: ApiContext): void {
   };
   const shape = { power: "write", response: SourceSchema, status: 201 } as const;
   routes.account({ path: "POST /sources", ...shape }, make);
-  routes.app({ path: "POST /apps/:app/sources", ...shape }, make);
+  routes.app({ path: "POST /apps/:app/sources", needs: "deploy", ...shape }, make);
   routes.open({ path: `GET ${PATH}:word`, response: Type.Unknown() }, async ({ params, reply }) => {
     const name = opened(GET, params["word"], context);
     if (!(await builds.sources.has(name))) throw expired();

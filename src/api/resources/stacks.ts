@@ -26,9 +26,10 @@ const STACK_JSON = {
 
 export function stackRoutes(routes: Routes): void {
   routes.account({ path: "GET /stacks", response: Type.Array(Stack), orderBy: ["name", "id"] }, () => [STACK_JSON]);
-  routes.app({ path: "GET /apps/:app/available-stacks", response: Type.Array(Stack), orderBy: ["name", "id"] }, () => [
-    STACK_JSON,
-  ]);
+  routes.app(
+    { path: "GET /apps/:app/available-stacks", needs: "view", response: Type.Array(Stack), orderBy: ["name", "id"] },
+    () => [STACK_JSON],
+  );
   routes.account({ path: "GET /stacks/:stack", response: Stack }, ({ params }) => {
     const named = params["stack"] ?? "";
     if (named === STACK_JSON.name || named === STACK_JSON.id) return STACK_JSON;

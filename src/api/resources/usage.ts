@@ -49,17 +49,21 @@ const UsageSchema = exactly({
 });
 
 export function usageRoutes(routes: Routes, { store, usage }: ApiContext): void {
-  routes.app({ path: "GET /apps/:app/usage", response: Type.Array(UsageSchema), orderBy: ["name", "id"] }, ({ app }) =>
-    usagesOf(app),
+  routes.app(
+    { path: "GET /apps/:app/usage", needs: "view", response: Type.Array(UsageSchema), orderBy: ["name", "id"] },
+    ({ app }) => usagesOf(app),
   );
-  routes.app({ path: "GET /apps/:app/dynos/:dyno/usage", response: UsageSchema }, async ({ app, params }) => {
-    const wanted = params["dyno"] ?? "";
-    const found = (await usagesOf(app)).findLast(({ id, name }) => id === wanted || name === wanted);
-    if (found) return found;
-    throw new PlatformError("not_found", `No dyno ${wanted} of ${app.name} runs, so it uses nothing.`, {
-      resource: "dyno",
-    });
-  });
+  routes.app(
+    { path: "GET /apps/:app/dynos/:dyno/usage", needs: "view", response: UsageSchema },
+    async ({ app, params }) => {
+      const wanted = params["dyno"] ?? "";
+      const found = (await usagesOf(app)).findLast(({ id, name }) => id === wanted || name === wanted);
+      if (found) return found;
+      throw new PlatformError("not_found", `No dyno ${wanted} of ${app.name} runs, so it uses nothing.`, {
+        resource: "dyno",
+      });
+    },
+  );
 
   async function usagesOf(app: App) {
     const [records, measured] = await Promise.all([store.dynos.list(app.id), usage.usagesOf(app.id)]);

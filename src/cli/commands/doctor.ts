@@ -1,5 +1,6 @@
 import { loadConfig } from "../../config.ts";
 import { probeHost } from "../../engine/local/probe.ts";
+import { certificateFindings } from "../certificate-findings.ts";
 import type { Input } from "../command.ts";
 import { processesOf } from "../install/processes.ts";
 import { json, print, table } from "../output.ts";
@@ -10,7 +11,7 @@ const MARKS = { ok: "ok", degraded: "less", missing: "MISSING" } as const;
 export async function run(input: Input): Promise<number> {
   const { instance, disk } = loadConfig();
   const host = processesOf(instance).find(({ role }) => role === "host")?.pid;
-  const findings = await probeHost(instance, disk, host);
+  const findings = [...(await probeHost(instance, disk, host)), ...(await certificateFindings(instance, Date.now()))];
   if (input.has("json")) json(findings);
   else for (const line of table(findings.map((each) => [MARKS[each.verdict], each.title, each.detail]))) print(line);
   return findings.some((each) => each.verdict === "missing") ? 1 : 0;

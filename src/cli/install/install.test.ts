@@ -113,6 +113,31 @@ test("what limits disks is one of the three, or left to the platform", () => {
   assert.throws(() => of("none"), { message: "STATOR_DISK=none: must be auto, btrfs, project, image" });
 });
 
+test("certificates by ACME: nobody is asked before terms are agreed to; a wrong value is said", () => {
+  const of = (env: Record<string, string>) => loadConfig({ STATOR_HOME: "/nonexistent/stator", ...env }).acme;
+  const directory = "https://acme-v02.api.letsencrypt.org/directory";
+  assert.equal(of({ STATOR_ACME_EMAIL: "a@b.example" }), undefined);
+  assert.deepEqual(of({ STATOR_ACME_TERMS: "agreed" }), { directory, email: null, caFile: null });
+  const all = {
+    STATOR_ACME_DIRECTORY: "https://ca.example/dir",
+    STATOR_ACME_EMAIL: "a@b.example",
+    STATOR_ACME_CA_FILE: "/ca.pem",
+  };
+  assert.deepEqual(of({ ...all, STATOR_ACME_TERMS: "agreed" }), {
+    directory: "https://ca.example/dir",
+    email: "a@b.example",
+    caFile: "/ca.pem",
+  });
+  for (const [name, bad] of [
+    ["TERMS", "yes"],
+    ["DIRECTORY", "http://ca.example/dir"],
+    ["DIRECTORY", "ca"],
+    ["EMAIL", "nobody"],
+    ["CA_FILE", "ca.pem"],
+  ])
+    assert.throws(() => of({ [`STATOR_ACME_${name}`]: bad ?? "" }), new RegExp(`^Error: STATOR_ACME_${name}=`), name);
+});
+
 test("build settings carry the machine's registry and proxies, and no credentials", () => {
   const npm = {
     registry: "https://me:secret@registry.example.org/npm/",

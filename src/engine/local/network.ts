@@ -2,7 +2,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
-import { run } from "../../lib/command.ts";
+import { CommandError, run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { DynoKind } from "../../model/dyno.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
@@ -277,19 +277,17 @@ async function standingRange(instance: Instance): Promise<AddressRange | undefin
   return octet === undefined ? undefined : { octet: Number(octet) };
 }
 
+/** Asks for no list of routes first: where other instances change theirs meanwhile, the kernel's list may lack some. */
 async function removeGateway(instance: Instance, range: AddressRange | undefined): Promise<void> {
-  const interfaces = await readdir(INTERFACES_FOLDER);
-  const routes = [
-    ...(await ipJson("-4", "route", "show", "type", "unreachable")),
-    ...((await hasIpv6()) ? await ipJson("-6", "route", "show", "type", "unreachable") : []),
-  ];
-  const standing = JSON.stringify(routes);
-  const blocks = range === undefined ? [] : [rangeBlock(range), block6(prefix6Of(instance.id, range))];
-  const commands = [
-    ...(interfaces.includes(`${instance.interfacePrefix}gw`) ? [`link del ${instance.interfacePrefix}gw`] : []),
-    ...blocks.filter((block) => standing.includes(`"${block}"`)).map((block) => `route del unreachable ${block}`),
-  ];
-  if (commands.length > 0) await ipBatch(`${commands.join("\n")}\n`, { force: true });
+  const gateway = `${instance.interfacePrefix}gw`;
+  if ((await readdir(INTERFACES_FOLDER)).includes(gateway)) await ipBatch(`link del ${gateway}\n`);
+  if (range === undefined) return;
+  const blocks = [rangeBlock(range), ...((await hasIpv6()) ? [block6(prefix6Of(instance.id, range))] : [])];
+  for (const block of blocks) await ipBatch(`route del unreachable ${block}\n`).catch(ignoreAbsent);
+}
+
+function ignoreAbsent(error: unknown): void {
+  if (!(error instanceof CommandError && error.stderr.includes("No such process"))) throw error;
 }
 
 /** Packets for a resolver on the host's loopback addresses are martians unless the interface they come by says otherwise. */

@@ -8,6 +8,13 @@ import { up as appFeatures } from "./0005-app-features.ts";
 import { up as egressRules } from "./0006-egress-rules.ts";
 import { up as isolation } from "./0007-isolation.ts";
 import { up as prebootDelay } from "./0008-preboot-delay.ts";
+import { up as routing } from "./0009-routing.ts";
+import { up as certificates } from "./0010-certificates.ts";
+import { up as logDrains } from "./0011-log-drains.ts";
+import { up as webhooks } from "./0012-webhooks.ts";
+import { up as collaborators } from "./0013-collaborators.ts";
+import { up as audit } from "./0014-audit.ts";
+import { up as credentials } from "./0015-credentials.ts";
 import { up as sources } from "./0020-sources.ts";
 import { up as buildpacks } from "./0021-buildpacks.ts";
 import { up as pipelines } from "./0022-pipelines.ts";
@@ -23,6 +30,13 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0007-isolation": { up: isolation },
   "0004-health": { up: health },
   "0008-preboot-delay": { up: prebootDelay },
+  "0009-routing": { up: routing },
+  "0010-certificates": { up: certificates },
+  "0011-log-drains": { up: logDrains },
+  "0012-webhooks": { up: webhooks },
+  "0013-collaborators": { up: collaborators },
+  "0014-audit": { up: audit },
+  "0015-credentials": { up: credentials },
   "0020-sources": { up: sources },
   "0021-buildpacks": { up: buildpacks },
   "0022-pipelines": { up: pipelines },

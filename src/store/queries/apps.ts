@@ -1,10 +1,12 @@
 import { APP_NAME, type App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
+import { PERMISSIONS } from "../../model/permission.ts";
 import { checkRuntime, DEFAULT_RUNTIME, type Runtime } from "../../model/runtime.ts";
 import type { AppStore } from "../store.ts";
 import type { AppRow, Database } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
+import { permissionsIn } from "./collaborators.ts";
 import { sealConfig } from "./config.ts";
 import { insertDomain, refuseTaken } from "./domains.ts";
 import { found } from "./missing.ts";
@@ -29,6 +31,28 @@ export function appQueries(work: Work): AppStore {
         return row && appOf(row);
       }),
     list: () => work.read(async (db) => (await db.selectFrom("apps").selectAll().orderBy("name").execute()).map(appOf)),
+    visibleTo: (userId) =>
+      work.read(async (db) => {
+        const shared = db.selectFrom("collaborators").select("app_id").where("user_id", "=", userId);
+        const rows = db
+          .selectFrom("apps")
+          .selectAll()
+          .where((is) => is.or([is("owner_id", "=", userId), is("id", "in", shared)]));
+        return (await rows.orderBy("name").execute()).map(appOf);
+      }),
+    findFor: (userId, nameOrId) =>
+      work.read(async (db) => {
+        const row = (await byColumn(db, "name", nameOrId)) ?? (await byColumn(db, "id", nameOrId));
+        if (row === undefined) return undefined;
+        if (row.owner_id === userId) return { app: appOf(row), permissions: PERMISSIONS };
+        const part = await db
+          .selectFrom("collaborators")
+          .select("permissions")
+          .where("app_id", "=", row.id)
+          .where("user_id", "=", userId)
+          .executeTakeFirst();
+        return part && { app: appOf(row), permissions: permissionsIn(part.permissions) };
+      }),
     create: (app) =>
       work.write(async (db, touch) => {
         await refuseName(db, app.name);

@@ -46,6 +46,7 @@ export async function insertDomain(
     kind: domain.kind,
     created_at: now,
     updated_at: now,
+    sni_endpoint_id: null,
   };
   await db.insertInto("domains").values(row).execute();
   return domainOf(row);
@@ -57,7 +58,7 @@ export async function refuseTaken(db: Database, hostname: string): Promise<void>
   if (taken) throw new PlatformError("invalid_params", `${hostname} is currently in use by another app.`);
 }
 
-function domainOf(row: DomainRow): Domain {
+export function domainOf(row: DomainRow): Domain {
   return {
     id: row.id,
     appId: row.app_id,
@@ -65,5 +66,6 @@ function domainOf(row: DomainRow): Domain {
     kind: row.kind,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+    sniEndpointId: row.sni_endpoint_id,
   };
 }

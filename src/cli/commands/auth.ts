@@ -1,0 +1,71 @@
+import type { AccountJson } from "../api.ts";
+import { ApiError, Client } from "../client.ts";
+import { type Input, UsageError } from "../command.ts";
+import { forgetCredential } from "../credentials.ts";
+import { action, json, note, print, table, warn } from "../output.ts";
+import { wordOf } from "../words.ts";
+
+interface SessionJson {
+  readonly id: string;
+  readonly description: string;
+}
+
+/** As the official client: 100 for nobody. */
+const NOBODY = 100;
+
+export async function whoami(): Promise<number> {
+  const client = new Client();
+  if (client.platform.token === undefined) return nobody();
+  try {
+    print((await client.get<AccountJson>("/account")).email);
+    return 0;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return nobody();
+    throw error;
+  }
+}
+
+function nobody(): number {
+  note(" ›   Error: not logged in");
+  return NOBODY;
+}
+
+export async function token(): Promise<number> {
+  const { platform } = new Client();
+  if (platform.token === undefined) throw new UsageError("not logged in", 1);
+  print(platform.token);
+  return 0;
+}
+
+export async function logout(): Promise<number> {
+  const client = new Client();
+  if (client.platform.token === undefined) throw new UsageError("not logged in", 1);
+  await action("Logging out", async () => {
+    try {
+      await client.call("DELETE", "/oauth/sessions/~");
+    } catch (error) {
+      const isGone = error instanceof ApiError && (error.status === 401 || error.status === 404);
+      if (!isGone) throw error; // its session is over, or it never was one
+    }
+    await forgetCredential(client.platform.url);
+  });
+  if (process.env["STATOR_TOKEN"]) warn("STATOR_TOKEN is set, and goes on being used: unset STATOR_TOKEN");
+  return 0;
+}
+
+export async function sessions(input: Input): Promise<number> {
+  const all = await new Client().get<readonly SessionJson[]>("/oauth/sessions");
+  const sorted = all.toSorted((one, other) => (one.description < other.description ? -1 : 1));
+  if (input.has("json")) json(sorted);
+  else if (sorted.length === 0) print("No OAuth sessions.");
+  else
+    for (const line of table([["Description", "ID"], ...sorted.map(({ description, id }) => [description, id])]))
+      print(line);
+  return 0;
+}
+
+export async function destroySession(input: Input): Promise<number> {
+  const id = wordOf("sessions:destroy", "ID", input);
+  await action(`Destroying ${id}`, () => new Client().call("DELETE", `/oauth/sessions/${encodeURIComponent(id)}`));
+  return 0;
+}

@@ -1,0 +1,16 @@
+import { appOf } from "../app-name.ts";
+import { Client } from "../client.ts";
+import type { Input } from "../command.ts";
+import { action, note } from "../output.ts";
+import { waitForAll } from "./certs-auto.ts";
+
+export async function run(input: Input): Promise<number> {
+  const client = new Client();
+  const app = await appOf(input, client.platform);
+  await action(`Enabling Automatic Certificate Management on ⬢ ${app}`, () =>
+    client.call("POST", `/apps/${app}/acm`, { body: {} }),
+  );
+  if (input.has("wait")) return (await waitForAll(client, app)) ? 0 : 1;
+  note("See how it stands with: stator certs:auto");
+  return 0;
+}

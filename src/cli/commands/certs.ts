@@ -1,0 +1,33 @@
+import { appOf } from "../app-name.ts";
+import { type EndpointJson, endpointsOf, minuteOf, warnOfExpiry } from "../certs.ts";
+import { Client } from "../client.ts";
+import type { Input } from "../command.ts";
+import { json, print, table } from "../output.ts";
+
+export async function run(input: Input): Promise<number> {
+  const client = new Client();
+  const app = await appOf(input, client.platform);
+  const endpoints = await endpointsOf(client, app);
+  if (input.has("json")) json(endpoints);
+  else for (const line of format(endpoints, app)) print(line);
+  warnOfExpiry(endpoints, Date.now());
+  return 0;
+}
+
+export function format(endpoints: readonly EndpointJson[], app: string): readonly string[] {
+  if (endpoints.length === 0)
+    return [
+      `⬢ ${app} has no SSL certificates.`,
+      "Use stator certs:add CRT KEY to add one, or stator certs:auto:enable.",
+    ];
+  const titles = ["Name", "Common Name(s)", "Expires", "Trusted", "Type", "Domains"];
+  const rows = endpoints.map(({ name, domains, ssl_cert: cert }) => [
+    name,
+    cert.cert_domains.join(", "),
+    minuteOf(cert.expires_at),
+    cert["ca_signed?"] ? "True" : "False",
+    cert.acm ? "ACM" : "SNI",
+    String(domains.length),
+  ]);
+  return table([titles, ...rows]);
+}

@@ -1,0 +1,14 @@
+import { appOf } from "../app-name.ts";
+import { domainsOf } from "../certs.ts";
+import { Client } from "../client.ts";
+import { type Input, UsageError } from "../command.ts";
+
+/** A domain is active once it was added: there is nothing to wait for but the answer that it is there. */
+export async function run(input: Input): Promise<number> {
+  const client = new Client();
+  const app = await appOf(input, client.platform);
+  const [wanted] = input.positionals;
+  const domains = await domainsOf(client, app);
+  if (wanted === undefined || domains.some(({ hostname, id }) => hostname === wanted || id === wanted)) return 0;
+  throw new UsageError(`Couldn't find that domain name (${wanted}).`, 1);
+}

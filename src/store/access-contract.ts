@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Clock } from "../lib/clock.ts";
+import { PlatformError } from "../model/errors.ts";
+import { PERMISSIONS } from "../model/permission.ts";
+import type { Store } from "./store.ts";
+
+/** The part of the store's contract that is about people: part of `contract.ts`, in a file of its own. */
+export function accessContract(name: string, open: (clock: Clock) => Promise<Store>): void {
+  const check = (title: string, body: (store: Store) => Promise<void>): void =>
+    void test(`${name}: ${title}`, async () => {
+      const clock: Clock = { now: () => 1_000, sleep: () => Promise.reject(new Error("a store never sleeps")) };
+      await using store = await open(clock);
+      await body(store);
+    });
+  const NEW_APP = { stack: "debian-12", domain: "localhost" };
+
+  check("an app is found by its owner, its collaborators and nobody else, by name and by id", async (store) => {
+    const [owner, friend, other] = await Promise.all(["o@x", "f@x", "n@x"].map((email) => store.users.ensure(email)));
+    const app = await store.apps.create({ ...NEW_APP, name: "hello", ownerId: owner?.id ?? "" });
+    await store.apps.create({ ...NEW_APP, name: "other", ownerId: other?.id ?? "" });
+    const part = { appId: app.id, userId: friend?.id ?? "", permissions: ["view", "deploy"] } as const;
+    const made = await store.collaborators.add(part);
+    for (const named of ["hello", app.id]) {
+      assert.deepEqual(await store.apps.findFor(owner?.id ?? "", named), { app, permissions: PERMISSIONS });
+      assert.deepEqual(await store.apps.findFor(friend?.id ?? "", named), { app, permissions: ["view", "deploy"] });
+      assert.equal(await store.apps.findFor(other?.id ?? "", named), undefined);
+    }
+    assert.equal(await store.apps.findFor(owner?.id ?? "", "nothing"), undefined);
+    assert.deepEqual(await store.apps.visibleTo(friend?.id ?? ""), [app]);
+    await assert.rejects(store.collaborators.add(part), /already a collaborator/);
+    await assert.rejects(store.collaborators.add({ ...part, userId: app.ownerId }), /already a collaborator/);
+    await store.collaborators.setPermissions(made.id, ["view"]);
+    assert.deepEqual((await store.collaborators.list(app.id))[0]?.permissions, ["view"]);
+    await store.apps.remove(app.id);
+    assert.deepEqual(await store.collaborators.list(app.id), []);
+  });
+
+  check(
+    "a user goes with what is theirs alone; who is named by a release is kept as a name, and may come back",
+    async (store) => {
+      const owner = await store.users.ensure("owner@x");
+      assert.deepEqual([owner.isOperator, (await store.users.ensure("second@x")).isOperator], [true, false]);
+      const leaver = await store.users.ensure("leaver@x");
+      const fresh = { userId: leaver.id, description: "", scopes: ["global"], expiresAt: null };
+      const { text } = await store.tokens.create(fresh);
+      const app = await store.apps.create({ ...NEW_APP, name: "hello", ownerId: leaver.id });
+      await assert.rejects(store.users.remove(leaver.id, null), /leaver@x owns hello: say who shall have them/);
+      await assert.rejects(store.users.remove(owner.id, leaver.id), /owner of this installation/);
+      await store.users.remove(leaver.id, owner.id);
+      assert.equal((await store.apps.byId(app.id))?.ownerId, owner.id);
+      assert.equal(await store.tokens.find(text), undefined);
+      assert.equal(await store.users.byEmail("leaver@x"), undefined);
+      assert.equal((await store.users.byId(leaver.id))?.email, "leaver@x");
+      assert.equal((await store.users.ensure("leaver@x")).id, leaver.id);
+      await store.users.remove((await store.users.byEmail("second@x"))?.id ?? "", null);
+      assert.deepEqual(
+        (await store.users.list()).map(({ email }) => email),
+        ["leaver@x", "owner@x"],
+      );
+      await assert.rejects(store.users.update("nobody", { name: "x" }), PlatformError);
+    },
+  );
+}

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ended, start } from "../../src/lib/command.ts";
+
+const folder = join(import.meta.dirname, "..", "official-cli");
+/** The unmodified official CLI's own program, for Node. */
+export const OFFICIAL_CLI = join(folder, "node_modules", "heroku", "bin", "run");
+
+/** Installs the official CLI as its lock file says, where that one is not there. */
+export async function needOfficialCli(): Promise<void> {
+  if (installedVersion() === lockedVersion()) return;
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined),
+  );
+  const args = ["ci", "--ignore-scripts", "--no-fund", "--no-audit"];
+  const child = start("npm", args, { cwd: folder, env, stdio: ["ignore", "ignore", "inherit"] });
+  assert.equal((await ended(child, "npm", { timeoutMs: 300_000 })).code, 0);
+}
+
+const lockedVersion = (): string | undefined => versionIn(join(folder, "package-lock.json"));
+/** npm writes this list last. */
+const installedVersion = (): string | undefined => versionIn(join(folder, "node_modules", ".package-lock.json"));
+
+function versionIn(list: string): string | undefined {
+  if (!existsSync(list)) return undefined;
+  const { packages } = JSON.parse(readFileSync(list, "utf8")) as {
+    readonly packages: Readonly<Record<string, { readonly version: string }>>;
+  };
+  return packages["node_modules/heroku"]?.version;
+}
