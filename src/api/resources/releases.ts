@@ -84,7 +84,7 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
     if (body.slug === undefined) {
       throw new PlatformError("invalid_params", "Name a release to roll back to, or a slug to release.");
     }
-    const slug = await slugFor(body.slug, app, (owner) => owner.ownerId === user.id, context);
+    const slug = await slugFor(body.slug, app, user, context);
     const commit = slug.commit === null ? "" : ` ${slug.commit.slice(0, 8)}`;
     return addRelease(store, { app, user, description: body.description ?? `Deploy${commit}`, slugId: slug.id });
   }

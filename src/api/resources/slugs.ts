@@ -1,7 +1,8 @@
 import Type from "typebox";
-import { type App, PROCESS_TYPE } from "../../model/app.ts";
+import { type App, PROCESS_TYPE, type User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Slug, SlugUpload } from "../../model/release.ts";
+import { demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { Call, Routes } from "../route.ts";
 import { constantRef, DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
@@ -76,14 +77,18 @@ export function slugRoutes(routes: Routes, context: ApiContext): void {
       return slugJson(upload, { method: "PUT", url: url(SLUG_PUT, upload.id, call) });
     },
   );
-  routes.app({ path: "GET /apps/:app/slugs/:slug", needs: "view", response: SlugSchema }, async (call) => {
-    const id = call.params["slug"] ?? "";
-    const slug = await store.slugs.byId(id);
-    if (slug?.appId === call.app.id) return slugJson(slug, { method: "GET", url: url(GET, id, call) });
-    const upload = await store.slugs.uploadById(id);
-    if (upload?.appId === call.app.id) return slugJson(upload, { method: "PUT", url: url(SLUG_PUT, id, call) });
-    throw noSlug();
-  });
+  // Its address gives the code, or takes it: to see an app is not enough for that.
+  routes.app(
+    { path: "GET /apps/:app/slugs/:slug", needs: "deploy", audit: "read", response: SlugSchema },
+    async (call) => {
+      const id = call.params["slug"] ?? "";
+      const slug = await store.slugs.byId(id);
+      if (slug?.appId === call.app.id) return slugJson(slug, { method: "GET", url: url(GET, id, call) });
+      const upload = await store.slugs.uploadById(id);
+      if (upload?.appId === call.app.id) return slugJson(upload, { method: "PUT", url: url(SLUG_PUT, id, call) });
+      throw noSlug();
+    },
+  );
   routes.open({ path: `GET ${SLUG_PATH}:word`, response: Type.Unknown() }, async ({ params, reply }) => {
     const facts = signer.open(GET, params["word"] ?? "") as SlugWord | undefined; // sealed below
     const slug = facts && facts.until >= clock.now() ? await store.slugs.byId(facts.id) : undefined;
@@ -98,11 +103,14 @@ export function slugRoutes(routes: Routes, context: ApiContext): void {
 }
 
 /** A slug to release in this app: its own, or a copy of one of another app that the caller may deploy. */
-export async function slugFor(id: string, app: App, may: (app: App) => boolean, { store }: ApiContext): Promise<Slug> {
+export async function slugFor(id: string, app: App, user: User, { store }: ApiContext): Promise<Slug> {
   const slug = await store.slugs.byId(id);
   if (slug?.appId === app.id) return slug;
-  const owner = slug && (await store.apps.byId(slug.appId));
-  if (slug && owner && may(owner)) return store.slugs.copy(slug.id, app.id);
+  const source = slug && (await store.apps.findFor(user.id, slug.appId));
+  if (slug && source) {
+    demand(source, "deploy");
+    return store.slugs.copy(slug.id, app.id);
+  }
   if ((await store.slugs.uploadById(id))?.appId === app.id)
     throw new PlatformError(
       "invalid_params",
