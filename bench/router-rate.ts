@@ -15,6 +15,8 @@ const CONNECTIONS = 32;
 const DYNO = "127.78.0.1";
 const HOST = "bench.localhost";
 const NOBODY = 65_534;
+/** In a session of its own, as our HAProxy is: where the kernel shares processors among sessions, that is a share of its own. */
+const ALONE = { detached: true } as const;
 
 /** Which processors do what, and which app it is. */
 interface Layout {
@@ -137,6 +139,7 @@ class Reader implements AsyncDisposable {
   static async start(rig: RouterRig, app: App, processors: string): Promise<Reader> {
     const program = join(import.meta.dirname, "router-reader.ts");
     const child = start("taskset", ["-c", processors, process.execPath, program, join(rig.folder, "daemon"), app.id], {
+      ...ALONE,
       stdio: ["pipe", "pipe", "inherit"],
     });
     const reader = new Reader(child);
@@ -180,7 +183,7 @@ async function startPeers(folder: string, dyno: Layout["dyno"]): Promise<Peers> 
   const nginx = (name: string, workers: string, http: string) => {
     const text = `user nobody nogroup;\nworker_processes ${workers};\npid ${folder}/${name}.pid;\nerror_log ${folder}/${name}.log;\ndaemon off;\nevents { worker_connections 4096; }\nhttp {\n  access_log off;\n  keepalive_requests 100000000;\n${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `  ${kind}_temp_path ${folder}/${name}-${kind};\n`).join("")}${http}}\n`;
     writeFileSync(join(folder, `${name}.conf`), text);
-    return start("nginx", ["-c", join(folder, `${name}.conf`), "-e", join(folder, `${name}.log`)]);
+    return start("nginx", ["-c", join(folder, `${name}.conf`), "-e", join(folder, `${name}.log`)], ALONE);
   };
   writeFileSync(
     join(folder, "plain.cfg"),
@@ -188,14 +191,14 @@ async function startPeers(folder: string, dyno: Layout["dyno"]): Promise<Peers> 
   );
   const children = [
     dyno === "node"
-      ? start(process.execPath, [join(import.meta.dirname, "hello.ts"), DYNO, String(dynoPort)])
+      ? start(process.execPath, [join(import.meta.dirname, "hello.ts"), DYNO, String(dynoPort)], ALONE)
       : nginx("dyno", "1", `  server { listen ${DYNO}:${dynoPort}; location / { return 200 "hello\\n"; } }\n`),
     nginx(
       "proxy",
       "auto",
       `  upstream app { server ${DYNO}:${dynoPort}; keepalive 64; }\n  server { listen 127.0.0.1:${nginxPort}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }\n`,
     ),
-    start("haproxy", ["-db", "-f", join(folder, "plain.cfg")]),
+    start("haproxy", ["-db", "-f", join(folder, "plain.cfg")], ALONE),
   ];
   await Promise.all([accepts(DYNO, dynoPort), accepts("127.0.0.1", haproxyPort), accepts("127.0.0.1", nginxPort)]);
   return {

@@ -36,10 +36,7 @@ test("a lane works at one file at a time, what it cannot do the others do, and a
     busy.delete(lane);
     done.push(`${file} by ${lane}`);
   });
-  assert.deepEqual(
-    done.map((each) => each[0]).toSorted((one, other) => String(one).localeCompare(String(other))),
-    ["a", "b", "c", "d"],
-  );
+  assert.deepEqual(done.map((each) => each.slice(0, 1)).toSorted(), ["a", "b", "c", "d"]);
   assert.ok(done.some((each) => each.endsWith("three")));
   await assert.rejects(
     inLanes(["a"], [Promise.resolve("one")], async () => assert.fail("a broken runner")),

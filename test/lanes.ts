@@ -10,31 +10,37 @@ import { basename } from "node:path";
 export const ALONE: Readonly<Record<string, string>> = {
   attacks: "compares how soon a dyno answers while another takes all it can get, and while none does",
   cli: "says within how many seconds a second `up` has looked at everything",
+  "router-codes": "has the router's limits at a second instead of half a minute, which somebody else's work could fill",
+  "router-hostile": "says how soon others are served beside thousands of hostile connections",
+  "router-protocols": "has the router's limits at a second or two, which somebody else's work could fill",
   router: "says within how many milliseconds a killed HAProxy answers again",
+  "router-scale":
+    "says into how few reloads a storm of apps is gathered, which hangs on how soon they come one after the other",
 };
 
-/** Begun first and in this order, so that none of them is what everything waits for at the end. */
+/** Begun first, so that none of them is what everything waits for at the end: those that work and those that wait in turn. */
 export const LONG = [
-  "metrics",
   "container",
-  "limits",
+  "metrics",
   "gvisor",
-  "health",
-  "egress",
+  "limits",
   "escape-gvisor",
-  "official-cli",
-  "api",
-  "schedule",
+  "health",
   "engine-gvisor",
+  "egress",
   "engine",
+  "schedule",
   "second-instance",
-  "escape",
+  "official-cli",
   "build",
-  "escape-runtime",
+  "api",
   "stack",
   "rollouts",
+  "escape",
   "network",
   "platform",
+  "life",
+  "network-allow",
 ] as const;
 
 export interface Plan {

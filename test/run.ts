@@ -15,12 +15,14 @@ import { needOfficialCli } from "./support/official-cli.ts";
  */
 const checkout = join(import.meta.dirname, "..");
 const UP = join(checkout, "bin", "up");
-/** Most tests wait most of the time. */
+/** Most tests wait most of the time. A lane is for some files at least: its instance takes half a minute of a busy machine. */
 const LANES_MAX = 3;
+const FILES_MIN = 3;
 const TEST_TIMEOUT_MS = 600_000;
 
 const outcomes = new Outcomes();
 const installed: Installation[] = [];
+const uninstalled = new Set<Installation>();
 
 async function main(args: readonly string[]): Promise<number> {
   if (process.getuid?.() !== 0) {
@@ -52,7 +54,7 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   const plan = planOf(files.length > 0 ? files : globSync(join(checkout, "test/e2e/*.test.ts")).toSorted());
   const nodeOptions = ["--test", "--test-concurrency=1", `--test-timeout=${TEST_TIMEOUT_MS}`, ...options];
   const commandOf = (file: string, of: Installation) => programOf(of, process.execPath, [...nodeOptions, file]);
-  const count = Math.min(lanesMax, plan.inLanes.length);
+  const count = Math.min(lanesMax, Math.ceil(plan.inLanes.length / FILES_MIN));
   const client = count > 1 ? outcomes.work("the official CLI, for tests", needOfficialCli) : undefined;
   const first = await newInstallation(base);
   if (!(await outcomes.shown("bin/up on this machine", programOf(first, UP)))) return void (await client);
@@ -71,6 +73,7 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   const run = async (file: string, lane: Installation): Promise<void> =>
     void (await outcomes.whole(nameOf(file), commandOf(file, lane), join(lane.base, `${nameOf(file)}.log`)));
   await inLanes(plan.inLanes, [Promise.resolve(first), ...lanes], run);
+  for (const each of installed.filter((one) => one !== first)) await uninstall(each); // alone on the machine, not only in time
   for (const file of plan.alone) await run(file, first);
 }
 
@@ -98,12 +101,14 @@ async function furtherLane(number: number, base: string, first: Installation): P
   return stands ? installation : undefined;
 }
 
+async function uninstall(installation: Installation): Promise<void> {
+  const command = programOf(installation, join(checkout, "bin", "stator"), ["uninstall", "--yes"]);
+  await outcomes.shown(`uninstall ${installation.base}`, command);
+  uninstalled.add(installation);
+}
+
 async function removeAll(base: string, before: ReadonlySet<string>): Promise<void> {
-  for (const each of installed)
-    await outcomes.shown(
-      `uninstall ${each.base}`,
-      programOf(each, join(checkout, "bin", "stator"), ["uninstall", "--yes"]),
-    );
+  for (const each of installed.filter((one) => !uninstalled.has(one))) await uninstall(each);
   rmSync(base, { recursive: true, force: true });
   const mine = await Promise.all(installed.map(({ instance }) => leftoversOf(instance)));
   const left = [...new Set([...mine.flat(), ...(await allOfOurs()).filter((each) => !before.has(each))])];

@@ -172,13 +172,10 @@ export function renderMaps({ apps }: Snapshot): Readonly<Record<MapName, string>
  * page in the place of ours, if it has one (spec 7.8); those of no app; and whole answers (`.http`).
  */
 export function renderPages(layout: HaproxyLayout): Readonly<Record<string, string>> {
-  const page = (code: ErrorCodeName, kind: "error" | "maintenance" = "error") =>
-    errorPage(code, (body) => pageExpression(path(mapPath(layout, "pages")), kind, body));
   return {
-    ...Object.fromEntries(DECIDED_CODES.map((code): Entry => [`${code}.html`, page(code)])),
-    "H80.html": page("H80", "maintenance"),
-    ...Object.fromEntries(NEVER_OWN.map((code): Entry => [`${code}.html`, errorPage(code)])),
-    "own.html": page("H99"),
+    ...Object.fromEntries(DECIDED_CODES.map((code): Entry => [`${code}.html`, pageOf(layout, code)])),
+    "H13.html": errorPage("H13"), // hold.lua's, which puts the app's own into it
+    "own.html": pageOf(layout, "H99"),
     "401.html": UNAUTHORIZED,
     "404.html": NO_SUCH_APP,
     "400.html": BAD_REQUEST,
@@ -187,8 +184,13 @@ export function renderPages(layout: HaproxyLayout): Readonly<Record<string, stri
     "400.http": rawAnswer(400, "Bad Request", BAD_REQUEST),
   };
 }
-/** Pages that are always ours: H81 is of no deployed app, H25 no 503, and H13 is told by Lua, which reads no format. */
-const NEVER_OWN = ["H13", "H25", "H81"] as const;
+/** A format: with the app's own page, where the status is 503 (or nobody is there to see it). */
+function pageOf(layout: HaproxyLayout, name: ErrorCodeName): string {
+  const { code, status } = errorCode(name);
+  if (status !== 503 && status !== 499) return errorPage(name);
+  const kind = code === "H80" ? "maintenance" : "error";
+  return errorPage(name, (body) => pageExpression(path(mapPath(layout, "pages")), kind, body));
+}
 /** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4): `OWN_ERROR` tells such answers from a dyno's. */
 const OWN_ERRORS = [500, 502, 503, 504];
 const OWN_ERROR = "X-Stator-Own-Error";
@@ -241,8 +243,10 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
+  setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HELD_MAX ${half(layout)}
   setenv STATOR_PAGE ${path(folder)}/H13.html
+  setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
   lua-load ${path(folder)}/hold.lua
 
@@ -347,8 +351,8 @@ function htmlAnswer(
   page: string,
   condition: string,
 ): string {
-  const how = page.startsWith("H") ? "lf-file" : "file"; // pages of codes may show the app's own
-  return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" ${how} ${path(folder)}/${page}.html ${condition}`;
+  const file = page.startsWith("H") ? "lf-file" : "file"; // those of codes are formats
+  return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" ${file} ${path(folder)}/${page}.html ${condition}`;
 }
 
 function renderFrontend(layout: HaproxyLayout): string {

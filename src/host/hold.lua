@@ -84,6 +84,7 @@ end, 0)
 local page_file = assert(io.open(os.getenv("STATOR_PAGE"), "r"))
 local page = page_file:read("a")
 page_file:close()
+local pages = Map.new(os.getenv("STATOR_PAGES"), Map._str)
 
 core.register_action("no_answer", { "tcp-res" }, function(txn)
   if txn.res:may_recv() then return end -- garbage came: HAProxy's own H17
@@ -91,6 +92,8 @@ core.register_action("no_answer", { "tcp-res" }, function(txn)
   local waited, limit = txn.f:date(0, "ms") - txn:get_var("txn.start"), txn.f:cur_server_timeout()
   if waited >= limit - 50 and waited < limit + 500 then return end -- nothing came in time: HAProxy's own H12
   txn:set_var("txn.code", "H13")
-  txn:done(txn:reply{ status = 503, body = page, headers = {
+  local own = pages:lookup(txn:get_var("txn.app") .. ".error") -- spec 7.8; in base64
+  local body = own and page:gsub("<body>.*</body>", function() return "<body>" .. txn.c:b64dec(own) .. "</body>" end) or page
+  txn:done(txn:reply{ status = 503, body = body, headers = {
     ["content-type"] = { "text/html; charset=utf-8" }, ["cache-control"] = { "no-cache, no-store" } } })
 end, 0)

@@ -147,17 +147,15 @@ export class RouteTable {
 
   /** All of them. */
   snapshot(serverOf: (dynoId: string) => Server | undefined): Snapshot {
-    return {
-      apps: Array.from(this.#rows.values(), ({ row }) => this.#wantedOf(row, serverOf)),
-      spare: [...this.#spare],
-      leastSpare: [...this.#leastSpare],
-    };
+    const apps = Array.from(this.#rows.values(), ({ row }) => this.#wantedOf(row, serverOf));
+    return { apps, spare: [...this.#spare], leastSpare: [...this.#leastSpare] };
   }
 
   #wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
     const hosts = app.hosts.filter((host) => this.#claims.get(host)?.at(-1) === app.appId);
     const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
-    return { ...app, hosts, servers: speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers };
+    const spoken = speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers;
+    return { ...app, hosts, servers: spoken };
   }
 
   /** Notes which names the app wants now; the other apps that have lost or won one by that. */

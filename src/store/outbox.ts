@@ -27,6 +27,14 @@ const WATCHED: Readonly<Record<string, Watched>> = {
   },
   formation: { columns: ["id", "type", "quantity", "size", "created_at", "updated_at"], told: ["quantity", "size"] },
   domains: { columns: ["id", "hostname", "kind", "created_at", "updated_at"], told: ["hostname"] },
+  collaborators: {
+    columns: ["id", "user_id", "permissions", "created_at", "updated_at"],
+    told: ["permissions"],
+  },
+  sni_endpoints: {
+    columns: ["id", "name", "automatic", "chain", "created_at", "updated_at"],
+    told: ["chain", "automatic"],
+  },
   dynos: {
     columns: [
       "id",

@@ -44,7 +44,8 @@ export async function eventsOf(change: NotedChange, store: Reading, addresses: A
   };
   const data = await kind.data(change.row, facts);
   const previous = change.before === null ? {} : differing(await kind.data(change.before, facts), data);
-  const actorId = change.actorId ?? textOf(change.row["user_id"] ?? change.row["owner_id"] ?? app?.ownerId);
+  const maker = change.kind === "collaborators" ? undefined : change.row["user_id"];
+  const actorId = change.actorId ?? textOf(maker ?? change.row["owner_id"] ?? app?.ownerId);
   const payload = {
     action: change.action,
     actor: await personOf(actorId, store),
@@ -64,6 +65,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
   releases: { resource: "release", entities: ["api:release"], data: releaseData },
   formation: { resource: "formation", entities: ["api:formation"], data: formationData },
   domains: { resource: "domain", entities: ["api:domain"], data: domainData },
+  collaborators: { resource: "collaborator", entities: ["api:collaborator"], data: collaboratorData },
+  sni_endpoints: { resource: "sni-endpoint", entities: ["api:sni-endpoint"], data: sniEndpointData },
   dynos: { resource: "dyno", entities: ["api:dyno", "dyno"], data: dynoData },
 };
 
@@ -155,6 +158,31 @@ function domainData(row: ChangedRow, { app }: Facts): Data {
     id: row["id"],
     kind: row["kind"],
     status: "none",
+    updated_at: timeOf(row["updated_at"]),
+  };
+}
+
+async function collaboratorData(row: ChangedRow, { app, store }: Facts): Promise<Data> {
+  const permissions = JSON.parse(textOf(row["permissions"])) as readonly string[]; // as the store's queries write them
+  return {
+    app,
+    created_at: timeOf(row["created_at"]),
+    id: row["id"],
+    permissions: permissions.map((name) => ({ name })),
+    updated_at: timeOf(row["updated_at"]),
+    user: await personOf(textOf(row["user_id"]), store),
+  };
+}
+
+function sniEndpointData(row: ChangedRow, { app }: Facts): Data {
+  return {
+    app,
+    certificate_chain: row["chain"],
+    created_at: timeOf(row["created_at"]),
+    display_name: null,
+    id: row["id"],
+    name: row["name"],
+    ssl_cert: { acm: row["automatic"] === 1 },
     updated_at: timeOf(row["updated_at"]),
   };
 }

@@ -218,6 +218,48 @@ test("each entity that can change here is told, to those who asked for it; confi
   assert.equal(of("api:domain", "destroy").data.hostname, "www.example.com");
 });
 
+test("collaborators who come, change and go are told, by whom they were made", async () => {
+  await using here = await world();
+  const { store, app, user, receiver } = here;
+  const other = await store.users.ensure("other@example.com");
+  await here.hook(["api:collaborator"]);
+  await actingAs(user.id, async () => {
+    const made = await store.collaborators.add({ appId: app.id, userId: other.id, permissions: ["view"] });
+    await store.collaborators.setPermissions(made.id, ["view", "deploy"]);
+    await store.collaborators.remove(made.id);
+  });
+  await eventually(() => receiver.got.length === 3);
+  assert.deepEqual(
+    told(receiver),
+    ["create", "update", "destroy"].map((each) => `api:collaborator ${each}`),
+  );
+  const update = bodyOf(receiver.got[1]);
+  assert.deepEqual([update.actor.email, update.data.user.email], ["owner@example.com", "other@example.com"]);
+  assert.deepEqual([update.data.permissions.length, update.previous_data.permissions], [2, [{ name: "view" }]]);
+});
+
+test("certificates are told of, and never their keys", async () => {
+  await using here = await world();
+  const { store, app, receiver } = here;
+  await here.hook(["api:sni-endpoint"]);
+  const made = await store.certificates.create({
+    appId: app.id,
+    isAutomatic: false,
+    chain: "chain 1",
+    key: "very-secret",
+  });
+  await store.certificates.update(made.id, { isAutomatic: false, chain: "chain 2", key: "very-secret" });
+  await store.certificates.remove(made.id);
+  await eventually(() => receiver.got.length === 3);
+  assert.deepEqual(
+    told(receiver),
+    ["create", "update", "destroy"].map((each) => `api:sni-endpoint ${each}`),
+  );
+  const update = bodyOf(receiver.got[1]);
+  assert.deepEqual([update.data.certificate_chain, update.previous_data.certificate_chain], ["chain 2", "chain 1"]);
+  assert.ok(!receiver.got.some(({ body }) => body.includes("very-secret")));
+});
+
 test("a change that is rolled back is told nobody; one of an app without a webhook leaves nothing", async () => {
   await using here = await world();
   const { store, app, user, receiver } = here;

@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ended, start } from "../../src/lib/command.ts";
 import { openWorld, type World } from "../support/api-world.ts";
+import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
 
 /**
  * The unmodified official CLI about people: what it prints, its status, and what came of it. The platform is the API on real sockets with a
  * real store, as in `api.test.ts`: none of this touches a dyno. The native commands are in `src/cli/access.test.ts`.
  */
-const folder = join(import.meta.dirname, "..", "official-cli");
 const home = mkdtempSync(join(tmpdir(), "stator-access-e2e-"));
 let world: World;
 
 before(async () => {
-  if (!existsSync(join(folder, "node_modules", "heroku"))) await install();
+  await needOfficialCli();
   world = await openWorld();
   await world.deployed("hello");
   await world.store.users.ensure("friend@example.com");
@@ -25,20 +25,9 @@ after(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-async function install(): Promise<void> {
-  const own = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
-  const child = start("npm", ["ci", "--ignore-scripts", "--no-fund", "--no-audit"], {
-    cwd: folder,
-    env: Object.fromEntries(own),
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  assert.equal((await ended(child, "npm")).code, 0);
-}
-
 /** Standard output and error together, and the status. `token` null: nobody's. */
 async function heroku(args: readonly string[], token: string | null = world.token) {
-  const program = join(folder, "node_modules", "heroku", "bin", "run");
-  const child = start(process.execPath, [program, ...args], {
+  const child = start(process.execPath, [OFFICIAL_CLI, ...args], {
     env: {
       HEROKU_HOST: world.url,
       ...(token !== null && { HEROKU_API_KEY: token }),

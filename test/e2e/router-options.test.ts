@@ -275,6 +275,18 @@ test("spec 7.8: an app's own error and maintenance pages, in a frame, for the ro
   const none = await app.ask({ path: "/none" });
   assert.deepEqual([none.status, none.headers["x-stator-own-error"]], [503, undefined]);
   assert.match(none.text, error);
+  const kept = connect(rig.layout.httpPort, "127.0.0.1");
+  let answers = "";
+  kept.on("data", (chunk: Buffer) => (answers += chunk.toString()));
+  for (const [path, wanted] of [
+    ["/404", /the app's own/],
+    ["/none", /<\/html>/],
+  ] as const) {
+    kept.write(`GET ${path} HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+    while (!wanted.test(answers)) await once(kept, "data");
+  }
+  kept.destroy();
+  assert.match(answers, error, "also for a later request of a connection (hold.lua)");
   for (const status of [404, 500, 502, 504]) {
     const own = await app.ask({ path: `/${status}` });
     assert.deepEqual([own.status, own.text], [status, "the app's own"]);

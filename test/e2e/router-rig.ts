@@ -68,9 +68,12 @@ export class RouterRig {
 
   static async open({ withDaemon = true, ...options }: RigOptions = {}): Promise<RouterRig> {
     const rig = new RouterRig([await freePort(), await freePort()], options);
+    await using opening = new AsyncDisposableStack();
+    opening.use(rig);
     await rig.startHost();
     if (withDaemon) await rig.startDaemon();
     await rig.haproxy?.reload(); // resolves once it is up
+    opening.move();
     return rig;
   }
 

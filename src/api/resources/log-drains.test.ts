@@ -76,6 +76,16 @@ test("SSRF: private addresses, the host's own and the metadata service are refus
   assert.equal((await post(app, "syslog://127.0.0.1:6000")).status, 201, "which this world allows");
 });
 
+test("a drain that is removed by its URL leaves no password in the audit log", async () => {
+  const app = await newApp();
+  const url = "https://user:pa55word@logs.example.com/in";
+  await post(app, url);
+  assert.equal((await world.call("DELETE", `${drainsOf(app)}/${encodeURIComponent(url)}`)).status, 200);
+  const events = await world.call("GET", `/apps/${app}/audit-events`);
+  assert.match(events.text, /log-drains\/\(url\)/);
+  assert.doesNotMatch(events.text, /pa55word/);
+});
+
 test("drains of an app are its owner's alone", async () => {
   const app = await newApp();
   const { json } = await post(app, "syslog://h1");

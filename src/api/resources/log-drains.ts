@@ -21,19 +21,19 @@ const DrainSchema = exactly({
 });
 const CreateBody = Type.Object({ url: Type.String() });
 
-/** Log drains (spec 8.4). They deliver from the lines on that come after the answer to their creation. */
+/** Log drains (spec 8.4), whose URLs may hold passwords: seeing them takes as much as making them. They deliver from the lines on that come after the answer to their creation. */
 export function logDrainRoutes(routes: Routes, context: ApiContext): void {
   const { store, logs } = context;
   routes.app(
     {
       path: "GET /apps/:app/log-drains",
-      needs: "view",
+      needs: "operate",
       response: Type.Array(DrainSchema),
       orderBy: ["id", "created_at"],
     },
     async ({ app }) => (await store.logDrains.list(app.id)).map((drain) => drainJson(drain, app)),
   );
-  routes.app({ path: "GET /apps/:app/log-drains/:drain", needs: "view", response: DrainSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/log-drains/:drain", needs: "operate", response: DrainSchema }, async (call) =>
     drainJson(await drainNamed(call), call.app),
   );
   routes.app(

@@ -64,7 +64,9 @@ test("basic auth: users are added and removed; a password is told once, and neit
   const removed = await world.call("DELETE", `${path}/${encodeURIComponent("bob@example.com")}`);
   assert.deepEqual(removed.json.basic_auth_users, ["ann"]);
   assert.equal((await world.call("DELETE", `${path}/bob@example.com`)).status, 404);
-  const kept = JSON.stringify([shown.json, world.logs.textOf(id), await world.store.routing.users(id)]);
+  const audit = await world.call("GET", `/apps/${name}/audit-events`);
+  assert.match(audit.text, /bob@example\.com/);
+  const kept = JSON.stringify([shown.json, audit.json, world.logs.textOf(id), await world.store.routing.users(id)]);
   for (const password of [made.json.password, "correct horse"]) assert.ok(!kept.includes(password));
 });
 

@@ -53,7 +53,8 @@ export function routingRoutes(routes: Routes, context: ApiContext): void {
   routes.app({ path: `GET ${path}`, needs: "view", response: RoutingSchema }, ({ app }) => routingJson(app));
   routes.app(
     { path: `PATCH ${path}`, needs: "operate", body: ChangeBody, response: RoutingSchema },
-    async ({ app, user, body }) => {
+    async ({ app, user, body, tell }) => {
+      tell(body);
       await store.transaction(async (inner) => {
         await inner.routing.change(app.id, changeOf(body));
         if (body.session_affinity !== undefined) await inner.features.set(app.id, AFFINITY, body.session_affinity);
@@ -65,7 +66,8 @@ export function routingRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.app(
     { path: `POST ${path}/users`, needs: "operate", power: "write", body: UserBody, response: UserSchema, status: 201 },
-    async ({ app, user, body: { name, password: given } }) => {
+    async ({ app, user, body: { name, password: given }, tell }) => {
+      tell({ name });
       const { password } = await store.routing.addUser(app.id, name, given);
       sayAction(context, app, user, `Add basic auth user ${name}`);
       return { app: { id: app.id, name: app.name }, name, password };

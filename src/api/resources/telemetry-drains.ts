@@ -47,7 +47,7 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
   routes.app(
     {
       path: "GET /apps/:app/telemetry-drains",
-      needs: "view",
+      needs: "operate",
       response: Type.Array(DrainSchema),
       orderBy: ["id", "created_at"],
     },
@@ -72,7 +72,7 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
     },
   );
   routes.account({ path: "GET /telemetry-drains/:drain", response: DrainSchema }, async (call) =>
-    drainJson((await drainNamed(call, "view")).drain),
+    drainJson((await drainNamed(call, "operate")).drain),
   );
   routes.account({ path: "PATCH /telemetry-drains/:drain", body: ChangeBody, response: DrainSchema }, async (call) => {
     const { app, drain } = await drainNamed(call, "operate");
