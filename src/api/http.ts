@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import Fastify, {
@@ -41,6 +42,11 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     requestTimeout: 0, // streams and pushes take as long as they take; headers have their own limit
     http: { headersTimeout: 30_000, shouldUpgradeCallback: (request) => options.takesUpgrade(request.headers.upgrade) },
     genReqId: () => randomUUID(),
+    clientErrorHandler: refuseUnreadable,
+    // An address that cannot be decoded, or is too long: nobody looked at the request before.
+    frameworkErrors: (error, request, reply) => {
+      void answerError(error, request, reply.header("Request-Id", request.id), options.logger);
+    },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 4096 },
   });
   parseJsonAlways(server);
@@ -235,9 +241,34 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   }
   if (said.id === "unauthorized") reply.header("WWW-Authenticate", 'Basic realm="Stator"');
   const { id, resource } = said;
-  const message = said.message.length > MESSAGE_MAX ? `${said.message.slice(0, MESSAGE_MAX)}...` : said.message;
-  return reply.code(said.status).send({ id, message, ...(resource !== undefined && { resource }) });
+  return reply
+    .code(said.status)
+    .send({ id, message: printable(said.message), ...(resource !== undefined && { resource }) });
 }
+
+/** A message names what was sent, and is shown on a terminal: what would steer that is shown as an escape. */
+function printable(message: string): string {
+  const short = message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX)}...` : message;
+  const escape = (steering: string) => `\\u${steering.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return short.replace(/(?!\n)[\p{Cc}\p{Bidi_Control}]/gu, escape);
+}
+
+/** What is no HTTP, or too much of it, is refused before there is a request; in the API's words all the same. */
+function refuseUnreadable({ code }: { readonly code: string }, socket: Socket): void {
+  if (socket.writable && code !== "ECONNRESET") {
+    const status = STATUS_OF_UNREADABLE[code] ?? "400 Bad Request";
+    const body = JSON.stringify({ id: "bad_request", message: `This is no HTTP request that can be read: ${code}.` });
+    socket.write(
+      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  }
+  socket.destroySoon();
+}
+
+const STATUS_OF_UNREADABLE: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+};
 
 /** What the client is told. What is neither theirs to mend nor known to us is told by its request's id alone. */
 function sayable(error: unknown): PlatformError {

@@ -50,6 +50,7 @@ test("platform-api 1.5: a bad range is refused", () => {
     "version ..; max=1001",
     "version ..; max=x",
     "id ..; order=up",
+    `id ${"a".repeat(1000)}..`,
   ]) {
     assert.throws(
       () => paginate(releases(3), range, FIELDS),

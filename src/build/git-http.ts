@@ -13,7 +13,10 @@ export type GitRequest =
 const SERVICES: readonly GitService[] = ["git-upload-pack", "git-receive-pack"];
 
 /** `rest`: what follows `/<app>.git/` in the address, with or without the query. */
-export function parseGitRequest(request: IncomingMessage, rest: string): GitRequest {
+export function parseGitRequest(
+  request: Pick<IncomingMessage, "method" | "url" | "headers">,
+  rest: string,
+): GitRequest {
   const [path = "", ownQuery] = rest.replace(/^\//, "").split("?", 2);
   const query = new URLSearchParams(ownQuery ?? request.url?.split("?", 2)[1] ?? "");
   const protocol = request.headers["git-protocol"];

@@ -80,6 +80,8 @@ export async function openWorld(
     readonly clock?: Clock;
     readonly program?: Program;
     readonly callsPerHour?: number;
+    /** Where the database is, for a test that looks into it itself. */
+    readonly databasePath?: string;
     /** Other certificates than those in memory. */
     readonly certificates?: Partial<CertificatesOptions>;
   } = {},
@@ -97,7 +99,7 @@ export async function openWorld(
   writeFileSync(join(home, "ca.pem"), authority.certificate);
   const ports = { apiPort: 0, tlsPort: 0, httpPort: 8080, httpsPort: 8443 };
   const config: Config = { instance, ...ports, domain: "localhost", disk: "auto", auditDays: 400 };
-  const store = await openStore({ path: ":memory:", key: [randomBytes(32)], clock });
+  const store = await openStore({ path: options.databasePath ?? ":memory:", key: [randomBytes(32)], clock });
   const user = await store.users.ensure("owner@example.com");
   const mine = { userId: user.id, description: "test", scopes: ["global"], expiresAt: null };
   const { text: token } = await store.tokens.create(mine);
@@ -235,6 +237,11 @@ export class TestSupervision implements Supervision, AsyncDisposable {
 
   nudge(appId: string): void {
     this.#work = this.#work.then(() => this.settleAll(appId)).catch(() => {}); // the app may be gone
+  }
+
+  /** Everything that was nudged before is settled. */
+  async idle(): Promise<void> {
+    await this.#work;
   }
 
   async settleAll(appId: string): Promise<void> {

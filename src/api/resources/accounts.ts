@@ -81,9 +81,18 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
 
 /** The caller, when the path means them; others are nobody's business. */
 export function self({ params, user }: AccountCall): User {
-  const named = decodeURIComponent(params["account"] ?? "").toLowerCase();
+  const named = decodedTwice(params["account"] ?? "").toLowerCase();
   if (named === "~" || named === user.id || named === user.email) return user;
   throw new PlatformError("not_found", "Couldn't find that user.", { resource: "user" });
+}
+
+/** Of a word of the path: clients send addresses as they are, encoded, and encoded twice (platform-api 5.12). */
+export function decodedTwice(word: string): string {
+  try {
+    return decodeURIComponent(word);
+  } catch {
+    return word; // a per cent sign of its own
+  }
 }
 
 function accountJson(user: User) {

@@ -15,6 +15,7 @@ import { demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { constantId, DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
+import { decodedTwice } from "./accounts.ts";
 
 const PermissionSchema = exactly({ name: Type.String(), description: Type.String() });
 const CollaboratorSchema = exactly({
@@ -135,17 +136,8 @@ export function collaboratorRoutes(routes: Routes, context: ApiContext): void {
 }
 
 function wordOf({ params, user }: AppCall): string {
-  const word = decoded(params["collaborator"] ?? "").toLowerCase();
+  const word = decodedTwice(params["collaborator"] ?? "").toLowerCase();
   return word === "~" ? user.email : word;
-}
-
-/** Clients send addresses as they are, encoded, and encoded twice (platform-api 5.12). */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a per cent sign of its own
-  }
 }
 
 function permissionsOf(names: readonly string[]): readonly Permission[] {
