@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -70,7 +70,8 @@ export class SourceFiles {
       }
     };
     try {
-      await pipeline(counted.call(this), createWriteStream(partial, { flags: "wx", mode: 0o600, flush: true }));
+      const file = await open(partial, "wx", 0o600); // before the stream: one that fails early would make it after the `rm`
+      await pipeline(counted.call(this), file.createWriteStream({ flush: true }));
       await rename(partial, join(this.#folder, name));
     } finally {
       this.#coming -= bytes;
