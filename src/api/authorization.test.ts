@@ -212,6 +212,15 @@ test("the rules of what is dangerous are these", () => {
   ]);
 });
 
+test("a token that may only read gets code, and no way to push, however the service is spelt", async () => {
+  const { text: token, app } = await someone({ name: "", permissions: "owner", scopes: ["read-protected"] });
+  const ask = async (service: string) =>
+    (await world.call("GET", `/${app.name}.git/info/refs?service=${service}`, { token })).status;
+  assert.equal(await ask("git-upload-pack"), 200);
+  for (const push of ["git-receive-pack", "git%2Dreceive-pack", "%67it-receive-pack", "git-receive-pack&x=1"])
+    assert.equal(await ask(push), 403, push);
+});
+
 test("to rename takes manage, to leave takes nothing, and a leaver leaves alone", async () => {
   const { user, text: token, app } = await someone({ name: "", permissions: ["view", "operate"] });
   const path = `/apps/${app.name}`;

@@ -40,6 +40,8 @@ export async function gitRoutes(server: FastifyInstance, { builds, audit }: ApiC
   });
 }
 
-function isPush(request: FastifyRequest): boolean {
-  return request.url.includes("git-receive-pack");
+/** As the builds read it (`git-http.ts`): the query decoded. */
+function isPush({ url }: FastifyRequest): boolean {
+  const { pathname, searchParams } = new URL(url, "http://git");
+  return pathname.endsWith("/git-receive-pack") || searchParams.get("service") === "git-receive-pack";
 }
