@@ -435,10 +435,13 @@ test("a client that stops in the middle of its push, and stays, holds up no othe
   await eventually("its dyno has been started", async () => world.engine.started === 1);
   const checkout = await Checkout.create(world, APP);
   assert.match((await checkout.git("push", world.url, "main")).stderr, /Another push to hello is being built/);
+  const said: string[] = [];
   await eventually("its hour is over", async () => {
     await clock.advance(60 * 60_000);
-    return (await checkout.git("push", world.url, "main")).code === 0;
-  });
+    const push = await checkout.git("push", world.url, "main");
+    said.push(push.stderr);
+    return push.code === 0;
+  }).catch((error: unknown) => assert.fail(`${String(error)}\n${[...new Set(said)].join("\n")}`));
   await closed;
 });
 

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { EngineError } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type ChildProcess, run, start } from "../lib/command.ts";
+import { Limit } from "../lib/limit.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
 import type { AppRoute, CertificateTarget, Challenge, RouteCertificate, RouteTarget } from "../router/routes.ts";
@@ -96,6 +97,8 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   #pendingAll = true;
   /** Not on disk yet. */
   #unsaved = false;
+  /** One at a time: a server that one is about to enable must not be deleted by the other. */
+  readonly #alone = new Limit(1);
   /** Counts changes; a sync that began at a count has made all changes up to it. */
   #wantedCount = 0;
   #doneCount = 0;
@@ -266,12 +269,12 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   async #sync(desperate: boolean): Promise<number> {
     const { layout, clock, tables } = this.#options;
     if (this.#table.needsBegin) await this.#table.begin(tables.volatile);
-    const worker = (this.#worker ??= await this.#alone(() => this.#look()));
+    const worker = (this.#worker ??= await this.#alone.run(() => this.#look()));
     if (desperate || this.#stale || needsReload(worker, this.#wantedApps())) {
       await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
       return this.#reload(worker.pid);
     }
-    return this.#alone(async () => {
+    return this.#alone.run(async () => {
       const all = this.#pendingAll;
       const [count, changes] = this.#take();
       const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
@@ -286,14 +289,6 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       return count;
     });
   }
-
-  /** One at a time: a server that one is about to enable must not be deleted by the other. */
-  #alone<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#speaking.then(work);
-    this.#speaking = result.catch(() => {}); // told to whoever asked
-    return result;
-  }
-  #speaking: Promise<unknown> = Promise.resolve();
 
   /** All that is pending, remembered first, so that a successor of ours never takes back what is in. */
   #take(): readonly [count: number, changes: Changes] {
@@ -482,7 +477,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   async #deleteServers(worker: Worker): Promise<void> {
     const tried = new Set<string>();
     for (let isMore = true; isMore && worker === this.#worker; ) {
-      await this.#alone(async () => {
+      await this.#alone.run(async () => {
         const due = deletionsFor(worker).filter(({ text }) => !tried.has(text));
         const now = due.slice(0, DELETE_AT_ONCE);
         for (const { text } of now) tried.add(text);

@@ -85,9 +85,9 @@ export const PUBLISHED: Readonly<
       "DELETE /apps/:app",
       "GET /apps/:app",
       "PATCH /apps/:app",
-      "DELETE /apps/:apppp/acm",
-      "PATCH /apps/:apppp/acm",
-      "POST /apps/:apppp/acm",
+      "DELETE /apps/:app/acm",
+      "PATCH /apps/:app/acm",
+      "POST /apps/:app/acm",
       "GET /users/:account/apps",
     ],
   },
@@ -105,9 +105,9 @@ export const PUBLISHED: Readonly<
       feedback_email: "string",
     },
     links: [
-      "GET /apps/:apppp/features",
-      "GET /apps/:apppp/features/:app-feature",
-      "PATCH /apps/:apppp/features/:app-feature",
+      "GET /apps/:app/features",
+      "GET /apps/:app/features/:app-feature",
+      "PATCH /apps/:app/features/:app-feature",
     ],
   },
   "app-webhook-delivery": {
@@ -122,7 +122,7 @@ export const PUBLISHED: Readonly<
       updated_at: "string",
       webhook: "object",
     },
-    links: ["GET /apps/:apppp/webhook-deliveries", "GET /apps/:apppp/webhook-deliveries/:app-webhook-delivery"],
+    links: ["GET /apps/:app/webhook-deliveries", "GET /apps/:app/webhook-deliveries/:app-webhook-delivery"],
   },
   "app-webhook-event": {
     fields: {
@@ -132,7 +132,7 @@ export const PUBLISHED: Readonly<
       payload: "object",
       updated_at: "string",
     },
-    links: ["GET /apps/:apppp/webhook-events", "GET /apps/:apppp/webhook-events/:app-webhook-event"],
+    links: ["GET /apps/:app/webhook-events", "GET /apps/:app/webhook-events/:app-webhook-event"],
   },
   build: {
     fields: {
@@ -151,11 +151,11 @@ export const PUBLISHED: Readonly<
       user: "object",
     },
     links: [
-      "DELETE /apps/:apppp/build-cache",
-      "GET /apps/:apppp/builds",
-      "POST /apps/:apppp/builds",
-      "DELETE /apps/:apppp/builds/:build",
-      "GET /apps/:apppp/builds/:build",
+      "DELETE /apps/:app/build-cache",
+      "GET /apps/:app/builds",
+      "POST /apps/:app/builds",
+      "DELETE /apps/:app/builds/:build",
+      "GET /apps/:app/builds/:build",
     ],
   },
   "buildpack-installation": {
@@ -163,7 +163,7 @@ export const PUBLISHED: Readonly<
       ordinal: "integer",
       buildpack: "object",
     },
-    links: ["GET /apps/:apppp/buildpack-installations", "PUT /apps/:apppp/buildpack-installations"],
+    links: ["GET /apps/:app/buildpack-installations", "PUT /apps/:app/buildpack-installations"],
   },
   collaborator: {
     fields: {
@@ -176,10 +176,10 @@ export const PUBLISHED: Readonly<
       user: "object",
     },
     links: [
-      "GET /apps/:apppp/collaborators",
-      "POST /apps/:apppp/collaborators",
-      "DELETE /apps/:apppp/collaborators/:collaborator",
-      "GET /apps/:apppp/collaborators/:collaborator",
+      "GET /apps/:app/collaborators",
+      "POST /apps/:app/collaborators",
+      "DELETE /apps/:app/collaborators/:collaborator",
+      "GET /apps/:app/collaborators/:collaborator",
     ],
   },
   domain: {
@@ -197,11 +197,11 @@ export const PUBLISHED: Readonly<
       sni_endpoint: "object?",
     },
     links: [
-      "GET /apps/:apppp/domains",
-      "POST /apps/:apppp/domains",
-      "DELETE /apps/:apppp/domains/:domain",
-      "GET /apps/:apppp/domains/:domain",
-      "PATCH /apps/:apppp/domains/:domain",
+      "GET /apps/:app/domains",
+      "POST /apps/:app/domains",
+      "DELETE /apps/:app/domains/:domain",
+      "GET /apps/:app/domains/:domain",
+      "PATCH /apps/:app/domains/:domain",
     ],
   },
   dyno: {
@@ -219,14 +219,14 @@ export const PUBLISHED: Readonly<
       updated_at: "string",
     },
     links: [
-      "DELETE /apps/:apppp/dynos",
-      "GET /apps/:apppp/dynos",
-      "POST /apps/:apppp/dynos",
-      "DELETE /apps/:apppp/dynos/:dyno",
-      "GET /apps/:apppp/dynos/:dyno",
-      "POST /apps/:apppp/dynos/:dyno/actions/stop",
-      "DELETE /apps/:apppp/formations/:type",
-      "POST /apps/:apppp/formations/:type/actions/stop",
+      "DELETE /apps/:app/dynos",
+      "GET /apps/:app/dynos",
+      "POST /apps/:app/dynos",
+      "DELETE /apps/:app/dynos/:dyno",
+      "GET /apps/:app/dynos/:dyno",
+      "POST /apps/:app/dynos/:dyno/actions/stop",
+      "DELETE /apps/:app/formations/:type",
+      "POST /apps/:app/formations/:type/actions/stop",
     ],
   },
   "dyno-size": {
@@ -242,7 +242,7 @@ export const PUBLISHED: Readonly<
       name: "string",
       private_space_only: "boolean",
     },
-    links: ["GET /apps/:apppp/available-dyno-sizes", "GET /dyno-sizes", "GET /dyno-sizes/:dyno-size"],
+    links: ["GET /apps/:app/available-dyno-sizes", "GET /dyno-sizes", "GET /dyno-sizes/:dyno-size"],
   },
   formation: {
     fields: {
@@ -257,10 +257,10 @@ export const PUBLISHED: Readonly<
       updated_at: "string",
     },
     links: [
-      "GET /apps/:apppp/formation",
-      "PATCH /apps/:apppp/formation",
-      "GET /apps/:apppp/formation/:formation",
-      "PATCH /apps/:apppp/formation/:formation",
+      "GET /apps/:app/formation",
+      "PATCH /apps/:app/formation",
+      "GET /apps/:app/formation/:formation",
+      "PATCH /apps/:app/formation/:formation",
     ],
   },
   generation: {
@@ -297,10 +297,10 @@ export const PUBLISHED: Readonly<
     links: [
       "GET /addons/:add-on/log-drains",
       "PUT /addons/:add-on/log-drains/:url|id|token",
-      "GET /apps/:apppp/log-drains",
-      "POST /apps/:apppp/log-drains",
-      "DELETE /apps/:apppp/log-drains/:url|id|token",
-      "GET /apps/:apppp/log-drains/:url|id|token",
+      "GET /apps/:app/log-drains",
+      "POST /apps/:app/log-drains",
+      "DELETE /apps/:app/log-drains/:url|id|token",
+      "GET /apps/:app/log-drains/:url|id|token",
     ],
   },
   "log-session": {
@@ -310,7 +310,7 @@ export const PUBLISHED: Readonly<
       logplex_url: "string",
       updated_at: "string",
     },
-    links: ["POST /apps/:apppp/log-sessions"],
+    links: ["POST /apps/:app/log-sessions"],
   },
   "oauth-authorization": {
     fields: {
@@ -396,7 +396,7 @@ export const PUBLISHED: Readonly<
       updated_at: "string",
     },
     links: [
-      "GET /apps/:apppp/pipeline-couplings",
+      "GET /apps/:app/pipeline-couplings",
       "GET /pipeline-couplings",
       "POST /pipeline-couplings",
       "DELETE /pipeline-couplings/:pipeline-coupling",
@@ -467,10 +467,10 @@ export const PUBLISHED: Readonly<
       eligible_for_rollback: "boolean",
     },
     links: [
-      "GET /apps/:apppp/releases",
-      "POST /apps/:apppp/releases",
-      "POST /apps/:apppp/releases",
-      "GET /apps/:apppp/releases/:release",
+      "GET /apps/:app/releases",
+      "POST /apps/:app/releases",
+      "POST /apps/:app/releases",
+      "GET /apps/:app/releases/:release",
     ],
   },
   slug: {
@@ -488,7 +488,7 @@ export const PUBLISHED: Readonly<
       updated_at: "string",
       deleted_at: "string?",
     },
-    links: ["POST /apps/:apppp/slugs", "GET /apps/:apppp/slugs/:slug"],
+    links: ["POST /apps/:app/slugs", "GET /apps/:app/slugs/:slug"],
   },
   "sni-endpoint": {
     fields: {
@@ -503,18 +503,18 @@ export const PUBLISHED: Readonly<
       ssl_cert: "object",
     },
     links: [
-      "GET /apps/:apppp/sni-endpoints",
-      "POST /apps/:apppp/sni-endpoints",
-      "DELETE /apps/:apppp/sni-endpoints/:sni-endpoint",
-      "GET /apps/:apppp/sni-endpoints/:sni-endpoint",
-      "PATCH /apps/:apppp/sni-endpoints/:sni-endpoint",
+      "GET /apps/:app/sni-endpoints",
+      "POST /apps/:app/sni-endpoints",
+      "DELETE /apps/:app/sni-endpoints/:sni-endpoint",
+      "GET /apps/:app/sni-endpoints/:sni-endpoint",
+      "PATCH /apps/:app/sni-endpoints/:sni-endpoint",
     ],
   },
   source: {
     fields: {
       source_blob: "object",
     },
-    links: ["POST /apps/:apppp/sources", "POST /sources"],
+    links: ["POST /apps/:app/sources", "POST /sources"],
   },
   stack: {
     fields: {
@@ -525,7 +525,7 @@ export const PUBLISHED: Readonly<
       state: "string",
       updated_at: "string",
     },
-    links: ["GET /apps/:apppp/available-stacks", "GET /stacks", "GET /stacks/:stack"],
+    links: ["GET /apps/:app/available-stacks", "GET /stacks", "GET /stacks/:stack"],
   },
   "telemetry-drain": {
     fields: {
@@ -537,7 +537,7 @@ export const PUBLISHED: Readonly<
       updated_at: "string",
     },
     links: [
-      "GET /apps/:apppp/telemetry-drains",
+      "GET /apps/:app/telemetry-drains",
       "GET /spaces/:space/telemetry-drains",
       "POST /telemetry-drains",
       "DELETE /telemetry-drains/:telemetry-drain",

@@ -1,7 +1,7 @@
 import type { HealthCheck } from "../../model/health.ts";
 import type { CheckStore } from "../store.ts";
 import type { Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { requireApp } from "./missing.ts";
 
 export function checkQueries(work: Work): CheckStore {
   return {
@@ -15,7 +15,7 @@ export function checkQueries(work: Work): CheckStore {
       }),
     set: (appId, type, checks) =>
       work.write(async (db, touch) => {
-        found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
+        await requireApp(db, appId);
         const text = JSON.stringify(checks);
         await db
           .insertInto("health_checks")

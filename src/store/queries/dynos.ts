@@ -1,8 +1,8 @@
 import type { DynoRecord, OneOff } from "../../model/dyno.ts";
 import type { DynoStore } from "../store.ts";
-import type { Database, DynoRow } from "../tables.ts";
+import type { DynoRow } from "../tables.ts";
 import type { Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { found, requireApp } from "./missing.ts";
 import { noteEnd } from "./schedules.ts";
 
 export function dynoQueries(work: Work): DynoStore {
@@ -64,10 +64,6 @@ export function dynoQueries(work: Work): DynoStore {
         touch(appId);
       }),
   };
-}
-
-async function requireApp(db: Database, appId: string): Promise<void> {
-  found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
 }
 
 /** The environment of a call is kept until its dyno has ended; none need not be sealed, nor opened at each look. */

@@ -2,7 +2,7 @@ import type { FeatureSwitch } from "../../model/feature.ts";
 import type { FeatureStore } from "../store.ts";
 import type { FeatureRow } from "../tables.ts";
 import type { Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { requireApp } from "./missing.ts";
 
 export function featureQueries(work: Work): FeatureStore {
   return {
@@ -13,7 +13,7 @@ export function featureQueries(work: Work): FeatureStore {
       }),
     set: (appId, name, enabled) =>
       work.write(async (db, touch) => {
-        found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
+        await requireApp(db, appId);
         const now = work.clock.now();
         const row = await db
           .insertInto("app_features")

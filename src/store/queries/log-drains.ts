@@ -3,7 +3,8 @@ import { PlatformError } from "../../model/errors.ts";
 import type { LogDrain, LogDrainStore } from "../store.ts";
 import type { LogDrainRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { drainRows } from "./drain-rows.ts";
+import { requireApp } from "./missing.ts";
 
 export function logDrainQueries(work: Work): LogDrainStore {
   const drainOf = (row: LogDrainRow): LogDrain => ({
@@ -24,7 +25,7 @@ export function logDrainQueries(work: Work): LogDrainStore {
     all: () => work.read(async (db) => (await db.selectFrom("log_drains").selectAll().execute()).map(drainOf)),
     create: ({ appId, url, position }) =>
       work.write(async (db, touch) => {
-        found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
+        await requireApp(db, appId);
         const rows = await db.selectFrom("log_drains").selectAll().where("app_id", "=", appId).orderBy("seq").execute();
         if (rows.some((row) => drainOf(row).url === url))
           throw new PlatformError("invalid_params", "Url has already been taken");
@@ -46,16 +47,7 @@ export function logDrainQueries(work: Work): LogDrainStore {
         touch(appId);
         return drainOf(row);
       }),
-    remove: (id) =>
-      work.write(async (db, touch) => {
-        const row = await db.deleteFrom("log_drains").where("id", "=", id).returning("app_id").executeTakeFirst();
-        if (row) touch(row.app_id);
-      }),
-    setPositions: (positions) =>
-      work.write(async (db) => {
-        for (const [id, position] of positions)
-          await db.updateTable("log_drains").set({ position }).where("id", "=", id).execute();
-      }),
+    ...drainRows(work, "log_drains"),
   };
 }
 

@@ -4,7 +4,7 @@ import { checkRouting, DEFAULT_ROUTING, type RoutingSettings } from "../../model
 import type { RoutingStore } from "../store.ts";
 import type { AppRoutingRow, BasicAuthUserRow, Database } from "../tables.ts";
 import type { Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { found, requireApp } from "./missing.ts";
 
 export function routingQueries(work: Work): RoutingStore {
   const users = (db: Database, appId: string) => db.selectFrom("basic_auth_users").where("app_id", "=", appId);
@@ -12,7 +12,7 @@ export function routingQueries(work: Work): RoutingStore {
     get: (appId) => work.read((db) => readSettings(db, appId)),
     change: (appId, change) =>
       work.write(async (db, touch) => {
-        await refuseUnknown(db, appId);
+        await requireApp(db, appId);
         const settings = { ...(await readSettings(db, appId)), ...change };
         checkRouting(settings);
         const row = rowOf(appId, settings);
@@ -30,7 +30,7 @@ export function routingQueries(work: Work): RoutingStore {
       ),
     addUser: (appId, name, given) =>
       work.write(async (db, touch) => {
-        await refuseUnknown(db, appId);
+        await requireApp(db, appId);
         const password = given ?? Buffer.from(work.random(18)).toString("base64url");
         checkBasicAuth(name, password);
         const names = (await users(db, appId).select("name").execute()).map((row) => row.name);
@@ -52,10 +52,6 @@ export function routingQueries(work: Work): RoutingStore {
         touch(appId);
       }),
   };
-}
-
-async function refuseUnknown(db: Database, appId: string): Promise<void> {
-  found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
 }
 
 async function readSettings(db: Database, appId: string): Promise<RoutingSettings> {

@@ -3,7 +3,8 @@ import { TELEMETRY_DRAINS_MAX } from "../../model/telemetry.ts";
 import type { TelemetryDrain, TelemetryDrainStore, TelemetrySettings } from "../store.ts";
 import type { TelemetryDrainRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { drainRows } from "./drain-rows.ts";
+import { found, requireApp } from "./missing.ts";
 
 export function telemetryDrainQueries(work: Work): TelemetryDrainStore {
   const columnsOf = (id: string, { signals, endpoint, headers }: TelemetrySettings) => ({
@@ -33,7 +34,7 @@ export function telemetryDrainQueries(work: Work): TelemetryDrainStore {
       }),
     create: ({ appId, position, ...settings }) =>
       work.write(async (db, touch) => {
-        found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
+        await requireApp(db, appId);
         const rows = await db.selectFrom("telemetry_drains").select("seq").where("app_id", "=", appId).execute();
         if (rows.length >= TELEMETRY_DRAINS_MAX) {
           const message = `The app has ${TELEMETRY_DRAINS_MAX} telemetry drains already; remove one first.`;
@@ -67,16 +68,7 @@ export function telemetryDrainQueries(work: Work): TelemetryDrainStore {
         touch(after.app_id);
         return drainOf(after);
       }),
-    remove: (id) =>
-      work.write(async (db, touch) => {
-        const row = await db.deleteFrom("telemetry_drains").where("id", "=", id).returning("app_id").executeTakeFirst();
-        if (row) touch(row.app_id);
-      }),
-    setPositions: (positions) =>
-      work.write(async (db) => {
-        for (const [id, position] of positions)
-          await db.updateTable("telemetry_drains").set({ position }).where("id", "=", id).execute();
-      }),
+    ...drainRows(work, "telemetry_drains"),
   };
 }
 

@@ -13,7 +13,7 @@ import type {
 } from "../store.ts";
 import type { Database, OutboxRow, WebhookDeliveryRow, WebhookEventRow, WebhookRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
-import { found } from "./missing.ts";
+import { found, requireApp } from "./missing.ts";
 
 export function webhookQueries(work: Work): WebhookStore {
   return {
@@ -26,7 +26,7 @@ export function webhookQueries(work: Work): WebhookStore {
       }),
     create: ({ appId, ...settings }) =>
       work.write(async (db, touch) => {
-        found(await db.selectFrom("apps").select("id").where("id", "=", appId).executeTakeFirst(), "app");
+        await requireApp(db, appId);
         const before = await rowsOf(db, appId);
         if (before.length >= WEBHOOKS_MAX)
           throw new PlatformError("invalid_params", `The app has ${WEBHOOKS_MAX} webhooks already; remove one first.`);
