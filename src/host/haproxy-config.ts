@@ -113,6 +113,8 @@ export function eachMap<T>(thing: (name: MapName) => T): Readonly<Record<MapName
 }
 
 export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
+/** The current worker's own; others speak to workers through the master. */
+export const statsSocket = ({ socketFolder }: HaproxyLayout): string => join(socketFolder, "stats.sock");
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
 /** The name says how it chooses among dynos: `l17` has `balance leastconn`. */
 export const backendName = (number: number, least = false): string => `${least ? "l" : "a"}${whole(number)}`;
@@ -233,7 +235,7 @@ function renderBackend(name: string, servers: readonly Server[], quarantine: num
 }
 
 function renderGlobal(layout: HaproxyLayout): string {
-  const { folder, socketFolder, requestSocket } = layout;
+  const { folder, requestSocket } = layout;
   return `global
   maxconn ${whole(layout.connectionsMax)}
   hard-stop-after 24h
@@ -243,7 +245,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   tune.http.maxhdr 1000
   tune.lua.maxmem 64
   ssl-default-bind-options ssl-min-ver TLSv1.2
-  stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
+  stats socket ${path(statsSocket(layout))} mode 600 level admin expose-fd listeners
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
