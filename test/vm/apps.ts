@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { echo } from "../../e2e/apps.ts";
+import { echo } from "../e2e/apps.ts";
 import {
   appName,
   dynosOf,
@@ -10,10 +10,10 @@ import {
   temporaryRepository,
   throughRouter,
   waitUp,
-} from "../../e2e/harness.ts";
+} from "../e2e/harness.ts";
 
 /**
- * Runs inside the machine of `npm run test:vm`. `make`: deploys the apps that must outlive everything. `show`: prints what there is, as
+ * Speaks from outside to the platform in the machine of `npm run test:vm`. `make`: deploys the apps that must outlive everything. `show`: prints what there is, as
  * JSON: each app with its release, config, formation and what answers, and apart from it the ids of its dynos, which a reboot
  * changes. `write`: sets a config var to 1, 2, 3 and so on until it is ended, and prints each number once the API has answered; `written`:
  * prints the one that is there.
@@ -83,7 +83,7 @@ async function showOnce(expected: string | undefined, seconds: number): Promise<
   for (;;) {
     const shown = await show().catch((error: unknown) => ({ as: String(error), ids: [] }));
     if (JSON.stringify(shown.as) === expected || expected === undefined || performance.now() > until) return shown;
-    await pause(1000);
+    await pause(500);
   }
 }
 
