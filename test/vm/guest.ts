@@ -18,7 +18,7 @@ export interface Writing {
   readonly ended: Promise<void>;
 }
 
-const NODE = "/root/node"; // a copy, which an uninstall leaves
+const NODE = "/root/node"; // a name of its own for the same file, which an uninstall leaves
 // Stripping types and compiling are most of a command's time there; the tests' own runs are nobody's concern but theirs.
 const INSIDE = `cd /root/stator && STATOR_TEST_MACHINE=throw-away NODE_COMPILE_CACHE=/root/compile-cache ${NODE}`;
 const checkout = join(import.meta.dirname, "..", "..");
@@ -58,16 +58,20 @@ export class Guest {
 
   /**
    * Once `bin/up` has been there: a Node of our own, the dependencies of the tests' own `stator`, which is the checkout's, and for the tests
-   * outside the person's token.
+   * outside the person's token. Throws unless `examples/hello` answers.
    */
   async prepare(): Promise<void> {
-    await this.ask(`cp /opt/stator/current/toolchain/node_modules/node-linux-*/bin/node ${NODE}`);
+    await this.ask(`ln -f /opt/stator/current/toolchain/node_modules/node-linux-*/bin/node ${NODE}`);
     await this.ask("ln -sfn /opt/stator/current/node_modules /root/stator/node_modules");
     const saved = JSON.parse(await this.ask(`cat /root/${CREDENTIALS}`)) as Record<string, unknown>;
     const [mine] = Object.values(saved);
     const path = join(this.#folder, CREDENTIALS);
     mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 });
     writeFileSync(path, JSON.stringify({ [`http://127.0.0.1:${this.machine.ports.api}`]: mine }), { mode: 0o600 });
+    await this.ask(
+      "curl -sS -f -m 300 --retry 10 --retry-connrefused -H 'Host: hello.localhost' http://127.0.0.1/",
+      600_000,
+    );
   }
 
   /** Runs tests of a file inside, those whose names match. Gives how many passed. */

@@ -55,7 +55,7 @@ function qemuArguments(folder: string, sshPort: number): readonly string[] {
     accel: "tcg,thread=multi",
     cpu: CPU,
     smp: "2",
-    m: "4096",
+    m: "2560", // a host process keeps namespaces and disks ready by it
     kernel: join(folder, "vmlinuz"),
     initrd: join(folder, "initrd"),
     append: `root=/dev/vda rw console=ttyS0 quiet ${KERNEL_OPTIONS}`,

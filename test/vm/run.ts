@@ -18,7 +18,8 @@ import { groupsOf, must, STEPS, type Step } from "./steps.ts";
  * `npm run test:vm`: a Debian machine with systemd and cgroup v2, the checkout brought in, `bin/up` from nothing, then the steps of
  * `steps.ts`. Prints what it saw with the seconds it took; ends with 1 if anything failed (docs/reliability.md).
  */
-const USAGE = `usage: node test/vm/run.ts [--all] [--build-stacks] [title...]
+const USAGE = `usage: node test/vm/run.ts [--all] [--build-stacks] [--again] [title...]
+--again: for developing, on the disk that bin/up of an earlier run left in STATOR_VM_FOLDER
 Titles: ${STEPS.map(({ title, usual }) => `'${title}'${usual ? "" : " (not usual)"}`).join(", ")}`;
 
 const checkout = join(import.meta.dirname, "..", "..");
@@ -52,12 +53,17 @@ interface Asked {
   /** Every test of a file, not the usual ones alone. */
   readonly whole: boolean;
   readonly buildStacks: boolean;
+  readonly again: boolean;
 }
 
 function read(args: readonly string[]): Asked {
   const { values, positionals } = parseArgs({
     args: [...args],
-    options: { all: { type: "boolean", default: false }, "build-stacks": { type: "boolean", default: false } },
+    options: {
+      all: { type: "boolean", default: false },
+      "build-stacks": { type: "boolean", default: false },
+      again: { type: "boolean", default: false },
+    },
     allowPositionals: true,
   });
   const unknown = positionals.filter((each) => !STEPS.some(({ title }) => title === each));
@@ -67,6 +73,7 @@ function read(args: readonly string[]): Asked {
     steps: STEPS.filter(chosen),
     whole: values.all,
     buildStacks: values["build-stacks"],
+    again: values.again,
   };
 }
 
@@ -74,12 +81,15 @@ async function main(asked: Asked): Promise<void> {
   say(`${cpus().length} processors: ${cpus()[0]?.model}`);
   await ensurePackages(HOST_PACKAGES, (missing) => say(`installing ${missing.join(" ")}`));
   mkdirSync(folder, { recursive: true });
-  if (!(await check("disk image and stacks", () => prepareDisk(!asked.buildStacks)))) return;
+  const prepare = () => (asked.again ? takeInstalledDisk() : prepareDisk(!asked.buildStacks));
+  if (!(await check("disk image and stacks", prepare))) return;
   await using machine = await powerOn(folder);
   busy.machine = machine;
   if (!(await check("boot, checkout brought in", () => bringCheckout(machine)))) return;
   const guest = new Guest(machine, folder);
-  if (!(await check("bin/up from nothing", () => bringUp(guest)))) return;
+  if (asked.again) await guest.prepare();
+  else if (!(await check("bin/up from nothing", () => bringUp(guest)))) return;
+  else if (kept !== undefined) await keepInstalledDisk(guest);
   for (const group of groupsOf(asked.steps)) await checkAll(group, guest, asked.whole);
 }
 
@@ -89,6 +99,7 @@ function report(asked: Asked): void {
     [title, is, seconds.toFixed(0), processorSeconds.toFixed(0), remark.split("\n", 1)[0] ?? ""].join(" | "),
   );
   const skipped = STEPS.filter((step) => !asked.steps.includes(step)).map(({ title }) => title);
+  if (asked.again) skipped.unshift("bin/up from nothing");
   process.stdout.write(
     `\n| step | result | seconds | of processors | |\n|---|---|---|---|---|\n${rows.map((row) => `| ${row} |\n`).join("")}\n`,
   );
@@ -135,7 +146,6 @@ async function prepareDisk(withStacks: boolean): Promise<string> {
   for (const file of recipe) hash.update(readFileSync(join(checkout, file)));
   const pristine = join(folder, `pristine-${hash.digest("hex").slice(0, 12)}.img`);
   const disk = join(folder, "disk.img");
-  const copy = (from: string, to: string) => run("cp", ["--sparse=always", "--", from, to], { timeoutMs: 600_000 });
   if (existsSync(pristine)) {
     await copy(pristine, disk);
     return `${pristine}, of an earlier run`;
@@ -143,6 +153,19 @@ async function prepareDisk(withStacks: boolean): Promise<string> {
   await makeImage(folder, checkout, withStacks ? stacks() : Promise.resolve(undefined));
   if (kept !== undefined) await copy(disk, pristine);
   return `made by this run, ${withStacks ? "with the stacks in it" : "without stacks"}`;
+}
+
+const copy = (from: string, to: string) => run("cp", ["--sparse=always", "--", from, to], { timeoutMs: 600_000 });
+
+/** For `--again`: as after a power cut. */
+async function keepInstalledDisk(guest: Guest): Promise<void> {
+  await guest.ask("sync");
+  await copy(join(folder, "disk.img"), join(folder, "installed.img"));
+}
+
+async function takeInstalledDisk(): Promise<string> {
+  await copy(join(folder, "installed.img"), join(folder, "disk.img"));
+  return "of an earlier run, with the platform";
 }
 
 /**
