@@ -39,12 +39,12 @@ export async function powerOn(folder: string): Promise<Machine> {
 }
 
 /**
- * Without protection keys, which V8 turns at each piece of code that it writes: QEMU empties its table of pages each time, and Node
- * started in half the time without (wall clock, a busy machine; a quarter less of the processor). Without "fast" string instructions
- * (`-erms,-fsrm`), which QEMU emulates byte by byte, memory is copied twice as fast, but Node died in two of two starts with the keys on (a
- * check of V8's, `it->second.Size() > offset`).
+ * What QEMU emulates slowly is taken from its best processor. Protection keys, which V8 turns at each piece of code that it writes: QEMU empties
+ * its table of pages each time (Node started in half the time without). "Fast" string instructions, which it emulates byte by byte: memory is
+ * copied twice as fast without. And so that copies then do not use AVX, which is young in QEMU 7.2, that too: with it and the keys Node
+ * died in two of two starts (a check of V8's, `it->second.Size() > offset`); it is no slower without.
  */
-const CPU = "max,-pku";
+const CPU = "max,-pku,-erms,-fsrm,-avx,-avx2";
 // The emulated processors' time stamp counters are one, which the kernel does not believe: it would read HPET, with a
 // leave of the emulation for each look at the clock; and on a busy host it would take the timer for broken. Five levels of page tables are a fifth slower to walk, and there are no attacks
 // on an emulated processor.
