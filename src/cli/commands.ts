@@ -368,7 +368,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "runtime:set",
     usage:
-      "boot-timeout=90 stop-grace=60 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3",
+      "boot-timeout=90 stop-grace=60 release-timeout=600 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3",
     summary: "change that; running dynos are not restarted",
     flags: APP,
     positionals: "any",

@@ -165,6 +165,7 @@ async function insertApp(
     boot_timeout: DEFAULT_RUNTIME.bootTimeoutSeconds,
     preboot_delay: DEFAULT_RUNTIME.prebootDelaySeconds,
     stop_grace: DEFAULT_RUNTIME.stopGraceSeconds,
+    release_timeout: DEFAULT_RUNTIME.releaseTimeoutSeconds,
     daily_cycling: Number(DEFAULT_RUNTIME.dailyCycling),
     cycling_hour: DEFAULT_RUNTIME.cyclingHour,
   };
@@ -230,6 +231,7 @@ function runtimeColumns(change: Partial<Runtime>): Partial<AppRow> {
     ...(change.bootTimeoutSeconds !== undefined && { boot_timeout: change.bootTimeoutSeconds }),
     ...(change.prebootDelaySeconds !== undefined && { preboot_delay: change.prebootDelaySeconds }),
     ...(change.stopGraceSeconds !== undefined && { stop_grace: change.stopGraceSeconds }),
+    ...(change.releaseTimeoutSeconds !== undefined && { release_timeout: change.releaseTimeoutSeconds }),
     ...(change.dailyCycling !== undefined && { daily_cycling: Number(change.dailyCycling) }),
     ...(change.cyclingHour !== undefined && { cycling_hour: change.cyclingHour }),
   };
@@ -248,6 +250,7 @@ function appOf(row: AppRow): App {
     bootTimeoutSeconds: row.boot_timeout,
     prebootDelaySeconds: row.preboot_delay,
     stopGraceSeconds: row.stop_grace,
+    releaseTimeoutSeconds: row.release_timeout,
     dailyCycling: row.daily_cycling === 1,
     cyclingHour: row.cycling_hour,
     isolation: row.isolation,
