@@ -186,7 +186,8 @@ export class SimEngine implements Engine {
       if (this.#removed.has(spec.id)) throw new EngineError("gone", `dyno ${spec.id} was removed`);
       const { slugDigest: digest, uidIndex } = spec;
       if (digest !== null && !this.#slugs.has(`${digest} ${uidIndex}`)) throw new EngineError("not_found", "no image");
-      if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
+      if (Number.isFinite(this.capacity) && this.live.length >= this.capacity)
+        throw new EngineError("no_capacity", "no room");
       const program = programOf(spec.command);
       const state = { kind: "creating", since: this.#clock.now() } as const;
       const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false, ails: new Map() };
