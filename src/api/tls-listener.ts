@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../lib/clock.ts";
+import { tellApart } from "../lib/first-line.ts";
 import type { Logger } from "../lib/logger.ts";
 import { ATTACH_SECRET } from "../run/secrets.ts";
 
@@ -18,9 +19,6 @@ export interface TlsOptions {
   readonly rendezvous: (secret: string, socket: TLSSocket) => void;
 }
 
-/** A client that says nothing is not waited for. */
-const FIRST_BYTES_MS = 15_000;
-const FIRST_LINE_BYTES_MAX = 512;
 const RELOAD_EVERY_MS = 10_000;
 
 /** The TLS port: HTTP and rendezvous on the same socket, told apart by the first line (platform-api 3.1). */
@@ -33,7 +31,9 @@ export async function listenTls(options: TlsOptions): Promise<{ readonly port: n
     handshakeTimeout: 10_000,
   });
   server.on("tlsClientError", () => {}); // strangers' broken handshakes are no event of ours
-  server.on("secureConnection", (socket) => tellApart(socket, options));
+  const { clock, http } = options;
+  const word = (line: string, socket: TLSSocket) => rendezvous(line, socket, options);
+  server.on("secureConnection", (socket) => tellApart(socket, { clock, http, word }));
   const sockets = tracked(server);
   await listening(server, options);
   const stop = new AbortController();
@@ -91,49 +91,8 @@ function listening(server: Server, { host, port }: TlsOptions): Promise<void> {
   });
 }
 
-/** Reads no more than the first line. A secret has no blank in it, a request line always has. */
-function tellApart(socket: TLSSocket, options: TlsOptions): void {
-  let seen = Buffer.alloc(0);
-  const drop = () => {
-    socket.destroy();
-  };
-  socket.on("error", drop);
-  const patience = new AbortController();
-  options.clock.sleep(FIRST_BYTES_MS, patience.signal).then(drop, () => {}); // aborted: it spoke
-  socket.once("close", () => patience.abort());
-  socket.on("readable", look);
-
-  function look(): void {
-    const chunk = socket.read() as Buffer | null; // no encoding is set
-    if (chunk === null) return;
-    seen = Buffer.concat([seen, chunk]);
-    const lineEnd = seen.indexOf("\n");
-    const line = seen.subarray(0, lineEnd < 0 ? seen.length : lineEnd).toString("latin1");
-    if (/^[\w?=&.-]*\r?$/.test(line) && line.length < FIRST_LINE_BYTES_MAX) {
-      if (lineEnd < 0) return; // more is to come
-      return handOver(() => rendezvous(line.trimEnd(), seen.subarray(lineEnd + 1)));
-    }
-    return handOver(() => {
-      socket.unshift(seen);
-      options.http(socket);
-    });
-  }
-
-  function handOver(to: () => void): void {
-    socket.off("readable", look);
-    socket.off("error", drop);
-    patience.abort();
-    to();
-  }
-
-  function rendezvous(line: string, rest: Buffer): void {
-    const secret = line.split("?")[0] ?? "";
-    socket.on("error", drop);
-    if (!ATTACH_SECRET.test(secret)) {
-      drop();
-      return;
-    }
-    if (rest.length > 0) socket.unshift(rest);
-    options.rendezvous(secret, socket);
-  }
+function rendezvous(line: string, socket: TLSSocket, options: TlsOptions): void {
+  const secret = line.split("?")[0] ?? "";
+  if (ATTACH_SECRET.test(secret)) options.rendezvous(secret, socket);
+  else socket.destroy();
 }

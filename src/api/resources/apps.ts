@@ -176,7 +176,7 @@ export async function appJson(app: App, call: Call, { store, config }: ApiContex
     create_status: "complete" as const,
     created_at: dateTime(app.createdAt),
     generation: call.isSdk ? GENERATION.name : GENERATION,
-    git_url: new URL(`/${app.name}.git`, call.origin).href,
+    git_url: new URL(`/${app.name}.git`, call.address.origin).href,
     id: app.id,
     internal_routing: null,
     isolation: app.isolation,
