@@ -17,7 +17,10 @@ test("what a relay brought is answered with addresses that lead back through it,
   const app = await world.call("GET", "/apps/hello", through);
   assert.equal(app.json.git_url, "https://127.0.0.1:41823/hello.git");
   const logs = await world.call("POST", "/apps/hello/log-sessions", { ...through, body: {} });
-  assert.match(logs.json.logplex_url, new RegExp(`^https://127\\.0\\.0\\.1:41823/stator/logs/[^?]+\\?relay=${TICKET}$`));
+  assert.match(
+    logs.json.logplex_url,
+    new RegExp(`^https://127\\.0\\.0\\.1:41823/stator/logs/[^?]+\\?relay=${TICKET}$`),
+  );
   const { source_blob: source } = (await world.call("POST", "/sources", through)).json;
   assert.match(source.put_url, /^https:\/\/127\.0\.0\.1:41823\/stator\/sources\/[^?]+\?relay=t+$/);
   assert.match(source.get_url, /^https:\/\/127\.0\.0\.1:41823\/stator\/sources\/[^?]+$/);
