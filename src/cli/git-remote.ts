@@ -1,4 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { run } from "../lib/command.ts";
 import { appsOfRemotes, gitRemotes, originsOf } from "./app-name.ts";
 import { note } from "./output.ts";
@@ -34,12 +37,39 @@ export async function dropRemotes(platform: Platform, app: string): Promise<void
   for (const { remote } of gone) await git(["remote", "remove", remote]);
 }
 
-/** In this repository only: the token by our credential helper, and no proxy on the way to this machine. */
+/** In this repository only: what git needs to know of the platform, each setting anew. */
 async function letGitAskUs(platform: Platform): Promise<void> {
+  const settings = await gitSettings(platform);
+  for (const key of new Set(settings.map(([each]) => each))) {
+    const [first, ...more] = settings.filter(([each]) => each === key).map(([, value]) => value);
+    await git(["config", "--replace-all", key, first ?? ""]);
+    for (const value of more) await git(["config", "--add", key, value]);
+  }
+}
+
+/**
+ * Settings for git, in turn: the token by our credential helper, in place of whatever helper the person has otherwise; the platform's
+ * own authority; and no proxy on the way to this machine.
+ */
+export async function gitSettings(platform: Platform): Promise<readonly (readonly [string, string])[]> {
   const section = `credential.${platform.url}`;
-  await git(["config", "--replace-all", `${section}.helper`, ""]); // whatever helper the person has otherwise
-  await git(["config", "--add", `${section}.helper`, `${launcher()} git:credentials`]);
-  if (platform.local) await git(["config", `http.${platform.url}/.proxy`, ""]);
+  return [
+    [`${section}.helper`, ""],
+    [`${section}.helper`, `${launcher()} git:credentials`],
+    ...(platform.ca === undefined
+      ? []
+      : [[`http.${platform.url}/.sslCAInfo`, await authorityFile(platform.url, platform.ca)] as const]),
+    ...(platform.local ? [[`http.${platform.url}/.proxy`, ""] as const] : []),
+  ];
+}
+
+/** Git wants it as a file. */
+async function authorityFile(url: string, pem: string): Promise<string> {
+  const folder = join(process.env["HOME"] ?? homedir(), ".config", "stator");
+  const path = join(folder, `ca-${new URL(url).host.replaceAll(/[^\w.-]/g, "_")}.pem`);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(path, pem, { mode: 0o644 });
+  return path;
 }
 
 function launcher(): string {
