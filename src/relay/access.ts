@@ -10,8 +10,8 @@ export interface Asked {
 }
 
 export type Verdict =
-  /** The relay's own person: goes on with the platform's token. */
-  | { readonly kind: "owner"; readonly target: string }
+  /** The relay's own person: goes on with the platform's token, and with the user that Basic named (the app, for exec). */
+  | { readonly kind: "owner"; readonly target: string; readonly user?: string }
   /** A link of the platform's with this relay's ticket: goes on without the token. */
   | { readonly kind: "link"; readonly target: string }
   | { readonly kind: "refused"; readonly status: 400 | 401 | 403; readonly id: string; readonly message: string };
@@ -50,7 +50,9 @@ export class Access {
     if (!PATH.test(target) || authorizations.length > 1)
       return refused(400, "bad_request", "This relay takes requests for paths of its platform, and nothing else.");
     const { path, ticket } = split(target);
-    if (authorizations[0] !== undefined && this.#isSecret(authorizations[0])) return { kind: "owner", target: path };
+    const shown = credentialsIn(authorizations[0] ?? "");
+    if (timingSafeEqual(hashOf(shown.secret), this.#secret))
+      return { kind: "owner", target: path, ...(shown.user !== undefined && { user: shown.user }) };
     if (LINK.test(path) && LINK_METHODS.has(method) && ticket !== undefined && this.isTicket(ticket))
       return { kind: "link", target: path };
     return refused(
@@ -68,14 +70,15 @@ export class Access {
   header(port: number): string {
     return `https://127.0.0.1:${port}/?relay=${this.#ticketText}`;
   }
+}
 
-  /** Bearer, or Basic with any user (platform-api 1.7). */
-  #isSecret(authorization: string): boolean {
-    const [, scheme = "", word = ""] = /^(bearer|basic) +([\w.~+/=-]+)$/i.exec(authorization) ?? [];
-    if (scheme.toLowerCase() !== "basic") return timingSafeEqual(hashOf(word), this.#secret);
-    const text = Buffer.from(word, "base64").toString("utf8");
-    return timingSafeEqual(hashOf(text.slice(text.indexOf(":") + 1)), this.#secret);
-  }
+/** Bearer, or Basic with any user (platform-api 1.7). */
+function credentialsIn(authorization: string): { readonly user?: string; readonly secret: string } {
+  const [, scheme = "", word = ""] = /^(bearer|basic) +([\w.~+/=-]+)$/i.exec(authorization) ?? [];
+  if (scheme.toLowerCase() !== "basic") return { secret: word };
+  const text = Buffer.from(word, "base64").toString("utf8");
+  const colon = text.indexOf(":");
+  return colon < 0 ? { secret: text } : { user: text.slice(0, colon), secret: text.slice(colon + 1) };
 }
 
 /** The target without a relay's ticket, which the platform has no use for. */

@@ -51,7 +51,7 @@ function headOf(
   const isChunked = request.headers["transfer-encoding"] !== undefined;
   const headers = toPlatform(request.rawHeaders, {
     Host: upstream.host,
-    ...(admitted.kind === "owner" && { Authorization: upstream.authorization }),
+    ...(admitted.kind === "owner" && { Authorization: upstream.authorization(admitted.user) }),
     "Stator-Relay": access.header(port()),
     ...(isChunked ? { "Transfer-Encoding": "chunked" } : lengthOf(request.method, length)),
   });

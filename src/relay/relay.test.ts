@@ -186,6 +186,8 @@ test("Basic with any user is the secret too, as git and older clients send it", 
       200,
       user,
     );
+    const sent = String(fake.seen.at(-1)?.headers.authorization).replace("Basic ", "");
+    assert.equal(Buffer.from(sent, "base64").toString(), `${user}:${TOKEN}`);
   }
 });
 

@@ -39,8 +39,11 @@ export class Upstream {
     return this.#url.host;
   }
 
-  get authorization(): string {
-    return `Bearer ${this.#options.token}`;
+  /** The token, in the way in which the client showed the relay's secret: Basic where there is a user. */
+  authorization(user: string | undefined): string {
+    const { token } = this.#options;
+    if (user === undefined) return `Bearer ${token}`;
+    return `Basic ${Buffer.from(`${user}:${token}`).toString("base64")}`;
   }
 
   /**
