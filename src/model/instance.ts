@@ -49,6 +49,16 @@ export interface InstancePaths {
 export const NODE_OPTIONS = "--max-semi-space-size=2";
 
 /**
+ * For the C library, in each process of ours: what was taken for a burst of work and is free again goes back to the kernel, instead of
+ * lying in eight arenas in pieces (30 MiB of the daemon and the host process after 500 dynos were started).
+ */
+export const MALLOC_OPTIONS = {
+  MALLOC_ARENA_MAX: "2",
+  MALLOC_MMAP_THRESHOLD_: "131072",
+  MALLOC_TRIM_THRESHOLD_: "131072",
+} as const;
+
+/**
  * Where a process of ours keeps compiled code, which nobody but its user may write. In its environment, so that its first file is
  * read from there too: Node's part that compiles TypeScript takes 20 MiB in each process that uses it once.
  */

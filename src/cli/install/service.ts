@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { writeFileAtomic } from "../../lib/atomic-file.ts";
 import { run, start } from "../../lib/command.ts";
-import { compileCacheOf, DEFAULT_HOME, type Instance, NODE_OPTIONS } from "../../model/instance.ts";
+import { compileCacheOf, DEFAULT_HOME, type Instance, MALLOC_OPTIONS, NODE_OPTIONS } from "../../model/instance.ts";
 import { layoutOf, nodeOf } from "./layout.ts";
 import { processesOf, type Role } from "./processes.ts";
 import { unitsOf } from "./units.ts";
@@ -95,6 +95,7 @@ async function startKeeper(instance: Instance, program: string): Promise<void> {
       STATOR_SUPERVISE: "1",
       NODE_OPTIONS,
       NODE_COMPILE_CACHE: compileCacheOf(instance, "keeper"),
+      ...MALLOC_OPTIONS,
     },
     detached: true,
     stdio: ["ignore", log.fd, log.fd],

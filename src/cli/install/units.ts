@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { compileCacheOf, type Instance, NODE_OPTIONS } from "../../model/instance.ts";
+import { compileCacheOf, type Instance, MALLOC_OPTIONS, NODE_OPTIONS } from "../../model/instance.ts";
 
 export interface UnitOptions {
   readonly node: string;
@@ -18,8 +18,9 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
   const { node, unified } = options;
   const name = `stator-${instance.id}`;
   const main = join(program, "src", "main.ts");
+  const malloc = Object.entries(MALLOC_OPTIONS).map(([name, value]) => `${name}=${value}`);
   const environment = (role: "daemon" | "host") =>
-    `STATOR_HOME=${instance.home} NODE_COMPILE_CACHE=${compileCacheOf(instance, role)}`;
+    [`STATOR_HOME=${instance.home}`, `NODE_COMPILE_CACHE=${compileCacheOf(instance, role)}`, ...malloc].join(" ");
   return {
     [`${name}.slice`]: unit({
       Unit: { Description: `Stator (${instance.home}): dynos and platform` },
