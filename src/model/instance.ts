@@ -50,10 +50,10 @@ export const NODE_OPTIONS = "--max-semi-space-size=2";
 
 /**
  * For the C library, in each process of ours: what was taken for a burst of work and is free again goes back to the kernel, instead of
- * lying in eight arenas in pieces (30 MiB of the daemon and the host process after 500 dynos were started).
+ * lying in pieces in an arena for each thread (30 MiB of the daemon and the host process after 500 dynos were started).
  */
 export const MALLOC_OPTIONS = {
-  MALLOC_ARENA_MAX: "2",
+  MALLOC_ARENA_MAX: "1",
   MALLOC_MMAP_THRESHOLD_: "131072",
   MALLOC_TRIM_THRESHOLD_: "131072",
 } as const;

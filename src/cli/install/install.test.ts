@@ -210,7 +210,7 @@ test("units: the daemon is nobody special and holds nothing; what was started ou
   assert.match(daemon, /^NoNewPrivileges=yes$/m);
   assert.match(
     daemon,
-    /^Environment=.*NODE_COMPILE_CACHE=\/srv\/stator\/data\/compile-cache MALLOC_ARENA_MAX=2 /m,
+    /^Environment=.*NODE_COMPILE_CACHE=\/srv\/stator\/data\/compile-cache MALLOC_ARENA_MAX=1 /m,
     "its own: root reads none of it",
   );
   const host = units[`stator-${instance.id}-host.service`] ?? "";
