@@ -41,6 +41,29 @@ test("processes: a fork bomb meets its limit, and the app answers meanwhile", as
   assert.ok(count > 50 && count < 256, stdout);
 });
 
+test("what the kernel counts for root or for all: a dyno's part of terminals, pending signals and message queues, and no more", async () => {
+  const script = `
+import ctypes, errno, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+def take(name, one):
+    count = 0
+    try:
+        while one(count) >= 0: count += 1
+        error = ctypes.get_errno()
+    except OSError as failure: error = failure.errno
+    print(name, count, errno.errorcode[error])
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+take("terminals", lambda _: os.openpty()[0])
+take("signals", lambda _: libc.sigqueue(os.getpid(), signal.SIGRTMIN, None))
+take("queues", lambda at: libc.mq_open(b"/q%d" % at, os.O_CREAT | os.O_RDWR, 0o600, None))`;
+  const { stdout, stderr } = await run(`python3 -c '${script}'`);
+  const met = Object.fromEntries(stdout.matchAll(/^(\w+) (\d+ \w+)\r?$/gm).map(([, name, what]) => [name, what]));
+  // One of each is what the one-off itself may hold already; of message queues the bytes count.
+  assert.match(met["terminals"] ?? stderr, /^6[34] ENOSPC$/);
+  assert.match(met["signals"] ?? stderr, /^(1024|\d{1,3}) EAGAIN$/);
+  assert.match(met["queues"] ?? stderr, /^[1-9] EMFILE$/);
+});
+
 test("disk: /app and /tmp together are limited; the other dynos and the host notice nothing", async () => {
   const { stdout } = await run(
     "dd if=/dev/zero of=/tmp/a bs=1M count=1500 2>&1 | tail -1; dd if=/dev/zero of=/app/b bs=1M count=1500 2>&1; rm /tmp/a; echo again > /app/c && echo usable",

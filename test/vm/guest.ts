@@ -33,6 +33,7 @@ const TEST_OPTIONS = ["--test", `--test-timeout=${TEST_MS}`, "--test-reporter=sp
 export class Guest {
   readonly machine: Machine;
   readonly #folder: string;
+  #deployed: Promise<string> | undefined;
   #standing: Shown | undefined;
 
   /** `folder`: for the person who speaks to the platform from outside. */
@@ -126,12 +127,16 @@ export class Guest {
     return output.trim();
   }
 
-  /** The apps that must outlive everything; deployed when they are first asked for. */
+  /** Deploys the apps that must outlive everything; once. */
+  deploy(): Promise<string> {
+    this.#deployed ??= this.#apps(["make"], 600_000);
+    return this.#deployed;
+  }
+
+  /** What is there of them before it is put to the test. */
   async standing(): Promise<Shown> {
-    if (this.#standing === undefined) {
-      await this.#apps(["make"]);
-      this.#standing = await this.shown();
-    }
+    await this.deploy();
+    this.#standing ??= await this.shown();
     return this.#standing;
   }
 

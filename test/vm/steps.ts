@@ -37,6 +37,7 @@ export const STEPS: readonly Step[] = [
   tests("inside", "cgroup v2", "test/vm/inside/cgroup2.test.ts"),
   tests("outside", "limits", "test/e2e/limits.test.ts"),
   tests("inside", "escape", "test/e2e/escape.test.ts", { only: ESCAPE, beside: true }),
+  { title: "apps for later", usual: true, beside: true, run: deploy },
   tests("inside", "sizes", "test/e2e/sizes.test.ts", { usual: false }),
   tests("inside", "metrics", "test/e2e/metrics.test.ts", { usual: false }),
   tests("outside", "health checks", "test/e2e/health.test.ts", { usual: false }),
@@ -63,6 +64,12 @@ export function groupsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
 /** No measure of speed: on a machine that has other work too, emulated processes need minutes to start. */
 const RESTART_S = 240;
 const BOOT_S = 400;
+
+/** While `limits` waits for a boot timeout. */
+async function deploy(guest: Guest): Promise<string> {
+  await guest.deploy();
+  return "deployed for the steps that follow";
+}
 
 /** systemd restarts, stops and starts our processes: the same dynos go on. (Killed ones are the step `kill -9`.) */
 async function units(guest: Guest): Promise<string> {
