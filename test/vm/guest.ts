@@ -92,7 +92,7 @@ export class Guest {
   }
 
   /** Node here, as a person's elsewhere who reaches the platform by its forwarded ports. */
-  async #outside(args: readonly string[], options: ShellOptions): Promise<{ code: number | null; output: string }> {
+  async #outside(args: readonly string[], options: ShellOptions): Promise<Outside> {
     const { ports, ssh } = this.machine;
     const own = Object.entries(process.env).filter(
       (pair): pair is [string, string] => pair[1] !== undefined && !/^(STATOR_|NODE_TEST_)/.test(pair[0]),
@@ -109,22 +109,26 @@ export class Guest {
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding("utf8").on("data", (text: string) => {
-        output += text;
-        options.onOutput?.(text);
-      });
+    let [output, stdout] = ["", ""];
+    const take = (text: string) => {
+      output += text;
+      options.onOutput?.(text);
+    };
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      take(text);
+    });
+    child.stderr?.setEncoding("utf8").on("data", take);
     const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs);
     const { code } = await ended(child, "node");
     clearTimeout(timer);
-    return { code, output };
+    return { code, output, stdout };
   }
 
   async #apps(args: readonly string[], timeoutMs = 300_000): Promise<string> {
-    const { code, output } = await this.#outside([APPS, ...args], { timeoutMs });
+    const { code, output, stdout } = await this.#outside([APPS, ...args], { timeoutMs });
     if (code !== 0) throw new Error(`status ${code}: ${args.join(" ")}\n${output}`);
-    return output.trim();
+    return stdout.trim();
   }
 
   /** Deploys the apps that must outlive everything; once. */
@@ -177,6 +181,13 @@ export class Guest {
   route6(): Promise<string> {
     return this.ask("ip -6 route show default | cut -d' ' -f1-5"); // without the seconds it is good for
   }
+}
+
+interface Outside {
+  readonly code: number | null;
+  /** Both streams. */
+  readonly output: string;
+  readonly stdout: string;
 }
 
 /** How many of the tests passed. Throws with all that they said if one did not. */
