@@ -126,7 +126,10 @@ test("heroku about people", { concurrency: 3 }, async (t) => {
       await ok("labs:disable", "heroku-defaults");
       const heir = await world.store.users.ensure("heir@example.com");
       const { text: theirs } = await world.store.tokens.create({
-        ...{ userId: heir.id, description: "", scopes: ["global"], expiresAt: null },
+        userId: heir.id,
+        description: "",
+        scopes: ["global"],
+        expiresAt: null,
       });
       await world.deployed("given");
       assert.match(await ok("apps:transfer", "heir@example.com", "-a", "given"), /Initiating transfer of .*email sent/);
