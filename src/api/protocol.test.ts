@@ -174,3 +174,31 @@ test("a field that is not known is refused by every route that takes fields", as
   }
   assert.ok(count > 40, `${count} routes were asked`);
 });
+
+test("platform-api 1.4: a create that the client sends again is done once, and answered the same", async () => {
+  const headers = { "Request-Id": "01234567-89ab-4def-8123-456789abcdef,fedcba98-7654-4210-8edc-ba9876543210" };
+  const create = (body: object, more: object = headers) =>
+    world.call("POST", "/apps", { body, headers: more as Record<string, string> });
+  const [first, beside] = await Promise.all([create({ name: "once" }), create({ name: "once" })]);
+  assert.deepEqual([first.status, beside.status], [201, 201]);
+  assert.deepEqual(beside.json, first.json);
+  const again = await create({ name: "once" });
+  assert.deepEqual([again.status, again.json], [201, first.json]);
+  assert.notEqual(again.headers.get("request-id"), first.headers.get("request-id"));
+  assert.match((await create({ name: "once" }, {})).json.message, /already taken/, "another call is another");
+  assert.equal((await create({ name: "other-body" })).json.name, "other-body");
+  const hook = { include: ["api:release"], level: "notify", url: "https://again.example.com/" };
+  const secrets = [];
+  for (let times = 0; times < 2; times++) {
+    const made = await world.call("POST", "/apps/once/webhooks", { body: hook, headers });
+    secrets.push(made.headers.get("heroku-webhook-secret"));
+  }
+  assert.ok(secrets[0]);
+  assert.equal(secrets[1], secrets[0]);
+  assert.equal((await world.call("GET", "/apps/once/webhooks")).json.length, 1);
+  const stranger = await world.store.users.ensure("stranger@example.com");
+  const fresh = { userId: stranger.id, description: "", scopes: ["global"], expiresAt: null };
+  const { text: token } = await world.store.tokens.create(fresh);
+  const theirs = await world.call("POST", "/apps", { body: { name: "once" }, headers, token });
+  assert.equal(theirs.status, 422, "nobody sees another's answer");
+});

@@ -157,7 +157,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
 
 /** Every resource; the path table of the API. */
 export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
-  const routes = new Routes(server, context.audit);
+  const routes = new Routes(server, context.audit, context.clock);
   accountRoutes(routes, context);
   authorizationRoutes(routes, context);
   oauthClientRoutes(routes, context);
