@@ -117,6 +117,11 @@ async function cpuIn(pid: number, act: () => Promise<unknown>): Promise<number> 
   return cpuMs(pid) - before;
 }
 
+async function untilQuiet(pid: number): Promise<void> {
+  const isQuiet = async () => (await cpuIn(pid, () => pause(1000))) < 100;
+  for (let quiet = 0; quiet < 2; quiet = (await isQuiet()) ? quiet + 1 : 0);
+}
+
 /** Of all threads, in milliseconds, by the scheduler's own count. */
 function cpuMs(pid: number): number {
   const tasks = `/proc/${pid}/task`;
@@ -138,6 +143,7 @@ async function withApi<T>(shape: Shape, body: (api: RunningApi) => Promise<T>): 
     const line = await Promise.race([firstLine(child.stdout), gone]);
     const { url, token } = JSON.parse(line) as { url: string; token: string };
     const api = { pid: child.pid ?? 0, call: (...call: Call) => answer(url, token, agent, ...call) };
+    await Promise.race([untilQuiet(api.pid), gone]); // it has taken up all of its dynos
     return await Promise.race([body(api), gone]);
   } finally {
     agent.destroy();

@@ -17,11 +17,13 @@ import {
   type Engine,
   EngineError,
   type EngineNotice,
+  type ExecRequest,
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
   type StartMarks,
 } from "../engine.ts";
+import { type SimProcess, simProcess } from "./process.ts";
 import { type Program, passes, programOf } from "./program.ts";
 
 /** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
@@ -80,6 +82,8 @@ export class SimEngine implements Engine {
   readonly #slugs = new Set<string>();
   readonly #usages = new Map<string, SimUsage>();
   faults: EngineFaults;
+  /** What a process beside a dyno's own does. */
+  processes: SimProcess = async () => 0;
   /** Live dynos that the host has room for. */
   capacity = Number.POSITIVE_INFINITY;
   /** Goes up whenever a dyno appears, changes or is removed. */
@@ -236,6 +240,14 @@ export class SimEngine implements Engine {
     return this.#call("input", () => {
       if (this.#dynos.get(id)?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
       return new PassThrough().resume();
+    });
+  }
+
+  exec(id: string, request: ExecRequest): Promise<ByteStream> {
+    return this.#call("exec", () => {
+      const dyno = this.#dynos.get(id);
+      if (dyno?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
+      return simProcess(this.processes, request, dyno.life.signal);
     });
   }
 
