@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ended, start } from "../../src/lib/command.ts";
 
 const folder = join(import.meta.dirname, "..", "official-cli");
 /** The unmodified official CLI's own program, for Node. */
 export const OFFICIAL_CLI = join(folder, "node_modules", "heroku", "bin", "run");
+
+/** A run of all tests tells at its end which commands were driven (`test/run.ts`): each says here which, and how it ended. */
+export function tellDriven(args: readonly string[], code: number | null): void {
+  const file = process.env["STATOR_OFFICIAL_DRIVEN"];
+  if (file !== undefined) appendFileSync(file, `${args[0]} ${code}\n`);
+}
 
 /** Installs the official CLI as its lock file says, where that one is not there. */
 export async function needOfficialCli(): Promise<void> {
