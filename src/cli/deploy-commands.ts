@@ -25,6 +25,15 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
     },
     {
       ...common,
+      name: "releases:retry",
+      usage: "",
+      summary: "release the newest code again, so that its release command runs again",
+      flags: app,
+      positionals: "none",
+      load: () => import("./commands/releases-retry.ts"),
+    },
+    {
+      ...common,
       name: "apps:stacks",
       aliases: ["stack"],
       usage: "",

@@ -1,10 +1,21 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { OFFICIAL_CLI } from "../support/official-cli.ts";
 import { installedCommands } from "../support/official-manifest.ts";
 import { echo } from "./apps.ts";
-import { deployed, eventually, program, type Result, stator, throughRouter, waitLog, waitUp } from "./harness.ts";
+import {
+  config,
+  deployed,
+  eventually,
+  program,
+  type Result,
+  stator,
+  throughRouter,
+  waitLog,
+  waitUp,
+} from "./harness.ts";
 import { type Official, type OfficialOptions, openOfficial } from "./heroku.ts";
 
 /**
@@ -99,7 +110,7 @@ test("apps:info", async () => {
 
 test("apps:create, apps:rename, apps:destroy", async () => {
   const other = `${app}-b`;
-  assert.match(await herokuOk(["apps:create", other]), new RegExp(`Creating ${other}\\.\\.\\. done\\n?[\\s\\S]*http`));
+  assert.match(await herokuOk(["apps:create", other]), /^http\S+ \| https\S+\.git\n[\s\S]*Creating \S+\.\.\. done/);
   assert.match(await herokuOk(["apps:rename", `${other}c`, "-a", other]), /Renaming \S+ to \S+\.\.\. done/);
   assert.match(await herokuOk(["apps:destroy", "-a", `${other}c`, "--confirm", `${other}c`]), /Destroying .*done/);
 });
@@ -197,18 +208,21 @@ test("rollback", async () => {
   assert.match(await herokuOk(["releases", "-a", app]), /Rollback to v3/);
 });
 
-test("git:remote and git:clone: theirs ask the port with TLS, ours the plain one, and each gets the code", async () => {
+test("git:remote, git:clone, git:credentials: each of both gets the code", async () => {
   const repository = join(official.home, "repository");
-  mkdirSync(repository);
   await program("git", ["init", "-q", repository]);
   assert.match(await herokuOk(["git:remote", "-a", app], { cwd: repository }), /set git remote heroku to https:/);
-  const cloned = await heroku(["git:clone", "-a", app, "theirs"], {
-    env: { GIT_CONFIG_GLOBAL: join(official.home, "g") },
+  // Their credential helper is `heroku git:credentials`, by PATH.
+  writeFileSync(join(official.home, "heroku"), `#!/bin/sh\nexec ${process.execPath} ${OFFICIAL_CLI} "$@"\n`, {
+    mode: 0o755,
   });
-  assert.equal(cloned.code, 0, cloned.stderr);
-  const ours = await stator(["git:clone", "-a", app, "ours"], { cwd: official.home });
-  assert.equal(ours.code, 0, ours.stderr);
-  for (const folder of ["ours"]) assert.match(readFileSync(join(official.home, folder, "Procfile"), "utf8"), /^web:/);
+  const env = { PATH: `${official.home}:/usr/local/bin:/usr/bin:/bin`, GIT_TERMINAL_PROMPT: "0" };
+  const input = `protocol=https\nhost=127.0.0.1:${config.tlsPort}\n\n`;
+  assert.match((await heroku(["git:credentials", "get"], { input })).stdout, /^password=HRKU-/m);
+  await heroku(["git:clone", "-a", app, "theirs"], { env });
+  assert.equal((await stator(["git:clone", "-a", app, "ours"], { cwd: official.home })).code, 0);
+  for (const folder of ["theirs", "ours"])
+    assert.match(readFileSync(join(official.home, folder, "Procfile"), "utf8"), /^web:/);
 });
 
 test("ps:restart", async () => {

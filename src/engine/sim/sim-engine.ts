@@ -17,11 +17,13 @@ import {
   type Engine,
   EngineError,
   type EngineNotice,
+  type ExecRequest,
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
   type StartMarks,
 } from "../engine.ts";
+import { type SimProcess, simProcess } from "./process.ts";
 import { type Program, passes, programOf } from "./program.ts";
 
 /** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
@@ -80,11 +82,13 @@ export class SimEngine implements Engine {
   readonly #slugs = new Set<string>();
   readonly #usages = new Map<string, SimUsage>();
   faults: EngineFaults;
+  /** What a process beside a dyno's own does. */
+  processes: SimProcess = async () => 0;
   /** Live dynos that the host has room for. */
   capacity = Number.POSITIVE_INFINITY;
   /** Goes up whenever a dyno appears, changes or is removed. */
   changes = 0;
-  /** Programs behave: they come up and stay. */
+  /** Programs behave: they come up and stay; release commands do what they do. */
   isHealed = false;
 
   constructor(options: SimEngineOptions) {
@@ -239,6 +243,14 @@ export class SimEngine implements Engine {
     });
   }
 
+  exec(id: string, request: ExecRequest): Promise<ByteStream> {
+    return this.#call("exec", () => {
+      const dyno = this.#dynos.get(id);
+      if (dyno?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
+      return simProcess(this.processes, request, dyno.life.signal);
+    });
+  }
+
   io(id: string): Promise<ByteStream> {
     return this.#call("io", () => {
       if (this.#dynos.get(id)?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
@@ -302,7 +314,9 @@ export class SimEngine implements Engine {
       await Promise.all([
         checks && this.#beAsked(dyno, checks, since),
         this.#listen(dyno, this.isHealed ? 100 : listenMs),
-        this.isHealed || exit === null ? undefined : this.#exitAfter(dyno, exit.ms, exit.status),
+        exit === null || (this.isHealed && dyno.spec.kind !== "release")
+          ? undefined
+          : this.#exitAfter(dyno, exit.ms, exit.status),
       ]);
     } catch (error) {
       if (!life.signal.aborted) throw error;
