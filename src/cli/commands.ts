@@ -148,6 +148,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
+    noJson: "it stands until it is interrupted",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -165,6 +166,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
+    noJson: "it says in words what it ended",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -174,6 +176,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
+    noJson: "its output is the official client's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],

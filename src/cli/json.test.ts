@@ -189,7 +189,7 @@ test("every command has a line of its own below, or says why it has no --json", 
   assert.deepEqual(untried.toSorted(), [...OF_MACHINE, ...REFUSALS, ...ELSEWHERE].toSorted());
 });
 
-/** Need what this world has not (a build, an authority, a delivery); `logs` and `auth:logout` are below. */
+/** Need what this world has not (a build, an authority, a delivery, a release command); `logs` and `auth:logout` are below. */
 const ELSEWHERE = [
   "auth:logout",
   "builds:cancel",
@@ -199,6 +199,7 @@ const ELSEWHERE = [
   "certs:auto:refresh",
   "logs",
   "ps:timeline",
+  "releases:retry",
   "webhooks:deliveries:info",
   "webhooks:events:info",
 ];

@@ -1,7 +1,7 @@
 import { newestReleases, type ReleaseJson } from "./api.ts";
 import { ApiError, type Client } from "./client.ts";
 import { UsageError } from "./command.ts";
-import { print, warn } from "./output.ts";
+import { isJsonOutput, print, warn } from "./output.ts";
 
 /** The named release, else the newest. */
 export async function releaseNamed(
@@ -19,7 +19,7 @@ export async function followCommand(client: Client, app: string, release: Releas
   print("Running release command...");
   try {
     for await (const chunk of await client.open("GET", release.output_stream_url))
-      process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+      if (!isJsonOutput()) process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     warn(`Release command starting. Use stator releases:output -a ${app} to view the log.`);

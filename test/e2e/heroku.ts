@@ -16,6 +16,8 @@ export interface OfficialOptions {
 export interface Official extends Disposable {
   /** A folder for the test's files, which goes with it. */
   readonly home: string;
+  /** What `stator env` prints. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Runs it to its end, whatever its status. */
   run(args: readonly string[], options?: OfficialOptions): Promise<Result>;
   /** The same, failing the test unless it ends with 0; gives all that it said. */
@@ -39,6 +41,7 @@ export async function openOfficial(): Promise<Official> {
   };
   return {
     home,
+    environment: exported,
     run,
     async ok(args, options) {
       const { code, stdout, stderr } = await run(args, options);

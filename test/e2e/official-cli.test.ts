@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { OFFICIAL_CLI } from "../support/official-cli.ts";
+import { herokuClient, OFFICIAL_CLI } from "../support/official-cli.ts";
 import { installedCommands } from "../support/official-manifest.ts";
 import { echo } from "./apps.ts";
 import {
+  api,
+  appName,
   config,
   deployed,
   eventually,
@@ -13,6 +15,7 @@ import {
   type Result,
   stator,
   throughRouter,
+  token,
   waitLog,
   waitUp,
 } from "./harness.ts";
@@ -216,7 +219,12 @@ test("git:remote, git:clone, git:credentials: each of both gets the code", async
   writeFileSync(join(official.home, "heroku"), `#!/bin/sh\nexec ${process.execPath} ${OFFICIAL_CLI} "$@"\n`, {
     mode: 0o755,
   });
-  const env = { PATH: `${official.home}:/usr/local/bin:/usr/bin:/bin`, GIT_TERMINAL_PROMPT: "0" };
+  const env = {
+    PATH: `${official.home}:/usr/local/bin:/usr/bin:/bin`,
+    GIT_TERMINAL_PROMPT: "0",
+    // git prefers it to all that is configured, where the machine that tests has it.
+    GIT_SSL_CAINFO: official.environment["NODE_EXTRA_CA_CERTS"] ?? "",
+  };
   const input = `protocol=https\nhost=127.0.0.1:${config.tlsPort}\n\n`;
   assert.match((await heroku(["git:credentials", "get"], { input })).stdout, /^password=HRKU-/m);
   await heroku(["git:clone", "-a", app, "theirs"], { env });
@@ -300,6 +308,37 @@ test("without Heroku's own services: a sentence and a status", { concurrency: 3 
       }),
     ),
   );
+});
+
+test("heroku-client: lists, pages by Range, creates and destroys an app, config vars, errors", async () => {
+  const client = await herokuClient({ host: api, token: token() });
+  const name = appName("client");
+  const made = (await client.post("/apps", { body: { name } })) as { readonly id: string };
+  try {
+    const apps = (await client.get("/apps")) as readonly { readonly id: string }[];
+    assert.ok(apps.some(({ id }) => id === made.id));
+    for (const word of ["one", "two", "three"])
+      await client.patch(`/apps/${name}/config-vars`, { body: { WORD: word, EMPTY: "" } });
+    assert.deepEqual(await client.get(`/apps/${name}/config-vars`), { WORD: "three", EMPTY: "" });
+    const range = { Range: "version ..; max=2" };
+    const all = (await client.get(`/apps/${name}/releases`, { headers: range })) as readonly {
+      readonly version: number;
+    }[];
+    assert.deepEqual(
+      all.map(({ version }) => version),
+      [1, 2, 3, 4, 5],
+      "three pages",
+    );
+    const page = (await client.get(`/apps/${name}/releases`, { headers: range, partial: true })) as readonly unknown[];
+    assert.equal(page.length, 2);
+    await assert.rejects(client.post("/apps", { body: { name } }), { statusCode: 422 });
+  } finally {
+    await client.delete(`/apps/${name}`);
+  }
+  await assert.rejects(client.get(`/apps/${name}`), (error: { readonly statusCode: number; readonly body: object }) => {
+    assert.deepEqual([error.statusCode, (error.body as { readonly id: string }).id], [404, "not_found"]);
+    return true;
+  });
 });
 
 test("errors have the status 1 or 2 and a sentence", async () => {
