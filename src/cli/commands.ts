@@ -149,6 +149,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
+    noJson: "it stands until it is interrupted",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -166,6 +167,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
+    noJson: "it says in words what it ended",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -175,6 +177,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
+    noJson: "its output is the official client's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],
