@@ -14,6 +14,11 @@ const DYNO: readonly Flag[] = [
   { name: "dyno-name", short: "d", aliases: ["dyno"], value: "DYNO", summary: "one dyno, as web.1" },
   { name: "process-type", short: "p", aliases: ["ps"], value: "TYPE", summary: "all dynos of a process type" },
 ];
+/** Of the commands that go into one running dyno. */
+const INSIDE: readonly Flag[] = [
+  ...APP,
+  { name: "dyno", short: "d", value: "DYNO", summary: "the dyno, as worker.2 (web.1)" },
+];
 const RUN: readonly Flag[] = [
   ...APP,
   { name: "size", short: "s", value: "SIZE", summary: "dyno size" },
@@ -437,6 +442,59 @@ export const COMMANDS: readonly CommandSpec[] = [
     positionals: "verbatim",
     group: "apps",
     load: () => import("./commands/run-detached.ts"),
+  },
+  {
+    name: "run:inside",
+    usage: "DYNO [--] COMMAND",
+    summary: "run a command inside a running dyno; its exit status is ours",
+    flags: [
+      ...APP,
+      { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
+      { name: "no-launcher", summary: "accepted" },
+    ],
+    positionals: "verbatim",
+    group: "apps",
+    load: () => import("./commands/run-inside.ts"),
+  },
+  {
+    name: "ps:exec",
+    usage: "[--] [COMMAND]",
+    summary: "a shell, or a command, inside a running dyno; its exit status is ours",
+    flags: [
+      ...INSIDE,
+      { name: "status", summary: "which dynos can be reached" },
+      { name: "ssh", summary: "accepted: the session goes over the API" },
+    ],
+    positionals: "verbatim",
+    group: "apps",
+    load: () => import("./commands/ps-exec.ts"),
+  },
+  {
+    name: "ps:forward",
+    usage: "PORT[:DYNO_PORT][,...]",
+    summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
+    flags: INSIDE,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-forward.ts"),
+  },
+  {
+    name: "ps:socks",
+    usage: "",
+    summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
+    flags: INSIDE,
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/ps-socks.ts"),
+  },
+  {
+    name: "ps:copy",
+    usage: "FILE",
+    summary: "copy a file from a running dyno to this machine",
+    flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-copy.ts"),
   },
   {
     name: "drains",

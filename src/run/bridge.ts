@@ -11,6 +11,10 @@ export interface AttachedClient {
   events(hasTerminal: boolean): AsyncIterable<ClientEvent>;
   /** Resolves once more may be written; rejects once it has gone. */
   write(chunk: Uint8Array): Promise<void>;
+  /** As `write`, for what is no standard output, where the protocol tells them apart. */
+  writeError?(chunk: Uint8Array): Promise<void>;
+  /** What it asked for is there, though nothing may come of it for a while; where the protocol can say so. */
+  begun?(): Promise<void>;
   /** The dyno has ended, and all its output was written: tells the status where the protocol can, and closes. */
   finish(status: number | null): Promise<void>;
   close(): void;
