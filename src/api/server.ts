@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -9,6 +10,7 @@ import { frameClient } from "../run/attach-frames.ts";
 import type { AttachedClient } from "../run/bridge.ts";
 import { DynoSessions, type SessionOptions } from "../run/dyno-sessions.ts";
 import { type RunOptions, startRuns } from "../run/one-off.ts";
+import { Recordings } from "../run/recordings.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
 import { Visits } from "../run/visits.ts";
 import { listenAdmin } from "./admin.ts";
@@ -45,6 +47,7 @@ import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
 import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
+import { recordingRoutes } from "./resources/recordings.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { routingRoutes } from "./resources/routing.ts";
@@ -108,8 +111,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   await using parts = new AsyncDisposableStack();
   const { config, clock, logger, checkResponses = false } = options;
   const closing = new AbortController();
-  const runs = parts.use(await startRuns(options));
-  const sessions = parts.use(new DynoSessions(options));
+  const recordings = new Recordings({ ...options, folder: join(config.instance.paths.data, "recordings") });
+  await recordings.sweep();
+  const runs = parts.use(await startRuns({ ...options, recordings }));
+  const sessions = parts.use(new DynoSessions({ ...options, recordings }));
   const visits = parts.use(new Visits({ sessions, clock, logger }));
   const background = parts.use(new Background(logger));
   const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
@@ -120,6 +125,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     version: ownVersion(),
     runs,
     visits,
+    recordings,
     rateLimit,
     audit,
     signer,
@@ -185,6 +191,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
+  recordingRoutes(routes, context);
   routingRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);
@@ -228,12 +235,12 @@ function attach(request: IncomingMessage, socket: Duplex, context: ApiContext): 
   const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
   try {
     refuseRebinding(request, config.domain);
-    const join = secret === undefined ? undefined : joinOf(secret, context);
-    if (join === undefined) {
+    const joinWith = secret === undefined ? undefined : joinOf(secret, context);
+    if (joinWith === undefined) {
       throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
     }
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${ATTACH}\r\n\r\n`);
-    void join(frameClient(socket, clock));
+    void joinWith(frameClient(socket, clock));
   } catch (error) {
     const { status, id, message } =
       error instanceof PlatformError
@@ -255,14 +262,14 @@ function joinOf(secret: string, { runs, visits }: ApiContext): ((client: Attache
 }
 
 async function rendezvous(secret: string, socket: TLSSocket, context: ApiContext): Promise<void> {
-  const join = joinOf(secret, context);
-  if (join === undefined) {
+  const joinWith = joinOf(secret, context);
+  if (joinWith === undefined) {
     socket.destroy();
     return;
   }
   socket.setNoDelay(true);
   socket.setKeepAlive(true, 60_000);
-  await join(await rendezvousClient(socket, context.clock));
+  await joinWith(await rendezvousClient(socket, context.clock));
 }
 
 function ownVersion(): string {

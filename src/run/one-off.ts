@@ -13,6 +13,7 @@ import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import { type AttachedClient, bridge } from "./bridge.ts";
 import { environment, windowOf } from "./call-environment.ts";
+import type { Recordings } from "./recordings.ts";
 import { Secrets } from "./secrets.ts";
 
 export interface RunOptions {
@@ -23,6 +24,7 @@ export interface RunOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly recordings: Pick<Recordings, "begin">;
 }
 
 export interface OneOffRequest {

@@ -2,7 +2,7 @@ import { request } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect, type TLSSocket } from "node:tls";
-import { encodeFrame, FrameReader } from "../../src/lib/frames.ts";
+import { encodeFrame, type Frame, FrameReader } from "../../src/lib/frames.ts";
 import { FRAME_BYTES_MAX } from "../../src/run/attach-frames.ts";
 import type { World } from "./api-world.ts";
 import { eventually } from "./eventually.ts";
@@ -66,10 +66,10 @@ export async function attached(world: World, secret: string, input: string, ...f
   if (input !== "") socket.write(encodeFrame(0, Buffer.from(input)));
   socket.write(encodeFrame(2, Buffer.alloc(0)));
   const reader = new FrameReader(FRAME_BYTES_MAX);
-  const got: { readonly type: number; readonly text: string }[] = [];
-  for await (const chunk of socket)
-    for (const { type, body } of reader.push(chunk as Buffer)) got.push({ type, text: body.toString() });
-  const all = (wanted: number) => got.flatMap(({ type, text }) => (type === wanted ? [text] : [])).join("");
+  const got: Frame[] = [];
+  for await (const chunk of socket) for (const { type, body } of reader.push(chunk as Buffer)) got.push({ type, body });
+  const all = (wanted: number) =>
+    Buffer.concat(got.flatMap(({ type, body }) => (type === wanted ? [body] : []))).toString();
   const exit = all(3);
   return {
     out: all(0),
