@@ -9,8 +9,8 @@ export interface CommandSpec {
   readonly usage: string;
   readonly summary: string;
   readonly flags: readonly Flag[];
-  /** `verbatim`: what is no flag of ours belongs to the user's command, unknown flags too. */
-  readonly positionals: "none" | "any" | "verbatim";
+  /** `verbatim`: what is no flag of ours belongs to the user's command, unknown flags too; `raw`: all of it does. */
+  readonly positionals: "none" | "any" | "verbatim" | "raw";
   readonly group: "machine" | "apps";
   /** Not shown in the list of commands. */
   readonly hidden?: boolean;
@@ -71,6 +71,7 @@ export class UsageError extends Error {
 
 /** Reads the arguments after the command's name. Throws `UsageError`. */
 export function parseInput(spec: CommandSpec, args: readonly string[]): Input {
+  if (spec.positionals === "raw") return new Input(args, new Map());
   const positionals: string[] = [];
   const values = new Map<string, string | true>();
   const verbatim = spec.positionals === "verbatim";

@@ -44,6 +44,11 @@ const RUN: readonly Flag[] = [
   { name: "type", value: "TYPE", summary: "process type of the dyno" },
   { name: "env", short: "e", value: "ENV", summary: "environment of the dyno: 'A=1;B=2'" },
 ];
+const TRUST: readonly Flag[] = [
+  { name: "ca", value: "FILE", summary: "certificate of the platform's CA (ca.pem)" },
+  { name: "fingerprint", value: "SHA256", summary: "of that CA, instead of the question" },
+  { name: "token", value: "TOKEN", summary: "instead of the question; seen by others in the process list" },
+];
 const WEBHOOK: readonly Flag[] = [
   ...APP,
   NO_PIPELINE,
@@ -125,8 +130,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: "[URL]",
     summary: "speak to this platform from now on; asks for a token",
     flags: [
-      { name: "ca", value: "FILE", summary: "certificate of the platform's CA (ca.pem)" },
-      { name: "token", value: "TOKEN", summary: "instead of the question; seen by others in the process list" },
+      ...TRUST,
       { name: "interactive", short: "i", summary: "accepted: it always asks here", hidden: true },
       {
         name: "expires-in",
@@ -146,6 +150,41 @@ export const COMMANDS: readonly CommandSpec[] = [
     positionals: "any",
     group: "machine",
     load: () => import("./commands/login.ts"),
+  },
+  {
+    name: "connect",
+    usage: "[URL]",
+    summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
+    flags: [
+      { name: "background", short: "b", summary: "in a process of its own, until `disconnect`" },
+      {
+        name: "port",
+        value: "PORT",
+        summary: "where it listens on 127.0.0.1 (one that is free, then always that one)",
+      },
+      ...TRUST,
+    ],
+    positionals: "any",
+    group: "machine",
+    load: () => import("./commands/connect.ts"),
+  },
+  {
+    name: "disconnect",
+    usage: "[URL]",
+    summary: "end that relay",
+    flags: [],
+    positionals: "any",
+    group: "machine",
+    load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
+  },
+  {
+    name: "heroku",
+    usage: "COMMAND ...",
+    summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
+    flags: [],
+    positionals: "raw",
+    group: "machine",
+    load: () => import("./commands/other.ts"),
   },
   {
     name: "network",

@@ -1,4 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { ended, run, start } from "../lib/command.ts";
 import { appsOfRemotes, gitRemotes, originsOf } from "./app-name.ts";
 import { note } from "./output.ts";
@@ -44,7 +47,7 @@ export async function renameRemotes(platform: Platform, old: string, name: strin
 
 /** Clones an app's repository, which asks us for the token from then on; gives git's exit status. */
 export async function clone(platform: Platform, app: string, folder: string, remote: string): Promise<number> {
-  const settings = credentialSettings(platform).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
+  const settings = (await gitSettings(platform)).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
   const args = ["clone", ...settings, "-o", remote, "--", gitUrl(platform, app), folder];
   const home = process.env["HOME"];
   const env = home === undefined ? {} : { HOME: home };
@@ -52,17 +55,39 @@ export async function clone(platform: Platform, app: string, folder: string, rem
   return code ?? 1;
 }
 
-/** In this repository only: the token by our credential helper, and no proxy on the way to this machine. */
+/** In this repository only: what git needs to know of the platform, each setting anew. */
 async function letGitAskUs(platform: Platform): Promise<void> {
-  for (const [index, [key, value]] of credentialSettings(platform).entries())
-    await git(["config", index === 1 ? "--add" : "--replace-all", key, value]);
+  const settings = await gitSettings(platform);
+  for (const key of new Set(settings.map(([each]) => each))) {
+    const [first, ...more] = settings.filter(([each]) => each === key).map(([, value]) => value);
+    await git(["config", "--replace-all", key, first ?? ""]);
+    for (const value of more) await git(["config", "--add", key, value]);
+  }
 }
 
-/** The first empties the list of helpers that the person has otherwise. */
-function credentialSettings(platform: Platform): readonly (readonly [string, string])[] {
-  const helper = `credential.${platform.url}.helper`;
-  const direct = platform.local ? ([[`http.${platform.url}/.proxy`, ""]] as const) : [];
-  return [[helper, ""], [helper, `${launcher()} git:credentials`], ...direct];
+/**
+ * Settings for git, in turn: the token by our credential helper, in place of whatever helper the person has otherwise; the platform's
+ * own authority; and no proxy on the way to this machine.
+ */
+export async function gitSettings(platform: Platform): Promise<readonly (readonly [string, string])[]> {
+  const section = `credential.${platform.url}`;
+  return [
+    [`${section}.helper`, ""],
+    [`${section}.helper`, `${launcher()} git:credentials`],
+    ...(platform.ca === undefined
+      ? []
+      : [[`http.${platform.url}/.sslCAInfo`, await authorityFile(platform.url, platform.ca)] as const]),
+    ...(platform.local ? [[`http.${platform.url}/.proxy`, ""] as const] : []),
+  ];
+}
+
+/** Git wants it as a file. */
+async function authorityFile(url: string, pem: string): Promise<string> {
+  const folder = join(process.env["HOME"] ?? homedir(), ".config", "stator");
+  const path = join(folder, `ca-${new URL(url).host.replaceAll(/[^\w.-]/g, "_")}.pem`);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(path, pem, { mode: 0o644 });
+  return path;
 }
 
 function launcher(): string {

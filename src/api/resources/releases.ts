@@ -149,7 +149,7 @@ function isEligible(release: Release): boolean {
 /** `emails` remembers who is who over a list. */
 async function releaseJson(
   release: Release,
-  { app, origin }: Pick<AppCall, "app" | "origin">,
+  { app, address }: Pick<AppCall, "app" | "address">,
   { store, signer }: ApiContext,
   emails: Map<string, Promise<string>> = new Map(),
 ) {
@@ -167,9 +167,7 @@ async function releaseJson(
     id: release.id,
     oci_image: null,
     output_stream_url:
-      release.phase === null
-        ? null
-        : new URL(`/stator/release-output/${signer.seal(PURPOSE, release.id)}`, origin).href,
+      release.phase === null ? null : address.link(`/stator/release-output/${signer.seal(PURPOSE, release.id)}`),
     slug: release.slugId === null ? null : { id: release.slugId },
     status: release.status,
     updated_at: dateTime(release.updatedAt),
