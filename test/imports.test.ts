@@ -14,6 +14,7 @@ const INTERFACES = new Set([
   "logs/line.ts",
   "logs/dyno-logs.ts",
   "metrics/usage-reader.ts",
+  "run/sessions.ts",
 ]);
 const FEATURES = ["supervisor", "router", "logs", "build", "run", "schedule", "metrics", "certificates", "webhooks"];
 const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);

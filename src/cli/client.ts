@@ -1,5 +1,6 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { changed } from "./output.ts";
 import { choosePlatform, type Platform } from "./platform.ts";
 import { trustHint } from "./trust.ts";
 
@@ -41,7 +42,9 @@ export class Client {
     const response = await this.open(method, path, options);
     const text = await textOf(response);
     // The API's schemas are tested on its own side; here its answers are taken at their word.
-    return (text === "" ? undefined : JSON.parse(text)) as T;
+    const value = (text === "" ? undefined : JSON.parse(text)) as T;
+    if (method !== "GET") changed(value);
+    return value;
   }
 
   /** One call whose answer is a stream. Throws as `call` does. */

@@ -13,7 +13,16 @@ import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
 import type { Permission } from "../model/permission.ts";
 import type { Coupling, Pipeline, Promotion, PromotionTarget, Stage } from "../model/pipeline.ts";
-import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
+import type {
+  Build,
+  BuildSource,
+  ConfigVars,
+  Release,
+  ReleasePhase,
+  ReleaseStatus,
+  Slug,
+  SlugUpload,
+} from "../model/release.ts";
 import type { RoutingSettings } from "../model/routing.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
@@ -206,8 +215,10 @@ export interface AppStore {
   /** By name, or by id. */
   find(nameOrId: string): Promise<App | undefined>;
   list(): Promise<readonly App[]>;
-  /** Those that the user owns or has a part in, by name. */
-  visibleTo(userId: string): Promise<readonly App[]>;
+  /** Of those that the user owns or has a part in, what lies between two names or ids, in that order. */
+  visibleTo(userId: string, page: AppPage): Promise<readonly AppFacts[]>;
+  /** One app with what clients are told beside it; undefined: it is gone. */
+  facts(id: string): Promise<AppFacts | undefined>;
   /** By name or id, if the user may see it: the one way in for a caller. */
   findFor(userId: string, nameOrId: string): Promise<Access | undefined>;
   /**
@@ -235,6 +246,29 @@ export interface AppStore {
   ): Promise<App>;
   /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
   remove(id: string): Promise<void>;
+}
+
+export interface AppPage {
+  readonly field: "id" | "name";
+  readonly low?: PageBound;
+  readonly high?: PageBound;
+  readonly order: "asc" | "desc";
+  readonly limit: number;
+}
+
+export interface PageBound {
+  readonly text: string;
+  readonly isExclusive: boolean;
+}
+
+/** An app with what belongs to it elsewhere, read together. */
+export interface AppFacts {
+  readonly app: App;
+  readonly ownerEmail: string;
+  /** Of the current release; null: it has none. */
+  readonly slug: Pick<Slug, "sizeBytes" | "buildpackDescription"> | null;
+  /** Certificates come by themselves. */
+  readonly isAutomatic: boolean;
 }
 
 export interface DomainStore {
@@ -527,11 +561,14 @@ export interface ReleaseStore {
     readonly description: string;
     readonly userId: string;
     readonly status: ReleaseStatus;
+    /** Whether the slug's release command is to run, if it has one. Default false. */
+    readonly withCommand?: boolean;
   }): Promise<Release>;
   /** The config vars that the release was made with. */
   config(id: string): Promise<ConfigVars>;
   /** `failure` says why, with status failed. */
   setStatus(id: string, status: ReleaseStatus, failure?: string): Promise<void>;
+  setPhase(id: string, phase: ReleasePhase): Promise<void>;
 }
 
 export interface BuildStore {
@@ -559,6 +596,8 @@ export interface FormationStore {
    * formation), vanished ones go.
    */
   sync(appId: string, types: readonly string[]): Promise<void>;
+  /** Makes the type known, at 0, if it is not: that of a release command, which has run (spec 5.3). */
+  ensure(appId: string, type: string): Promise<void>;
   /** All of the changes or none. Throws `invalid_params` for an unknown type or size, or a quantity out of range. */
   change(
     appId: string,

@@ -75,6 +75,11 @@ export interface Answer {
   readonly json: any;
 }
 
+/** What stands for the supervisor and the engine in a world. */
+export interface WorldEngine extends AsyncDisposable {
+  readonly parts: Pick<ApiOptions, "supervision" | "engine" | "output">;
+}
+
 export async function openWorld(
   options: {
     readonly clock?: Clock;
@@ -82,6 +87,10 @@ export async function openWorld(
     readonly callsPerHour?: number;
     /** Where the database is, for a test that looks into it itself. */
     readonly databasePath?: string;
+    /** Others than dynos in memory that do as they are told at once; `World.supervision` is idle then. */
+    readonly engine?: (store: Store) => Promise<WorldEngine>;
+    /** False for benchmarks: every answer is checked against its schema. */
+    readonly checkResponses?: boolean;
     /** Other certificates than those in memory. */
     readonly certificates?: Partial<CertificatesOptions>;
   } = {},
@@ -119,6 +128,7 @@ export async function openWorld(
     random: systemRandom,
     logger: silentLogger,
   });
+  const instead = await options.engine?.(store);
   const target = new FakeTarget();
   const certificates = startCertificates({
     store,
@@ -142,10 +152,11 @@ export async function openWorld(
     requests,
     engine: supervision,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
+    ...instead?.parts,
     clock,
     random: systemRandom,
     logger: silentLogger,
-    checkResponses: true,
+    checkResponses: options.checkResponses ?? true,
     ...(options.callsPerHour !== undefined && { callsPerHour: options.callsPerHour }),
   };
   const api = await startApi(apiOptions);
@@ -184,6 +195,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await instead?.[Symbol.asyncDispose]();
       await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();
@@ -372,6 +384,10 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     }
   }
 
+  async commandEnded(releaseId: string, signal: AbortSignal): Promise<void> {
+    await this.settled(releaseId, signal);
+  }
+
   async exited(dynoId: string, signal: AbortSignal): Promise<number | null> {
     return Promise.race([
       this.#exit(dynoId).promise,
@@ -497,6 +513,14 @@ export class TestBuilds implements BuildRoutes {
     const chosen = buildpacks ?? (await this.#store.buildpacks.list(app.id));
     const commit = source.version;
     return this.#store.builds.create({ appId: app.id, userId: user.id, commit, source, buildpacks: chosen });
+  }
+
+  /** What release commands said, by release. */
+  readonly commandOutputs = new Map<string, string>();
+
+  async commandOutput(releaseId: string): Promise<Readable | undefined> {
+    const text = this.commandOutputs.get(releaseId);
+    return text === undefined ? undefined : Readable.from([text]);
   }
 
   async cancel(buildId: string): Promise<void> {

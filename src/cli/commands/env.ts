@@ -1,10 +1,12 @@
+import type { Input } from "../command.ts";
 import { officialEnvironment } from "../official.ts";
-import { print, shellQuote } from "../output.ts";
+import { json, print, shellQuote } from "../output.ts";
 import { choosePlatform } from "../platform.ts";
 
-export async function run(): Promise<number> {
+export async function run(input: Input): Promise<number> {
   const values = await officialEnvironment(choosePlatform());
-  for (const line of exportsOf(values)) print(line);
+  if (input.has("json")) json(values);
+  else for (const line of exportsOf(values)) print(line);
   return 0;
 }
 

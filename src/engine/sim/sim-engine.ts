@@ -17,11 +17,13 @@ import {
   type Engine,
   EngineError,
   type EngineNotice,
+  type ExecRequest,
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
   type StartMarks,
 } from "../engine.ts";
+import { type SimProcess, simProcess } from "./process.ts";
 import { type Program, passes, programOf } from "./program.ts";
 
 /** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
@@ -80,11 +82,13 @@ export class SimEngine implements Engine {
   readonly #slugs = new Set<string>();
   readonly #usages = new Map<string, SimUsage>();
   faults: EngineFaults;
+  /** What a process beside a dyno's own does. */
+  processes: SimProcess = async () => 0;
   /** Live dynos that the host has room for. */
   capacity = Number.POSITIVE_INFINITY;
   /** Goes up whenever a dyno appears, changes or is removed. */
   changes = 0;
-  /** Programs behave: they come up and stay. */
+  /** Programs behave: they come up and stay; release commands do what they do. */
   isHealed = false;
 
   constructor(options: SimEngineOptions) {
@@ -182,7 +186,8 @@ export class SimEngine implements Engine {
       if (this.#removed.has(spec.id)) throw new EngineError("gone", `dyno ${spec.id} was removed`);
       const { slugDigest: digest, uidIndex } = spec;
       if (digest !== null && !this.#slugs.has(`${digest} ${uidIndex}`)) throw new EngineError("not_found", "no image");
-      if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
+      if (Number.isFinite(this.capacity) && this.live.length >= this.capacity)
+        throw new EngineError("no_capacity", "no room");
       const program = programOf(spec.command);
       const state = { kind: "creating", since: this.#clock.now() } as const;
       const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false, ails: new Map() };
@@ -235,6 +240,14 @@ export class SimEngine implements Engine {
     return this.#call("input", () => {
       if (this.#dynos.get(id)?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
       return new PassThrough().resume();
+    });
+  }
+
+  exec(id: string, request: ExecRequest): Promise<ByteStream> {
+    return this.#call("exec", () => {
+      const dyno = this.#dynos.get(id);
+      if (dyno?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
+      return simProcess(this.processes, request, dyno.life.signal);
     });
   }
 
@@ -301,7 +314,9 @@ export class SimEngine implements Engine {
       await Promise.all([
         checks && this.#beAsked(dyno, checks, since),
         this.#listen(dyno, this.isHealed ? 100 : listenMs),
-        this.isHealed || exit === null ? undefined : this.#exitAfter(dyno, exit.ms, exit.status),
+        exit === null || (this.isHealed && dyno.spec.kind !== "release")
+          ? undefined
+          : this.#exitAfter(dyno, exit.ms, exit.status),
       ]);
     } catch (error) {
       if (!life.signal.aborted) throw error;
