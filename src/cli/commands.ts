@@ -161,6 +161,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     positionals: "any",
     group: "machine",
+    noJson: "it goes on until it is ended",
     load: () => import("./commands/connect.ts"),
   },
   {
@@ -170,6 +171,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "any",
     group: "machine",
+    noJson: "it has nothing to show",
     load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
   },
   {
@@ -179,6 +181,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "raw",
     group: "machine",
+    noJson: "its output is the official CLI's",
     load: () => import("./commands/other.ts"),
   },
   {
