@@ -97,7 +97,11 @@ test("the native CLI works from elsewhere: ps, run with its exit status, logs, g
   assert.match(await nativeOk(["logs", "-a", app]), /State changed from starting to up/);
   using repository = await temporaryRepository({ "a.txt": "a\n" });
   await stator(["git:remote", "-a", app], { env, cwd: repository.folder });
-  const listed = await program("git", ["-C", repository.folder, "ls-remote", "heroku"], { env });
+  // Set, as on machines behind an intercepting proxy, it would be the only file that git trusts.
+  const own = join(home, ".config", "stator", `ca-${address}_${config.tlsPort}.pem`);
+  const listed = await program("git", ["-C", repository.folder, "ls-remote", "heroku"], {
+    env: { ...env, ...(process.env["GIT_SSL_CAINFO"] && { GIT_SSL_CAINFO: own }) },
+  });
   assert.match(listed.stdout, /refs\/heads\/main/, listed.stderr);
 });
 
