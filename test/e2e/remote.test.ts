@@ -166,7 +166,7 @@ test("git through the relay: a large push as it comes, with the relay's secret, 
 test("stator heroku: one command with a relay of its own; its output and exit status are ours", async () => {
   const whoami = await native(["heroku", "auth:whoami"]);
   assert.deepEqual([whoami.code, /@/.test(whoami.stdout)], [0, true], whoami.stderr);
-  const failed = await native(["heroku", "run", "-x", "-a", app, "--", "exit 9"]);
+  const failed = await native(["heroku", "run", "-x", "-a", app, "--", "bash", "-c", "exit 9"]);
   assert.equal(failed.code, 9, `${failed.stdout}${failed.stderr}`);
   using repository = await temporaryRepository({ "a.txt": "a\n" });
   await stator(["heroku", "git:remote", "-a", app], { env, cwd: repository.folder });
