@@ -168,6 +168,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     positionals: "any",
     group: "machine",
+    noJson: "it goes on until it is ended",
     load: () => import("./commands/connect.ts"),
   },
   {
@@ -178,6 +179,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "any",
     group: "machine",
+    noJson: "it has nothing to show",
     load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
   },
   {
@@ -188,6 +190,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "raw",
     group: "machine",
+    noJson: "its output is the official CLI's",
     load: () => import("./commands/other.ts"),
   },
   {
