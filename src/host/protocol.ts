@@ -37,6 +37,7 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
  *     POST /call/<method>            JSON in, JSON out
  *     PUT  /slugs/<digest>/<uidIndex> a tar in
  *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
+ *     GET  /ssh                      Upgrade, once an SSH client has come in; then its bytes both ways
  *     GET  /events                   one JSON object a line, for as long as the connection lasts
  */
 export const INSTANCE_HEADER = "x-stator-instance";
@@ -243,6 +244,7 @@ const CALLS = {
   setChallenge: { schema: Compile(challenge), bytesMax: small },
   removeChallenge: { schema: Compile(Type.Object({ host: hostName }, closed)), bytesMax: small },
   listChallenges: { schema: Compile(nothing), bytesMax: small },
+  sshRefusal: { schema: Compile(nothing), bytesMax: small },
 } as const;
 
 /** What each call carries; the schemas above admit exactly these. */
@@ -269,6 +271,7 @@ export interface CallMessages {
   readonly setChallenge: Challenge;
   readonly removeChallenge: { readonly host: string };
   readonly listChallenges: Record<never, never>;
+  readonly sshRefusal: Record<never, never>;
 }
 export type CallName = keyof CallMessages;
 
@@ -277,6 +280,7 @@ export type Target =
   | { readonly kind: "call"; readonly name: CallName; readonly bytesMax: number }
   | { readonly kind: "slug"; readonly slug: SlugRef }
   | { readonly kind: "stream"; readonly name: "input" | "io"; readonly id: string }
+  | { readonly kind: "ssh" }
   | { readonly kind: "events" };
 
 export type Event =
@@ -318,6 +322,7 @@ export function targetOf(method: string, url: string): Target {
     return { kind: "stream", name: first, id: second };
   }
   if (method === "GET" && url === "/events") return { kind: "events" };
+  if (method === "GET" && url === "/ssh") return { kind: "ssh" };
   throw new RefusedMessage(404, "no such message");
 }
 

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import type { Stage } from "./connection.ts";
+import type { Stage } from "./stage.ts";
 
 /**
  * Carries what `from` gives to the client's channel, as fast as the client takes it. Ends with either side and never rejects: a source

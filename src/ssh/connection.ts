@@ -1,28 +1,9 @@
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import type { AuthContext, Connection, ParsedKey, PublicKeyAuthContext, Session, utils as Utils } from "ssh2";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import type { Sessions } from "../run/sessions.ts";
 import { type Ports, servePorts } from "./ports.ts";
 import { serveSession } from "./session.ts";
-import type { Tunnel, Tunnels } from "./tunnels.ts";
-
-/** Whose tunnel it is, asked again when its client comes. */
-export interface Guest {
-  readonly userEmail: string;
-  /** Writes into the audit log what is about to be opened. */
-  note(what: Readonly<Record<string, unknown>>): Promise<void>;
-}
-
-export interface ConnectionOptions {
-  readonly tunnels: Tunnels;
-  readonly sessions: Pick<Sessions, "open" | "connect" | "readFile">;
-  /** undefined: no more, whatever was allowed when the key was registered. */
-  readonly guestOf: (tunnel: Tunnel) => Promise<Guest | undefined>;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
+import type { ConnectionOptions, Stage } from "./stage.ts";
+import type { Tunnel } from "./tunnels.ts";
 
 export interface Arrival extends ConnectionOptions {
   readonly connection: Connection;
@@ -35,26 +16,12 @@ export interface Arrival extends ConnectionOptions {
   readonly come: (tunnel: Tunnel) => boolean;
 }
 
-/** What each channel is given. */
-export interface Stage extends ConnectionOptions {
-  readonly tunnel: Tunnel;
-  readonly guest: Guest;
-  readonly sftpCodes: typeof Utils.sftp;
-  /** The program that the client says it is. */
-  readonly software: string;
-  /** Aborted once the connection is no more. */
-  readonly gone: AbortSignal;
-  /** Resolves once what was written to the client has left us, or it has gone. */
-  drained(): Promise<void>;
-}
-
 /** Keys that a client may try. */
 const ATTEMPTS_MAX = 6;
 /** A client that has come in and opens nothing is sent away. */
 const UNUSED_MS = 60_000;
 /** Beyond this a client does not read what it asks for, or sends more than it was told it may. */
 const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
-const REPLIES_MAX = 256;
 
 /**
  * One SSH client: lets it in by the key of a tunnel, and opens for it what that tunnel is for: a terminal, a command or a copy
@@ -136,15 +103,4 @@ export function serveConnection({ connection, socket, software, utils, come, ...
 
 function isSigned(key: ParsedKey, { blob, signature, hashAlgo }: PublicKeyAuthContext): boolean {
   return blob !== undefined && signature !== undefined && key.verify(blob, signature, hashAlgo) === true;
-}
-
-/** What a channel holds that its reader has not taken. */
-export function bytesHeld(channel: Pick<Duplex, "readableLength" | "writableLength">): number {
-  return channel.readableLength + channel.writableLength;
-}
-
-/** The library keeps answers that the client takes no window for; it has no other measure of them than its own list. */
-export function repliesHeld(sftp: object): number {
-  const { _buffer: waiting } = sftp as { readonly _buffer?: readonly unknown[] }; // not in its types; a test sees it
-  return (waiting?.length ?? 0) > REPLIES_MAX ? Number.POSITIVE_INFINITY : 0;
 }

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { Attributes, FileEntry } from "ssh2";
 import { PlatformError } from "../model/errors.ts";
 import type { DynoFile } from "../run/sessions.ts";
-import type { Stage } from "./connection.ts";
+import type { Stage } from "./stage.ts";
 
 /** What we use of the library's SFTP channel, whose server side its types do not have. */
 export interface SftpChannel {
@@ -53,7 +53,7 @@ export function serveFiles(sftp: SftpChannel, stage: Stage): void {
   sftp.on("OPEN", (request, name: string, flags: number) => {
     if ((flags & ~OPEN_MODE.READ) !== 0)
       return sftp.status(request, STATUS_CODE.PERMISSION_DENIED, "Files are read only here.");
-    return attempt(request, async () => {
+    return void attempt(request, async () => {
       if (open.size >= OPEN_MAX) return sftp.status(request, STATUS_CODE.FAILURE, "Too many open files.");
       const path = pathOf(name);
       await guest.note({ copy: path });

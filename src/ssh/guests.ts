@@ -1,7 +1,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { isFeatureOn } from "../model/feature.ts";
 import type { Store } from "../store/store.ts";
-import type { Guest } from "./connection.ts";
+import type { Guest } from "./stage.ts";
 import type { Tunnel } from "./tunnels.ts";
 
 /**

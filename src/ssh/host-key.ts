@@ -21,6 +21,7 @@ export async function openHostKey(folder: string): Promise<HostKey> {
   const privateKey = kept ?? utils.generateKeyPairSync("ed25519").private;
   if (kept === undefined) await writeFileAtomic(path, privateKey, { mode: 0o600 });
   const parsed = utils.parseKey(privateKey);
-  if (parsed instanceof Error) throw new Error(`${path} holds no key: move it away, and another is made`, { cause: parsed });
+  if (parsed instanceof Error)
+    throw new Error(`${path} holds no key: move it away, and another is made`, { cause: parsed });
   return { privateKey, publicKey: `${parsed.type} ${parsed.getPublicSSH().toString("base64")}` };
 }

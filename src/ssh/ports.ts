@@ -1,8 +1,8 @@
 import type { ServerChannel } from "ssh2";
 import { PlatformError } from "../model/errors.ts";
 import type { Endpoint } from "../run/sessions.ts";
-import { bytesHeld, type Stage } from "./connection.ts";
 import { sendAll } from "./channel.ts";
+import { bytesHeld, type Stage } from "./stage.ts";
 
 export interface Ports {
   open(to: Endpoint, accept: () => ServerChannel, reject: () => void): void;

@@ -3,8 +3,8 @@ import { addAbortListener } from "../lib/abort.ts";
 import { PlatformError } from "../model/errors.ts";
 import { type DynoProcess, SESSION_SIGNALS, type SessionRequest, type Window } from "../run/sessions.ts";
 import { sendAll } from "./channel.ts";
-import { bytesHeld, repliesHeld, type Stage } from "./connection.ts";
 import { serveFiles } from "./files.ts";
+import { bytesHeld, repliesHeld, type Stage } from "./stage.ts";
 
 const SIDE_MAX = 2000;
 const COMMAND_BYTES_MAX = 64 * 1024;
@@ -91,10 +91,7 @@ export function serveSession(session: Session, stage: Stage, buffers: Set<() => 
     });
     running.stdin.on("error", () => channel.resume()); // it takes no more: what comes goes nowhere
     channel.pipe(running.stdin);
-    await Promise.all([
-      sendAll(running.stdout, channel, stage),
-      sendAll(running.stderr, channel.stderr, stage),
-    ]);
+    await Promise.all([sendAll(running.stdout, channel, stage), sendAll(running.stderr, channel.stderr, stage)]);
     const status = await running.exited;
     channel.off("close", hangUp);
     if (hasTerminal && OFFICIAL.test(software)) {

@@ -11,8 +11,8 @@ import ssh2, { type Client, type ClientChannel, type ConnectConfig, type SFTPWra
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { SimClock } from "../lib/sim-clock.ts";
-import type { Guest } from "./connection.ts";
 import { Ssh } from "./ssh.ts";
+import type { Guest } from "./stage.ts";
 import { FakeDoor, FakeSessions } from "./testing.ts";
 import type { Tunnel } from "./tunnels.ts";
 
@@ -134,16 +134,21 @@ test("a terminal: its size, its changes of size, signals; an end of input is wai
     client.shell({ rows: 40, cols: 100, term: "vt100" }, (error, made) => (error ? reject(error) : resolve(made)));
   });
   channel.write("hello");
-  const [said] = (await new Promise((resolve) => channel.once("data", (chunk: Buffer) => resolve([chunk])))) as [Buffer];
+  const [said] = (await new Promise((resolve) => channel.once("data", (chunk: Buffer) => resolve([chunk])))) as [
+    Buffer,
+  ];
   assert.equal(said.toString(), "hello");
   channel.setWindow(50, 5000, 0, 0);
   channel.signal("INT");
-  
+
   channel.write("\u0004");
   channel.resume();
   await closed(channel);
   const [asked] = all.sessions.opened;
-  assert.deepEqual([asked?.command, asked?.terminal, asked?.env], [["bash"], { rows: 40, columns: 100 }, { TERM: "vt100" }]);
+  assert.deepEqual(
+    [asked?.command, asked?.terminal, asked?.env],
+    [["bash"], { rows: 40, columns: 100 }, { TERM: "vt100" }],
+  );
   assert.deepEqual(all.sessions.windows, [{ rows: 50, columns: 2000 }]);
   assert.deepEqual(all.sessions.signals, ["INT"]);
 });
@@ -269,9 +274,18 @@ test("spec 3.7: copy: a file of the dyno by SFTP, whole and in its order; what i
   const stat = (await done((callback) => files.stat("data/file.bin", callback))) as { size: number; mode: number };
   assert.deepEqual([stat.size, stat.mode & 0o777], [3_000_000, 0o640]);
   assert.equal(await done((callback) => files.realpath(".", callback)), "/app");
-  await assert.rejects(done((callback) => files.open("new", "w", callback)), /read only/i);
-  await assert.rejects(done((callback) => files.unlink("data/file.bin", callback)), /unsupported|unrecognized/i);
-  await assert.rejects(done((callback) => files.readdir("/", callback)), /unsupported|unrecognized/i);
+  await assert.rejects(
+    done((callback) => files.open("new", "w", callback)),
+    /read only/i,
+  );
+  await assert.rejects(
+    done((callback) => files.unlink("data/file.bin", callback)),
+    /unsupported|unrecognized/i,
+  );
+  await assert.rejects(
+    done((callback) => files.readdir("/", callback)),
+    /unsupported|unrecognized/i,
+  );
   // Backwards, as often as is let.
   const handle = (await done((callback) => files.open("data/file.bin", "r", callback))) as Buffer;
   const read = (at: number) =>
@@ -306,7 +320,13 @@ test("hostile: what comes before a handshake, or none, is sent away; others come
   await using all = await world({ clock });
   const { tunnel } = await all.register();
   const sockets: Socket[] = [];
-  for (const bytes of ["", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-x\r\n", "SSH-1.0-old\r\n", "\0".repeat(100_000)]) {
+  for (const bytes of [
+    "",
+    "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "SSH-2.0-x\r\n",
+    "SSH-1.0-old\r\n",
+    "\0".repeat(100_000),
+  ]) {
     const socket = connect(all.door.port, "127.0.0.1");
     socket.on("error", () => {}); // sent away
     socket.resume();

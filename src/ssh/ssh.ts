@@ -1,8 +1,9 @@
 import type { Socket } from "node:net";
 import { addAbortListener } from "../lib/abort.ts";
-import { type ConnectionOptions, serveConnection } from "./connection.ts";
+import { serveConnection } from "./connection.ts";
 import type { Door } from "./door.ts";
 import { type HostKey, openHostKey } from "./host-key.ts";
+import type { ConnectionOptions } from "./stage.ts";
 import { type Tunnel, type TunnelFacts, Tunnels } from "./tunnels.ts";
 
 export interface SshOptions extends Omit<ConnectionOptions, "tunnels"> {
@@ -66,6 +67,7 @@ export class Ssh implements AsyncDisposable {
   async #admit(key: HostKey): Promise<void> {
     const { door, clock, logger } = this.#options;
     const closed = this.#closed.signal;
+    let isShut = false;
     for (;;) {
       const openForMs = this.#tunnels.openForMs();
       if (openForMs === 0 || closed.aborted) return;
@@ -78,11 +80,13 @@ export class Ssh implements AsyncDisposable {
       try {
         const socket = await door.next(over.signal);
         over.abort();
+        isShut = false;
         this.#take(socket as Socket, key); // a connection of this machine
       } catch (error) {
         if (over.signal.aborted) continue;
         over.abort();
-        logger.warn("ssh.door_shut", { error });
+        if (!isShut) logger.warn("ssh.door_shut", { error });
+        isShut = true;
         await clock.sleep(RETRY_MS, closed).catch(() => {}); // closed
       }
     }
