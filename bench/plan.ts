@@ -1,19 +1,15 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { SimEngine } from "../src/engine/sim/sim-engine.ts";
 import { systemClock } from "../src/lib/clock.ts";
 import { silentLogger } from "../src/lib/logger.ts";
 import { systemRandom } from "../src/lib/random.ts";
-import { NO_MANIFEST } from "../src/model/app-manifest.ts";
 import { openStore } from "../src/store/sqlite.ts";
-import type { Store } from "../src/store/store.ts";
 import { startSupervisor } from "../src/supervisor/supervisor.ts";
-import { dynoRecord } from "../test/support/dyno.ts";
+import { fillApps } from "./many-apps.ts";
 import { median, type RowResult } from "./statistics.ts";
 
 const APPS = 10_000;
@@ -52,7 +48,7 @@ async function measureWith(count: number): Promise<{ readonly passes: number[]; 
   try {
     await using store = await openStore({ path, key: [randomBytes(32)], clock: systemClock });
     const engine = new HintedEngine({ clock: systemClock });
-    const appId = await fill(store, path, engine, count);
+    const appId = await fillApps(store, path, engine, { apps: count, releases: 1, dynos: ["web.1"] });
     await using _supervisor = await startSupervisor({
       store,
       engine,
@@ -97,130 +93,6 @@ class HintedEngine extends SimEngine {
   hint(): void {
     for (const listener of this.#listeners) listener(undefined);
   }
-}
-
-/** One app as the store makes it, then as many of the same as it takes; gives the id of the first. */
-async function fill(store: Store, path: string, engine: SimEngine, count: number): Promise<string> {
-  const owner = await store.users.ensure("bench@example.com");
-  const app = await store.apps.create({ name: "bench-0", ownerId: owner.id, stack: "debian-12", domain: "localhost" });
-  const digest = "a".repeat(64);
-  const slug = await store.slugs.create({
-    appId: app.id,
-    digest,
-    sizeBytes: 1,
-    processTypes: { web: "stay" },
-    stack: "debian-12",
-    commit: null,
-    buildpackDescription: null,
-    manifest: NO_MANIFEST,
-  });
-  const release = await store.releases.create({
-    appId: app.id,
-    slugId: slug.id,
-    description: "Deploy",
-    userId: owner.id,
-    status: "succeeded",
-  });
-  await store.apps.update(app.id, { currentReleaseId: release.id, releasedAt: systemClock.now() });
-  await store.formation.sync(app.id, ["web"]);
-  const first = randomUUID();
-  const facts = { id: first, appId: app.id, releaseId: release.id, command: "stay", port: 5000 };
-  await store.dynos.create(dynoRecord(facts, systemClock.now()));
-  await engine.putSlug({ digest, uidIndex: app.uidIndex }, Readable.from([]));
-  const copies = copyApp(path, { appId: app.id, releaseId: release.id, dynoId: first }, count - 1);
-  for (const { appId, releaseId, dynoId } of [{ appId: app.id, releaseId: release.id, dynoId: first }, ...copies]) {
-    await engine.start({
-      id: dynoId,
-      appId,
-      uidIndex: app.uidIndex,
-      kind: "formation",
-      name: "web.1",
-      releaseId,
-      stack: "debian-12",
-      slugDigest: digest,
-      command: "stay",
-      env: {},
-      size: "Basic",
-      port: 5000,
-      terminal: null,
-      stdin: false,
-      io: false,
-      isolation: "container",
-    });
-  }
-  return app.id;
-}
-
-interface Ids {
-  readonly appId: string;
-  readonly releaseId: string;
-  readonly dynoId: string;
-}
-
-/** In the database itself: more apps than one installation has ranges of user ids for. */
-function copyApp(path: string, of: Ids, count: number): readonly Ids[] {
-  using database = new DatabaseSync(path);
-  const columns = (table: string): readonly string[] =>
-    database
-      .prepare(`select name from pragma_table_info('${table}')`)
-      .all()
-      .map(({ name }) => String(name));
-  const copy = (
-    table: string,
-    where: string,
-    changed: Readonly<Record<string, string>>,
-  ): ((...values: string[]) => void) => {
-    const names = columns(table);
-    const values = names.map((name) => changed[name] ?? name).join(", ");
-    const statement = database.prepare(
-      `insert into ${table} (${names.join(", ")}) select ${values} from ${table} where ${where}`,
-    );
-    return (...given) => void statement.run(...given);
-  };
-  const app = copy("apps", `id = '${of.appId}'`, {
-    id: "?",
-    name: "?",
-    uid_index: "cast(? as integer)",
-    current_release_id: "?",
-  });
-  const release = copy("releases", `id = '${of.releaseId}'`, { id: "?", app_id: "?" });
-  const formation = copy("formation", `app_id = '${of.appId}'`, { id: "?", app_id: "?" });
-  const dyno = copy("dynos", `id = '${of.dynoId}'`, {
-    id: "?",
-    app_id: "?",
-    release_id: "?",
-    seq: "seq + cast(? as integer)",
-  });
-  const all = Array.from({ length: count }, () => ({
-    appId: randomUUID(),
-    releaseId: randomUUID(),
-    dynoId: randomUUID(),
-  }));
-  database.exec("pragma foreign_keys = off; begin");
-  for (const [index, { appId, releaseId, dynoId }] of all.entries()) {
-    app(
-      ...inOrder("apps", columns, {
-        id: appId,
-        name: `bench-${index + 1}`,
-        uid_index: String(index + 10_000),
-        current_release_id: releaseId,
-      }),
-    );
-    release(...inOrder("releases", columns, { id: releaseId, app_id: appId }));
-    formation(...inOrder("formation", columns, { id: randomUUID(), app_id: appId }));
-    dyno(...inOrder("dynos", columns, { id: dynoId, app_id: appId, release_id: releaseId, seq: String(index + 1) }));
-  }
-  database.exec("commit");
-  return all;
-}
-
-/** The values in the order in which the table's columns ask for them. */
-function inOrder(
-  table: string,
-  columns: (table: string) => readonly string[],
-  values: Readonly<Record<string, string>>,
-): readonly string[] {
-  return columns(table).flatMap((name) => values[name] ?? []);
 }
 
 async function untilQuiet(): Promise<void> {

@@ -71,4 +71,10 @@ export const ROWS: readonly RowSpec[] = [
     needsRoot: false,
     load: async () => (await import("./plan.ts")).measurePlan,
   },
+  {
+    id: "api",
+    what: "api: 10,000 apps, 100,000 releases, 50,000 dynos in the store; 100 requests a second, on one core",
+    needsRoot: false,
+    load: async () => (await import("./api.ts")).measureApi,
+  },
 ];

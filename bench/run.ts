@@ -11,7 +11,7 @@ import { type MeasuredRow, render } from "./table.ts";
  *
  *     npm run bench -- [ROW]... [--rounds N] [--json FILE] [--no-peers] [--strict]
  *
- * The instance it measures is its own: installed before, taken away after. Only the row `plan` needs no root.
+ * The instance it measures is its own: installed before, taken away after. Only the rows `plan` and `api` need no root.
  */
 const USAGE = `npm run bench -- [ROW]... [--rounds N] [--json FILE] [--no-peers] [--strict]\nRows: ${ROWS.map(({ id }) => id).join(" ")}`;
 
@@ -34,7 +34,10 @@ async function main(): Promise<number> {
     return say(`--rounds ${values.rounds}: a whole number, at least 1.`, 2);
   const chosen = ROWS.filter(({ id }) => positionals.length === 0 || positionals.includes(id));
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0)
-    return say("The benchmark installs an instance of its own, which needs root. Without: npm run bench -- plan", 1);
+    return say(
+      "The benchmark installs an instance of its own, which needs root. Without: npm run bench -- plan api",
+      1,
+    );
 
   const rows = await measureAll(chosen, rounds, !values["no-peers"]);
   const machine = await thisMachine(["crun", "runc", "conmon", "docker", "podman", "haproxy"]);

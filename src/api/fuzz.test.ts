@@ -22,11 +22,11 @@ import {
 import { exchange, Wire, type WireAnswer } from "../../test/support/wire.ts";
 import { parseGitRequest } from "../build/git-http.ts";
 import { makeAuthority, makeServerCertificate } from "../host/certificates.ts";
+import { encodeFrame } from "../lib/frames.ts";
 import { seededRandom } from "../lib/random.ts";
 import { APP_NAME, PROCESS_TYPE } from "../model/app.ts";
 import { BASIC_AUTH_NAME } from "../model/basic-auth.ts";
 import { PIPELINE_NAME } from "../model/pipeline.ts";
-import { encodeFrame } from "../run/attach-frames.ts";
 import type { RouteEntry } from "./http.ts";
 
 /**

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PlatformError } from "../model/errors.ts";
-import { type Page, paginate } from "./pagination.ts";
+import { type Page, paginate, paginateText } from "./pagination.ts";
 
 const FIELDS = ["version", "id"];
 const releases = (count: number) =>
@@ -81,6 +81,38 @@ test("following Next-Range gives each item once, in order, and ends", () => {
       }
       const inOrder = all.map(({ version }) => version);
       assert.deepEqual(seen, order === "asc" ? inOrder : inOrder.toReversed());
+    }),
+  );
+});
+
+test("a list that the store pages is the same as one that lies in memory", async () => {
+  const name = fc.stringMatching(/^[a-d]{1,3}$/);
+  const names = fc.uniqueArray(name, { maxLength: 20 });
+  const bound = fc.option(name, { nil: "" });
+  const range = fc
+    .record({
+      field: fc.constantFrom("name", "id"),
+      low: bound,
+      high: bound,
+      open: fc.constantFrom("", "]"),
+      end: fc.constantFrom("", "["),
+      max: fc.integer({ min: 1, max: 8 }),
+      order: fc.constantFrom("asc", "desc"),
+    })
+    .map(({ field, low, high, open, end, max, order }) => {
+      return `${field} ${low && open}${low}..${high}${high && end}; max=${max}, order=${order}`;
+    });
+  await fc.assert(
+    fc.asyncProperty(names, range, async (chosen, header) => {
+      const all = chosen.map((each) => ({ name: each, id: [...each].toReversed().join("") + each }));
+      const paged = await paginateText(header, ["name", "id"], async ({ field, low, high, order, limit }) =>
+        all
+          .filter((item) => !low || item[field] > low.text || (item[field] === low.text && !low.isExclusive))
+          .filter((item) => !high || item[field] < high.text || (item[field] === high.text && !high.isExclusive))
+          .sort((one, other) => (one[field] < other[field] ? -1 : 1) * (order === "asc" ? 1 : -1))
+          .slice(0, limit),
+      );
+      assert.deepEqual(paged, paginate(all, header, ["name", "id"]));
     }),
   );
 });

@@ -19,7 +19,7 @@ interface Range {
   readonly options: string;
 }
 
-interface Bound {
+export interface Bound {
   readonly text: string;
   readonly isExclusive: boolean;
 }
@@ -73,6 +73,29 @@ export async function paginateBy<F extends string, T extends Readonly<Record<F, 
     if (/^\d{1,15}$/.test(text)) return Number(text);
     throw refused(header ?? "", [field]);
   }
+}
+
+/** What lies between two texts, by code units, in one order; `limit` at most. */
+export interface TextQuery<F extends string> {
+  readonly field: F;
+  readonly low?: Bound;
+  readonly high?: Bound;
+  readonly order: "asc" | "desc";
+  readonly limit: number;
+}
+
+/** As `paginate`, where the store does the work: `fields` are texts that no two have. */
+export async function paginateText<F extends string, T extends Readonly<Record<F, string>>>(
+  header: string | undefined,
+  fields: readonly F[],
+  load: (query: TextQuery<F>) => Promise<readonly T[]>,
+): Promise<Page<T>> {
+  const range = parseRange(header ?? "", fields);
+  const { start, end, max, order } = range;
+  const field = range.field as F; // one of `fields`, or it was refused
+  const [low, high] = order === "asc" ? [start, end] : [end, start];
+  const found = await load({ field, ...(low && { low }), ...(high && { high }), order, limit: max + 1 });
+  return pageOf(found.slice(0, max), found.length > max, (item) => item[field], { ...range, fields });
 }
 
 function pageOf<T>(

@@ -38,6 +38,12 @@ export interface Engine {
   /** A two-way byte stream with the program in a build dyno (`io: true`), once that has connected. */
   io(id: string, signal: AbortSignal): Promise<ByteStream>;
   /**
+   * Runs a process beside those of a running dyno, behind the same walls; it ends with the dyno. The stream carries the frames of
+   * `lib/process-frames.ts`; closing it hangs the process up. Throws `not_found` where the dyno does not run, `invalid` with the
+   * reason where this machine cannot, or too many run already.
+   */
+  exec(id: string, request: ExecRequest, signal: AbortSignal): Promise<ByteStream>;
+  /**
    * Why no dyno of this class can start here, and what to do about it, in words for a person; null when dynos of it start.
    * May take seconds when it is asked first: it is tried.
    */
@@ -79,6 +85,19 @@ export interface ByteStream {
   readonly readable: Readable;
   readonly writable: Writable;
   close(): void;
+}
+
+export interface ExecRequest {
+  /** Text for bash inside the dyno, as one argument, or a program of the dyno and its arguments. */
+  readonly command: string | readonly string[];
+  /**
+   * `dyno`: as its own command: the profile scripts come first, and what is added here is added to its environment (config vars, PORT,
+   * DYNO). `bare`: neither, for our own helpers, which nothing of the dyno's is to change.
+   */
+  readonly setting: "dyno" | "bare";
+  readonly env: Readonly<Record<string, string>>;
+  /** A terminal of this size; null: plain pipes. */
+  readonly terminal: { readonly rows: number; readonly columns: number } | null;
 }
 
 /** A slug's tree by digest (hex SHA-256 of its uncompressed tar), for the users of one app. */

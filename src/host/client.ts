@@ -8,12 +8,14 @@ import {
   type Engine,
   EngineError,
   type EngineNotice,
+  type ExecRequest,
   type ObservedDyno,
   type SlugRef,
   type StartMarks,
 } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
+import { encodeFrame, firstFrame } from "../lib/frames.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { Instance } from "../model/instance.ts";
@@ -26,6 +28,7 @@ import {
   type CallName,
   type ErrorMessage,
   type Event,
+  EXEC_FRAME,
   INSTANCE_HEADER,
   STREAM_PROTOCOL,
   TASKS_OF_MAX,
@@ -49,6 +52,7 @@ const CALL_MS = 120_000;
 const SLUG_MS = 6 * 60_000;
 /** Three of the server's signs of life missed. */
 const SILENCE_MS = 16_000;
+const SMALL_ANSWER_BYTES_MAX = 64 * 1024;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 /**
@@ -169,6 +173,24 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
 
   async io(id: string, signal: AbortSignal): Promise<ByteStream> {
     const socket = await this.#stream(`/io/${id}`, signal);
+    return { readable: socket, writable: socket, close: () => socket.destroy() };
+  }
+
+  async exec(id: string, request: ExecRequest, signal: AbortSignal): Promise<ByteStream> {
+    const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
+    const socket = await this.#stream(`/exec/${id}`, AbortSignal.any([this.#closed.signal, limit, signal]));
+    socket.on("error", () => {}); // whoever holds the stream sees it end
+    const { command, setting, env, terminal } = request;
+    const window = terminal && { rows: terminal.rows, columns: terminal.columns };
+    const text = JSON.stringify({ command, setting, env, terminal: window });
+    socket.write(encodeFrame(EXEC_FRAME.request, Buffer.from(text)));
+    using _givenUp = addAbortListener(signal, () => socket.destroy());
+    try {
+      await begun(socket);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
     return { readable: socket, writable: socket, close: () => socket.destroy() };
   }
 
@@ -376,6 +398,15 @@ function answerOf(request: ClientRequest): Promise<string> {
       });
     });
   });
+}
+
+/** Throws what the answer to an `/exec` says. */
+async function begun(socket: Duplex): Promise<void> {
+  const frame = await firstFrame(socket, SMALL_ANSWER_BYTES_MAX).catch((error: unknown) => {
+    throw new EngineError("unavailable", "the host process went before the process began", error);
+  });
+  const text = frame.body.toString("utf8");
+  if (text !== "{}") throw refusalOf(text);
 }
 
 function refusalOf(text: string): EngineError {

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
-import type { DynoSpec, EngineErrorId, EngineNotice, SlugRef } from "../engine/engine.ts";
+import type { DynoSpec, EngineErrorId, EngineNotice, ExecRequest, SlugRef } from "../engine/engine.ts";
 import { BASIC_AUTH_NAME, BASIC_AUTH_USERS_MAX } from "../model/basic-auth.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
 import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
@@ -37,16 +37,23 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
  *     POST /call/<method>            JSON in, JSON out
  *     PUT  /slugs/<digest>/<uidIndex> a tar in
  *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
+ *     GET  /exec/<id>                the same; first a frame with what is to be run, and one that answers it
  *     GET  /ssh                      Upgrade, once an SSH client has come in; then its bytes both ways
  *     GET  /events                   one JSON object a line, for as long as the connection lasts
  */
 export const INSTANCE_HEADER = "x-stator-instance";
 export const STREAM_PROTOCOL = "stator-stream";
 
+/** Types of the two frames that come before all others of `/exec`: what is to be run, and `{}` or an `ErrorMessage`. */
+export const EXEC_FRAME = { request: 16, answer: 17 } as const;
+
 export const ENV_BYTES_MAX = 128 * 1024;
 export const COMMAND_BYTES_MAX = 64 * 1024;
 /** JSON may write one byte as six (`\u0001`). */
 const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_SENT_BYTES_MAX) + 16 * 1024;
+const EXEC_ARGUMENTS_MAX = 100;
+/** With room for JSON's ways of writing. */
+export const EXEC_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX);
 export const SLUG_BYTES_MAX = 4 * 1024 ** 3;
 export const UID_INDEX_MAX = 4095;
 
@@ -103,6 +110,12 @@ const check = Type.Object(
   closed,
 );
 
+const environment = Type.Record(
+  Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_.-]{0,255}$" }),
+  Type.String({ pattern: "^[^\\0]*$" }),
+  closed,
+);
+
 const dynoSpec = Type.Object(
   {
     id: uuid,
@@ -114,11 +127,7 @@ const dynoSpec = Type.Object(
     stack: oneOf(["debian-12", "debian-12-build"]),
     slugDigest: orNull(digest),
     command: Type.String({ pattern: "^[^\\0]*$" }),
-    env: Type.Record(
-      Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_.-]{0,255}$" }),
-      Type.String({ pattern: "^[^\\0]*$" }),
-      closed,
-    ),
+    env: environment,
     size: Type.String({ pattern: "^[A-Za-z0-9][-A-Za-z0-9]{0,31}$" }), // of the catalogue: `checkStart`
     isolation: oneOf(ISOLATIONS),
     port: orNull(Type.Integer({ minimum: 1024, maximum: 65_535 })),
@@ -129,6 +138,19 @@ const dynoSpec = Type.Object(
     marks: Type.Optional(Type.Object({ asked: instant, planned: instant, written: instant }, closed)),
   },
   closed,
+);
+
+const execArgument = Type.String({ maxLength: COMMAND_BYTES_MAX, pattern: "^[^\\0]*$" });
+const execRequest = Compile(
+  Type.Object(
+    {
+      command: Type.Union([execArgument, Type.Array(execArgument, { minItems: 1, maxItems: EXEC_ARGUMENTS_MAX })]),
+      setting: oneOf(["dyno", "bare"]),
+      env: environment,
+      terminal: orNull(Type.Object({ rows: side, columns: side }, closed)),
+    },
+    closed,
+  ),
 );
 
 /** A host name as it goes into HAProxy's maps: nothing that could end a line or a field, or be an option. */
@@ -279,7 +301,7 @@ export type CallName = keyof CallMessages;
 export type Target =
   | { readonly kind: "call"; readonly name: CallName; readonly bytesMax: number }
   | { readonly kind: "slug"; readonly slug: SlugRef }
-  | { readonly kind: "stream"; readonly name: "input" | "io"; readonly id: string }
+  | { readonly kind: "stream"; readonly name: "input" | "io" | "exec"; readonly id: string }
   | { readonly kind: "ssh" }
   | { readonly kind: "events" };
 
@@ -316,7 +338,7 @@ export function targetOf(method: string, url: string): Target {
     if (!CALLS.hasSlug.schema.Check(ref)) throw new RefusedMessage(400, "not a slug's digest and uid index");
     return { kind: "slug", slug: ref };
   }
-  if (known && third === "" && method === "GET" && (first === "input" || first === "io")) {
+  if (known && third === "" && method === "GET" && (first === "input" || first === "io" || first === "exec")) {
     if (!CALLS.remove.schema.Check({ id: second }) || url !== `/${first}/${second}`)
       throw new RefusedMessage(400, "not a dyno's id");
     return { kind: "stream", name: first, id: second };
@@ -339,6 +361,22 @@ export function parseCall<N extends CallName>(name: N, text: string): CallMessag
   return message;
 }
 
+/** What `/exec` is asked to run. Throws `RefusedMessage`. */
+export function parseExec(text: string): ExecRequest {
+  const value = parseJson(text);
+  if (!execRequest.Check(value)) {
+    const [error] = execRequest.Errors(value);
+    throw new RefusedMessage(400, `exec${error?.instancePath ?? ""}: ${error?.message ?? "not as listed"}`);
+  }
+  const request = value as unknown as ExecRequest; // the schema just said so
+  const { command, env } = request;
+  const commandBytes = [command].flat().reduce((sum, each) => sum + byteLength(each), 0);
+  if (commandBytes > COMMAND_BYTES_MAX)
+    throw new RefusedMessage(400, `exec/command: more than ${COMMAND_BYTES_MAX} bytes`);
+  if (bytesOf(env) > ENV_BYTES_MAX) throw new RefusedMessage(400, `exec/env: more than ${ENV_BYTES_MAX} bytes`);
+  return request;
+}
+
 function isCall(name: string): name is CallName {
   return Object.hasOwn(CALLS, name);
 }
@@ -353,8 +391,7 @@ function parseJson(text: string): unknown {
 
 /** The rules between the fields of a start. */
 function checkStart(spec: DynoSpec): void {
-  const envBytes = Object.entries(spec.env).reduce((sum, [key, value]) => sum + byteLength(key) + byteLength(value), 0);
-  if (envBytes > ENV_BYTES_MAX) throw new RefusedMessage(400, `start/env: more than ${ENV_BYTES_MAX} bytes`);
+  if (bytesOf(spec.env) > ENV_BYTES_MAX) throw new RefusedMessage(400, `start/env: more than ${ENV_BYTES_MAX} bytes`);
   if (byteLength(spec.command) > COMMAND_BYTES_MAX)
     throw new RefusedMessage(400, `start/command: more than ${COMMAND_BYTES_MAX} bytes`);
   // This process's own catalogue, by its exact names; the operator's file may have changed it since the start.
@@ -378,6 +415,10 @@ function checkChecks(spec: DynoSpec, checks: readonly HealthCheck[]): void {
     if (probe.kind === "http" && probe.headers.some(({ name }) => isHeaderReserved(name)))
       throw new RefusedMessage(400, "start/checks: a header of the connection");
   }
+}
+
+function bytesOf(env: Readonly<Record<string, string>>): number {
+  return Object.entries(env).reduce((sum, [key, value]) => sum + byteLength(key) + byteLength(value), 0);
 }
 
 const byteLength = (text: string): number => Buffer.byteLength(text);

@@ -9,9 +9,10 @@ import { join } from "node:path";
 import { type Duplex, duplexPair, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, beforeEach, test } from "node:test";
-import { EngineError, type EngineNotice } from "../engine/engine.ts";
+import { EngineError, type EngineNotice, type ExecRequest } from "../engine/engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
+import { processOver } from "../lib/process-frames.ts";
 import { checkPair } from "../model/certificate.ts";
 import type { HealthCheck } from "../model/health.ts";
 import { type AppRoute, digestOf } from "../router/routes.ts";
@@ -526,6 +527,41 @@ test("a slug arrives whole; one that breaks off is no slug", async () => {
   setTimeout(() => broken.destroy(new Error("the push broke off")), 20);
   await assert.rejects(host.putSlug({ ...ref, digest: "ef".repeat(32) }, broken), /broke off/);
   assert.equal(await host.hasSlug({ ...ref, digest: "ef".repeat(32) }), false);
+});
+
+test("exec: what is run goes in the first frame, then frames go both ways; refusals are said, a hang-up is passed on", async () => {
+  await using host = client();
+  const never = new AbortController().signal;
+  const spec = goodSpec();
+  await host.start(spec);
+  const request = { command: "cat", setting: "dyno", env: { A: "1" }, terminal: { rows: 20, columns: 80 } } as const;
+  const cat = processOver(await host.exec(spec.id, request, never));
+  cat.resize({ rows: 40, columns: 100 });
+  const sent = "x".repeat(1_000_000);
+  cat.stdin.end(sent);
+  assert.deepEqual([await text(cat.stdout), await cat.exited], [`${sent}resize 40 100`, 7]);
+  assert.equal(engine.asked.at(-1), `exec ${spec.id} ${JSON.stringify(request)}`);
+  const unknown = host.exec(randomUUID(), request, never);
+  await assert.rejects(unknown, (error) => error instanceof EngineError && error.id === "not_found");
+  const bad: readonly object[] = [
+    { command: "\0" },
+    { command: [] },
+    { command: "x".repeat(70_000) },
+    { env: { "A B": "1" } },
+    { setting: "host" },
+    { terminal: { rows: 0, columns: 80 } },
+  ];
+  for (const change of bad) {
+    const refused = host.exec(spec.id, { ...request, ...change } as ExecRequest, never);
+    await assert.rejects(
+      refused,
+      (error) => error instanceof EngineError && error.id === "invalid",
+      JSON.stringify(change).slice(0, 50),
+    );
+  }
+  const held = processOver(await host.exec(spec.id, request, never));
+  held.close();
+  assert.equal(await held.exited, null);
 });
 
 test("input goes in and ends; io goes both ways; a waiting io ends when its asker leaves", async () => {

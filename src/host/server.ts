@@ -2,8 +2,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex, Readable, Writable } from "node:stream";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Engine, EngineError, type EngineErrorId } from "../engine/engine.ts";
+import { type ByteStream, type Engine, EngineError, type EngineErrorId } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
+import { encodeFrame, firstFrame } from "../lib/frames.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Instance } from "../model/instance.ts";
 import type { CertificateTarget, RouteTarget } from "../router/routes.ts";
@@ -13,8 +14,11 @@ import {
   type CallName,
   type ErrorMessage,
   type Event,
+  EXEC_BYTES_MAX,
+  EXEC_FRAME,
   INSTANCE_HEADER,
   parseCall,
+  parseExec,
   RefusedMessage,
   SLUG_BYTES_MAX,
   STREAM_PROTOCOL,
@@ -32,6 +36,7 @@ export interface HostServerOptions {
   readonly messageMs?: number;
 }
 
+const MESSAGE_MS = 10_000;
 const CONNECTIONS_MAX = 512;
 const ALIVE_MS = 5_000;
 /** A reader of events that lags by more than this loses them; they are hints. */
@@ -52,7 +57,7 @@ const STATUS: Readonly<Record<EngineErrorId, number>> = {
  */
 export function createHostServer(options: HostServerOptions): Server {
   const { logger } = options;
-  const messageMs = options.messageMs ?? 10_000;
+  const messageMs = options.messageMs ?? MESSAGE_MS;
   const server = createServer({
     maxHeaderSize: 4096,
     headersTimeout: messageMs,
@@ -61,15 +66,7 @@ export function createHostServer(options: HostServerOptions): Server {
     connectionsCheckingInterval: Math.min(1000, messageMs),
   });
   server.maxConnections = CONNECTIONS_MAX;
-  const failed = (error: unknown): ErrorMessage & { readonly status: number } => {
-    if (error instanceof RefusedMessage) {
-      logger.warn("host.refused", { why: error.message });
-      return { id: "refused", status: error.status, message: error.message };
-    }
-    if (error instanceof EngineError) return { id: error.id, status: STATUS[error.id], message: error.message };
-    logger.error("host.call_failed", { error });
-    return { id: "failed", status: 500, message: "failed on the host's side; its log has the details" };
-  };
+  const failed = (error: unknown) => refusalOf(error, logger);
   server.on("request", (request, response) => {
     answer(options, messageMs, request, response).catch((error: unknown) => {
       const { status, ...message } = failed(error);
@@ -94,6 +91,16 @@ export function createHostServer(options: HostServerOptions): Server {
     else socket.destroy();
   });
   return server;
+}
+
+function refusalOf(error: unknown, logger: Logger): ErrorMessage & { readonly status: number } {
+  if (error instanceof RefusedMessage) {
+    logger.warn("host.refused", { why: error.message });
+    return { id: "refused", status: error.status, message: error.message };
+  }
+  if (error instanceof EngineError) return { id: error.id, status: STATUS[error.id], message: error.message };
+  logger.error("host.call_failed", { error });
+  return { id: "failed", status: 500, message: "failed on the host's side; its log has the details" };
 }
 
 async function answer(
@@ -165,6 +172,11 @@ async function stream(options: HostServerOptions, request: IncomingMessage, sock
     await Promise.all([carry(socket, client), carry(client, socket)]);
     return;
   }
+  if (target.name === "exec") {
+    waiting.stop();
+    socket.write(switching);
+    return exec(options, target.id, socket);
+  }
   if (target.name === "input") {
     const input = await options.engine.input(target.id);
     waiting.stop();
@@ -182,6 +194,51 @@ async function stream(options: HostServerOptions, request: IncomingMessage, sock
     io.close();
     socket.destroy();
   }
+}
+
+/** The process begins once it was said what it is, which may be longer than a request's line and headers. */
+async function exec(options: HostServerOptions, id: string, socket: Duplex): Promise<void> {
+  const { engine, clock, logger, messageMs = MESSAGE_MS } = options;
+  const answer = (value: ErrorMessage | object) =>
+    socket.write(encodeFrame(EXEC_FRAME.answer, Buffer.from(JSON.stringify(value))));
+  const gone = new AbortController();
+  socket.once("close", () => gone.abort());
+  let stream: ByteStream;
+  try {
+    const request = parseExec(await requestFrame(socket, clock, messageMs));
+    stream = await engine.exec(id, request, gone.signal);
+  } catch (error) {
+    const { status: _status, ...message } = refusalOf(error, logger);
+    answer(message);
+    socket.end();
+    return;
+  }
+  answer({});
+  try {
+    await Promise.all([carry(socket, stream.writable), carry(stream.readable, socket)]);
+  } finally {
+    stream.close();
+    socket.destroy();
+  }
+}
+
+/** Throws `RefusedMessage`. */
+async function requestFrame(socket: Duplex, clock: Clock, ms: number): Promise<string> {
+  const read = new AbortController();
+  const late = clock.sleep(ms, read.signal).then(
+    () => "late" as const,
+    () => "late" as const, // it was read in time
+  );
+  try {
+    const frame = await Promise.race([firstFrame(socket, EXEC_BYTES_MAX), late]);
+    if (frame === "late") throw new RefusedMessage(408, "the message came too slowly");
+    if (frame.type === EXEC_FRAME.request) return frame.body.toString("utf8");
+  } catch (error) {
+    if (error instanceof RefusedMessage) throw error;
+  } finally {
+    read.abort();
+  }
+  throw new RefusedMessage(400, "not a request, or a broken or too long one");
 }
 
 /** Until `stop`: `gone` is aborted when the other side leaves, or speaks before it was answered. */

@@ -5,11 +5,13 @@ import type {
   DynoSpec,
   Engine,
   EngineNotice,
+  ExecRequest,
   ObservedDyno,
   SlugRef,
   StartMarks,
 } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
+import { type SimProcess, simProcess } from "../engine/sim/process.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { DynoUsage } from "../model/usage.ts";
 import {
@@ -83,6 +85,17 @@ export class FakeEngine implements Engine {
     });
   }
   /** Gives back what comes in. */
+  /** `cat` ends with 7 at the end of its input. */
+  async exec(id: string, request: ExecRequest, signal: AbortSignal): Promise<ByteStream> {
+    this.asked.push(`exec ${id} ${JSON.stringify(request)}`);
+    if (!this.dynos.has(id)) throw new EngineError("not_found", "no such dyno");
+    const cat: SimProcess = async ({ stdin, stdout, told }) => {
+      for await (const chunk of stdin) stdout(chunk as Buffer);
+      stdout(told.join());
+      return 7;
+    };
+    return simProcess(cat, request, signal);
+  }
   async io(id: string, signal: AbortSignal): Promise<ByteStream> {
     this.asked.push(`io ${id}`);
     if (!this.dynos.has(id))

@@ -1,3 +1,5 @@
+import { addAbortListener } from "./abort.ts";
+
 /** Milliseconds since the Unix epoch. */
 export type Instant = number;
 
@@ -14,15 +16,13 @@ export const systemClock: Clock = {
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      const timer = setTimeout(done, ms);
-      signal.addEventListener("abort", aborted, { once: true });
-      function done(): void {
-        signal.removeEventListener("abort", aborted);
-        resolve();
-      }
-      function aborted(): void {
+      const listening = addAbortListener(signal, () => {
         clearTimeout(timer);
         reject(signal.reason);
-      }
+      });
+      const timer = setTimeout(() => {
+        listening[Symbol.dispose]();
+        resolve();
+      }, ms);
     }),
 };

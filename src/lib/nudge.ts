@@ -1,4 +1,8 @@
+import { addAbortListener } from "./abort.ts";
 import { type Clock, systemClock } from "./clock.ts";
+
+/** Nobody reads it; an error of its own for each ring would cost a stack. */
+const RUNG = new Error("rung");
 
 /** A bell that remembers one ring: `wait` returns at once if it rang since the last `wait`. */
 export class Nudge {
@@ -19,11 +23,10 @@ export class Nudge {
   async wait(ms: number, signal: AbortSignal, clock: Clock = systemClock): Promise<void> {
     if (!this.#rung && !signal.aborted) {
       const done = new AbortController();
-      const end = () => done.abort();
+      const end = () => done.abort(RUNG);
       this.#wake = end;
-      signal.addEventListener("abort", end, { once: true });
+      using _aborted = addAbortListener(signal, end);
       await clock.sleep(ms, done.signal).catch(end); // aborted: rung, or the caller's signal
-      signal.removeEventListener("abort", end);
     }
     this.#rung = false;
     this.#wake = undefined;

@@ -19,8 +19,12 @@ export function bootArguments(command: string): readonly string[] {
 
 /** The argument vector of a command beside a dyno's own, in the same environment: text for bash, or a program's arguments. */
 export function checkArguments(command: string | readonly string[]): readonly string[] {
-  const program = typeof command === "string" ? ["/bin/bash", "-c", command] : command;
-  return ["/bin/bash", "-c", CHECK_SCRIPT, "bash", ...program];
+  return ["/bin/bash", "-c", CHECK_SCRIPT, "bash", ...bareArguments(command)];
+}
+
+/** The same without the profile scripts. */
+export function bareArguments(command: string | readonly string[]): readonly string[] {
+  return typeof command === "string" ? ["/bin/bash", "-c", command] : command;
 }
 
 /** User and group of every process of a dyno, inside its user namespace; the stack's /etc/passwd calls it `dyno`. */

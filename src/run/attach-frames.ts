@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
+import { encodeFrame, FrameReader } from "../lib/frames.ts";
 import type { AttachedClient, ClientEvent } from "./bridge.ts";
 import { cells } from "./call-environment.ts";
 import { SocketSide } from "./socket-client.ts";
@@ -10,7 +11,6 @@ import { SocketSide } from "./socket-client.ts";
  */
 const TO_SERVER = { input: 0, resize: 1, endOfInput: 2 } as const;
 const TO_CLIENT = { output: 0, exit: 3 } as const;
-const HEAD_BYTES = 5;
 /** More in one frame is a broken client. */
 export const FRAME_BYTES_MAX = 1024 * 1024;
 
@@ -29,7 +29,7 @@ export function frameClient(socket: Duplex, clock: Clock): AttachedClient {
 }
 
 async function* events(side: SocketSide): AsyncGenerator<ClientEvent> {
-  const reader = new FrameReader();
+  const reader = new FrameReader(FRAME_BYTES_MAX);
   for await (const chunk of side.chunks()) {
     for (const { type, body } of reader.push(chunk)) {
       const event = eventOf(type, body);
@@ -48,31 +48,4 @@ function eventOf(type: number, body: Buffer): ClientEvent | undefined {
     readonly columns?: unknown;
   };
   return { kind: "resize", rows: cells(rows, 24), columns: cells(columns, 80) };
-}
-
-export function encodeFrame(type: number, body: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(HEAD_BYTES + body.length);
-  frame.writeUInt8(type, 0);
-  frame.writeUInt32BE(body.length, 1);
-  frame.set(body, HEAD_BYTES);
-  return frame;
-}
-
-/** Puts frames together from chunks cut anywhere. */
-export class FrameReader {
-  #rest: Buffer = Buffer.alloc(0);
-
-  /** The frames that are whole now. Throws for one that is too long. */
-  push(chunk: Uint8Array): readonly { readonly type: number; readonly body: Buffer }[] {
-    this.#rest = Buffer.concat([this.#rest, chunk]);
-    const frames = [];
-    while (this.#rest.length >= HEAD_BYTES) {
-      const length = this.#rest.readUInt32BE(1);
-      if (length > FRAME_BYTES_MAX) throw new Error(`a frame of ${length} bytes`);
-      if (this.#rest.length < HEAD_BYTES + length) break;
-      frames.push({ type: this.#rest.readUInt8(0), body: this.#rest.subarray(HEAD_BYTES, HEAD_BYTES + length) });
-      this.#rest = this.#rest.subarray(HEAD_BYTES + length);
-    }
-    return frames;
-  }
 }

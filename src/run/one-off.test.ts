@@ -7,8 +7,9 @@ import { after, afterEach, before, test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
 import { openWorld, type Program, type World } from "../../test/support/api-world.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { encodeFrame, FrameReader } from "../lib/frames.ts";
 import { NO_MANIFEST } from "../model/app-manifest.ts";
-import { encodeFrame, FrameReader } from "./attach-frames.ts";
+import { FRAME_BYTES_MAX } from "./attach-frames.ts";
 
 let world: World;
 /** What the next dyno does. */
@@ -174,7 +175,7 @@ test("our own way: input, resize, end of input, output and the exit status in fr
   socket.write(encodeFrame(1, Buffer.from('{"rows":50,"columns":132}')));
   socket.write(encodeFrame(0, Buffer.from("in \u0004")));
   socket.write(encodeFrame(2, Buffer.alloc(0)));
-  const reader = new FrameReader();
+  const reader = new FrameReader(FRAME_BYTES_MAX);
   const got: [number, string][] = [];
   for await (const chunk of socket) {
     for (const { type, body } of reader.push(chunk as Buffer)) got.push([type, body.toString()]);

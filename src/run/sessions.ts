@@ -6,7 +6,7 @@ import type { ByteStream } from "../engine/engine.ts";
  * no capabilities, user, limits), with its environment, in `/app`. They do not keep it alive, and end with it. Whoever calls has
  * asked whether the caller may (`deploy` on the app, as for `run`), and has written it into the audit log.
  *
- * This is what the API, rendezvous, the command line's frames and the SSH listener are built on.
+ * Ready in the commit "Sessions inside a running dyno: the engine runs them". This is what the API, rendezvous, the command line's frames and the SSH listener are built on.
  */
 export interface Sessions extends AsyncDisposable {
   /**
@@ -17,7 +17,8 @@ export interface Sessions extends AsyncDisposable {
   open(dynoId: string, request: SessionRequest, signal: AbortSignal): Promise<DynoProcess>;
   /**
    * Connects to a port from within the dyno's network namespace, so that listeners on its loopback are reached, and nothing that
-   * the dyno itself could not reach. `host` is a name or an address as the dyno sees it. Ending `writable` is a half-close. Throws as
+   * the dyno itself could not reach. `host` is a name or an address as the dyno sees it. Ending `writable` is a half-close; when the other
+   * side ends, all ends. Throws as
    * `open`, and `invalid_params` where the connection was refused.
    */
   connect(dynoId: string, to: Endpoint, signal: AbortSignal): Promise<ByteStream>;
@@ -62,7 +63,7 @@ export interface DynoProcess {
   readonly stderr: Readable;
   /**
    * 0 to 255, 128 + signal where a signal ended it; null: nobody saw it (the host process was killed, the dyno's machine failed). Told
-   * after the ends of `stdout` and `stderr` were read. Never rejects.
+   * once all that it wrote is in `stdout` and `stderr`. Never rejects.
    */
   readonly exited: Promise<number | null>;
   resize(window: Window): void;

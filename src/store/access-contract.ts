@@ -27,7 +27,20 @@ export function accessContract(name: string, open: (clock: Clock) => Promise<Sto
       assert.equal(await store.apps.findFor(other?.id ?? "", named), undefined);
     }
     assert.equal(await store.apps.findFor(owner?.id ?? "", "nothing"), undefined);
-    assert.deepEqual(await store.apps.visibleTo(friend?.id ?? ""), [app]);
+    const page = { field: "name", order: "asc", limit: 10 } as const;
+    const facts = { app, ownerEmail: "o@x", slug: null, isAutomatic: false };
+    assert.deepEqual(await store.apps.visibleTo(friend?.id ?? "", page), [facts]);
+    assert.deepEqual(await store.apps.facts(app.id), facts);
+    assert.equal(await store.apps.facts("none"), undefined);
+    const named = async (part: object) =>
+      (await store.apps.visibleTo(owner?.id ?? "", { ...page, ...part })).map((each) => each.app.name);
+    for (const name of ["aaa", "bbb"]) await store.apps.create({ ...NEW_APP, name, ownerId: owner?.id ?? "" });
+    assert.deepEqual(await named({}), ["aaa", "bbb", "hello"]);
+    assert.deepEqual(await named({ limit: 2, order: "desc" }), ["hello", "bbb"]);
+    assert.deepEqual(await named({ low: { text: "aaa", isExclusive: true } }), ["bbb", "hello"]);
+    const between = { low: { text: "aaa", isExclusive: false }, high: { text: "hello", isExclusive: true } };
+    assert.deepEqual(await named(between), ["aaa", "bbb"]);
+    assert.deepEqual(await named({ field: "id", low: { text: app.id, isExclusive: false }, limit: 1 }), ["hello"]);
     await assert.rejects(store.collaborators.add(part), /already a collaborator/);
     await assert.rejects(store.collaborators.add({ ...part, userId: app.ownerId }), /already a collaborator/);
     await store.collaborators.setPermissions(made.id, ["view"]);

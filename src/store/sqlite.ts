@@ -72,7 +72,7 @@ export function openDatabase(path: string): Database {
   database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma trusted_schema = off;");
   return new Kysely<Tables>({
     dialect: {
-      createDriver: () => new SqliteDriver({ database: adapted(database) }),
+      createDriver: () => new OneConnection({ database: adapted(database) }),
       createQueryCompiler: () => new SqliteQueryCompiler(),
       createIntrospector: (db) => new SqliteIntrospector(db),
       createAdapter: () => ADAPTER,
@@ -80,10 +80,31 @@ export function openDatabase(path: string): Database {
   });
 }
 
+/**
+ * The connection is for one at a time, and goes to who has waited longest. Kysely's own lock wakes all who wait each time it is
+ * free: with a thousand waiting, each query cost a thousand.
+ */
+class OneConnection extends SqliteDriver {
+  readonly #waiting: (() => void)[] = [];
+  #isTaken = false;
+
+  override async acquireConnection(): ReturnType<SqliteDriver["acquireConnection"]> {
+    if (this.#isTaken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#isTaken = true;
+    return super.acquireConnection();
+  }
+
+  override async releaseConnection(): Promise<void> {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#isTaken = false;
+  }
+}
+
 /** Kysely's own says that SQLite cannot change its schema in a transaction. It can, so a step is done or not done. */
 const ADAPTER: DialectAdapter = {
   supportsCreateIfNotExists: true,
-  supportsMultipleConnections: false,
+  supportsMultipleConnections: true, // so far as Kysely's lock goes: `OneConnection` has another
   supportsTransactionalDdl: true,
   supportsReturning: true,
   supportsOutput: false,

@@ -206,8 +206,10 @@ export interface AppStore {
   /** By name, or by id. */
   find(nameOrId: string): Promise<App | undefined>;
   list(): Promise<readonly App[]>;
-  /** Those that the user owns or has a part in, by name. */
-  visibleTo(userId: string): Promise<readonly App[]>;
+  /** Of those that the user owns or has a part in, what lies between two names or ids, in that order. */
+  visibleTo(userId: string, page: AppPage): Promise<readonly AppFacts[]>;
+  /** One app with what clients are told beside it; undefined: it is gone. */
+  facts(id: string): Promise<AppFacts | undefined>;
   /** By name or id, if the user may see it: the one way in for a caller. */
   findFor(userId: string, nameOrId: string): Promise<Access | undefined>;
   /**
@@ -235,6 +237,29 @@ export interface AppStore {
   ): Promise<App>;
   /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
   remove(id: string): Promise<void>;
+}
+
+export interface AppPage {
+  readonly field: "id" | "name";
+  readonly low?: PageBound;
+  readonly high?: PageBound;
+  readonly order: "asc" | "desc";
+  readonly limit: number;
+}
+
+export interface PageBound {
+  readonly text: string;
+  readonly isExclusive: boolean;
+}
+
+/** An app with what belongs to it elsewhere, read together. */
+export interface AppFacts {
+  readonly app: App;
+  readonly ownerEmail: string;
+  /** Of the current release; null: it has none. */
+  readonly slug: Pick<Slug, "sizeBytes" | "buildpackDescription"> | null;
+  /** Certificates come by themselves. */
+  readonly isAutomatic: boolean;
 }
 
 export interface DomainStore {

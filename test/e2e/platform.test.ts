@@ -228,10 +228,11 @@ test("an app calls another by its URL, and reaches neither the host, nor other d
 test("a destroyed app leaves nothing running and is unknown to the router", async () => {
   const made = await deployed("gone", echo);
   assert.equal((await throughRouter(made.name)).status, 200);
-  await made[Symbol.asyncDispose]();
-  const answer = await throughRouter(made.name);
-  assert.equal(answer.status, 404);
-  assert.match(answer.body, /No such app/i);
+  await platform("DELETE", `/apps/${made.name}`);
+  await eventually("the router to forget it", async () => {
+    const answer = await throughRouter(made.name);
+    return answer.status === 404 && /No such app/i.test(answer.body);
+  });
 });
 
 test("pushes with nothing to run, a failing build, and a port never bound are refused; what ran keeps running", async () => {

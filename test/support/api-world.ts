@@ -78,6 +78,11 @@ export interface Answer {
   readonly json: any;
 }
 
+/** What stands for the supervisor and the engine in a world. */
+export interface WorldEngine extends AsyncDisposable {
+  readonly parts: Pick<ApiOptions, "supervision" | "engine" | "output">;
+}
+
 export async function openWorld(
   options: {
     readonly clock?: Clock;
@@ -85,6 +90,10 @@ export async function openWorld(
     readonly callsPerHour?: number;
     /** Where the database is, for a test that looks into it itself. */
     readonly databasePath?: string;
+    /** Others than dynos in memory that do as they are told at once; `World.supervision` is idle then. */
+    readonly engine?: (store: Store) => Promise<WorldEngine>;
+    /** False for benchmarks: every answer is checked against its schema. */
+    readonly checkResponses?: boolean;
     /** Other certificates than those in memory. */
     readonly certificates?: Partial<CertificatesOptions>;
   } = {},
@@ -129,6 +138,7 @@ export async function openWorld(
     random: systemRandom,
     logger: silentLogger,
   });
+  const instead = await options.engine?.(store);
   const target = new FakeTarget();
   const certificates = startCertificates({
     store,
@@ -154,10 +164,11 @@ export async function openWorld(
     engine: supervision,
     ssh,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
+    ...instead?.parts,
     clock,
     random: systemRandom,
     logger: silentLogger,
-    checkResponses: true,
+    checkResponses: options.checkResponses ?? true,
     ...(options.callsPerHour !== undefined && { callsPerHour: options.callsPerHour }),
   };
   const api = await startApi(apiOptions);
@@ -197,6 +208,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await instead?.[Symbol.asyncDispose]();
       await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();
       await supervision[Symbol.asyncDispose]();

@@ -7,7 +7,14 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type Builds, openBuilds } from "../../src/build/builds.ts";
-import type { ByteStream, DynoSpec, Engine, ObservedDyno, SlugRef } from "../../src/engine/engine.ts";
+import {
+  type ByteStream,
+  type DynoSpec,
+  type Engine,
+  EngineError,
+  type ObservedDyno,
+  type SlugRef,
+} from "../../src/engine/engine.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { type ChildProcess, ended, start } from "../../src/lib/command.ts";
 import { jsonLogger, silentLogger } from "../../src/lib/logger.ts";
@@ -101,6 +108,10 @@ export class StandInEngine implements Engine {
       socket.on("error", () => {});
       impostor(socket);
     });
+  }
+
+  async exec(): Promise<ByteStream> {
+    throw new EngineError("invalid", "nothing is run beside a build");
   }
 
   async io(id: string): Promise<ByteStream> {

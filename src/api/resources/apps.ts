@@ -1,10 +1,12 @@
 import Type, { type Static } from "typebox";
 import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import type { AppFacts } from "../../store/store.ts";
 import { announce } from "../actions.ts";
 import { appNames } from "../app-names.ts";
 import { demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
+import { paginate, paginateText } from "../pagination.ts";
 import type { AccountCall, Call, Routes } from "../route.ts";
 import { constantRef, DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
 import { self } from "./accounts.ts";
@@ -47,6 +49,9 @@ const Reference = Type.Union([
   Type.Object({ id: Type.Optional(Type.String()), name: Type.Optional(Type.String()) }),
 ]);
 
+/** As many as a page has. */
+const FILTER_MAX = 1000;
+
 const CreateBody = Type.Object({
   name: Type.Optional(nullable(Type.String())),
   region: Type.Optional(nullable(Reference)),
@@ -70,12 +75,17 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   const { store, supervision } = context;
   const json = (app: App, call: Call) => appJson(app, call, context);
   const own = async (user: User, call: Call) => {
-    const apps = await store.apps.visibleTo(user.id);
-    return Promise.all(apps.map((app) => json(app, call)));
+    const { request, reply } = call;
+    const { items, status, headers } = await paginateText(request.headers.range, orderBy, async (page) => {
+      const found = await store.apps.visibleTo(user.id, page);
+      return found.map((facts) => factsJson(facts, call, context));
+    });
+    reply.code(status).headers(headers);
+    return [...items];
   };
 
-  routes.account({ path: "GET /apps", response: Type.Array(AppSchema), orderBy }, (call) => own(call.user, call));
-  routes.account({ path: "GET /users/:account/apps", response: Type.Array(AppSchema), orderBy }, (call) =>
+  routes.account({ path: "GET /apps", response: Type.Array(AppSchema) }, (call) => own(call.user, call));
+  routes.account({ path: "GET /users/:account/apps", response: Type.Array(AppSchema) }, (call) =>
     own(self(call), call),
   );
   routes.account(
@@ -85,12 +95,20 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
       power: "read-protected",
       body: Type.Object({ in: Type.Optional(Type.Object({ id: Type.Optional(Type.Array(Type.String())) })) }),
       response: Type.Array(AppSchema),
-      orderBy,
     },
     async (call) => {
       const wanted = call.body.in?.id;
-      const apps = await own(call.user, call);
-      return wanted === undefined ? apps : apps.filter((app) => wanted.includes(app.id));
+      if (wanted === undefined) return own(call.user, call);
+      if (wanted.length > FILTER_MAX)
+        throw new PlatformError("invalid_params", `At most ${FILTER_MAX} ids can be asked for at once.`);
+      const apps = [];
+      for (const id of new Set(wanted)) {
+        const found = await store.apps.findFor(call.user.id, id);
+        if (found?.app.id === id) apps.push(await json(found.app, call)); // a name is no id
+      }
+      const page = paginate(apps, call.request.headers.range, orderBy);
+      call.reply.code(page.status).headers(page.headers);
+      return [...page.items];
     },
   );
   routes.account({ path: "POST /apps", body: CreateBody, response: AppSchema, status: 201 }, async (call) => {
@@ -161,15 +179,17 @@ function nameIn(reference: Static<typeof Reference>): string {
   return typeof reference === "string" ? reference : (reference.name ?? reference.id ?? "");
 }
 
-/** The app as clients see it. */
-export async function appJson(app: App, call: Call, { store, config }: ApiContext) {
-  const owner = await store.users.byId(app.ownerId);
-  if (owner === undefined) throw new Error(`app ${app.id} has no owner`);
-  const release = app.currentReleaseId === null ? undefined : await store.releases.byId(app.currentReleaseId);
-  const slug = release?.slugId ? await store.slugs.byId(release.slugId) : undefined;
+/** The app as clients see it. Throws `not_found` when it has gone meanwhile. */
+export async function appJson(app: App, call: Call, context: ApiContext) {
+  const facts = await context.store.apps.facts(app.id);
+  if (facts === undefined) throw new PlatformError("not_found", "Couldn't find that app.", { resource: "app" });
+  return factsJson(facts, call, context);
+}
+
+function factsJson({ app, ownerEmail, slug, isAutomatic }: AppFacts, call: Call, { config }: ApiContext) {
   const stack = constantRef("stack", app.stack);
   return {
-    acm: await store.certificates.isAutomatic(app.id),
+    acm: isAutomatic,
     archived_at: null,
     build_stack: stack,
     buildpack_provided_description: slug?.buildpackDescription ?? null,
@@ -183,7 +203,7 @@ export async function appJson(app: App, call: Call, { store, config }: ApiContex
     maintenance: app.maintenance,
     name: app.name,
     organization: null,
-    owner: { id: owner.id, email: owner.email },
+    owner: { id: app.ownerId, email: ownerEmail },
     process_tier: "basic",
     region: REGION,
     released_at: app.releasedAt === null ? null : dateTime(app.releasedAt),

@@ -16,6 +16,7 @@ import type { DynoSpec, ObservedState, StartMarks } from "../engine.ts";
  *                        listening     once its port accepted a connection
  *                        health.json   once its checks have found out something
  *                        checks/       what they run in it, with its environment (0600)
+ *                        sessions/     what runs beside its command, with its environment (0600)
  *                        ended.json    once it has ended
  *     <bundles>/exits/<dynoId>         exit status, written by conmon
  */

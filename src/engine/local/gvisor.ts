@@ -3,7 +3,7 @@ import { type ChildProcess, ended, run, start } from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
 import type { ProcessRef } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
-import { type CreateOptions, type DynoRuntime, Runtime, type RuntimeOptions } from "./runtime.ts";
+import { type CreateOptions, type DynoRuntime, type ExecFiles, Runtime, type RuntimeOptions } from "./runtime.ts";
 
 /**
  * gVisor: every dyno on an application kernel of its own (`runsc`'s sentry), which has its own network stack, processes and
@@ -42,6 +42,10 @@ export class GvisorRuntime implements DynoRuntime {
       holder.stdin?.end();
       await end;
     }
+  }
+
+  execCommand(files: ExecFiles): [program: string, args: readonly string[]] {
+    return this.#inner.execCommand(files);
   }
 
   signal(id: string, signal: DynoSignal): Promise<void> {

@@ -16,6 +16,7 @@ import {
   type Engine,
   EngineError,
   type EngineNotice,
+  type ExecRequest,
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
@@ -33,6 +34,7 @@ import type { IoSocket } from "./io-socket.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
+import { endLostSessions, LocalSessions } from "./sessions.ts";
 import { checkEgress, checkSpec, checkUuid } from "./spec-check.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
@@ -104,6 +106,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   readonly #background = new Set<Promise<void>>();
   readonly #refusals: Disposable;
   readonly #usage: UsageLook;
+  readonly #sessions: LocalSessions;
   #exits: FSWatcher | undefined;
 
   static async open(parts: LocalEngineParts): Promise<LocalEngine> {
@@ -121,6 +124,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#parts = parts;
     this.#shop = parts.shop;
     this.#usage = new UsageLook(parts.shop);
+    this.#sessions = new LocalSessions(parts.shop);
     this.#health = new HealthWatch(parts.shop.clock);
     this.#refusals = parts.shop.network.onRefused((index, destination, protocol) => {
       const dynoId = this.#byNetwork.get(index);
@@ -293,6 +297,11 @@ export class LocalEngine implements Engine, AsyncDisposable {
     return dyno.io.stream(signal);
   }
 
+  async exec(id: string, request: ExecRequest): Promise<ByteStream> {
+    const { folder, labels, life } = this.#running(id);
+    return this.#sessions.open({ id, folder, isolation: labels.isolation, life: life.signal }, request);
+  }
+
   watch(listener: (dynoId: string | undefined) => void): Disposable {
     this.#watchers.add(listener);
     return { [Symbol.dispose]: () => void this.#watchers.delete(listener) };
@@ -347,6 +356,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#stop.abort();
     this.#exits?.close();
     this.#refusals[Symbol.dispose]();
+    this.#sessions[Symbol.dispose]();
     for (const { life, io } of this.#dynos.values()) {
       life.abort();
       io?.close();
@@ -375,6 +385,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     };
     this.#dynos.set(labels.id, dyno);
     if (state.kind === "ended") this.#tidy(dyno);
+    else this.#begin(endLostSessions(folder));
     resume(conmon);
     if (network) this.#byNetwork.set(network.index, labels.id);
     this.#attend(dyno, known);

@@ -45,6 +45,10 @@ export interface ExecOptions {
   readonly signal: AbortSignal;
 }
 
+export interface ExecFiles extends Pick<ExecOptions, "id" | "process" | "pidFile"> {
+  readonly console: string | null;
+}
+
 export const installedRuntime = (name: RuntimeName | "runsc"): string => `/usr/bin/${name}`;
 
 const CREATE_TIMEOUT_MS = 30_000;
@@ -148,6 +152,13 @@ export class Runtime implements DynoRuntime {
   /** runc 1.1 cannot join our network namespaces once it has joined the dyno's user namespace. */
   get canExec(): boolean {
     return this.name === "crun";
+  }
+
+  /** The program and arguments that run such a process, and end as it ends. `console`: the socket to which its terminal is sent. */
+  execCommand({ id, process: spec, pidFile, console }: ExecFiles): [program: string, args: readonly string[]] {
+    const terminal = console === null ? [] : ["--console-socket", console];
+    const [program = "", ...args] = this.command(["exec", "--process", spec, "--pid-file", pidFile, ...terminal, id]);
+    return this.inside(program, args);
   }
 
   /**
@@ -308,7 +319,7 @@ export async function closeRuntimeNamespace(run_: string): Promise<void> {
  * Kills the process and all of its group, which is one of its own, if the runtime that was to write this file waits for it: its id
  * is not given away then. What has left the group is the dyno's own, as all that its commands leave behind.
  */
-async function killExecuted(pidFile: string): Promise<void> {
+export async function killExecuted(pidFile: string): Promise<void> {
   const pid = Number(await readFile(pidFile, "utf8").catch(() => "0")); // it never came so far
   if (!Number.isInteger(pid) || pid <= 1) return;
   const facts = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""); // gone

@@ -29,6 +29,7 @@ import type { DynoNetwork, NetworkPool } from "./network.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
 import type { DynoRuntime, Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
+import { SESSIONS_FOLDER } from "./sessions.ts";
 import type { SlugImages } from "./slug-images.ts";
 import type { UserLimits } from "./user-limits.ts";
 import type { LimitedStore } from "./volume-store.ts";
@@ -196,6 +197,7 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
     shop.store.remove(dynoVolumeOf(id)),
     rm(folder.file("config.json"), { force: true }), // it holds config vars
     rm(folder.file(CHECKS_FOLDER), { recursive: true, force: true }), // so does this
+    rm(folder.file(SESSIONS_FOLDER), { recursive: true, force: true }), // and this
   ]);
 }
 

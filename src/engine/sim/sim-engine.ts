@@ -17,11 +17,13 @@ import {
   type Engine,
   EngineError,
   type EngineNotice,
+  type ExecRequest,
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
   type StartMarks,
 } from "../engine.ts";
+import { type SimProcess, simProcess } from "./process.ts";
 import { type Program, passes, programOf } from "./program.ts";
 
 /** What goes wrong with the calls of a `SimEngine`; by default nothing does. */
@@ -80,6 +82,8 @@ export class SimEngine implements Engine {
   readonly #slugs = new Set<string>();
   readonly #usages = new Map<string, SimUsage>();
   faults: EngineFaults;
+  /** What a process beside a dyno's own does. */
+  processes: SimProcess = async () => 0;
   /** Live dynos that the host has room for. */
   capacity = Number.POSITIVE_INFINITY;
   /** Goes up whenever a dyno appears, changes or is removed. */
@@ -182,7 +186,8 @@ export class SimEngine implements Engine {
       if (this.#removed.has(spec.id)) throw new EngineError("gone", `dyno ${spec.id} was removed`);
       const { slugDigest: digest, uidIndex } = spec;
       if (digest !== null && !this.#slugs.has(`${digest} ${uidIndex}`)) throw new EngineError("not_found", "no image");
-      if (this.live.length >= this.capacity) throw new EngineError("no_capacity", "no room");
+      if (Number.isFinite(this.capacity) && this.live.length >= this.capacity)
+        throw new EngineError("no_capacity", "no room");
       const program = programOf(spec.command);
       const state = { kind: "creating", since: this.#clock.now() } as const;
       const dyno: SimDyno = { spec, program, state, life: new AbortController(), isTerminated: false, ails: new Map() };
@@ -235,6 +240,14 @@ export class SimEngine implements Engine {
     return this.#call("input", () => {
       if (this.#dynos.get(id)?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
       return new PassThrough().resume();
+    });
+  }
+
+  exec(id: string, request: ExecRequest): Promise<ByteStream> {
+    return this.#call("exec", () => {
+      const dyno = this.#dynos.get(id);
+      if (dyno?.state.kind !== "running") throw new EngineError("not_found", `dyno ${id} does not run`);
+      return simProcess(this.processes, request, dyno.life.signal);
     });
   }
 

@@ -3,7 +3,7 @@ import { PlatformError } from "../../model/errors.ts";
 import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
 import { PERMISSIONS } from "../../model/permission.ts";
 import { checkRuntime, DEFAULT_RUNTIME, type Runtime } from "../../model/runtime.ts";
-import type { AppStore } from "../store.ts";
+import type { AppFacts, AppStore } from "../store.ts";
 import type { AppRow, Database } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
 import { permissionsIn } from "./collaborators.ts";
@@ -31,14 +31,21 @@ export function appQueries(work: Work): AppStore {
         return row && appOf(row);
       }),
     list: () => work.read(async (db) => (await db.selectFrom("apps").selectAll().orderBy("name").execute()).map(appOf)),
-    visibleTo: (userId) =>
+    visibleTo: (userId, { field, low, high, order, limit }) =>
       work.read(async (db) => {
         const shared = db.selectFrom("collaborators").select("app_id").where("user_id", "=", userId);
-        const rows = db
-          .selectFrom("apps")
-          .selectAll()
-          .where((is) => is.or([is("owner_id", "=", userId), is("id", "in", shared)]));
-        return (await rows.orderBy("name").execute()).map(appOf);
+        let rows = withFacts(db)
+          .where((is) => is.or([is("apps.owner_id", "=", userId), is("apps.id", "in", shared)]))
+          .orderBy(`apps.${field}`, order)
+          .limit(limit);
+        if (low) rows = rows.where(`apps.${field}`, low.isExclusive ? ">" : ">=", low.text);
+        if (high) rows = rows.where(`apps.${field}`, high.isExclusive ? "<" : "<=", high.text);
+        return (await rows.execute()).map(factsOf);
+      }),
+    facts: (id) =>
+      work.read(async (db) => {
+        const row = await withFacts(db).where("apps.id", "=", id).executeTakeFirst();
+        return row && factsOf(row);
       }),
     findFor: (userId, nameOrId) =>
       work.read(async (db) => {
@@ -93,6 +100,34 @@ export function appQueries(work: Work): AppStore {
         await db.deleteFrom("apps").where("id", "=", id).execute();
         touch(id);
       }),
+  };
+}
+
+function withFacts(db: Database) {
+  return db
+    .selectFrom("apps")
+    .innerJoin("users", "users.id", "apps.owner_id")
+    .leftJoin("releases", "releases.id", "apps.current_release_id")
+    .leftJoin("slugs", "slugs.id", "releases.slug_id")
+    .leftJoin("acm_apps", "acm_apps.app_id", "apps.id")
+    .selectAll("apps")
+    .select(["users.email", "slugs.size_bytes", "slugs.buildpack_description", "acm_apps.app_id as acm"]);
+}
+
+function factsOf(
+  row: AppRow & {
+    readonly email: string;
+    readonly size_bytes: number | null;
+    readonly buildpack_description: string | null;
+    readonly acm: string | null;
+  },
+): AppFacts {
+  return {
+    app: appOf(row),
+    ownerEmail: row.email,
+    slug:
+      row.size_bytes === null ? null : { sizeBytes: row.size_bytes, buildpackDescription: row.buildpack_description },
+    isAutomatic: row.acm !== null,
   };
 }
 
