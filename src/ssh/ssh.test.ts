@@ -134,15 +134,15 @@ test("a terminal: its size, its changes of size, signals; an end of input is wai
     client.shell({ rows: 40, cols: 100, term: "vt100" }, (error, made) => (error ? reject(error) : resolve(made)));
   });
   channel.write("hello");
-  const [said] = (await new Promise((resolve) => channel.once("data", (chunk: Buffer) => resolve([chunk])))) as [
-    Buffer,
-  ];
-  assert.equal(said.toString(), "hello");
+  let said = "";
+  channel.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await eventually(() => said === "$ hello");
   channel.setWindow(50, 5000, 0, 0);
   channel.signal("INT");
 
   channel.write("\u0004");
-  channel.resume();
   await closed(channel);
   const [asked] = all.sessions.opened;
   assert.deepEqual(
@@ -268,6 +268,7 @@ test("spec 3.7: copy: a file of the dyno by SFTP, whole and in its order; what i
   await get("data/file.bin");
   assert.ok(readFileSync(copy).equals(content));
   assert.deepEqual(all.noted, [{ copy: "/app/data/file.bin" }]);
+  assert.equal(all.sessions.asked.length, 1, "it was read once, from its beginning to its end");
   await assert.rejects(get("nowhere"), /no such file/i);
   const done = (run: (callback: (error: unknown, value?: unknown) => void) => void) =>
     new Promise((resolve, reject) => run((error, value) => (error ? reject(error) : resolve(value))));

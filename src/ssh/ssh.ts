@@ -19,6 +19,11 @@ const EACH_MAX = 32;
 /** From a client's first byte, or none, until it is in. */
 const HANDSHAKE_MS = 15_000;
 const RETRY_MS = 1_000;
+/**
+ * Clients made with ssh2, as the official one is, ask an OpenSSH for whole pieces of a file, and others for pieces and their rests, which would
+ * lead back and forth in it.
+ */
+const IDENT = "OpenSSH_9.2 stator";
 
 /**
  * SSH for the official CLI's `ps:exec`, `ps:copy`, `ps:forward` and `ps:socks`. It costs nothing until the first key is registered: the
@@ -129,7 +134,7 @@ export class Ssh implements AsyncDisposable {
     // One for each connection, so that it is known which is which; it never listens.
     const server = new Server({
       hostKeys: [key.privateKey],
-      ident: "stator",
+      ident: IDENT,
       algorithms: { compress: ["none"] },
     });
     server.on("connection", (connection, info) => {

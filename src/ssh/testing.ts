@@ -66,7 +66,7 @@ export class FakeSessions implements Pick<Sessions, "open" | "connect" | "readFi
   readonly files = new Map<string, Buffer>();
   closed = 0;
 
-  /** `cat` echoes until its input ends; `flood` writes for ever; `quiet` reads nothing; the rest says what it is and ends with 7. */
+  /** `cat` echoes until its input ends, `bash` too after a prompt; `flood` writes for ever; `quiet` reads nothing; the rest says what it is and ends with 7. */
   async open(dynoId: string, request: SessionRequest): Promise<DynoProcess> {
     const command = typeof request.command === "string" ? request.command : request.command.join(" ");
     if (command === "refused") throw new PlatformError("not_found", "That dyno does not run.");
@@ -79,6 +79,7 @@ export class FakeSessions implements Pick<Sessions, "open" | "connect" | "readFi
       exited.resolve(status);
     };
     if (command === "cat" || command === "bash") {
+      if (command === "bash") stdout.write("$ ");
       stdin.on("data", (chunk: Buffer) => {
         stdout.write(chunk);
         if (chunk.includes(4)) end(0);
