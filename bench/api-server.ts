@@ -37,6 +37,7 @@ async function main(shape: Shape): Promise<void> {
         routing: { settle: async () => {} },
         slugs: { ensure: async () => {} },
         sink: { append: () => {} },
+        commands: { follow: () => {} },
         logs: { follow: () => {}, ended: async () => {}, forget: () => {}, output: async function* () {} },
       });
       return {

@@ -1,10 +1,10 @@
-import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
+import { ended, start } from "../src/lib/command.ts";
 import type { Shape } from "./many-apps.ts";
 import { median, percentile, type RowResult, type Sample } from "./statistics.ts";
 
@@ -117,6 +117,11 @@ async function cpuIn(pid: number, act: () => Promise<unknown>): Promise<number> 
   return cpuMs(pid) - before;
 }
 
+async function untilQuiet(pid: number): Promise<void> {
+  const isQuiet = async () => (await cpuIn(pid, () => pause(1000))) < 100;
+  for (let quiet = 0; quiet < 2; quiet = (await isQuiet()) ? quiet + 1 : 0);
+}
+
 /** Of all threads, in milliseconds, by the scheduler's own count. */
 function cpuMs(pid: number): number {
   const tasks = `/proc/${pid}/task`;
@@ -127,29 +132,28 @@ function cpuMs(pid: number): number {
 async function withApi<T>(shape: Shape, body: (api: RunningApi) => Promise<T>): Promise<T> {
   const program = join(import.meta.dirname, "api-server.ts");
   const processor = availableParallelism() > 1 ? "1" : "0";
-  const child = spawn("taskset", ["-c", processor, process.execPath, program, JSON.stringify(shape)], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const ended = new Promise<never>((_, reject) => {
-    child.once("error", reject);
-    child.once("exit", (status) => reject(new Error(`the API ended (${status})`)));
-  });
-  ended.catch(() => {}); // also when it is told to
+  const args = ["-c", processor, process.execPath, program, JSON.stringify(shape)];
+  const child = start("taskset", args, { stdio: ["pipe", "pipe", 2] });
+  const end = ended(child, "the API");
+  const gone = end.then(({ code }) => Promise.reject(new Error(`the API ended (${code})`)));
+  gone.catch(() => {}); // also when it is told to
   const agent = new Agent({ keepAlive: true, maxSockets: 50 });
   try {
-    const [line] = (await Promise.race([firstLine(child.stdout), ended])) as [string];
+    if (!child.stdout) throw new Error("it has no output");
+    const line = await Promise.race([firstLine(child.stdout), gone]);
     const { url, token } = JSON.parse(line) as { url: string; token: string };
     const api = { pid: child.pid ?? 0, call: (...call: Call) => answer(url, token, agent, ...call) };
-    return await Promise.race([body(api), ended]);
+    await Promise.race([untilQuiet(api.pid), gone]); // it has taken up all of its dynos
+    return await Promise.race([body(api), gone]);
   } finally {
     agent.destroy();
-    child.stdin.end();
-    await ended.catch(() => {});
+    child.stdin?.end();
+    await end;
   }
 }
 
-async function firstLine(stream: NodeJS.ReadableStream): Promise<[string]> {
-  for await (const line of createInterface({ input: stream })) return [line];
+async function firstLine(stream: NodeJS.ReadableStream): Promise<string> {
+  for await (const line of createInterface({ input: stream })) return line;
   throw new Error("no line");
 }
 

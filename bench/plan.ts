@@ -61,6 +61,7 @@ async function measureWith(count: number): Promise<{ readonly passes: number[]; 
       routing: { settle: async () => {} },
       slugs: { ensure: async () => {} },
       sink: { append: () => {} },
+      commands: { follow: () => {} },
       logs: { follow: () => {}, ended: async () => {}, forget: () => {}, output: async function* () {} },
     });
     await untilQuiet();

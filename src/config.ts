@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { isAbsolute, normalize } from "node:path";
 import type { AcmeSettings } from "./model/acm.ts";
 import { DISK_MECHANISMS, type DiskSetting, isDiskMechanism } from "./model/disk.ts";
@@ -12,6 +13,12 @@ export interface Config {
   readonly apiPort: number;
   /** API, git, rendezvous and exec with a certificate of the installation's own CA. */
   readonly tlsPort: number;
+  /** Where the API with TLS listens; default: on every IPv4 address. */
+  readonly tlsAddress?: string;
+  /** Names and addresses by which other machines know the API; its certificate has them beside those that this machine knows. */
+  readonly apiHosts?: readonly string[];
+  /** PEM files of the operator's own certificate for those names, chain and key. */
+  readonly apiCertificate?: { readonly chainFile: string; readonly keyFile: string };
   readonly httpPort: number;
   readonly httpsPort: number;
   /** `hello` answers to `hello.<domain>`. */
@@ -34,6 +41,10 @@ export const SETTINGS = [
   "STATOR_HOME",
   "STATOR_API_PORT",
   "STATOR_TLS_PORT",
+  "STATOR_TLS_ADDRESS",
+  "STATOR_API_HOST",
+  "STATOR_API_CERTIFICATE",
+  "STATOR_API_KEY",
   "STATOR_HTTP_PORT",
   "STATOR_HTTPS_PORT",
   "STATOR_DOMAIN",
@@ -59,6 +70,7 @@ export function loadConfig(env: Env = process.env): Config {
     instance,
     apiPort: port(all, "STATOR_API_PORT", 5480),
     tlsPort: port(all, "STATOR_TLS_PORT", 5443),
+    ...apiSettings(all),
     httpPort: port(all, "STATOR_HTTP_PORT", 80),
     httpsPort: port(all, "STATOR_HTTPS_PORT", 443),
     domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
@@ -104,6 +116,27 @@ function disk(text: string | undefined): DiskSetting {
   if (text === undefined || text === "" || text === "auto") return "auto";
   if (!isDiskMechanism(text)) throw new ConfigError(`STATOR_DISK=${text}: must be auto, ${DISK_MECHANISMS.join(", ")}`);
   return text;
+}
+
+function apiSettings(env: Env): Pick<Config, "tlsAddress" | "apiHosts" | "apiCertificate"> {
+  const address = env["STATOR_TLS_ADDRESS"] || "0.0.0.0";
+  if (isIP(address) === 0)
+    throw new ConfigError(`STATOR_TLS_ADDRESS=${address}: must be an IP address of this machine`);
+  const apiHosts = (env["STATOR_API_HOST"] || "").split(",").flatMap((each) => each.trim().toLowerCase() || []);
+  const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+  const wrong = apiHosts.find((each) => isIP(each) === 0 && !new RegExp(`^${label}(\\.${label})*$`).test(each));
+  if (wrong !== undefined)
+    throw new ConfigError(`STATOR_API_HOST=${wrong}: must be host names or addresses, with commas`);
+  const [chainFile, keyFile] = [env["STATOR_API_CERTIFICATE"] || "", env["STATOR_API_KEY"] || ""];
+  if ((chainFile === "") !== (keyFile === ""))
+    throw new ConfigError("STATOR_API_CERTIFICATE and STATOR_API_KEY: set both, or neither");
+  for (const file of [chainFile, keyFile]) {
+    if (file !== "" && !isAbsolute(file))
+      throw new ConfigError(
+        `STATOR_API_CERTIFICATE and STATOR_API_KEY: ${file} must be the absolute path of a PEM file`,
+      );
+  }
+  return { tlsAddress: address, apiHosts, ...(chainFile !== "" && { apiCertificate: { chainFile, keyFile } }) };
 }
 
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";

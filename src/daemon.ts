@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { tellEgress } from "./api/resources/egress-rules.ts";
 import { startApi } from "./api/server.ts";
 import { type Builds, openBuilds } from "./build/builds.ts";
+import { ReleaseOutputs } from "./build/release-output.ts";
 import { startCertificates } from "./certificates/certificates.ts";
 import type { Config } from "./config.ts";
 import type { EngineNotice } from "./engine/engine.ts";
@@ -53,6 +54,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   const engine = parts.use(new HostClient({ instance, clock, logger }));
   const appIds = async () => (await store.apps.list()).map(({ id }) => id);
   const logs = parts.use(await openLogs({ folder: join(data, "logs"), rawFolder, engine, clock, logger, appIds }));
+  const commands = parts.use(await ReleaseOutputs.open({ folder: join(data, "releases"), logs, clock, logger }));
   const routing = parts.use(await startRouter({ store, target: engine, logs, instance, clock, logger }));
 
   // The supervisor needs builds for the images of slugs, builds need the supervisor for rollouts: each is promised to the other.
@@ -63,9 +65,11 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       engine,
       supervision: {
         settled: async (...args) => (await supervised.promise).settled(...args),
+        commandEnded: async (...args) => (await supervised.promise).commandEnded(...args),
         nudge: (appId) => void supervised.promise.then((supervision) => supervision.nudge(appId)),
       },
       logs,
+      commands,
       dynoLogs: logs,
       config,
       history: (appId) => logs.history(appId, { lines: HISTORY_LINES }),
@@ -80,6 +84,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       engine,
       logs,
       sink: logs,
+      commands,
       routing,
       slugs: builds,
       builds: { isLive: (dynoId) => builds.activeBuildDynos().has(dynoId) },

@@ -67,7 +67,9 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   // Before any test: none meets the machine's package manager at work, or these programs half there.
   await Promise.all([
     client,
-    outcomes.work("podman and gVisor, for tests", () => ensurePackages(["podman"]).then(needGvisor)),
+    outcomes.work("podman, shells and gVisor, for tests", () =>
+      ensurePackages(["podman", "zsh", "fish"]).then(needGvisor),
+    ),
     outcomes.whole("bin/up again", programOf(first, UP), join(base, "up-again.log")),
   ]);
   const run = async (file: string, lane: Installation): Promise<void> =>

@@ -1,7 +1,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
-import type { Release } from "../model/release.ts";
+import { type Release, releaseLine } from "../model/release.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 
@@ -28,15 +28,19 @@ export interface NewRelease {
   readonly user: User;
   readonly description: string;
   readonly slugId: string | null;
+  /** Whether the code's release command is to run, if it has one: not for code that runs already (spec 5.3). */
+  readonly withCommand: boolean;
 }
 
 /**
  * Makes the next release of the config vars as they are in `store` (which may be a transaction). With code it is pending: its
  * dynos come up next to those that run, and the supervisor decides. Without, there is nothing to bring up.
  */
-export async function addRelease(store: Store, { app, user, description, slugId }: NewRelease): Promise<Release> {
+export async function addRelease(store: Store, of: NewRelease): Promise<Release> {
+  const { app, user, description, slugId, withCommand } = of;
   const status = slugId === null ? "succeeded" : "pending";
-  const release = await store.releases.create({ appId: app.id, slugId, description, userId: user.id, status });
+  const made = { appId: app.id, slugId, description, userId: user.id, status, withCommand } as const;
+  const release = await store.releases.create(made);
   if (slugId === null) await store.apps.update(app.id, { currentReleaseId: release.id });
   return release;
 }
@@ -44,7 +48,7 @@ export async function addRelease(store: Store, { app, user, description, slugId 
 /** Tells of a release in the log, and lets the supervisor look. Both lines carry one time. */
 export function announce({ logs, clock, supervision }: Releasing, release: Release, app: App, user: User): void {
   const at = clock.now();
-  for (const what of [release.description, `Release v${release.version} created`]) {
+  for (const what of [release.description, releaseLine(release)]) {
     logs.append(app.id, { at, source: "app", process: "api", text: `${what} by user ${user.email}` });
   }
   supervision.nudge(app.id);

@@ -204,6 +204,7 @@ test("the rules of what is dangerous are these", () => {
     "GET /schema",
     "GET /stator/build-output/:build",
     "GET /stator/logs/:session",
+    "GET /stator/release-output/:release",
     "GET /stator/slugs/:word",
     "GET /stator/sources/:word",
     "POST /oauth/tokens",

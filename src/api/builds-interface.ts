@@ -17,6 +17,8 @@ export interface BuildRoutes {
   ): Promise<void>;
   /** The build's output from its first byte until its end, however often it is asked for; undefined: nothing is known of it. */
   outputStream(buildId: string): Promise<Readable | undefined>;
+  /** The same of the release's command, once it has begun or `signal` is aborted. */
+  commandOutput(releaseId: string, signal: AbortSignal): Promise<Readable | undefined>;
   /** The release as a tar of an OCI image. Throws `invalid_params` for a release without a slug. */
   exportImage(app: App, release: Release): Promise<Readable>;
   /** Archives that clients upload to have them built. */

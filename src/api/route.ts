@@ -6,6 +6,7 @@ import type { Access } from "../model/collaborator.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Permission } from "../model/permission.ts";
 import type { Token } from "../store/store.ts";
+import { type Address, addressOf } from "./address.ts";
 import { type Audit, fieldsOf } from "./audit.ts";
 import { type Caller, type Power, type Rule } from "./auth.ts";
 import { paginate } from "./pagination.ts";
@@ -17,8 +18,8 @@ export interface Call<Body = unknown> {
   /** From the path, decoded. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string | undefined>>;
-  /** Scheme and host by which the client reached us: what it can reach again. */
-  readonly origin: URL;
+  /** How the client reached us: what it can reach again. */
+  readonly address: Address;
   /** The variant `3.sdk` of the API was asked for. */
   readonly isSdk: boolean;
   readonly request: FastifyRequest;
@@ -175,19 +176,12 @@ function callOf<Body>(request: FastifyRequest, reply: FastifyReply, told: Record
     body: request.body as Body, // it passed the route's schema
     params: request.params as Readonly<Record<string, string>>,
     query: request.query as Readonly<Record<string, string | undefined>>,
-    origin: originOf(request),
+    address: addressOf(request),
     isSdk: /version=3\.sdk\b/.test(request.headers.accept ?? ""),
     request,
     reply,
     tell: (facts) => void Object.assign(told, facts),
   };
-}
-
-const HOST = /^[\w.-]{1,253}(:\d{1,5})?$|^\[[\da-fA-F:.]{2,45}\](:\d{1,5})?$/;
-
-function originOf(request: FastifyRequest): URL {
-  const host = HOST.test(request.headers.host ?? "") ? request.headers.host : `127.0.0.1:${request.socket.localPort}`;
-  return new URL(`${request.protocol}://${host}`);
 }
 
 const callers = new WeakMap<FastifyRequest, Caller>();

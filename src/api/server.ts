@@ -138,7 +138,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   await server.ready();
   const tls = await listenTls({
     home: config.instance.home,
-    host: "0.0.0.0",
+    host: config.tlsAddress ?? "0.0.0.0",
     port: config.tlsPort,
     clock,
     logger,

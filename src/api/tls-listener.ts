@@ -1,8 +1,11 @@
+import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createServer, type Server, type TLSSocket } from "node:tls";
+import { createSecureContext, createServer, type Server, type TLSSocket } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../lib/clock.ts";
+import { tellApart } from "../lib/first-line.ts";
 import type { Logger } from "../lib/logger.ts";
 import { ATTACH_SECRET } from "../run/secrets.ts";
 
@@ -18,22 +21,24 @@ export interface TlsOptions {
   readonly rendezvous: (secret: string, socket: TLSSocket) => void;
 }
 
-/** A client that says nothing is not waited for. */
-const FIRST_BYTES_MS = 15_000;
-const FIRST_LINE_BYTES_MAX = 512;
 const RELOAD_EVERY_MS = 10_000;
 
 /** The TLS port: HTTP and rendezvous on the same socket, told apart by the first line (platform-api 3.1). */
 export async function listenTls(options: TlsOptions): Promise<{ readonly port: number } & AsyncDisposable> {
-  let context = await readContext(options.home);
+  let pairs = await readPairs(options.home);
+  let own = ownOf(pairs.own, options.logger);
   const server = createServer({
-    ...context,
+    ...pairs.api,
+    // The operator's certificate for who asks for one of its names, ours for all others: 127.0.0.1 is always in ours.
+    SNICallback: (name, done) => done(null, own?.certificate.checkHost(name) === undefined ? undefined : own.context),
     ALPNProtocols: ["http/1.1"],
     minVersion: "TLSv1.2",
     handshakeTimeout: 10_000,
   });
   server.on("tlsClientError", () => {}); // strangers' broken handshakes are no event of ours
-  server.on("secureConnection", (socket) => tellApart(socket, options));
+  const { clock, http } = options;
+  const word = (line: string, socket: TLSSocket) => rendezvous(line, socket, options);
+  server.on("secureConnection", (socket) => tellApart(socket, { clock, http, word }));
   const sockets = tracked(server);
   await listening(server, options);
   const stop = new AbortController();
@@ -44,13 +49,16 @@ export async function listenTls(options: TlsOptions): Promise<{ readonly port: n
         () => false,
       )
     ) {
-      const now = await readContext(options.home).catch((error: unknown) =>
-        options.logger.warn("api.certificate_unreadable", { error }),
-      );
-      if (now === undefined || (now.cert === context.cert && now.key === context.key)) continue;
-      server.setSecureContext(now);
-      context = now;
-      options.logger.info("api.certificate_changed");
+      try {
+        const now = await readPairs(options.home);
+        if (isDeepStrictEqual(now, pairs)) continue;
+        own = ownOf(now.own, options.logger);
+        server.setSecureContext(now.api);
+        pairs = now;
+        options.logger.info("api.certificate_changed");
+      } catch (error) {
+        options.logger.warn("api.certificate_unreadable", { error });
+      }
     }
   })();
   return {
@@ -64,12 +72,33 @@ export async function listenTls(options: TlsOptions): Promise<{ readonly port: n
   };
 }
 
-async function readContext(home: string): Promise<{ readonly cert: string; readonly key: string }> {
-  const [cert, key] = await Promise.all([
-    readFile(join(home, "tls", "api.pem"), "utf8"),
-    readFile(join(home, "tls", "api.key"), "utf8"),
-  ]);
-  return { cert, key };
+interface Pair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** The installation's own certificate, and the operator's where one was given (`host/tls.ts`). */
+async function readPairs(home: string): Promise<{ readonly api: Pair; readonly own: Pair | undefined }> {
+  const read = async (name: string): Promise<Pair> => {
+    const file = (suffix: string) => readFile(join(home, "tls", `${name}.${suffix}`), "utf8");
+    const [cert, key] = await Promise.all([file("pem"), file("key")]);
+    return { cert, key };
+  };
+  const own = read("own").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  return { api: await read("api"), own: await own };
+}
+
+/** Undefined where there is none, or one that cannot be used: caught between its two files, it is read again when the other has come. */
+function ownOf(pair: Pair | undefined, logger: Logger) {
+  try {
+    return pair && { certificate: new X509Certificate(pair.cert), context: createSecureContext(pair) };
+  } catch (error) {
+    logger.warn("api.own_certificate_unusable", { error });
+    return undefined;
+  }
 }
 
 function tracked(server: Server): ReadonlySet<TLSSocket> {
@@ -91,49 +120,8 @@ function listening(server: Server, { host, port }: TlsOptions): Promise<void> {
   });
 }
 
-/** Reads no more than the first line. A secret has no blank in it, a request line always has. */
-function tellApart(socket: TLSSocket, options: TlsOptions): void {
-  let seen = Buffer.alloc(0);
-  const drop = () => {
-    socket.destroy();
-  };
-  socket.on("error", drop);
-  const patience = new AbortController();
-  options.clock.sleep(FIRST_BYTES_MS, patience.signal).then(drop, () => {}); // aborted: it spoke
-  socket.once("close", () => patience.abort());
-  socket.on("readable", look);
-
-  function look(): void {
-    const chunk = socket.read() as Buffer | null; // no encoding is set
-    if (chunk === null) return;
-    seen = Buffer.concat([seen, chunk]);
-    const lineEnd = seen.indexOf("\n");
-    const line = seen.subarray(0, lineEnd < 0 ? seen.length : lineEnd).toString("latin1");
-    if (/^[\w?=&.-]*\r?$/.test(line) && line.length < FIRST_LINE_BYTES_MAX) {
-      if (lineEnd < 0) return; // more is to come
-      return handOver(() => rendezvous(line.trimEnd(), seen.subarray(lineEnd + 1)));
-    }
-    return handOver(() => {
-      socket.unshift(seen);
-      options.http(socket);
-    });
-  }
-
-  function handOver(to: () => void): void {
-    socket.off("readable", look);
-    socket.off("error", drop);
-    patience.abort();
-    to();
-  }
-
-  function rendezvous(line: string, rest: Buffer): void {
-    const secret = line.split("?")[0] ?? "";
-    socket.on("error", drop);
-    if (!ATTACH_SECRET.test(secret)) {
-      drop();
-      return;
-    }
-    if (rest.length > 0) socket.unshift(rest);
-    options.rendezvous(secret, socket);
-  }
+function rendezvous(line: string, socket: TLSSocket, options: TlsOptions): void {
+  const secret = line.split("?")[0] ?? "";
+  if (ATTACH_SECRET.test(secret)) options.rendezvous(secret, socket);
+  else socket.destroy();
 }

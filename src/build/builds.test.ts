@@ -207,6 +207,43 @@ test("a rollout that fails fails the push, with the reason and the end of the ap
   assert.equal(await refs(world, checkout), "");
 });
 
+test("spec 5.3: a push shows what its release command says, and waits for the rollout after it", async () => {
+  await using world = await openWorld();
+  world.commandSays = "migrating\nmigrated\n";
+  const checkout = await Checkout.create(world, { Procfile: "web: true\nrelease: ./migrate\n" });
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.equal(code, 0, stderr);
+  const remote = [...stderr.matchAll(/^remote: ?(.*?)\s*$/gm)].map((match) => match[1]).filter((line) => line !== "");
+  assert.deepEqual(remote.slice(remote.indexOf("-----> Launching...")), [
+    "-----> Launching...",
+    " !     Release command declared: this new release will not be available until the command succeeds.",
+    "       Released v3",
+    "       http://hello.localhost:8080/ deployed to Stator",
+    "Running release command...",
+    "migrating",
+    "migrated",
+    "Waiting for release.... done.",
+    "Verifying deploy... done.",
+  ]);
+  assert.ok(world.log.some(({ text }) => text === "Running release v3 commands by user me@example.com"));
+  assert.ok(!world.log.some(({ text }) => text.startsWith("Release v3 created")));
+});
+
+test("spec 5.3: a release command that fails fails the push with its reason, and the branch does not move", async () => {
+  await using world = await openWorld();
+  world.commandSays = "no database\n";
+  const why = "its release command (release.12) exited with status 3";
+  world.endCommand = (releaseId) => world.store.releases.setStatus(releaseId, "failed", why);
+  const checkout = await Checkout.create(world, { Procfile: "web: true\nrelease: ./migrate\n" });
+  const { code, stderr } = await checkout.git("push", world.url, "main");
+  assert.equal(code, 1);
+  assert.match(stderr, /no database/);
+  assert.match(stderr, /Waiting for release\.\.\.\. failed\./);
+  assert.match(stderr, /Release v3 failed: its release command \(release\.12\) exited with status 3\./);
+  assert.doesNotMatch(stderr, /Verifying deploy/);
+  assert.equal(await refs(world, checkout), "");
+});
+
 test("a rollout without room for old and new says so in the push, for each old dyno that goes first", async () => {
   await using world = await openWorld();
   const checkout = await Checkout.create(world, APP);

@@ -23,6 +23,7 @@ import { exportImage, slugArchive } from "./export.ts";
 import { advertisementPrefix, bodyOf, errorMessage, type GitRequest, parseGitRequest } from "./git-http.ts";
 import { BuildOutputs } from "./output.ts";
 import { reason } from "./reason.ts";
+import type { ReleaseOutputs } from "./release-output.ts";
 import { readBuildSettings } from "./settings.ts";
 import { SlugFiles, slugImages } from "./slugs.ts";
 import { SourceFiles } from "./sources.ts";
@@ -31,8 +32,10 @@ import { type Turn, Turns } from "./turns.ts";
 export interface BuildsOptions {
   readonly store: Store;
   readonly engine: Engine;
-  readonly supervision: Pick<Supervision, "settled" | "nudge">;
+  readonly supervision: Pick<Supervision, "settled" | "commandEnded" | "nudge">;
   readonly logs: LogSink;
+  /** What release commands say. */
+  readonly commands: Pick<ReleaseOutputs, "stream">;
   /** For the last words of a build dyno that failed to start. */
   readonly dynoLogs?: DynoLogs;
   readonly config: Config;
@@ -56,6 +59,8 @@ export interface Builds extends SlugImages, AsyncDisposable {
   handleGit(request: IncomingMessage, response: ServerResponse, call: GitCall): Promise<void>;
   /** All that a build said and, while it runs, will say; undefined: nothing is known of it (yet). */
   outputStream(buildId: string): Promise<Readable | undefined>;
+  /** All that a release's command said and will say; waits until it has begun, or `signal`. undefined: nothing is known of it. */
+  commandOutput(releaseId: string, signal: AbortSignal): Promise<Readable | undefined>;
   /** The release as a standard OCI image, in a tar. Throws `invalid_params` for a release without a slug. */
   exportImage(app: App, release: Release): Promise<Readable>;
   /** Archives that clients upload. */
@@ -103,6 +108,7 @@ export async function openBuilds(options: BuildsOptions): Promise<Builds> {
     supervision: options.supervision,
     logs: options.logs,
     outputs,
+    commands: options.commands,
     slugs,
     images,
     urlOf: (app) => `http://${app.name}.${config.domain}${config.httpPort === 80 ? "" : `:${config.httpPort}`}/`,
@@ -120,6 +126,7 @@ export async function openBuilds(options: BuildsOptions): Promise<Builds> {
     ensure: (slugId, uidIndex) => images.ensure(slugId, uidIndex),
     handleGit: (request, response, call) => git.handle(request, response, call),
     outputStream: (buildId) => outputs.stream(buildId),
+    commandOutput: (releaseId, signal) => options.commands.stream(releaseId, signal),
     exportImage: (app, release) => exportImage({ app, release, store, slugs, stackTar: join(paths.host, "stacks") }),
     activeBuildDynos: () => dynos.active,
     sources,

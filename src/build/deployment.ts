@@ -6,7 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { formatLine, type LogLine, type LogSink } from "../logs/line.ts";
 import type { App, User } from "../model/app.ts";
-import type { Build, Release, Slug } from "../model/release.ts";
+import { type Build, RELEASE_TYPE, type Release, releaseLine, type Slug } from "../model/release.ts";
 import { switchSecondsOf } from "../model/runtime.ts";
 import { BUILD_SIZE } from "../model/size.ts";
 import type { Store } from "../store/store.ts";
@@ -15,6 +15,7 @@ import { type BuildChannel, type Builder, DynoLost } from "./conversation.ts";
 import type { BuildOutput, BuildOutputs } from "./output.ts";
 import { findTypes } from "./process-types.ts";
 import { manifestOf, megabytes, noImage, Refused, receiveSlug, refusing } from "./refused.ts";
+import type { ReleaseOutputs } from "./release-output.ts";
 import type { SlugFiles } from "./slugs.ts";
 
 /** From the order to build to the stored slug (spec 9.2). */
@@ -25,9 +26,10 @@ const HISTORY_LINES = 20;
 
 export interface DeploymentParts {
   readonly store: Store;
-  readonly supervision: Pick<Supervision, "settled" | "nudge">;
+  readonly supervision: Pick<Supervision, "settled" | "commandEnded" | "nudge">;
   readonly logs: LogSink;
   readonly outputs: BuildOutputs;
+  readonly commands: Pick<ReleaseOutputs, "stream">;
   readonly slugs: SlugFiles;
   readonly images: SlugImages;
   /** Where the app is reached, with the port. */
@@ -216,7 +218,7 @@ export class Deployment implements Builder {
   /** Whether the release came up. */
   async #release(build: Build, slug: Slug, channel: BuildChannel, say: Say): Promise<boolean> {
     const { store, supervision, urlOf } = this.#parts;
-    const isFirst = (await store.formation.list(this.#app.id)).length === 0;
+    const isFirst = (await store.formation.list(this.#app.id)).every(({ type }) => type === RELEASE_TYPE);
     channel.throwIfFailed();
     this.#released = true;
     const release = await this.#makeRelease(build, slug);
@@ -226,9 +228,12 @@ export class Deployment implements Builder {
       app.rollout === "preboot" && !isFirst
         ? `       Preboot: requests move to the new web dynos in ${switchSecondsOf(app)} s\n`
         : "";
+    const declared = release.phase === null ? "" : COMMAND_DECLARED;
     await say(
-      `-----> Launching...\n       Released v${release.version}\n       ${urlOf(app)} deployed to Stator\n${wait}\nVerifying deploy... `,
+      `-----> Launching...\n${declared}       Released v${release.version}\n       ${urlOf(app)} deployed to Stator\n${wait}\n`,
     );
+    if (release.phase !== null && !(await this.#showCommand(release, say))) return false;
+    await say("Verifying deploy... ");
     const said: Promise<void>[] = [];
     const outcome = await supervision.settled(release.id, this.#stopping, (name) =>
       said.push(
@@ -245,6 +250,28 @@ export class Deployment implements Builder {
     return false;
   }
 
+  /** What the release's command says, as it comes (spec 5.3). Whether it did what it should. */
+  async #showCommand({ id, version }: Release, say: Say): Promise<boolean> {
+    const { store, supervision, commands } = this.#parts;
+    await say("Running release command...\n\n");
+    const over = new AbortController();
+    const ended = supervision.commandEnded(id, this.#stopping).finally(() => over.abort());
+    ended.catch(() => {}); // awaited below
+    const output = await commands.stream(id, over.signal);
+    for await (const lines of output ?? []) await say(String(lines));
+    await ended;
+    const release = await store.releases.byId(id);
+    if (release?.phase === "done" && release.status !== "expired") {
+      await say("\nWaiting for release.... done.\n\n");
+      return true;
+    }
+    const why = reasonOf({ status: release?.status ?? "expired", failure: release?.failure ?? null });
+    await say(
+      `\nWaiting for release.... failed.\n !     Release v${version} failed: ${why}.\n !     What ran before keeps running.\n !     Push failed\n`,
+    );
+    return false;
+  }
+
   async #makeRelease(build: Build, slug: Slug): Promise<Release> {
     const { store, clock } = this.#parts;
     const description = `Deploy ${(slug.commit ?? build.id).slice(0, 8)}`;
@@ -255,6 +282,7 @@ export class Deployment implements Builder {
         description,
         userId: this.#user.id,
         status: "pending",
+        withCommand: true,
       });
       const { buildpackDescription } = slug;
       const releaseId = made.id;
@@ -264,7 +292,7 @@ export class Deployment implements Builder {
     this.#decided.resolve();
     const at = clock.now(); // both lines carry the same time (spec 8.2)
     this.#log(`${description} by user ${this.#user.email}`, at);
-    this.#log(`Release v${release.version} created by user ${this.#user.email}`, at);
+    this.#log(`${releaseLine(release)} by user ${this.#user.email}`, at);
     return release;
   }
 
@@ -280,14 +308,10 @@ export class Deployment implements Builder {
     release: Release,
     outcome: { readonly status: string; readonly failure: string | null },
   ): Promise<string> {
-    const reason =
-      outcome.status === "expired"
-        ? "a newer release took over first"
-        : (outcome.failure ?? "its dynos did not come up");
     const app = await this.#parts.store.apps.byId(this.#app.id);
     const lines = (await this.#parts.history(this.#app.id)).slice(-HISTORY_LINES);
     return [
-      ` !     Release v${release.version} failed: ${reason}.`,
+      ` !     Release v${release.version} failed: ${reasonOf(outcome)}.`,
       ` !     What ran before ${app?.rollout === "stop-start" ? "is started again" : "keeps running"}. The last lines of the app's log:`,
       ...lines.map((line) => `         ${formatLine(line)}`),
       " !     Push failed",
@@ -298,6 +322,13 @@ export class Deployment implements Builder {
   #log(text: string, at = this.#parts.clock.now()): void {
     this.#parts.logs.append(this.#app.id, { at, source: "app", process: "api", text });
   }
+}
+
+const COMMAND_DECLARED =
+  " !     Release command declared: this new release will not be available until the command succeeds.\n";
+
+function reasonOf({ status, failure }: { readonly status: string; readonly failure: string | null }): string {
+  return status === "expired" ? "a newer release took over first" : (failure ?? "its dynos did not come up");
 }
 
 type Say = (text: string) => Promise<void>;

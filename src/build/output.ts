@@ -3,9 +3,9 @@ import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promise
 import { join } from "node:path";
 import { Readable } from "node:stream";
 
-/** More than this of one build's output is not kept (the pusher still sees it). */
-const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
-/** Outputs of the newest builds that are kept on disk, over all apps. */
+/** More than this of one build's, or release command's, output is not kept (the pusher still sees it). */
+export const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
+/** Outputs of the newest builds, and of release commands, that are kept on disk, over all apps. */
 const KEPT = 2000;
 const PIECE_BYTES = 64 * 1024;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -22,7 +22,7 @@ export class BuildOutputs {
   static async open(folder: string): Promise<BuildOutputs> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const outputs = new BuildOutputs(folder);
-    await outputs.#trim();
+    await trimFolder(folder);
     return outputs;
   }
 
@@ -45,16 +45,15 @@ export class BuildOutputs {
     if (!UUID.test(buildId)) throw new Error(`no build id: ${buildId}`);
     return join(this.#folder, `${buildId}.txt`);
   }
+}
 
-  async #trim(): Promise<void> {
-    const names = await readdir(this.#folder);
-    if (names.length <= KEPT) return;
-    const files = await Promise.all(
-      names.map(async (name) => ({ name, at: (await stat(join(this.#folder, name))).mtimeMs })),
-    );
-    const old = files.sort((a, b) => b.at - a.at).slice(KEPT);
-    await Promise.all(old.map(({ name }) => rm(join(this.#folder, name), { force: true })));
-  }
+/** Keeps the newest files of a folder of outputs. */
+export async function trimFolder(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  if (names.length <= KEPT) return;
+  const files = await Promise.all(names.map(async (name) => ({ name, at: (await stat(join(folder, name))).mtimeMs })));
+  const old = files.sort((a, b) => b.at - a.at).slice(KEPT);
+  await Promise.all(old.map(({ name }) => rm(join(folder, name), { force: true })));
 }
 
 export class BuildOutput {

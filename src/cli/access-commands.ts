@@ -113,12 +113,16 @@ export const ACCESS_COMMANDS: readonly CommandSpec[] = [
     ...named("[FILE]"),
     name: "keys:add",
     summary: "add an SSH key (~/.ssh/id_ed25519.pub or id_rsa.pub)",
-    flags: [{ name: "yes", short: "y", summary: "accepted" }],
+    flags: [
+      { name: "yes", short: "y", summary: "accepted" },
+      { name: "quiet", summary: "accepted", hidden: true },
+    ],
     load: async () => ({ run: (await keys()).add }),
   },
   {
     ...named("COMMENT"),
     name: "keys:remove",
+    many: true,
     summary: "remove the SSH keys with that comment",
     flags: [],
     load: async () => ({ run: (await keys()).remove }),
@@ -126,6 +130,7 @@ export const ACCESS_COMMANDS: readonly CommandSpec[] = [
   {
     ...plain,
     name: "keys:clear",
+    many: true,
     summary: "remove all your SSH keys",
     flags: [],
     load: async () => ({ run: (await keys()).clear }),

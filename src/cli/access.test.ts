@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, mock, test } from "node:test";
+import { after, before, test } from "node:test";
 import { openWorld, type World } from "../../test/support/api-world.ts";
-import { statusOf } from "./command-line.ts";
+import { saidBy } from "../../test/support/command-line.ts";
 
 /** The commands about people against the real API. */
 let world: World;
@@ -14,30 +14,8 @@ before(async () => {
 });
 after(() => world[Symbol.asyncDispose]());
 
-/** In this process, which is much quicker than one of its own for each: what it writes is caught. */
-async function stator(args: readonly string[], token = world.token) {
-  const texts = { stdout: "", stderr: "" };
-  const env = { HOME: world.home, STATOR_URL: world.url, STATOR_TOKEN: token };
-  const before = Object.fromEntries(Object.keys(env).map((name) => [name, process.env[name]]));
-  const catching = (["stdout", "stderr"] as const).map((name) => {
-    const write = process[name].write.bind(process[name]);
-    return mock.method(process[name], "write", (text: string | Uint8Array) => {
-      if (typeof text !== "string") return write(text); // what the test runner says of its tests
-      texts[name] += text;
-      return true;
-    });
-  });
-  Object.assign(process.env, env);
-  try {
-    const code = await statusOf(args);
-    return { code, ...texts };
-  } finally {
-    for (const each of catching) each.mock.restore();
-    for (const [name, value] of Object.entries(before))
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-  }
-}
+const stator = (args: readonly string[], token = world.token) =>
+  saidBy(args, { HOME: world.home, STATOR_URL: world.url, STATOR_TOKEN: token });
 
 /** What it prints; the test fails if it does not end with 0. */
 async function ok(...args: readonly string[]): Promise<string> {

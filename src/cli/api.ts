@@ -45,6 +45,7 @@ export interface RuntimeJson {
   readonly cycling_hour: number | null;
   readonly daily_cycling: boolean;
   readonly preboot_delay: number;
+  readonly release_timeout: number;
   readonly restart_policy: string;
   readonly rollout: string;
   readonly stop_grace: number;
@@ -114,6 +115,8 @@ export interface ReleaseJson {
   readonly eligible_for_rollback?: boolean;
   readonly slug: { readonly id: string } | null;
   readonly output_stream_url?: string | null;
+  /** Ours. */
+  readonly failure?: string | null;
   readonly user: { readonly email: string };
 }
 

@@ -2,6 +2,7 @@ import { loadConfig } from "../config.ts";
 import { run } from "../lib/command.ts";
 import { type Input, UsageError } from "./command.ts";
 import { choosePlatform, type Platform } from "./platform.ts";
+import { originOfRelay, readRelays } from "./relays.ts";
 
 /** The app that a command is about: `-a`, else the git remote of the folder, else STATOR_APP. Throws `UsageError`. */
 export async function appOf(input: Input, platform: Platform = choosePlatform()): Promise<string> {
@@ -56,9 +57,12 @@ export function appsOfRemotes(
   return found.filter((each, index) => found.findIndex((other) => other.app === each.app) === index);
 }
 
-/** Origins below which an app's repository may stand: the API's own, and on this machine the one with TLS too. */
+/** Origins below which an app's repository may stand: the API's own; on this machine the one with TLS too, elsewhere that of our relay. */
 export function originsOf(platform: Platform): ReadonlySet<string> {
-  if (!platform.local) return new Set([platform.url]);
+  if (!platform.local) {
+    const relay = readRelays()[platform.url];
+    return new Set([platform.url, ...(relay === undefined || relay.port === 0 ? [] : [originOfRelay(relay)])]);
+  }
   const { apiPort, tlsPort } = loadConfig();
   return new Set(
     ["127.0.0.1", "localhost"].flatMap((host) => [

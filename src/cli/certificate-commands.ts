@@ -4,6 +4,8 @@ const NAME: Flag = { name: "name", value: "NAME", summary: "name of the certific
 const ENDPOINT: Flag = { name: "endpoint", value: "HOSTNAME", summary: "the certificate of this domain" };
 const WAIT: Flag = { name: "wait", summary: "until every domain has its certificate, or failed" };
 
+const WAIT_DOMAIN: Flag = { name: "wait", summary: "accepted: a domain is active once it was added", hidden: true };
+
 /** Commands about certificates and the domains that they are for. */
 export function certificateCommands(app: readonly Flag[], json: Flag, confirm: Flag): readonly CommandSpec[] {
   const command = (
@@ -77,14 +79,28 @@ export function certificateCommands(app: readonly Flag[], json: Flag, confirm: F
       name: "domains",
       usage: "",
       summary: "list an app's domains",
-      flags: [...app, { ...json, short: "j" }],
+      flags: [
+        ...app,
+        { name: "columns", value: "TITLES", summary: "only these columns: 'Domain Name,DNS Target'" },
+        { name: "csv", short: "c", summary: "with commas, for a table of yours" },
+        { name: "extended", short: "x", summary: "how its certificate stands, too" },
+        { name: "filter", value: "TITLE=TEXT", summary: "only domains that hold this" },
+        { name: "sort", value: "TITLE", summary: "in the order of this column" },
+        { name: "no-wrap", summary: "accepted: nothing is wrapped", hidden: true },
+        json,
+      ],
       load: () => import("./commands/domains.ts"),
     }),
     command({
       name: "domains:add",
       usage: "HOSTNAME",
       summary: "add a domain to an app",
-      flags: [...app, { name: "cert", short: "c", value: "NAME", summary: "certificate that it is shown with" }, json],
+      flags: [
+        ...app,
+        { name: "cert", short: "c", value: "NAME", summary: "certificate that it is shown with" },
+        WAIT_DOMAIN,
+        json,
+      ],
       load: () => import("./commands/domains-add.ts"),
     }),
     command({
@@ -110,6 +126,7 @@ export function certificateCommands(app: readonly Flag[], json: Flag, confirm: F
     }),
     command({
       name: "domains:clear",
+      many: true,
       usage: "",
       summary: "take all domains from an app but its own name",
       flags: app,

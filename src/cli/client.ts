@@ -1,7 +1,8 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { getCACertificates } from "node:tls";
+import { changed } from "./output.ts";
 import { choosePlatform, type Platform } from "./platform.ts";
+import { trustHint } from "./trust.ts";
 
 /** The platform said no. The message is its own. */
 export class ApiError extends Error {
@@ -41,7 +42,9 @@ export class Client {
     const response = await this.open(method, path, options);
     const text = await textOf(response);
     // The API's schemas are tested on its own side; here its answers are taken at their word.
-    return (text === "" ? undefined : JSON.parse(text)) as T;
+    const value = (text === "" ? undefined : JSON.parse(text)) as T;
+    if (method !== "GET") changed(value);
+    return value;
   }
 
   /** One call whose answer is a stream. Throws as `call` does. */
@@ -80,15 +83,15 @@ export class Client {
         ...options.headers,
       },
       ...(options.signal && { signal: options.signal }),
-      ...(this.platform.ca !== undefined && { ca: [...getCACertificates("default"), this.platform.ca] }),
+      // Who was told of a CA trusts no other for this platform.
+      ...(own && this.platform.ca !== undefined && { ca: [this.platform.ca] }),
     };
   }
 
   unreachable(error: Error): UnreachableError {
     const start = this.platform.local ? " Is it running? Look with `stator status`, start it with `stator up`." : "";
-    return new UnreachableError(`No answer from the platform at ${this.platform.url}: ${error.message}.${start}`, {
-      cause: error,
-    });
+    const why = trustHint(error, this.platform.url) ?? `${error.message}.${start}`;
+    return new UnreachableError(`No answer from the platform at ${this.platform.url}: ${why}`, { cause: error });
   }
 }
 

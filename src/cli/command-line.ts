@@ -6,7 +6,7 @@ import { guardAgainstShells } from "../lib/guard.ts";
 import { ApiError, UnreachableError } from "./client.ts";
 import { type CommandSpec, helpOf, parseInput, UsageError } from "./command.ts";
 import { COMMANDS, commandNamed } from "./commands.ts";
-import { note, print, table } from "./output.ts";
+import { beginOutput, endOutput, isJsonOutput, note, print, table } from "./output.ts";
 
 /** The command line: finds the command, runs it, tells what went wrong in a sentence. Gives the exit status. */
 async function main(args: readonly string[]): Promise<number> {
@@ -17,11 +17,17 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const spec = commandNamed(name);
-  if (spec === undefined) return (await import("./commands/other.ts")).runOfficial(args);
+  if (spec === undefined) {
+    beginOutput({ json: false }); // the official client's own to do
+    return (await import("./commands/other.ts")).runOfficial(args);
+  }
   const input = parseInput(spec, rest);
   if (input.has("help")) return help(spec.name);
+  beginOutput({ json: input.has("json") });
   const { run } = await spec.load();
-  return await run(input);
+  const status = await run(input);
+  endOutput(spec.many === true);
+  return status;
 }
 
 function help(name: string | undefined): number {
@@ -52,22 +58,23 @@ function version(): string {
 
 /** A sentence for what the person can mend; everything else is our bug and is shown whole. */
 function report(error: unknown): number {
-  if (error instanceof UsageError) return complain(error.message, error.status);
-  if (error instanceof ConfigError) return complain(error.message, 1);
-  if (error instanceof UnreachableError) return complain(error.message, 1);
-  if (error instanceof CommandError) return complain(error.message, 1);
+  if (error instanceof UsageError) return complain("usage", error.message, error.status);
+  if (error instanceof ConfigError) return complain("config", error.message, 1);
+  if (error instanceof UnreachableError) return complain("unreachable", error.message, 1);
+  if (error instanceof CommandError) return complain("program_failed", error.message, 1);
   if (error instanceof ApiError) {
     if (error.status === 401)
-      return complain(`${error.message} Type \`stator login\` with a token, or set STATOR_TOKEN.`, 1);
-    const id = error.id === "" ? "" : `\n ›\n ›   Error ID: ${error.id}`;
-    return complain(`${error.message}${id}`, 2);
+      return complain(error.id, `${error.message} Type \`stator login\` with a token, or set STATOR_TOKEN.`, 1);
+    const id = error.id === "" || isJsonOutput() ? "" : `\n ›\n ›   Error ID: ${error.id}`;
+    return complain(error.id, `${error.message}${id}`, 2);
   }
-  note(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  return 1;
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return isJsonOutput() ? complain("bug", text, 1) : (note(text), 1);
 }
 
-function complain(text: string, status: number): number {
-  note(` ›   Error: ${text}`);
+/** On standard error, for machines too: what stands on standard output is data. */
+function complain(id: string, message: string, status: number): number {
+  note(isJsonOutput() ? JSON.stringify({ error: { id, message, status } }) : ` ›   Error: ${message}`);
   return status;
 }
 
@@ -84,6 +91,7 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
 
 /** Runs one command to its end; the result is its exit status. */
 export async function statusOf(args: readonly string[]): Promise<number> {
+  beginOutput({ json: args.includes("--json") }); // for what is said of arguments that cannot be read
   try {
     return await main(args);
   } catch (error) {

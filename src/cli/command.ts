@@ -9,11 +9,15 @@ export interface CommandSpec {
   readonly usage: string;
   readonly summary: string;
   readonly flags: readonly Flag[];
-  /** `verbatim`: what is no flag of ours belongs to the user's command, unknown flags too. */
-  readonly positionals: "none" | "any" | "verbatim";
+  /** `verbatim`: what is no flag of ours belongs to the user's command, unknown flags too; `raw`: all of it does. */
+  readonly positionals: "none" | "any" | "verbatim" | "raw";
   readonly group: "machine" | "apps";
   /** Not shown in the list of commands. */
   readonly hidden?: boolean;
+  /** Why it has no `--json`, which every other command has. */
+  readonly noJson?: string;
+  /** It changes any number of things: what `--json` shows of that is a list. */
+  readonly many?: boolean;
   readonly load: () => Promise<CommandModule>;
 }
 
@@ -30,6 +34,10 @@ export interface Flag {
   /** Name of its value in help; absent: a switch. */
   readonly value?: string;
   readonly summary: string;
+  /** Taken, as the official client does, and shown nowhere. */
+  readonly hidden?: boolean;
+  /** Known, but what it asks for is not here: the sentence that says so. */
+  readonly refused?: string;
 }
 
 export class Input {
@@ -63,6 +71,7 @@ export class UsageError extends Error {
 
 /** Reads the arguments after the command's name. Throws `UsageError`. */
 export function parseInput(spec: CommandSpec, args: readonly string[]): Input {
+  if (spec.positionals === "raw") return new Input(args, new Map());
   const positionals: string[] = [];
   const values = new Map<string, string | true>();
   const verbatim = spec.positionals === "verbatim";
@@ -82,6 +91,7 @@ export function parseInput(spec: CommandSpec, args: readonly string[]): Input {
       positionals.push(arg);
       continue;
     }
+    if (found.flag.refused !== undefined) throw new UsageError(found.flag.refused, 1);
     values.set(found.flag.name, found.value ?? (found.flag.value === undefined ? true : next()));
     function next(): string {
       const value = args[++index];
@@ -95,10 +105,17 @@ export function parseInput(spec: CommandSpec, args: readonly string[]): Input {
 }
 
 const HELP: Flag = { name: "help", short: "h", summary: "show this" };
+const JSON_FLAG: Flag = { name: "json", short: "j", summary: "output as JSON" };
+
+/** All flags of a command, with those that every command has. */
+export function flagsOf(spec: CommandSpec): readonly Flag[] {
+  const hasJson = spec.noJson !== undefined || spec.flags.some(({ name }) => name === "json");
+  return [...spec.flags, ...(hasJson ? [] : [JSON_FLAG]), HELP];
+}
 
 /** The flag that `arg` means, with a value that stands in the same word (`--app=x`, `-ax`). */
 function flagOf(spec: CommandSpec, arg: string): { readonly flag: Flag; readonly value?: string } | undefined {
-  const flags = [...spec.flags, HELP];
+  const flags = flagsOf(spec);
   if (!arg.startsWith("--")) {
     const flag = flags.find((each) => each.short === arg[1]);
     if (flag === undefined) return undefined;
@@ -118,7 +135,8 @@ function unknownFlag(spec: CommandSpec, arg: string): UsageError {
 
 /** Help of one command. */
 export function helpOf(spec: CommandSpec): string {
-  const flags = [...spec.flags, HELP].map((flag): [string, string] => [
+  const shown = flagsOf(spec).filter((flag) => flag.hidden !== true && flag.refused === undefined);
+  const flags = shown.map((flag): [string, string] => [
     `${flag.short === undefined ? "   " : `-${flag.short},`} --${flag.name}${flag.value === undefined ? "" : ` ${flag.value}`}`,
     flag.summary,
   ]);

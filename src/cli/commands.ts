@@ -1,4 +1,5 @@
 import { ACCESS_COMMANDS } from "./access-commands.ts";
+import { appCommands } from "./app-commands.ts";
 import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 import { deployCommands } from "./deploy-commands.ts";
@@ -8,7 +9,25 @@ const APP: readonly Flag[] = [
   { name: "app", short: "a", value: "APP", summary: "the app" },
   { name: "remote", short: "r", value: "REMOTE", summary: "git remote of the app" },
 ];
-const JSON_FLAG: Flag = { name: "json", summary: "output as JSON" };
+const JSON_FLAG: Flag = { name: "json", short: "j", summary: "output as JSON" };
+const EXTENDED: Flag = { name: "extended", short: "x", summary: "accepted", hidden: true };
+const NO_WRAP: Flag = { name: "no-wrap", summary: "accepted: nothing is wrapped", hidden: true };
+const MACHINE = "it changes this machine, and says in words what it does";
+const NO_TEAMS: Flag = {
+  name: "team",
+  short: "t",
+  value: "TEAM",
+  summary: "not here",
+  refused: "There are no teams here.",
+};
+const NO_SPACES: Flag = { name: "space", value: "SPACE", summary: "not here", refused: "There are no spaces here." };
+const NO_PIPELINE: Flag = {
+  name: "pipeline",
+  short: "p",
+  value: "PIPELINE",
+  summary: "not here",
+  refused: "Webhooks are apps' alone here: add one to each app of the pipeline.",
+};
 const CONFIRM: Flag = { name: "confirm", short: "c", value: "APP", summary: "name of the app, instead of a question" };
 const DYNO: readonly Flag[] = [
   { name: "dyno-name", short: "d", aliases: ["dyno"], value: "DYNO", summary: "one dyno, as web.1" },
@@ -20,8 +39,14 @@ const RUN: readonly Flag[] = [
   { name: "type", value: "TYPE", summary: "process type of the dyno" },
   { name: "env", short: "e", value: "ENV", summary: "environment of the dyno: 'A=1;B=2'" },
 ];
+const TRUST: readonly Flag[] = [
+  { name: "ca", value: "FILE", summary: "certificate of the platform's CA (ca.pem)" },
+  { name: "fingerprint", value: "SHA256", summary: "of that CA, instead of the question" },
+  { name: "token", value: "TOKEN", summary: "instead of the question; seen by others in the process list" },
+];
 const WEBHOOK: readonly Flag[] = [
   ...APP,
+  NO_PIPELINE,
   { name: "include", short: "i", value: "ENTITIES", summary: "of what: api:release,api:dyno" },
   { name: "level", short: "l", value: "LEVEL", summary: "notify: one try; sync: again and again" },
   { name: "url", short: "u", value: "URL", summary: "who is told" },
@@ -32,6 +57,7 @@ const WEBHOOK: readonly Flag[] = [
 export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "up",
+    noJson: MACHINE,
     usage: "",
     summary: "install, upgrade and start the platform on this machine",
     flags: [
@@ -44,6 +70,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "down",
+    noJson: MACHINE,
     usage: "",
     summary: "stop all dynos, the router and the platform; `up` brings all back",
     flags: [{ name: "keep-dynos", summary: "stop only the platform's own processes; dynos and router go on" }],
@@ -93,15 +120,66 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "login",
+    aliases: ["auth:login"],
+    noJson: "it asks for a token",
     usage: "[URL]",
     summary: "speak to this platform from now on; asks for a token",
     flags: [
-      { name: "ca", value: "FILE", summary: "certificate of the platform's CA (ca.pem)" },
-      { name: "token", value: "TOKEN", summary: "instead of the question; seen by others in the process list" },
+      ...TRUST,
+      { name: "interactive", short: "i", summary: "accepted: it always asks here", hidden: true },
+      {
+        name: "expires-in",
+        short: "e",
+        value: "S",
+        summary: "not here",
+        refused: "A token ends when whoever made it said so.",
+      },
+      {
+        name: "browser",
+        value: "BROWSER",
+        summary: "not here",
+        refused: "There is no page to log in on: it asks for a token.",
+      },
+      { name: "sso", short: "s", summary: "not here", refused: "There is no page to log in on: it asks for a token." },
     ],
     positionals: "any",
     group: "machine",
     load: () => import("./commands/login.ts"),
+  },
+  {
+    name: "connect",
+    usage: "[URL]",
+    summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
+    flags: [
+      { name: "background", short: "b", summary: "in a process of its own, until `disconnect`" },
+      {
+        name: "port",
+        value: "PORT",
+        summary: "where it listens on 127.0.0.1 (one that is free, then always that one)",
+      },
+      ...TRUST,
+    ],
+    positionals: "any",
+    group: "machine",
+    load: () => import("./commands/connect.ts"),
+  },
+  {
+    name: "disconnect",
+    usage: "[URL]",
+    summary: "end that relay",
+    flags: [],
+    positionals: "any",
+    group: "machine",
+    load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
+  },
+  {
+    name: "heroku",
+    usage: "COMMAND ...",
+    summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
+    flags: [],
+    positionals: "raw",
+    group: "machine",
+    load: () => import("./commands/other.ts"),
   },
   {
     name: "network",
@@ -132,6 +210,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "isolation:install",
+    noJson: MACHINE,
     usage: "",
     summary: "install gVisor, for the isolation class of that name (root on the platform's machine)",
     flags: [],
@@ -141,6 +220,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "uninstall",
+    noJson: MACHINE,
     usage: "",
     summary: "remove the platform with all apps and their data from this machine",
     flags: [{ name: "yes", short: "y", summary: "do not ask" }],
@@ -153,7 +233,14 @@ export const COMMANDS: readonly CommandSpec[] = [
     aliases: ["list", "apps:list"],
     usage: "",
     summary: "list your apps",
-    flags: [JSON_FLAG, { name: "all", short: "A", summary: "all apps that you may see" }],
+    flags: [
+      JSON_FLAG,
+      { name: "all", short: "A", summary: "all apps that you may see" },
+      { name: "personal", short: "p", summary: "accepted: there are no others", hidden: true },
+      { name: "internal-routing", short: "i", summary: "not here", refused: "There are no spaces here." },
+      { ...NO_SPACES, short: "s" },
+      NO_TEAMS,
+    ],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/apps.ts"),
@@ -169,6 +256,24 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: "region", value: "REGION", summary: "region of the app" },
       { name: "buildpack", short: "b", value: "BUILDPACK", summary: "buildpack of the app" },
       { name: "no-remote", short: "n", summary: "make no git remote" },
+      {
+        name: "addons",
+        value: "ADDONS",
+        summary: "not here",
+        refused: "There are no add-ons here: set a service's address as a config var.",
+      },
+      {
+        name: "features",
+        value: "FEATURES",
+        summary: "not here",
+        refused: "Turn them on afterwards: features:enable.",
+      },
+      { name: "internal-routing", summary: "not here", refused: "There are no spaces here." },
+      { name: "kernel", value: "KERNEL", summary: "not here", refused: "There are no kernels to choose from here." },
+      { name: "locked", summary: "not here", refused: "There are no teams here." },
+      { name: "manifest", short: "m", summary: "not here", refused: "heroku.yml is not read here." },
+      NO_SPACES,
+      NO_TEAMS,
       JSON_FLAG,
     ],
     positionals: "any",
@@ -178,7 +283,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "apps:destroy",
     aliases: ["destroy", "apps:delete"],
-    usage: "[NAME]",
+    usage: "[APP]",
     summary: "destroy an app for ever",
     flags: [...APP, CONFIRM],
     positionals: "any",
@@ -188,9 +293,9 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "apps:info",
     aliases: ["info"],
-    usage: "[NAME]",
+    usage: "[APP]",
     summary: "show an app",
-    flags: [...APP, { name: "shell", short: "s", summary: "output for a shell" }, { ...JSON_FLAG, short: "j" }],
+    flags: [...APP, { name: "shell", short: "s", summary: "output for a shell" }, JSON_FLAG, EXTENDED],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/apps-info.ts"),
@@ -209,7 +314,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "ps",
     usage: "[TYPE...]",
     summary: "list dynos",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, JSON_FLAG, EXTENDED, NO_WRAP],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/ps.ts"),
@@ -244,7 +349,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:type",
-    aliases: ["ps:resize", "dyno:type", "dyno:resize"],
+    aliases: ["resize", "ps:resize", "dyno:type", "dyno:resize"],
     usage: "[web=Standard-2X worker=Eco | SIZE]",
     summary: "show or set the size of each process type's dynos",
     flags: APP,
@@ -302,7 +407,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "runtime:set",
     usage:
-      "boot-timeout=90 stop-grace=60 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3",
+      "boot-timeout=90 stop-grace=60 release-timeout=600 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3",
     summary: "change that; running dynos are not restarted",
     flags: APP,
     positionals: "any",
@@ -405,6 +510,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: "source", short: "s", value: "SOURCE", summary: "app or heroku" },
       ...DYNO,
       { name: "no-color", summary: "without colours" },
+      { name: "force-colors", summary: "with colours, also where no terminal reads" },
     ],
     positionals: "none",
     group: "apps",
@@ -412,12 +518,14 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "run",
+    noJson: "its output is the dyno's",
     usage: "[--] COMMAND",
     summary: "run a command in a one-off dyno, attached; its exit status is ours",
     flags: [
       ...RUN,
       { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
       { name: "no-tty", summary: "without a terminal" },
+      { name: "listen", summary: "accepted", hidden: true },
       { name: "no-notify", summary: "accepted" },
       { name: "no-launcher", summary: "accepted" },
     ],
@@ -442,7 +550,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "drains",
     usage: "",
     summary: "list where an app's log goes besides",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, JSON_FLAG, EXTENDED],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/drains.ts"),
@@ -469,7 +577,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks",
     usage: "",
     summary: "list who is told of what happens to an app",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, NO_PIPELINE, JSON_FLAG],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/webhooks.ts"),
@@ -487,7 +595,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks:info",
     usage: "ID",
     summary: "show a webhook",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, NO_PIPELINE, JSON_FLAG],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/webhooks-info.ts"),
@@ -505,7 +613,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks:remove",
     usage: "ID",
     summary: "remove a webhook",
-    flags: APP,
+    flags: [...APP, NO_PIPELINE],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/webhooks-remove.ts"),
@@ -514,7 +622,12 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks:deliveries",
     usage: "",
     summary: "list what webhooks were told, and how that went",
-    flags: [...APP, JSON_FLAG, { name: "status", short: "s", value: "STATUS", summary: "only those of this status" }],
+    flags: [
+      ...APP,
+      NO_PIPELINE,
+      JSON_FLAG,
+      { name: "status", short: "s", value: "STATUS", summary: "only those of this status" },
+    ],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/webhooks-deliveries.ts"),
@@ -523,7 +636,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks:deliveries:info",
     usage: "ID",
     summary: "show a delivery and what was told",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, NO_PIPELINE, JSON_FLAG],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/webhooks-deliveries-info.ts"),
@@ -532,7 +645,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks:events",
     usage: "",
     summary: "list what happened to an app since it has webhooks",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, NO_PIPELINE, JSON_FLAG],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/webhooks-events.ts"),
@@ -541,7 +654,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "webhooks:events:info",
     usage: "ID",
     summary: "show an event",
-    flags: [...APP, JSON_FLAG],
+    flags: [...APP, NO_PIPELINE, JSON_FLAG],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/webhooks-events-info.ts"),
@@ -606,7 +719,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "config",
     usage: "",
     summary: "show config vars",
-    flags: [...APP, { name: "shell", short: "s", summary: "output for a shell" }, { ...JSON_FLAG, short: "j" }],
+    flags: [...APP, { name: "shell", short: "s", summary: "output for a shell" }, JSON_FLAG],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/config.ts"),
@@ -615,7 +728,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "config:get",
     usage: "KEY...",
     summary: "show the value of config vars",
-    flags: [...APP, { name: "shell", short: "s", summary: "output for a shell" }],
+    flags: [...APP, { name: "shell", short: "s", summary: "output for a shell" }, JSON_FLAG],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/config-get.ts"),
@@ -680,7 +793,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "releases",
     usage: "",
     summary: "list releases",
-    flags: [...APP, { name: "num", short: "n", value: "N", summary: "how many (15)" }, JSON_FLAG],
+    flags: [...APP, { name: "num", short: "n", value: "N", summary: "how many (15)" }, JSON_FLAG, EXTENDED],
     positionals: "none",
     group: "apps",
     load: () => import("./commands/releases.ts"),
@@ -697,6 +810,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "releases:export",
+    noJson: "its output is an image",
     usage: "[vN]",
     summary: "write a release as an OCI image that docker and podman load",
     flags: [...APP, { name: "output", short: "o", value: "FILE", summary: "file to write (standard output)" }],
@@ -708,15 +822,16 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...deployCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
-    usage: "",
+    usage: "[APP]",
     summary: "make a git remote for an app in this repository",
     flags: APP,
-    positionals: "none",
+    positionals: "any",
     group: "apps",
     load: () => import("./commands/git-remote.ts"),
   },
   {
     name: "git:credentials",
+    noJson: "git speaks to it",
     usage: "get|store|erase",
     summary: "git's credential helper for the platform",
     flags: [],
@@ -725,6 +840,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     hidden: true,
     load: () => import("./commands/git-credentials.ts"),
   },
+  ...appCommands(APP, JSON_FLAG),
   ...ACCESS_COMMANDS,
 ];
 

@@ -2,7 +2,6 @@ import type { CommandSpec, Flag } from "./command.ts";
 
 /** The commands about releases, stacks, builds, buildpacks and pipelines: rows of the table of all commands. */
 export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly CommandSpec[] {
-  const shortJson: Flag = { ...jsonFlag, short: "j" };
   const index: Flag = { name: "index", short: "i", value: "N", summary: "place in the list, counted from 1" };
   const stage: Flag = { name: "stage", short: "s", value: "STAGE", summary: "development, staging or production" };
   const common = { positionals: "any", group: "apps" } as const;
@@ -18,10 +17,20 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
     {
       ...common,
       name: "releases:output",
+      noJson: "its output is a program's",
       usage: "[vN]",
       summary: "show what a release's own command said",
       flags: app,
       load: () => import("./commands/releases-output.ts"),
+    },
+    {
+      ...common,
+      name: "releases:retry",
+      usage: "",
+      summary: "release the newest code again, so that its release command runs again",
+      flags: app,
+      positionals: "none",
+      load: () => import("./commands/releases-retry.ts"),
     },
     {
       ...common,
@@ -54,6 +63,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
     {
       ...common,
       name: "builds:create",
+      noJson: "its output is a program's",
       usage: "",
       summary: "build and release a tar.gz: a deploy without git",
       flags: [
@@ -76,6 +86,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
     {
       ...common,
       name: "builds:output",
+      noJson: "its output is a program's",
       usage: "[BUILD]",
       summary: "show what a build said, and says until its end",
       flags: app,
@@ -103,7 +114,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks",
       usage: "",
       summary: "list an app's buildpacks",
-      flags: [...app, shortJson],
+      flags: [...app, jsonFlag],
       positionals: "none",
       load: () => import("./commands/buildpacks.ts"),
     },
@@ -112,7 +123,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks:add",
       usage: "BUILDPACK",
       summary: "add a buildpack: heroku/nodejs, or the https address of a git repository or .tgz",
-      flags: [...app, index, shortJson],
+      flags: [...app, index, jsonFlag],
       load: () => import("./commands/buildpacks-add.ts"),
     },
     {
@@ -120,7 +131,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks:set",
       usage: "BUILDPACK",
       summary: "put a buildpack in the place of the first, or of another",
-      flags: [...app, index, shortJson],
+      flags: [...app, index, jsonFlag],
       load: () => import("./commands/buildpacks-set.ts"),
     },
     {
@@ -128,7 +139,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks:remove",
       usage: "[BUILDPACK]",
       summary: "remove a buildpack, by name or by place",
-      flags: [...app, index, shortJson],
+      flags: [...app, index, jsonFlag],
       load: () => import("./commands/buildpacks-remove.ts"),
     },
     {
@@ -136,7 +147,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks:clear",
       usage: "",
       summary: "remove all buildpacks: builds take the first that fits again",
-      flags: [...app, shortJson],
+      flags: [...app, jsonFlag],
       positionals: "none",
       load: () => import("./commands/buildpacks-clear.ts"),
     },
@@ -145,7 +156,12 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks:search",
       usage: "[TERM]",
       summary: "search the platform's own buildpacks",
-      flags: [],
+      flags: [
+        { name: "name", value: "TEXT", summary: "whose name holds this" },
+        { name: "namespace", value: "TEXT", summary: "whose namespace holds this" },
+        { name: "description", value: "TEXT", summary: "whose description holds this" },
+        jsonFlag,
+      ],
       load: () => import("./commands/buildpacks-search.ts"),
     },
     {
@@ -153,7 +169,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "buildpacks:info",
       usage: "BUILDPACK",
       summary: "show one of the platform's own buildpacks",
-      flags: [shortJson],
+      flags: [jsonFlag],
       load: () => import("./commands/buildpacks-info.ts"),
     },
     {
@@ -178,7 +194,11 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "pipelines:create",
       usage: "[NAME]",
       summary: "make a pipeline with an app in it",
-      flags: [...app, stage],
+      flags: [
+        ...app,
+        stage,
+        { name: "team", short: "t", value: "TEAM", summary: "not here", refused: "There are no teams here." },
+      ],
       load: () => import("./commands/pipelines-create.ts"),
     },
     {
@@ -212,7 +232,7 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       name: "pipelines:info",
       usage: "PIPELINE",
       summary: "list the apps of a pipeline",
-      flags: [jsonFlag],
+      flags: [jsonFlag, { name: "with-owners", summary: "accepted", hidden: true }],
       load: () => import("./commands/pipelines-info.ts"),
     },
     {

@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { loadConfig } from "../config.ts";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { UsageError } from "./command.ts";
+import { gitSettings } from "./git-remote.ts";
 import type { Platform } from "./platform.ts";
+import { originOfRelay, readRelays, runsRelay, type SavedRelay } from "./relays.ts";
+import { fingerprintOf } from "./trust.ts";
 
 /** Hosts that the official CLI accepts (platform-api 1.1); with any other it would send the token to its own maker. */
 export function isAccepted(url: string): boolean {
@@ -12,18 +15,35 @@ export function isAccepted(url: string): boolean {
   return hostname === "127.0.0.1" || hostname === "localhost";
 }
 
+/** Where the official CLI is led to, with what, and how its git and Node come to trust that. */
+interface Way {
+  /** Origin for all that may be plain HTTP. */
+  readonly url: string;
+  readonly key: string;
+  /** Host and port with TLS. */
+  readonly secure: string;
+  readonly gitHost: string;
+  /** PEM of the authority that signed the certificate of `secure`, and the name of the file in which it is kept. */
+  readonly authority?: { readonly pem: string; readonly file: string };
+  readonly git: readonly (readonly [string, string])[];
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
 /**
  * The environment with which the official, unmodified CLI speaks to the platform (platform-api 1.1 and 2). Names that must be
- * https go to the port with TLS; everything else uses plain HTTP on loopback. Throws `UsageError` where the CLI would
- * refuse the host.
+ * https go to the port with TLS; everything else uses plain HTTP on loopback. A platform elsewhere is reached through the relay
+ * of `stator connect`. Throws `UsageError` where there is none: the CLI would refuse the host, and go to its own maker instead.
  */
 export async function officialEnvironment(
   platform: Platform,
-  env: Readonly<Record<string, string | undefined>> = process.env,
+  env: Env = process.env,
 ): Promise<Readonly<Record<string, string>>> {
   if (!isAccepted(platform.url)) {
+    const relay = readRelays()[platform.url];
+    if (relay !== undefined && (await runsRelay(platform.url, relay))) return relayEnvironment(relay, env);
     throw new UsageError(
-      `The official CLI accepts 127.0.0.1 and localhost only, not ${platform.url}. Reach the platform through a tunnel: ssh -L 5480:127.0.0.1:5480 -L 5443:127.0.0.1:5443 HOST`,
+      `The official CLI accepts 127.0.0.1 and localhost only, and no relay to ${platform.url} runs. In another terminal type: stator connect ${platform.url} (or add --background). For one command: stator heroku COMMAND`,
       1,
     );
   }
@@ -31,21 +51,71 @@ export async function officialEnvironment(
   const config = loadConfig(env);
   const secure = platform.local ? `127.0.0.1:${config.tlsPort}` : new URL(platform.url).host;
   const ca = platform.local ? config.instance.paths.caCertificate : undefined;
-  const authority = platform.ca ?? (ca !== undefined && existsSync(ca) ? readFileSync(ca, "utf8") : undefined);
-  const files = authority === undefined ? undefined : await writeAuthorities(authority, env["NODE_EXTRA_CA_CERTS"]);
+  const pem = platform.ca ?? (ca !== undefined && existsSync(ca) ? readFileSync(ca, "utf8") : undefined);
+  return environmentOf(
+    {
+      url: platform.url,
+      key: platform.token,
+      secure,
+      gitHost: secure,
+      ...(pem !== undefined && { authority: { pem, file: "ca.pem" } }),
+      git: [],
+    },
+    env,
+  );
+}
+
+/** Through a relay that runs on this machine. `direct`: git goes to that platform itself, since this relay is not for long. */
+export async function relayEnvironment(
+  relay: Pick<SavedRelay, "port" | "secret" | "ca">,
+  env: Env = process.env,
+  direct?: Platform,
+): Promise<Readonly<Record<string, string>>> {
+  const url = originOfRelay(relay);
+  const secure = `127.0.0.1:${relay.port}`;
+  return environmentOf(
+    {
+      url,
+      key: relay.secret,
+      secure,
+      gitHost: direct === undefined ? secure : new URL(direct.url).host,
+      authority: { pem: relay.ca, file: `relay-${fingerprintOf(relay.ca).slice(0, 12)}.pem` },
+      git: direct === undefined ? [[`http.${url}/.proxy`, ""]] : await gitSettings(direct),
+    },
+    env,
+  );
+}
+
+async function environmentOf(way: Way, env: Env): Promise<Readonly<Record<string, string>>> {
+  const { url, secure, authority } = way;
+  const files = authority && (await writeAuthorities(authority, env["NODE_EXTRA_CA_CERTS"]));
+  const pairs = [
+    ...(files === undefined ? [] : [[`http.https://${secure}/.sslCAInfo`, files.own] as const]),
+    ...way.git,
+  ];
   return {
-    HEROKU_HOST: platform.url,
-    HEROKU_API_KEY: platform.token,
-    HEROKU_GIT_HOST: secure,
-    HEROKU_PARTICLEBOARD_URL: platform.url,
-    HEROKU_STATUS_HOST: platform.url,
-    HEROKU_LOGIN_HOST: platform.url,
-    HEROKU_BUILDPACK_REGISTRY_URL: platform.url,
+    HEROKU_HOST: url,
+    HEROKU_API_KEY: way.key,
+    HEROKU_GIT_HOST: way.gitHost,
+    HEROKU_PARTICLEBOARD_URL: url,
+    HEROKU_STATUS_HOST: url,
+    HEROKU_LOGIN_HOST: url,
+    HEROKU_BUILDPACK_REGISTRY_URL: url,
     HEROKU_EXEC_URL: `https://${secure}`,
     DISABLE_TELEMETRY: "true",
+    ...noProxy(env),
     ...(files !== undefined && { NODE_EXTRA_CA_CERTS: files.bundle }),
-    ...(files !== undefined && gitConfig(env, [[`http.https://${secure}/.sslCAInfo`, files.own]])),
+    ...(pairs.length > 0 && gitConfig(env, pairs)),
   };
+}
+
+/** A proxy that the person has set is not on the way to their own machine, and must not learn what goes there. */
+function noProxy(env: Env): Readonly<Record<string, string>> {
+  const names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].flatMap((name) => [name, name.toLowerCase()]);
+  if (!names.some((name) => env[name])) return {};
+  const all = (env["no_proxy"] || env["NO_PROXY"] || "").split(",").filter((each) => each !== "");
+  const text = [...new Set([...all, "127.0.0.1", "localhost"])].join(",");
+  return { NO_PROXY: text, no_proxy: text };
 }
 
 /** Adds to what GIT_CONFIG_COUNT already carries: the CA for the platform's git host only. */
@@ -55,10 +125,10 @@ export function gitConfig(
 ): Readonly<Record<string, string>> {
   const already = Number(env["GIT_CONFIG_COUNT"] ?? "0") || 0;
   const keys = Array.from({ length: already }, (_, index) => env[`GIT_CONFIG_KEY_${index}`]);
-  const missing = pairs.filter(([key, value]) => {
-    const at = keys.indexOf(key);
-    return at === -1 || env[`GIT_CONFIG_VALUE_${at}`] !== value; // `eval "$(stator env)"` twice adds nothing
-  });
+  // `eval "$(stator env)"` twice adds nothing.
+  const missing = pairs.filter(
+    ([key, value]) => !keys.some((each, at) => each === key && env[`GIT_CONFIG_VALUE_${at}`] === value),
+  );
   const added = missing.flatMap(([key, value], index) => [
     [`GIT_CONFIG_KEY_${already + index}`, key],
     [`GIT_CONFIG_VALUE_${already + index}`, value],
@@ -68,11 +138,11 @@ export function gitConfig(
 
 /** Writes the platform's CA, and it together with those that the person already trusts, where both can be read by path. */
 async function writeAuthorities(
-  authority: string,
+  { pem: authority, file }: { readonly pem: string; readonly file: string },
   existing: string | undefined,
 ): Promise<{ readonly own: string; readonly bundle: string }> {
   const folder = join(process.env["HOME"] ?? homedir(), ".config", "stator");
-  const own = join(folder, "ca.pem");
+  const own = join(folder, file);
   const bundle = join(folder, "ca-bundle.pem");
   const others = existing === undefined || existing === "" || existing === bundle ? undefined : readIfThere(existing);
   const before = existing === bundle ? readIfThere(bundle) : undefined;

@@ -1,6 +1,35 @@
+/** What `--json` makes of a command's output: one JSON value on standard output and nothing else there. */
+interface JsonOutput {
+  wasWritten: boolean;
+  /** What the platform answered to each change, in their order. */
+  readonly answers: unknown[];
+}
+
+/** Undefined: output for people. One command runs in a process, but in tests. */
+let asJson: JsonOutput | undefined;
+
+/** Before each command. */
+export function beginOutput(options: { readonly json: boolean }): void {
+  asJson = options.json ? { wasWritten: false, answers: [] } : undefined;
+}
+
+export const isJsonOutput = (): boolean => asJson !== undefined;
+
+/** The platform answered to a change: that is what `--json` shows of a command with no data of its own. */
+export function changed(answer: unknown): void {
+  asJson?.answers.push(answer ?? {});
+}
+
+/** After each command: `many` for those that change any number of things. */
+export function endOutput(many: boolean): void {
+  if (asJson === undefined || asJson.wasWritten) return;
+  const { answers } = asJson;
+  json(many || answers.length > 1 ? answers : (answers[0] ?? {}));
+}
+
 /** Data goes to standard output, what is being done to standard error, as people's scripts expect (platform-api 4). */
 export function print(line = ""): void {
-  process.stdout.write(`${line}\n`);
+  if (asJson === undefined) process.stdout.write(`${line}\n`);
 }
 
 export function note(line: string): void {
@@ -13,6 +42,7 @@ export function warn(line: string): void {
 
 /** `Doing X... done` on standard error; `work` may give what follows `done`. */
 export async function action<T>(what: string, work: () => Promise<T>, suffix?: (value: T) => string): Promise<T> {
+  if (asJson !== undefined) return work();
   process.stderr.write(`${what}... `);
   try {
     const value = await work();
@@ -26,7 +56,17 @@ export async function action<T>(what: string, work: () => Promise<T>, suffix?: (
 }
 
 export function json(value: unknown): void {
-  print(JSON.stringify(value, null, 2));
+  if (asJson !== undefined) asJson.wasWritten = true;
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** What follows are values of a stream, none or many: each is a line of its own. */
+export function beginJsonLines(): void {
+  if (asJson !== undefined) asJson.wasWritten = true;
+}
+
+export function jsonLine(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
 /** Rows with columns of equal width, two blanks between; the last column is as long as it likes. */

@@ -26,6 +26,11 @@ export function choosePlatform(env: Env = process.env, credentials = readCredent
   return platformAt(localUrl(loadConfig(env)), env, credentials, true);
 }
 
+/** The platform at this URL, with what is saved for it. */
+export function platformNamed(url: string, env: Env = process.env, credentials = readCredentials()): Platform {
+  return platformAt(url, env, credentials, url === localUrl(loadConfig(env)));
+}
+
 /** 127.0.0.1, never `localhost`: many resolvers do not know what is below it. */
 export function localUrl(config: Config): string {
   return `http://127.0.0.1:${config.apiPort}`;

@@ -1,6 +1,7 @@
 import { newestReleases, type ReleaseJson } from "./api.ts";
-import type { Client } from "./client.ts";
-import { versionOf } from "./commands/releases-rollback.ts";
+import { ApiError, type Client } from "./client.ts";
+import { UsageError } from "./command.ts";
+import { print, warn } from "./output.ts";
 
 /** The named release, else the newest. */
 export async function releaseNamed(
@@ -10,4 +11,27 @@ export async function releaseNamed(
 ): Promise<ReleaseJson | undefined> {
   if (named !== undefined) return client.get<ReleaseJson>(`/apps/${app}/releases/${versionOf(named)}`);
   return (await client.get<readonly ReleaseJson[]>(`/apps/${app}/releases`, newestReleases(1)))[0];
+}
+
+/** Shows what the release's command says, to its end, and what became of it; nothing for a release without one. */
+export async function followCommand(client: Client, app: string, release: ReleaseJson): Promise<void> {
+  if (!release.output_stream_url) return;
+  print("Running release command...");
+  try {
+    for await (const chunk of await client.open("GET", release.output_stream_url))
+      process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    warn(`Release command starting. Use stator releases:output -a ${app} to view the log.`);
+    return;
+  }
+  const { failure } = await client.get<ReleaseJson>(`/apps/${app}/releases/${release.version}`);
+  if (failure) warn(`Release v${release.version} failed: ${failure}.`);
+}
+
+/** `v12` or `12`. */
+export function versionOf(text: string): number {
+  const match = /^v?(\d{1,9})$/.exec(text);
+  if (match === null) throw new UsageError(`${text} is no release: type v12.`);
+  return Number(match[1]);
 }

@@ -26,7 +26,8 @@ export async function runHost(config: Config, until: AbortSignal, options: HostO
   if (!(await enterRole("host", config))) return logger.warn("host.not_needed");
   const users = { daemon: await userNamed(instance.users.daemon), router: await userNamed(instance.users.router) };
   const folders = await prepareFolders(instance, users.daemon, users.router);
-  await ensureCertificates(config, folders, users.daemon, clock.now());
+  const { objection } = await ensureCertificates(config, folders, users.daemon, clock.now());
+  if (objection !== undefined) logger.warn("certificates.own_refused", { objection });
 
   await using parts = new AsyncDisposableStack();
   parts.use(keepSizes(instance, logger));

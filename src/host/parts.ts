@@ -171,7 +171,8 @@ function renewCertificates(
     while (!closed.signal.aborted) {
       await clock.sleep(CERTIFICATES_MS, closed.signal).catch(() => {}); // closed
       try {
-        const { routerChanged } = await ensureCertificates(config, folders, daemon, clock.now());
+        const { routerChanged, objection } = await ensureCertificates(config, folders, daemon, clock.now());
+        if (objection !== undefined) logger.warn("certificates.own_refused", { objection });
         if (routerChanged) await haproxy.reload();
       } catch (error) {
         logger.error("certificates.not_renewed", { error });

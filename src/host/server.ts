@@ -175,7 +175,8 @@ async function stream(options: HostServerOptions, request: IncomingMessage, sock
   if (target.name === "exec") {
     waiting.stop();
     socket.write(switching);
-    return exec(options, target.id, socket);
+    await exec(options, target.id, socket);
+    return;
   }
   if (target.name === "input") {
     const input = await options.engine.input(target.id);
@@ -210,12 +211,13 @@ async function exec(options: HostServerOptions, id: string, socket: Duplex): Pro
   } catch (error) {
     const { status: _status, ...message } = refusalOf(error, logger);
     answer(message);
-    socket.end();
+    socket.end(() => socket.destroy());
     return;
   }
   answer({});
   try {
-    await Promise.all([carry(socket, stream.writable), carry(stream.readable, socket)]);
+    // The end of what comes is the end of the session: there is an end of input of its own among the frames.
+    await Promise.race([carry(socket, stream.writable), carry(stream.readable, socket)]);
   } finally {
     stream.close();
     socket.destroy();

@@ -1,8 +1,8 @@
-import { X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFile, rm } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
-import type { Config } from "../config.ts";
+import { type Config, ConfigError } from "../config.ts";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { SystemUser } from "../lib/system-user.ts";
 import type { KeyPair } from "./certificates.ts";
@@ -13,16 +13,18 @@ const RENEW_MS = 30 * 86_400_000;
 
 /**
  * The installation's own authority and the certificates of the API and the router: made at the first start, renewed before they
- * end or when a name is missing. Gives whether the router's is new.
+ * end or when a name is missing; and the operator's own one for the API. Gives whether the router's is new, and why the operator's
+ * could not be taken.
  */
 export async function ensureCertificates(
   config: Config,
   folders: HostFolders,
   daemon: SystemUser,
   now: number,
-): Promise<{ readonly routerChanged: boolean }> {
-  const { instance, domain } = config;
-  const names = namesOf(domain, instance.interfacePrefix);
+): Promise<{ readonly routerChanged: boolean; readonly objection: string | undefined }> {
+  const { instance, domain, apiHosts = [] } = config;
+  const known = namesOf(domain, instance.interfacePrefix);
+  const names = [...new Set([...known, ...apiHosts])];
   const authority = await ensureAuthority(config, folders, now);
   const api = { certificate: join(folders.tls, "api.pem"), key: join(folders.tls, "api.key") };
   const toDaemon = { uid: 0, gid: daemon.gid };
@@ -32,12 +34,52 @@ export async function ensureCertificates(
     await writeFileAtomic(api.key, made.key, { mode: 0o640, ...toDaemon });
     await writeFileAtomic(api.certificate, `${made.certificate}\n${authority.certificate}\n`, { mode: 0o644 });
   }
+  const objection = await takeOver(config, folders, daemon);
   const router = routerCertificatePath(config);
-  if (await isGood(router, names, authority, now)) return { routerChanged: false };
+  if (await isGood(router, known, authority, now)) return { routerChanged: false, objection };
   const { makeServerCertificate } = await import("./certificates.ts");
-  const made = await makeServerCertificate(authority, names, now);
+  const made = await makeServerCertificate(authority, known, now);
   await writeFileAtomic(router, `${made.certificate}\n${authority.certificate}\n${made.key}`, { mode: 0o600 });
-  return { routerChanged: true };
+  return { routerChanged: true, objection };
+}
+
+/** The operator's own certificate as it stands in the files that the settings name. Throws with a sentence for one that cannot be used. */
+export async function ownCertificate({ apiCertificate }: Pick<Config, "apiCertificate">): Promise<KeyPair | undefined> {
+  if (apiCertificate === undefined) return undefined;
+  const { chainFile, keyFile } = apiCertificate;
+  const read = (file: string) =>
+    readFile(file, "utf8").catch((cause: Error) => {
+      throw new ConfigError(`STATOR_API_CERTIFICATE, STATOR_API_KEY: ${cause.message}`, { cause });
+    });
+  const pair = { certificate: await read(chainFile), key: await read(keyFile) };
+  let fits = false;
+  try {
+    fits = new X509Certificate(pair.certificate).checkPrivateKey(createPrivateKey(pair.key));
+  } catch (cause) {
+    throw new ConfigError(`${chainFile} or ${keyFile} is no PEM of a certificate and its key`, { cause });
+  }
+  if (!fits) throw new ConfigError(`${keyFile} is not the key of the certificate in ${chainFile}`);
+  return pair;
+}
+
+/**
+ * Copies the operator's certificate to where the daemon may read it, or removes it with the setting. Gives why that could not
+ * be: what was there stays then, so that clients go on to reach the API.
+ */
+async function takeOver(config: Config, { tls }: HostFolders, daemon: SystemUser): Promise<string | undefined> {
+  const [chain, key] = [join(tls, "own.pem"), join(tls, "own.key")];
+  try {
+    const own = await ownCertificate(config);
+    if (own === undefined) {
+      await Promise.all([chain, key].map((file) => rm(file, { force: true })));
+    } else if ((await readOr(chain)) !== own.certificate || (await readOr(key)) !== own.key) {
+      await writeFileAtomic(key, own.key, { mode: 0o640, uid: 0, gid: daemon.gid });
+      await writeFileAtomic(chain, own.certificate, { mode: 0o644 });
+    }
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** Certificate chain and key in one file, as HAProxy wants it. */

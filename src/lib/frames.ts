@@ -75,7 +75,7 @@ export function firstFrame(stream: Duplex, bytesMax: number): Promise<Frame> {
   };
   const leave = () => reject(new Error("the stream ended before its first frame"));
   for (const event of ENDS) stream.on(event, leave);
-  stream.on("data", take);
+  stream.on("data", take).resume(); // it may stand still
   return promise.finally(() => {
     stream.off("data", take);
     for (const event of ENDS) stream.off(event, leave);

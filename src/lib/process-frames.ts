@@ -70,7 +70,7 @@ export function processOver(ends: Ends, { isTerminal = false }: { readonly isTer
   for (const event of ["end", "close", "error"]) readable.on(event, () => finish(null));
   writable.on("error", () => {}); // told by the other side's end
   for (const output of Object.values(outputs)) output.on("close", resume); // nobody wants the rest: it must not hold up the other
-  readable.on("data", take);
+  readable.on("data", take).resume(); // it may stand still
 
   const stdin = new Writable({
     write(chunk: Buffer, _encoding, done) {

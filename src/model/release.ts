@@ -15,6 +15,8 @@ export interface Release {
   readonly status: ReleaseStatus;
   /** Why it failed, in a sentence; null unless failed. */
   readonly failure: string | null;
+  /** Where its release command stands; null: it has none to run. */
+  readonly phase: ReleasePhase | null;
   readonly slugId: string | null;
   /** The app's when it was made: so a release that does not come up leaves the old dynos as they were. */
   readonly isolation: Isolation;
@@ -23,8 +25,22 @@ export interface Release {
   readonly updatedAt: Instant;
 }
 
-/** pending: its dynos are coming up next to those of the current release. expired: a newer one took over first. */
+/** pending: its command runs, or its dynos are coming up next to those of the current release. expired: a newer one took over first. */
 export type ReleaseStatus = "pending" | "succeeded" | "failed" | "expired";
+
+/**
+ * The release phase (spec 5.3): a command that runs once, in a dyno of its own, before any dyno of the release starts.
+ * waiting: it was not begun. running: its dyno is on record, and no other will ever be. done: it exited with status 0.
+ */
+export type ReleasePhase = "waiting" | "running" | "done";
+
+/** The process type whose command is the release phase; it is never part of what runs (spec 5.1). */
+export const RELEASE_TYPE = "release";
+
+/** What the app's log says of a new release, without who made it (spec 5.3, 8.2). */
+export function releaseLine({ version, phase }: Pick<Release, "version" | "phase">): string {
+  return phase === null ? `Release v${version} created` : `Running release v${version} commands`;
+}
 
 export interface Slug {
   readonly id: string;

@@ -10,6 +10,8 @@ export interface Runtime {
   readonly bootTimeoutSeconds: number;
   /** From SIGTERM to R12 and SIGKILL (spec 3.3). */
   readonly stopGraceSeconds: number;
+  /** How long a release command may run before SIGTERM (spec 5.3). */
+  readonly releaseTimeoutSeconds: number;
   /** Whether dynos are restarted once a day (spec 3.5). */
   readonly dailyCycling: boolean;
   /** The hour of the day, in UTC, in which they are; null: a day after each was started. */
@@ -28,6 +30,7 @@ export const DEFAULT_RUNTIME: Runtime = {
   prebootDelaySeconds: 120,
   bootTimeoutSeconds: 60,
   stopGraceSeconds: 30,
+  releaseTimeoutSeconds: 3600,
   dailyCycling: false,
   cyclingHour: null,
 };
@@ -40,13 +43,15 @@ export function switchSecondsOf(app: Pick<Runtime, "bootTimeoutSeconds" | "prebo
 export const BOOT_TIMEOUT_SECONDS_MAX = 1800;
 export const PREBOOT_DELAY_SECONDS_MAX = 1800;
 export const STOP_GRACE_SECONDS_MAX = 600;
+export const RELEASE_TIMEOUT_SECONDS_MAX = 86_400;
 
 /** Throws `invalid_params` with a sentence for a value out of range. */
 export function checkRuntime(change: Partial<Runtime>): void {
-  const { bootTimeoutSeconds, prebootDelaySeconds, stopGraceSeconds, cyclingHour } = change;
+  const { bootTimeoutSeconds, prebootDelaySeconds, stopGraceSeconds, releaseTimeoutSeconds, cyclingHour } = change;
   refuseUnlessWithin("boot timeout", bootTimeoutSeconds, 1, BOOT_TIMEOUT_SECONDS_MAX, "seconds");
   refuseUnlessWithin("preboot delay", prebootDelaySeconds, 0, PREBOOT_DELAY_SECONDS_MAX, "seconds");
   refuseUnlessWithin("stop grace", stopGraceSeconds, 1, STOP_GRACE_SECONDS_MAX, "seconds");
+  refuseUnlessWithin("release timeout", releaseTimeoutSeconds, 1, RELEASE_TIMEOUT_SECONDS_MAX, "seconds");
   if (cyclingHour !== null) refuseUnlessWithin("cycling hour", cyclingHour, 0, 23, "o'clock UTC");
 }
 

@@ -58,7 +58,7 @@ export interface IoUsage {
 export const MEBIBYTE = 1024 * 1024;
 
 /** What counts against the quota (spec 6.1): all but what the kernel can take back. */
-export function chargedBytes({ rssBytes, swapBytes }: MemoryUsage): number {
+export function chargedBytes({ rssBytes, swapBytes }: Pick<MemoryUsage, "rssBytes" | "swapBytes">): number {
   return rssBytes + swapBytes;
 }
 

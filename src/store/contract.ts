@@ -13,6 +13,7 @@ import {
   BOOT_TIMEOUT_SECONDS_MAX,
   DEFAULT_RUNTIME,
   PREBOOT_DELAY_SECONDS_MAX,
+  RELEASE_TIMEOUT_SECONDS_MAX,
   type Runtime,
   STOP_GRACE_SECONDS_MAX,
 } from "../model/runtime.ts";
@@ -231,6 +232,49 @@ export function storeContract(name: string, open: OpenStore): void {
     const failed = await store.releases.byId(third.id);
     assert.deepEqual([failed?.status, failed?.failure], ["failed", "Its dynos crashed."]);
   });
+
+  check(
+    "spec 5.3: a release with a command says where that stands; its type can have a size, and no dynos",
+    async (at) => {
+      const { store, user, app } = at;
+      const { id: slugId } = await store.slugs.create({
+        ...NEW_SLUG,
+        appId: app.id,
+        processTypes: { web: "x", release: "migrate" },
+      });
+      const plain = await store.slugs.create({ ...NEW_SLUG, appId: app.id, processTypes: { web: "x" } });
+      const phaseOf = async (slug: string | null, withCommand: boolean) =>
+        (await store.releases.create({ ...newRelease(app, user), slugId: slug, withCommand })).phase;
+      assert.deepEqual(
+        [await phaseOf(slugId, false), await phaseOf(plain.id, true), await phaseOf(null, true)],
+        [null, null, null],
+      );
+      const release = await store.releases.create({ ...newRelease(app, user), slugId, withCommand: true });
+      assert.equal(release.phase, "waiting");
+      await store.releases.setPhase(release.id, "running");
+      assert.equal((await store.releases.byId(release.id))?.phase, "running");
+      await store.formation.ensure(app.id, "release");
+      await store.formation.ensure(app.id, "release");
+      const rows = await store.formation.list(app.id);
+      assert.deepEqual(
+        rows.map(({ type, quantity }) => [type, quantity]),
+        [["release", 0]],
+      );
+      await refused("invalid_params", /Cannot scale release/, () =>
+        store.formation.change(app.id, [{ type: "release", quantity: 1 }]),
+      );
+      const [sized] = await store.formation.change(app.id, [{ type: "release", quantity: 0, size: "Standard-2X" }]);
+      assert.equal(sized?.size, "Standard-2X");
+      await store.formation.sync(app.id, ["web", "release"]);
+      assert.deepEqual(
+        (await store.formation.list(app.id)).map(({ type, quantity }) => [type, quantity]),
+        [
+          ["release", 0],
+          ["web", 1],
+        ],
+      );
+    },
+  );
 
   check("releases made at the same time get versions of their own", async ({ store, user, app }) => {
     const made = await Promise.all(Array.from({ length: 10 }, () => store.releases.create(newRelease(app, user))));
@@ -467,6 +511,7 @@ export function storeContract(name: string, open: OpenStore): void {
       bootTimeoutSeconds: BOOT_TIMEOUT_SECONDS_MAX,
       prebootDelaySeconds: 0,
       stopGraceSeconds: 1,
+      releaseTimeoutSeconds: RELEASE_TIMEOUT_SECONDS_MAX,
       dailyCycling: true,
       cyclingHour: 23,
     };
@@ -481,6 +526,8 @@ export function storeContract(name: string, open: OpenStore): void {
       { prebootDelaySeconds: PREBOOT_DELAY_SECONDS_MAX + 1 },
       { stopGraceSeconds: -1 },
       { stopGraceSeconds: STOP_GRACE_SECONDS_MAX + 1 },
+      { releaseTimeoutSeconds: 0 },
+      { releaseTimeoutSeconds: RELEASE_TIMEOUT_SECONDS_MAX + 1 },
       { cyclingHour: 24 },
     ]) {
       await refused("invalid_params", /cannot be .*: say a number from/, () => store.apps.update(app.id, bad));

@@ -13,7 +13,16 @@ import type { Isolation } from "../model/isolation.ts";
 import type { Checks } from "../model/manifest-health.ts";
 import type { Permission } from "../model/permission.ts";
 import type { Coupling, Pipeline, Promotion, PromotionTarget, Stage } from "../model/pipeline.ts";
-import type { Build, BuildSource, ConfigVars, Release, ReleaseStatus, Slug, SlugUpload } from "../model/release.ts";
+import type {
+  Build,
+  BuildSource,
+  ConfigVars,
+  Release,
+  ReleasePhase,
+  ReleaseStatus,
+  Slug,
+  SlugUpload,
+} from "../model/release.ts";
 import type { RoutingSettings } from "../model/routing.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Schedule, ScheduleRun, ScheduleSettings } from "../model/schedule.ts";
@@ -552,11 +561,14 @@ export interface ReleaseStore {
     readonly description: string;
     readonly userId: string;
     readonly status: ReleaseStatus;
+    /** Whether the slug's release command is to run, if it has one. Default false. */
+    readonly withCommand?: boolean;
   }): Promise<Release>;
   /** The config vars that the release was made with. */
   config(id: string): Promise<ConfigVars>;
   /** `failure` says why, with status failed. */
   setStatus(id: string, status: ReleaseStatus, failure?: string): Promise<void>;
+  setPhase(id: string, phase: ReleasePhase): Promise<void>;
 }
 
 export interface BuildStore {
@@ -584,6 +596,8 @@ export interface FormationStore {
    * formation), vanished ones go.
    */
   sync(appId: string, types: readonly string[]): Promise<void>;
+  /** Makes the type known, at 0, if it is not: that of a release command, which has run (spec 5.3). */
+  ensure(appId: string, type: string): Promise<void>;
   /** All of the changes or none. Throws `invalid_params` for an unknown type or size, or a quantity out of range. */
   change(
     appId: string,

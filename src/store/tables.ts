@@ -3,7 +3,7 @@ import type { Instant } from "../lib/clock.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Stage } from "../model/pipeline.ts";
-import type { Build, ReleaseStatus } from "../model/release.ts";
+import type { Build, ReleasePhase, ReleaseStatus } from "../model/release.ts";
 import type { Balance, DynoProtocol } from "../model/routing.ts";
 import type { RestartPolicyName, RolloutName } from "../model/runtime.ts";
 import type { Concurrency, RunOutcome, ScheduleSource } from "../model/schedule.ts";
@@ -173,6 +173,8 @@ export interface AppRow {
   preboot_delay: number;
   /** Seconds. */
   stop_grace: number;
+  /** Seconds. */
+  release_timeout: number;
   daily_cycling: number;
   /** UTC. */
   cycling_hour: number | null;
@@ -385,6 +387,7 @@ export interface ReleaseRow {
   description: string;
   status: ReleaseStatus;
   failure: string | null;
+  phase: ReleasePhase | null;
   slug_id: string | null;
   isolation: Isolation;
   user_id: string;

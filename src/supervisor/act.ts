@@ -2,15 +2,18 @@ import { isDeepStrictEqual } from "node:util";
 import { type CallerMarks, EngineError, type ObservedDyno } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
 import { within } from "../lib/within.ts";
-import { type DynoRecord, unstarted } from "../model/dyno.ts";
+import { type DynoRecord, freeName, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
+import { RELEASE_TYPE } from "../model/release.ts";
 import { AttemptBook } from "./attempts.ts";
 import { Launches, launch } from "./launch.ts";
 import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
 
 type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;
-type StoreAction = Of<"change" | "create" | "drop" | "clear-crashes" | "expire" | "fail" | "promote">;
+type StoreAction = Of<
+  "change" | "create" | "drop" | "clear-crashes" | "expire" | "begin-command" | "end-command" | "fail" | "promote"
+>;
 type EngineAction = Of<"launch" | "signal" | "forget" | "say">;
 
 const CALL_MS = 60_000;
@@ -56,7 +59,9 @@ export class Actor {
   /** Carries on with the log of every dyno that runs, after a restart of the daemon too. */
   follow(records: readonly DynoRecord[]): void {
     for (const record of records) {
-      if (record.launchedAt !== null && record.exit === null) this.#follow(record);
+      if (record.launchedAt === null) continue;
+      if (record.exit === null) this.#follow(record);
+      if (record.kind === "release") this.#parts.commands.follow(record);
     }
   }
 
@@ -104,6 +109,14 @@ export class Actor {
       case "clear-crashes":
         await store.dynos.clearCrashes(this.#appId, action.name);
         return true;
+      case "begin-command":
+        return this.#beginCommand(action, store);
+      case "end-command": {
+        const release = await store.releases.byId(action.releaseId);
+        if (release?.status !== "pending" || release.phase !== "running") return false;
+        await store.releases.setPhase(release.id, "done");
+        return true;
+      }
       case "expire":
       case "fail": {
         const release = await store.releases.byId(action.releaseId);
@@ -135,6 +148,39 @@ export class Actor {
       ...unstarted(now),
       oneOff: null,
       port: dyno.type === "web" ? portOf(id, this.#parts.routerPorts) : null,
+    });
+    return true;
+  }
+
+  /** One transaction with the rest: the release never has a second one. */
+  async #beginCommand({ releaseId, command: of }: Of<"begin-command">, store: SupervisorStore): Promise<boolean> {
+    const release = await store.releases.byId(releaseId);
+    const app = await store.apps.byId(this.#appId);
+    if (app === undefined || release?.status !== "pending" || release.phase !== "waiting") return false;
+    const name = freeName(RELEASE_TYPE, await store.dynos.list(this.#appId), this.#parts.random);
+    if (name === undefined) throw new Error(`no free name for the command of release ${releaseId}`);
+    const { command, size, userEmail } = of;
+    await store.releases.setPhase(releaseId, "running");
+    await store.formation.ensure(this.#appId, RELEASE_TYPE); // its size can be set now (spec 5.3)
+    await store.dynos.create({
+      id: this.#parts.random.uuid(),
+      appId: this.#appId,
+      kind: "release",
+      name,
+      type: RELEASE_TYPE,
+      releaseId,
+      size,
+      command,
+      ...unstarted(this.#parts.clock.now()),
+      oneOff: {
+        attach: false,
+        awaiting: false,
+        terminal: null,
+        env: {},
+        timeToLive: app.releaseTimeoutSeconds,
+        userEmail,
+      },
+      port: null,
     });
     return true;
   }

@@ -112,7 +112,11 @@ export async function readDesired(app: App, store: SupervisorStore, now: number)
   return desiredOf({
     app,
     releases: await Promise.all(
-      releases.map(async (release) => ({ release, processTypes: await typesOf(release, store) })),
+      releases.map(async (release) => ({
+        release,
+        processTypes: await typesOf(release, store),
+        userEmail: release.phase === "waiting" ? ((await store.users.byId(release.userId))?.email ?? "") : "",
+      })),
     ),
     formation: await store.formation.list(app.id),
     metrics: {},

@@ -52,7 +52,8 @@ const web = (ordinal: number, change: Partial<DynoRecord> = {}): DynoRecord =>
 const release: DesiredRelease = {
   id: "v3",
   version: 3,
-  createdAt: 0,
+  since: 0,
+  command: null,
   types: ["web"],
   dynos: [1, 2].map((ordinal) => ({ name: `web.${ordinal}`, type: "web", size: "Basic", command: "run" })),
 };

@@ -23,6 +23,7 @@ const app: App = {
 const release = (version: number, status: ReleaseStatus, processTypes: Record<string, string> = { web: "run" }) => ({
   release: { id: `v${version}`, appId: "app", version, status } as Release, // all that is read of it
   processTypes,
+  userEmail: "me@example.com",
 });
 const row = (type: string, quantity: number, scaling: Formation["scaling"] = null): Formation => ({
   id: type,
@@ -54,6 +55,36 @@ test("spec 5.1: the first deploy wants one web dyno; a type without a row is new
 test("spec 5.3: the release command is no part of the formation", () => {
   const { current } = desired([release(3, "succeeded", { release: "migrate" })], [row("release", 1)]);
   assert.deepEqual(names(current), []);
+});
+
+test("spec 5.3: newer releases wait for one whose command runs; without its turn a release with a command is overtaken", () => {
+  const withPhase = (version: number, phase: Release["phase"]) => {
+    const row = release(version, "pending", { web: "run", release: "migrate" });
+    return { ...row, release: { ...row.release, phase } };
+  };
+  const waiting = desired([release(3, "succeeded"), withPhase(4, "waiting"), withPhase(5, "waiting")], [row("web", 1)]);
+  assert.deepEqual([waiting.candidate?.id, waiting.overtaken.map(({ id }) => id)], ["v5", ["v4"]]);
+  assert.deepEqual(waiting.candidate?.command, {
+    state: "waiting",
+    command: "migrate",
+    size: "Basic",
+    userEmail: "me@example.com",
+  });
+  const running = desired(
+    [release(3, "succeeded"), withPhase(4, "waiting"), withPhase(5, "running"), withPhase(6, "waiting")],
+    [row("web", 1), row("release", 0)],
+  );
+  assert.deepEqual([running.candidate?.id, running.overtaken.map(({ id }) => id)], ["v5", ["v4"]]);
+  assert.equal(running.candidate?.command?.size, "Standard-1X", "what ps:type said");
+  const done = desired([release(3, "succeeded"), withPhase(4, "done"), withPhase(5, "waiting")], [row("web", 1)]);
+  assert.deepEqual([done.candidate?.id, done.overtaken.map(({ id }) => id)], ["v5", ["v4"]]);
+});
+
+test("spec 5.1, 5.3: a command that ran before the first deploy came up leaves web its first dyno", () => {
+  const first = desired([release(3, "pending", { web: "a", release: "b" })], [row("release", 0)], {
+    currentReleaseId: null,
+  });
+  assert.deepEqual(names(first.candidate), ["web.1"]);
 });
 
 test("the newest pending release is the candidate, older ones are overtaken", () => {

@@ -8,7 +8,7 @@ import type { HealthCheck } from "../model/health.ts";
 import { type Checks, checksOfType } from "../model/manifest-health.ts";
 import type { ConfigVars, Release, Slug } from "../model/release.ts";
 import type { Parts } from "./parts.ts";
-import { waitsForPort } from "./tend.ts";
+import { START_MS, waitsForPort } from "./tend.ts";
 
 /** What dynos of one release have in common; read once for a batch of starts. */
 interface Basis {
@@ -60,7 +60,6 @@ export class Launches {
 }
 
 const IMAGE_MS = 300_000;
-const START_MS = 60_000;
 
 /** Asks the engine for the dyno, once more if it must: an id that lives or has ended is not started again. */
 export async function launch(

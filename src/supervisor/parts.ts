@@ -13,19 +13,21 @@ import type {
   FormationStore,
   ReleaseStore,
   SlugStore,
+  UserStore,
 } from "../store/store.ts";
 import type { Observer } from "./observer.ts";
 import type { plan } from "./plan.ts";
 import type { Line } from "./situation.ts";
-import type { Routing, SlugImages } from "./supervision.ts";
+import type { CommandOutput, Routing, SlugImages } from "./supervision.ts";
 
 /** What the supervisor needs of the store; `Store` has it. */
 export interface SupervisorStore {
+  readonly users: Pick<UserStore, "byId">;
   readonly apps: Pick<AppStore, "byId" | "list" | "update">;
   readonly domains: Pick<DomainStore, "list">;
   readonly slugs: Pick<SlugStore, "byId">;
-  readonly releases: Pick<ReleaseStore, "byId" | "byVersion" | "newest" | "config" | "setStatus">;
-  readonly formation: Pick<FormationStore, "list" | "sync">;
+  readonly releases: Pick<ReleaseStore, "byId" | "byVersion" | "newest" | "config" | "setStatus" | "setPhase">;
+  readonly formation: Pick<FormationStore, "list" | "sync" | "ensure">;
   readonly dynos: DynoStore;
   readonly checks: Pick<CheckStore, "list">;
   transaction<T>(body: (store: SupervisorStore) => Promise<T>): Promise<T>;
@@ -43,6 +45,7 @@ export interface SupervisorOptions {
   readonly engine: Engine;
   readonly logs: DynoLogs;
   readonly sink: LogSink;
+  readonly commands: CommandOutput;
   readonly routing: Routing;
   readonly slugs: SlugImages;
   readonly builds: BuildDynos;

@@ -33,11 +33,14 @@ const running = (since = NOW - HOUR, listening = true) => seen({ kind: "running"
 const wanted = { name: "web.1", type: "web", size: "Basic", command: "run" };
 const desired: Desired = {
   app: { id: "app", ...DEFAULT_RUNTIME },
-  current: { id: "v3", version: 3, createdAt: 0, types: ["web"], dynos: [wanted] },
+  current: { id: "v3", version: 3, since: 0, command: null, types: ["web"], dynos: [wanted] },
   candidate: null,
   overtaken: [],
 };
-const none: Desired = { ...desired, current: { id: "v3", version: 3, createdAt: 0, types: ["web"], dynos: [] } };
+const none: Desired = {
+  ...desired,
+  current: { id: "v3", version: 3, since: 0, command: null, types: ["web"], dynos: [] },
+};
 const planned = (change: Partial<Situation> = {}) =>
   plan({ desired, records: [], observed: [], crashes: [], attempts: new Map(), now: NOW, ...change });
 const kinds = (change: Partial<Situation>) => planned(change).actions.map(({ kind }) => kind);

@@ -2,6 +2,7 @@ import type { DynoRecord } from "../model/dyno.ts";
 import { isLive } from "../model/dyno.ts";
 import { cycle } from "./cycling.ts";
 import type { Desired, DesiredDyno, DesiredRelease } from "./desired.ts";
+import { hasCommand, runCommand, strayCommands } from "./release-command.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { givesWay, rollOut } from "./rollout.ts";
 import { type Action, Deadlines, type Plan, type Situation } from "./situation.ts";
@@ -26,20 +27,25 @@ export function plan(situation: Situation): Plan {
   ];
   const isMoving = (record: DynoRecord) =>
     record.state === "starting" || (record.stopping !== null && record.exit === null);
-  const unsettled = (desired?.candidate ?? null) !== null || records.some(isMoving);
+  const isRollingOut = desired !== null && desired.candidate !== null && !hasCommand(desired.candidate);
+  const unsettled = isRollingOut || records.some(isMoving);
   return { actions, lookAgainAt: deadlines.next, unsettled };
 }
 
-function keep(desired: Desired, look: Look): readonly Action[] {
+/** While the candidate's command has not been done, all else is as if there were no candidate. */
+function keep(all: Desired, look: Look): readonly Action[] {
+  const desired = hasCommand(all.candidate) ? { ...all, candidate: null } : all;
   const { current, candidate } = desired;
   const tended = look.records.flatMap((record) => tend(record, observedOf(record, look), look));
   const changing = new Set(tended.flatMap((action) => (action.kind === "change" ? [action.record.id] : [])));
   return [
-    ...desired.overtaken.map((release): Action => ({ kind: "expire", releaseId: release.id })),
+    ...all.overtaken.map((release): Action => ({ kind: "expire", releaseId: release.id })),
     ...tended,
     ...(current === null ? [] : keepFormation(desired, current, look)),
     ...(current === null ? [] : cycle(desired, current, look, changing)),
     ...(candidate === null ? [] : rollOut(desired, candidate, look)),
+    ...(hasCommand(all.candidate) ? runCommand(all, all.candidate, look) : []),
+    ...strayCommands(all, look),
     ...leftovers(desired, look),
   ];
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Runtime } from "../model/runtime.ts";
 import { plan } from "./plan.ts";
 import { simulate } from "./simulation.ts";
+import { COMMAND_SCENARIOS } from "./simulation-commands.ts";
 import { HEALTH_SCENARIOS } from "./simulation-health.ts";
 import { SCENARIOS } from "./simulation-scenarios.ts";
 import { World } from "./simulation-world.ts";
@@ -52,6 +53,22 @@ const blind = seeing((situation) => ({
 }));
 
 const FAULTS: Readonly<Record<string, Planner>> = {
+  "does not wait for a release's command": seeing((situation) => {
+    const candidate = situation.desired?.candidate ?? null;
+    return candidate === null ? situation : withDesired(situation, { candidate: { ...candidate, command: null } });
+  }),
+  "never notices that a release's command is done": without((action) => action.kind === "end-command"),
+  "takes any end of a release's command for a good one": changing((made) => ({
+    ...made,
+    actions: made.actions.map((action) =>
+      action.kind === "fail" ? { kind: "end-command", releaseId: action.releaseId } : action,
+    ),
+  })),
+  "lets a newer release overtake a command that runs": changing((made, { desired }) => {
+    const running = desired?.candidate?.command?.state === "running" ? desired.candidate : undefined;
+    if (running === undefined) return made;
+    return { ...made, actions: [...made.actions, { kind: "expire", releaseId: running.id }] };
+  }),
   "starts every dyno twice": changing((made) => ({
     ...made,
     actions: made.actions.flatMap((action): readonly Action[] =>
@@ -143,7 +160,7 @@ const FAULTS: Readonly<Record<string, Planner>> = {
   "stops old web dynos of every release first": withSettings({ rollout: "stop-start" }),
   "switches as soon as the new web dynos are up": seeing((situation) => {
     const candidate = situation.desired?.candidate ?? null;
-    return candidate === null ? situation : withDesired(situation, { candidate: { ...candidate, createdAt: 0 } });
+    return candidate === null ? situation : withDesired(situation, { candidate: { ...candidate, since: 0 } });
   }),
   "cycles unasked": withSettings({ dailyCycling: true }),
   "never cycles": without((action) => isChange(action)?.stopping?.reason === "cycling"),
@@ -210,6 +227,10 @@ const FAULTS: Readonly<Record<string, Planner>> = {
 
 /** The scenario that must not put up with each. */
 const CAUGHT_BY: Readonly<Record<string, string>> = {
+  "does not wait for a release's command": "spec 5.3: a release's command runs once",
+  "never notices that a release's command is done": "spec 5.3: a release's command runs once",
+  "takes any end of a release's command for a good one": "spec 5.3: a command that fails",
+  "lets a newer release overtake a command that runs": "spec 5.3: a newer release waits",
   "starts every dyno twice": "spec 1.3: the lines of a start",
   "scales the lowest numbers away": "spec 1.2, 2.3",
   "knows no back-off": "spec 3.4: any exit",
@@ -256,7 +277,7 @@ for (const [fault, planner] of Object.entries(FAULTS)) {
   test(`planted fault: a supervisor that ${fault} is caught`, async () => {
     const name = CAUGHT_BY[fault] ?? assert.fail("which scenario catches it?");
     const scenario =
-      [...SCENARIOS, ...HEALTH_SCENARIOS].find((each) => each.name.startsWith(name)) ??
+      [...SCENARIOS, ...HEALTH_SCENARIOS, ...COMMAND_SCENARIOS].find((each) => each.name.startsWith(name)) ??
       assert.fail(`no scenario ${name}`);
     await using world = await World.make({ plan: planner });
     const isCaught = await scenario.play(world).then(

@@ -78,9 +78,9 @@ function givenWay({ app, current }: Desired, look: Look): readonly Action[] {
 }
 
 /** Where nothing old serves there is nothing to switch from. */
-function waitsForSwitch({ app }: Desired, { createdAt }: DesiredRelease, look: Look): boolean {
+function waitsForSwitch({ app }: Desired, { since }: DesiredRelease, look: Look): boolean {
   if (app.rollout !== "preboot" || !oldOnes(look).some(({ type }) => type === "web")) return false;
-  return !look.deadlines.passed(createdAt, switchSecondsOf(app) * 1000);
+  return !look.deadlines.passed(since, switchSecondsOf(app) * 1000);
 }
 
 /** Whether it has come up: web dynos listen, others have run for 10 s. */
@@ -112,14 +112,16 @@ function failureOf(own: readonly DynoRecord[], { app }: Desired, look: Look): st
   return undefined;
 }
 
-function fail(
+/** Its dynos, if there are any, go; what was current was never touched. */
+export function fail(
   { app, current }: Desired,
   candidate: DesiredRelease,
   own: readonly DynoRecord[],
   failure: string,
   look: Look,
 ): readonly Action[] {
-  const stays = app.rollout === "stop-start" ? "is started again" : "stays";
+  const isStopped = app.rollout === "stop-start" && candidate.command === null;
+  const stays = isStopped ? "is started again" : "stays";
   const remains = current === null ? "Nothing of it runs." : `v${current.version} ${stays}.`;
   const text = `Release v${candidate.version} failed: ${failure}. ${remains}`;
   return [

@@ -1,9 +1,10 @@
+import type { DynoSpec } from "../engine/engine.ts";
 import type { Instant } from "../lib/clock.ts";
 import type { App } from "../model/app.ts";
 import { type DynoRecord, isLive, ordinalOf, routedDynos, type StopReason } from "../model/dyno.ts";
 import type { Formation } from "../model/formation.ts";
 import { type Health, isSameHealth, notPassing } from "../model/health.ts";
-import type { Release } from "../model/release.ts";
+import { RELEASE_TYPE, type Release } from "../model/release.ts";
 import type { RolloutName } from "../model/runtime.ts";
 import type { CrashRecord } from "../store/store.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
@@ -81,6 +82,7 @@ export class Invariants {
       if (record === undefined) this.#orphan(spec.id, spec.name);
       else if (record.launchedAt === null) this.#broken(`${spec.name} runs and was never noted as launched`);
     }
+    await this.#commandsFirst(live.map(({ spec }) => spec));
     this.#noneNeglected(records, app);
     const crashes = await store.dynos.crashes(app.id);
     for (const record of records) this.#noteEnd(record);
@@ -110,6 +112,20 @@ export class Invariants {
       if (hadTime && ordinalOf(record.name) > this.#most(record.type)) this.#broken(`${record.name} was not asked for`);
     }
     if (releases.size > 3) this.#broken(`dynos of ${releases.size} releases at once`); // current, candidate, overtaken
+  }
+
+  /** Spec 5.3: one release command of an app at a time, each once, and no other dyno of its release before it has succeeded. */
+  async #commandsFirst(live: readonly DynoSpec[]): Promise<void> {
+    const commands = live.filter(({ kind }) => kind === "release");
+    if (commands.length > 1) this.#broken(`${commands.map(({ name }) => name).join(" and ")} run side by side`);
+    for (const [releaseId, ids] of this.#world.commands) {
+      if (ids.length > 1) this.#broken(`the command of ${releaseId} was started ${ids.length} times`);
+    }
+    for (const releaseId of new Set(live.filter(({ kind }) => kind === "formation").map((spec) => spec.releaseId))) {
+      const release = releaseId === null ? undefined : await this.#world.store.releases.byId(releaseId);
+      const isEarly = release?.phase === "waiting" || release?.phase === "running";
+      if (isEarly) this.#broken(`dynos of v${release.version} run before its command has succeeded`);
+    }
   }
 
   /** A call that a dead daemon made may start what was given up meanwhile: the next daemon has to see to it, soon. */
@@ -283,7 +299,8 @@ export class Invariants {
   }
 
   #note(formation: readonly Formation[]): void {
-    const of = new Map(formation.map(({ type, quantity }) => [type, quantity]));
+    const dynos = formation.filter(({ type }) => type !== RELEASE_TYPE);
+    const of = new Map(dynos.map(({ type, quantity }) => [type, quantity]));
     const latest = this.#quantities.at(-1);
     if (
       latest !== undefined &&

@@ -52,6 +52,7 @@ export class Life {
   #parts(target: SupervisorStore, around: Around): Omit<SupervisorStore, "transaction"> {
     const part = <T extends object>(of: T) => this.#proxy(of, around);
     return {
+      users: part(target.users),
       apps: part(target.apps),
       domains: part(target.domains),
       slugs: part(target.slugs),

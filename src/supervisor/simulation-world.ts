@@ -36,6 +36,8 @@ export class World implements AsyncDisposable {
   readonly lines: string[] = [];
   /** Web dynos that get requests, by app, as of the last time the router was told. */
   readonly routed = new Map<string, readonly string[]>();
+  /** Release commands that the engine was made to run, by their release; each time counts. */
+  readonly commands = new Map<string, readonly string[]>();
   /** What was promised and not kept. */
   readonly broken: string[] = [];
   /** Dynos that builds of this daemon work with. */
@@ -74,6 +76,10 @@ export class World implements AsyncDisposable {
     this.#plan = chosen;
     this.engine = new SimEngine({
       clock,
+      onStart: ({ kind, id, releaseId }) => {
+        if (kind !== "release" || releaseId === null) return;
+        this.commands.set(releaseId, [...(this.commands.get(releaseId) ?? []), id]);
+      },
       onSignal: ({ spec }, signal) => {
         const isRouted = this.routed.get(spec.appId)?.includes(spec.id) === true;
         if (signal === "TERM" && isRouted && this.elapsed > this.#routerAwayAt + ROUTER_PATIENCE_MS)
@@ -105,6 +111,7 @@ export class World implements AsyncDisposable {
       routing: life.wrap({ settle: (appId: string) => this.#settle(appId) }),
       slugs: life.wrap({ ensure: (slugId: string, uidIndex: number) => this.#ensureSlug(slugId, uidIndex) }),
       sink: life.wrap({ append: (_: string, line) => void this.lines.push(`${line.process}: ${line.text}`) }),
+      commands: { follow: () => {} },
       logs: life.wrap({
         follow: () => {},
         ended: (_: string, signal: AbortSignal) => clock.sleep(this.logsTakeMs(), signal),
@@ -159,6 +166,7 @@ export class World implements AsyncDisposable {
         description: "Deploy",
         userId: this.#ownerId,
         status: "pending",
+        withCommand: true,
       } as const;
       return store.releases.create(release);
     });

@@ -3,7 +3,7 @@ import { EngineError } from "../engine/engine.ts";
 import { NO_FAULTS } from "../engine/sim/sim-engine.ts";
 import { type Random, seededRandom } from "../lib/random.ts";
 import type { App } from "../model/app.ts";
-import type { Release } from "../model/release.ts";
+import { RELEASE_TYPE, type Release } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { plan } from "./plan.ts";
 import { Invariants, notConverged } from "./simulation-invariants.ts";
@@ -21,7 +21,8 @@ const STORM_STEPS = 25;
 export async function simulate(seed: number, options: SimulateOptions = {}): Promise<readonly string[]> {
   const { plan: chosen, settings = seededRandom(seed + 1_000_000_007) } = options;
   await using world = await World.make({ seed, ...(chosen !== undefined && { plan: chosen }) });
-  const storm = new Storm(world, await world.app(), settings);
+  const commands = settings === "default" ? undefined : seededRandom(seed + 2_000_000_011);
+  const storm = new Storm(world, await world.app(), settings, commands);
   await storm.blow();
   await storm.calmDown();
   return world.broken;
@@ -51,7 +52,11 @@ class Storm {
   readonly #withRot: boolean;
   readonly #withDays: boolean;
 
-  constructor(world: World, app: App, settings: Random | "default") {
+  /** Chooses release commands: a row of chances of its own, so that seeds of before mean what they meant. */
+  readonly #commands: Random | undefined;
+
+  constructor(world: World, app: App, settings: Random | "default", commands: Random | undefined) {
+    this.#commands = commands !== undefined && commands.below(100) < 40 ? commands : undefined;
     this.#settings = settings === "default" ? undefined : settings;
     this.#world = world;
     this.#app = app;
@@ -161,6 +166,7 @@ class Storm {
       restartPolicy: random.below(100) < 20 ? "heroku" : "steady",
       bootTimeoutSeconds: 5 + random.below(90),
       stopGraceSeconds: 1 + random.below(60),
+      releaseTimeoutSeconds: 20 + (this.#commands?.below(600) ?? 0),
       dailyCycling: this.#invariants.cycles,
       cyclingHour: random.below(100) < 30 ? random.below(24) : null,
     };
@@ -182,7 +188,8 @@ class Storm {
   }
 
   async #scale(): Promise<void> {
-    const formation = await this.#world.store.formation.list(this.#app.id);
+    const all = await this.#world.store.formation.list(this.#app.id);
+    const formation = all.filter(({ type }) => type !== RELEASE_TYPE);
     const row = formation[this.#below(formation.length)];
     if (row === undefined) return;
     const size = this.#chance(15) ? ["Basic", "Standard-2X"][this.#below(2)] : undefined;
@@ -198,9 +205,11 @@ class Storm {
       : `run listen=${this.#below(3000)} term=${this.#below(40_000)}${this.#failings()}`;
     const worker = `run term=${this.#chance(20) ? "never" : this.#below(5000)}${this.#failings()}`;
     const others = this.#chance(60) ? { worker } : {};
-    const release = await this.#world.deploy(this.#app.id, { web, ...others });
+    const command = this.#commands === undefined ? undefined : anyCommand(this.#commands);
+    const types = { web, ...others, ...(command !== undefined && { release: command }) };
+    const release = await this.#world.deploy(this.#app.id, types);
     this.#releases.push(release);
-    if (isBad) this.#invariants.bad.add(release.id);
+    if (isBad || command?.includes("/1") === true) this.#invariants.bad.add(release.id);
   }
 
   #badProgram(): string {
@@ -274,6 +283,12 @@ class Storm {
   #below(limit: number): number {
     return this.#world.random.below(Math.max(1, limit));
   }
+}
+
+function anyCommand(random: Random): string | undefined {
+  if (random.below(100) < 40) return undefined;
+  if (random.below(100) < 10) return "run"; // until its time is up
+  return `run exit=${random.below(40_000)}/${random.below(100) < 25 ? 1 : 0} term=${random.below(20_000)}`;
 }
 
 /** `npm run test:sim -- --seeds 10000`, `npm run test:sim -- --seed 17`. */

@@ -2,7 +2,7 @@ import type { DynoSignal, EngineErrorId, ObservedDyno } from "../engine/engine.t
 import type { Instant } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { CrashRecord } from "../store/store.ts";
-import type { Desired, DesiredDyno } from "./desired.ts";
+import type { Desired, DesiredDyno, ReleaseCommand } from "./desired.ts";
 
 /** Everything that a plan is made from, for one app at one instant. */
 export interface Situation {
@@ -73,6 +73,15 @@ export type Action =
   | { readonly kind: "drop"; readonly record: DynoRecord; readonly lines: readonly Line[] }
   | { readonly kind: "clear-crashes"; readonly name: string }
   | { readonly kind: "expire"; readonly releaseId: string }
+  /** Makes the record of the release's command, once. */
+  | {
+      readonly kind: "begin-command";
+      readonly releaseId: string;
+      readonly command: ReleaseCommand;
+      readonly lines: readonly Line[];
+    }
+  /** It has exited with status 0. */
+  | { readonly kind: "end-command"; readonly releaseId: string }
   | { readonly kind: "fail"; readonly releaseId: string; readonly failure: string; readonly lines: readonly Line[] }
   /** The candidate becomes current, if what was current still is. */
   | {

@@ -1,3 +1,4 @@
+import type { DynoRecord } from "../model/dyno.ts";
 import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
 
@@ -15,6 +16,8 @@ export interface Supervision {
     signal: AbortSignal,
     onNoRoom?: (dynoName: string) => void,
   ): Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
+  /** Resolves when the release has no command to run (any more), or is no longer pending. */
+  commandEnded(releaseId: string, signal: AbortSignal): Promise<void>;
   /** Resolves with the dyno's exit status once it has ended (null: lost). */
   exited(dynoId: string, signal: AbortSignal): Promise<number | null>;
   /** The client of an attached dyno has gone: SIGHUP three times, 5 s apart, then R16 (spec 3.9). */
@@ -35,6 +38,12 @@ export type Which =
 /** What the supervisor asks of the router: resolves once new requests follow what the store says of the app now. */
 export interface Routing {
   settle(appId: string): Promise<void>;
+}
+
+/** What the supervisor tells whoever keeps the output of release commands. */
+export interface CommandOutput {
+  /** The dyno of a release command that was launched, at each look; with `exit` once all that it wrote is in the app's log. */
+  follow(record: DynoRecord): void;
 }
 
 /**

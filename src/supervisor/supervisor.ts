@@ -102,6 +102,18 @@ class Supervisor implements Supervision, AsyncDisposable {
     });
   }
 
+  async commandEnded(releaseId: string, signal: AbortSignal): Promise<void> {
+    const { store } = this.#parts;
+    const release = await store.releases.byId(releaseId);
+    if (release === undefined) return;
+    this.nudge(release.appId);
+    await this.#once(release.appId, signal, async () => {
+      const now = await store.releases.byId(releaseId);
+      const isToRun = now?.status === "pending" && (now.phase === "waiting" || now.phase === "running");
+      return isToRun ? undefined : true;
+    });
+  }
+
   async exited(dynoId: string, signal: AbortSignal): Promise<number | null> {
     const { store } = this.#parts;
     const record = await store.dynos.byId(dynoId);

@@ -72,8 +72,16 @@ function tendUnseen(record: DynoRecord, look: Look): readonly Action[] {
   }
   const launch: Action = { kind: "launch", record };
   if (record.launchedAt === null) return [launched(record, now), launch];
+  if (record.kind === "release" && attempt === undefined) {
+    // Asked for by a daemon that is dead, and perhaps run before the machine went down: a release command never runs twice. A call that
+    // is still on its way has come by then.
+    return deadlines.passed(record.launchedAt, START_MS) ? [ended(record, lost, now)] : [];
+  }
   return may("launch", record.id, look) ? [launch] : [];
 }
+
+/** No call to start a dyno takes longer. */
+export const START_MS = 60_000;
 
 /** Whether the engine has been refusing to start it for a minute, and not only because it cannot be reached. */
 export function hasFailedForLong(record: DynoRecord, look: Look): boolean {

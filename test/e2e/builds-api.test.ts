@@ -6,7 +6,21 @@ import { buffer } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
-import { appName, config, eventually, platform, stator, statorOk, temporaryApp, throughRouter } from "./harness.ts";
+import {
+  appName,
+  config,
+  eventually,
+  pidOf,
+  platform,
+  platformAnswers,
+  pushOk,
+  stator,
+  statorOk,
+  temporaryApp,
+  temporaryRepository,
+  throughRouter,
+  waitLog,
+} from "./harness.ts";
 import { type Official, openOfficial } from "./heroku.ts";
 
 /** Deploys without git: what `src/build/archives.test.ts` cannot show with the host's own programs. */
@@ -16,6 +30,17 @@ interface BuildJson {
   readonly output_stream_url: string;
   readonly release: { readonly id: string } | null;
   readonly slug: { readonly id: string } | null;
+}
+
+/** Says which release it is of, takes a while if asked, and fails if asked. */
+const RELEASE_APP = {
+  Procfile:
+    'web: python3 s.py released\nrelease: echo migrating $HEROKU_RELEASE_VERSION; sleep ${SLOW:-0}; test -z "$FAIL"\n',
+};
+
+interface ReleaseJson {
+  readonly status: string;
+  readonly output_stream_url: string | null;
 }
 
 const SERVER = `import http.server, os, sys
@@ -131,6 +156,45 @@ test("buildpacks, buildpacks:add, :set, :remove, :clear, :search, :info, :versio
   assert.match(await heroku("buildpacks:search", "nodejs"), /heroku\/nodejs/);
   assert.match(await heroku("buildpacks:info", "heroku/nodejs"), /Node\.js apps/);
   assert.match(await heroku("buildpacks:versions", "heroku/nodejs"), /published/);
+});
+
+test("spec 5.3: a release command runs before the release, its output is shown; what fails leaves what runs; releases:retry", async () => {
+  await using app = await temporaryApp("ba-release");
+  const { name } = app;
+  using repository = await temporaryRepository({ ...RELEASE_APP, "s.py": SERVER });
+  const said = await pushOk(repository.folder, name);
+  assert.match(
+    said,
+    /Running release command\.\.\.[^]*migrating v3[^]*Waiting for release\.\.\.\. done\.[^]*Verifying deploy\.\.\. done\./,
+  );
+  assert.match(await heroku("releases:output", "-a", name), /^migrating v3$/m);
+  assert.equal(await statorOk(["releases:output", "v3", "-a", name]), "migrating v3\n");
+  const log = await waitLog(name, /heroku\[release\.\d+\]: State changed from up to complete/);
+  assert.match(log, /app\[api\]: Running release v3 commands by user/);
+  assert.match(log, /app\[api\]: Starting process with command `echo migrating .*` by user/);
+  assert.match(log, /app\[release\.\d+\]: migrating v3/);
+  await statorOk(["config:set", "FAIL=yes", "-a", name]);
+  const changed = await platform<ReleaseJson>("GET", `/apps/${name}/releases/4`);
+  assert.equal(changed.output_stream_url, null, "config vars run no command");
+  assert.match(await heroku("releases:retry", "-a", name), /Retrying v4 on \S* ?\S+\.\.\. done, v5[^]*migrating v5/);
+  const status = (version: number) => async () =>
+    (await platform<ReleaseJson>("GET", `/apps/${name}/releases/${version}`)).status;
+  await eventually("v5 has failed", async () => (await status(5)()) === "failed");
+  assert.match(await heroku("releases", "-a", name), /v5 +Retry of v4: Set FAIL config vars release command failed/);
+  assert.equal((await throughRouter(name)).body, "released nobody", "what ran goes on");
+  const scaled = await stator(["ps:scale", "release=1", "-a", name]);
+  assert.match(scaled.stderr, /Cannot scale release/);
+  assert.notEqual(scaled.code, 0);
+
+  await statorOk(["config:set", "SLOW=4", "-a", name]);
+  await statorOk(["config:unset", "FAIL", "-a", name]);
+  await eventually("they have come up", async () => (await status(7)()) === "succeeded");
+  const retried = stator(["releases:retry", "-a", name]);
+  await eventually("its dyno runs", async () => /^release\.\d+: up /m.test(await statorOk(["ps", "-a", name])));
+  process.kill(await pidOf("daemon"), "SIGKILL");
+  await retried; // cut off, whatever it says
+  await eventually("v8 has come up", async () => (await platformAnswers()) && (await status(8)()) === "succeeded");
+  assert.equal(await statorOk(["releases:output", "v8", "-a", name]), "migrating v8\n", "it ran once");
 });
 
 test("pipelines: created, promoted through and destroyed by the official CLI; the code moves, the config stays", async () => {

@@ -203,16 +203,16 @@ export function escapeSuite(isolation: Isolation): void {
       writeFileSync(join(canaries, "open"), word, { mode: 0o666 });
       writeFileSync(join(canaries, "secret"), word, { mode: 0o600 });
       decoys = await Promise.all(["0.0.0.0", "127.0.0.1", ...(hasIpv6 ? ["::", "::1"] : [])].map(listen));
-      for (const prefix of ["escape", "other"]) {
+      const deploy = async (prefix: string): Promise<string> => {
         const made = await temporaryApp(prefix);
         disposals = [...disposals, made];
         await isolation.prepare(made.name);
         using repository = await temporaryRepository("test/apps/escape");
         await pushOk(repository.folder, made.name);
         await waitUp(made.name, "web", 1);
-        if (prefix === "escape") app = made.name;
-        else other = made.name;
-      }
+        return made.name;
+      };
+      [app, other] = await Promise.all([deploy("escape"), deploy("other")]);
       standing = await snapshot();
       assert.ok(standing.victims.every(({ intact }) => intact));
       assert.ok(standing.victims.every(({ address6 }) => (address6 !== null) === hasIpv6));

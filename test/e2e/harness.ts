@@ -11,7 +11,7 @@ import { type OwnProcess, processesOf } from "../../src/cli/install/processes.ts
 import { readLog } from "../../src/cli/log-stream.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { ended, start } from "../../src/lib/command.ts";
-import { DEFAULT_HOME, type Instance } from "../../src/model/instance.ts";
+import { DEFAULT_HOME, type Instance, instanceOf } from "../../src/model/instance.ts";
 import { answersOf } from "../support/answers.ts";
 
 export { freePort } from "../support/free-port.ts";
@@ -308,6 +308,27 @@ export async function pidOf(role: string): Promise<number> {
   const found = (await processes()).find((each) => each.role === role);
   assert.ok(found, `no process with role ${role}`);
   return found.pid;
+}
+
+/**
+ * Ends our processes of these roles with SIGKILL. From outside of the machine in which they run (test/vm) that machine's own programs do it:
+ * STATOR_TEST_SSH is then the program, and its arguments as JSON, that runs a command line there.
+ */
+export async function killNow(roles: readonly ("daemon" | "host" | "router")[]): Promise<void> {
+  const ssh = process.env["STATOR_TEST_SSH"];
+  if (ssh === undefined) {
+    for (const pid of await Promise.all(roles.map(pidOf))) process.kill(pid, "SIGKILL");
+    return;
+  }
+  const [file = "", ...args] = JSON.parse(ssh) as string[];
+  const unit = `stator-${instanceOf(DEFAULT_HOME).id}`;
+  const pids = {
+    daemon: `$(systemctl show -p MainPID --value ${unit}.service)`,
+    host: `$(systemctl show -p MainPID --value ${unit}-host.service)`,
+    router: "$(pgrep -xo haproxy)", // the first one is the master
+  };
+  const { code, stderr } = await program(file, [...args, `kill -KILL ${roles.map((role) => pids[role]).join(" ")}`]);
+  assert.equal(code, 0, stderr);
 }
 
 export interface DynoJson {

@@ -207,6 +207,25 @@ test("packets with another's address go nowhere", async () => {
   assert.equal(await arrived(), 1);
 });
 
+test("one dyno's flood of connections fills neither the kernel's table nor the ports of the host's address: others open theirs", async () => {
+  await using net = await network("flood");
+  const [dyno, other] = [await net.pool.take("formation", APP), await net.pool.take("formation", OTHER_APP)];
+  const arrived = await countingArrivals(`${FLOOD_PORT}-${FLOOD_PORT + FLOOD - 1}`);
+  await run("nsenter", [
+    `--net=${dyno.netnsPath}`,
+    process.execPath,
+    "-e",
+    FLOODER,
+    PUBLIC,
+    String(FLOOD_PORT),
+    String(FLOOD),
+  ]);
+  const count = await arrived();
+  assert.ok(count > CONNECTIONS_MAX * 0.9 && count <= CONNECTIONS_MAX, `${count} of ${FLOOD}`);
+  assert.equal(await inside(dyno, "tcp", PUBLIC, 5000), "TIMEOUT", "it has had its part");
+  assert.equal(await inside(other, "tcp", PUBLIC, 5000), "hello");
+});
+
 test("IPv6: a dyno has one address, by which it reaches the internet and the router, and nothing else", async () => {
   await using net = await network("ipv6");
   await using foreign = await network("ipv6-other");
@@ -768,11 +787,23 @@ socket.on("connect", () => console.log("connected")).on("data", () => console.lo
 process.stdin.on("data", () => socket.write("?"));
 `;
 
-/** Counts what reaches the world for a port where nobody answers. */
-async function countingArrivals(): Promise<() => Promise<number>> {
+/** As docs/dynos.md says, and more datagrams than that, each to a port of its own and so a connection to the kernel. */
+const CONNECTIONS_MAX = 8192;
+const FLOOD = 10_000;
+const FLOOD_PORT = 10_000;
+
+const FLOODER = `
+const [address, first, count] = process.argv.slice(1);
+const socket = require("dgram").createSocket("udp4");
+const send = (at) => at === Number(count) ? socket.close() : socket.send("x", Number(first) + at, address, () => send(at + 1));
+send(0);
+`;
+
+/** Counts what reaches the world for ports where nobody answers. */
+async function countingArrivals(ports = String(UNHEARD_PORT)): Promise<() => Promise<number>> {
   const inWorld = (...args: readonly string[]) => run("nsenter", [`--net=/run/netns/${WORLD}`, "nft", ...args]);
   await inWorld(
-    `add table ip seen; add chain ip seen in { type filter hook prerouting priority -400; }; add rule ip seen in udp dport ${UNHEARD_PORT} counter`,
+    `add table ip seen; add chain ip seen in { type filter hook prerouting priority -400; }; flush chain ip seen in; add rule ip seen in udp dport ${ports} counter`,
   );
   return async () => Number(/packets (\d+)/.exec((await inWorld("list", "table", "ip", "seen")).stdout)?.[1]);
 }

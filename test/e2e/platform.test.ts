@@ -8,6 +8,7 @@ import {
   deployed,
   dynosOf,
   eventually,
+  killNow,
   logsOf,
   pidOf,
   platform,
@@ -175,7 +176,7 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
   await statorOk(["ps:scale", "worker=1", "-a", app]);
   await waitUp(app, "worker", 1);
   const before = new Map((await dynosOf(app)).map((dyno) => [dyno.name, dyno.id]));
-  for (const roles of [["daemon"], ["host"], ["daemon", "host"]]) {
+  for (const roles of [["daemon"], ["host"], ["daemon", "host"]] as const) {
     const failures = await requestsUntil(app, async () => {
       await statorOk(["ps:restart", "-a", held.name]);
       await eventually("it is starting", async () =>
@@ -184,8 +185,7 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
       const body = Buffer.alloc(300_000, "x");
       const waiting = Array.from({ length: 20 }, () => throughRouter(held.name, { method: "POST", body }));
       await pause(200);
-      const pids = await Promise.all(roles.map((role) => pidOf(role)));
-      for (const pid of pids) process.kill(pid, "SIGKILL");
+      await killNow(roles);
       const answers = await Promise.all(waiting);
       assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
       for (const answer of answers) assert.match(answer.body, /bytes=300000/);
@@ -200,7 +200,7 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
 });
 
 test("kill -9 of HAProxy: answered again within seconds, by supervision", async () => {
-  process.kill(await pidOf("router"), "SIGKILL");
+  await killNow(["router"]);
   await eventually(
     "the router answers",
     async () => (await throughRouter(app).catch(() => undefined))?.status === 200,

@@ -412,6 +412,10 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     }
   }
 
+  async commandEnded(releaseId: string, signal: AbortSignal): Promise<void> {
+    await this.settled(releaseId, signal);
+  }
+
   async exited(dynoId: string, signal: AbortSignal): Promise<number | null> {
     return Promise.race([
       this.#exit(dynoId).promise,
@@ -537,6 +541,14 @@ export class TestBuilds implements BuildRoutes {
     const chosen = buildpacks ?? (await this.#store.buildpacks.list(app.id));
     const commit = source.version;
     return this.#store.builds.create({ appId: app.id, userId: user.id, commit, source, buildpacks: chosen });
+  }
+
+  /** What release commands said, by release. */
+  readonly commandOutputs = new Map<string, string>();
+
+  async commandOutput(releaseId: string): Promise<Readable | undefined> {
+    const text = this.commandOutputs.get(releaseId);
+    return text === undefined ? undefined : Readable.from([text]);
   }
 
   async cancel(buildId: string): Promise<void> {

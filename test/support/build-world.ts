@@ -4,7 +4,7 @@ import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Readable, Writable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type Builds, openBuilds } from "../../src/build/builds.ts";
 import {
@@ -186,6 +186,10 @@ export interface World extends AsyncDisposable {
   /** Old dynos that the next release finds no room beside. */
   noRoom: readonly string[];
   outcome: Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
+  /** What release commands say; undefined: nothing. */
+  commandSays: string | undefined;
+  /** What becomes of a release's command. */
+  endCommand: (releaseId: string) => Promise<void>;
   builds: Builds;
   /** Address of the app's repository. */
   readonly url: string;
@@ -224,7 +228,11 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
       supervision: supervisionOf(
         () => world.outcome,
         () => world.noRoom,
+        (releaseId) => world.endCommand(releaseId),
       ),
+      commands: {
+        stream: async () => (world.commandSays === undefined ? undefined : Readable.from([world.commandSays])),
+      },
       logs: { append: (_appId, line) => void log.push(line) },
       config,
       history: async () => log,
@@ -246,6 +254,8 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     user,
     log,
     noRoom: [],
+    commandSays: undefined,
+    endCommand: (releaseId) => store.releases.setPhase(releaseId, "done"),
     outcome: Promise.resolve({ status: "succeeded", failure: null }),
     builds: undefined as unknown as Builds, // set before anybody sees it
     url: `http://127.0.0.1:${port}/hello.git`,
@@ -265,7 +275,11 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
   return world;
 }
 
-function supervisionOf(outcome: () => World["outcome"], noRoom: () => readonly string[]): Supervision {
+function supervisionOf(
+  outcome: () => World["outcome"],
+  noRoom: () => readonly string[],
+  commandEnded: (releaseId: string) => Promise<void>,
+): Supervision {
   return {
     nudge: () => {},
     restart: async () => {},
@@ -279,6 +293,7 @@ function supervisionOf(outcome: () => World["outcome"], noRoom: () => readonly s
         ),
       ]);
     },
+    commandEnded: (releaseId) => commandEnded(releaseId),
     exited: async () => 0,
     health: async () => ({}),
     nextStarts: async () => ({}),

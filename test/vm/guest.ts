@@ -1,6 +1,9 @@
-import type { Machine } from "./machine.ts";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ended, start } from "../../src/lib/command.ts";
+import type { Machine, ShellOptions } from "./machine.ts";
 
-/** What is there, as `inside/apps.ts show` prints it: `ids` apart, since a reboot changes them. */
+/** What is there, as `apps.ts show` prints it: `ids` apart, since a reboot changes them. */
 export interface Shown {
   readonly as: unknown;
   readonly ids: readonly string[];
@@ -15,20 +18,27 @@ export interface Writing {
   readonly ended: Promise<void>;
 }
 
-const NODE = "/root/node"; // a copy, which an uninstall leaves
+const NODE = "/root/node"; // a name of its own for the same file, which an uninstall leaves
 // Stripping types and compiling are most of a command's time there; the tests' own runs are nobody's concern but theirs.
 const INSIDE = `cd /root/stator && STATOR_TEST_MACHINE=throw-away NODE_COMPILE_CACHE=/root/compile-cache ${NODE}`;
-const APPS = `${INSIDE} test/vm/inside/apps.ts`;
+const checkout = join(import.meta.dirname, "..", "..");
+const APPS = join(import.meta.dirname, "apps.ts");
+/** Where the person's side of the platform is kept that speaks to it from this host. */
+const CREDENTIALS = ".config/stator/credentials.json";
 const TEST_MS = 600_000;
 const FILE_MS = 1_800_000;
+const TEST_OPTIONS = ["--test", `--test-timeout=${TEST_MS}`, "--test-reporter=spec"];
 
 /** The machine with Stator in it, as the steps see it. */
 export class Guest {
   readonly machine: Machine;
+  readonly #folder: string;
   #standing: Shown | undefined;
 
-  constructor(machine: Machine) {
+  /** `folder`: for the person who speaks to the platform from outside. */
+  constructor(machine: Machine, folder: string) {
     this.machine = machine;
+    this.#folder = join(folder, "person");
   }
 
   /** Runs a command line as root inside; its output. Throws unless it ends with 0. */
@@ -46,29 +56,80 @@ export class Guest {
     return output.trim();
   }
 
-  /** Once `bin/up` has been there: a Node of our own, and the dependencies of the tests' own `stator`, which is the checkout's. */
+  /**
+   * Once `bin/up` has been there: a Node of our own, the dependencies of the tests' own `stator`, which is the checkout's, and for the tests
+   * outside the person's token. Throws unless `examples/hello` answers.
+   */
   async prepare(): Promise<void> {
-    await this.ask(`cp /opt/stator/current/toolchain/node_modules/node-linux-*/bin/node ${NODE}`);
+    await this.ask(`ln -f /opt/stator/current/toolchain/node_modules/node-linux-*/bin/node ${NODE}`);
     await this.ask("ln -sfn /opt/stator/current/node_modules /root/stator/node_modules");
+    const saved = JSON.parse(await this.ask(`cat /root/${CREDENTIALS}`)) as Record<string, unknown>;
+    const [mine] = Object.values(saved);
+    const path = join(this.#folder, CREDENTIALS);
+    mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 });
+    writeFileSync(path, JSON.stringify({ [`http://127.0.0.1:${this.machine.ports.api}`]: mine }), { mode: 0o600 });
+    await this.ask(
+      "curl -sS -f -m 300 --retry 10 --retry-connrefused -H 'Host: hello.localhost' http://127.0.0.1/",
+      600_000,
+    );
   }
 
   /** Runs tests of a file inside, those whose names match. Gives how many passed. */
-  async test(file: string, only: string | undefined): Promise<string> {
-    const pattern = only === undefined ? "" : ` --test-name-pattern='${only}'`;
-    const options = `--test --test-timeout=${TEST_MS} --test-reporter=spec${pattern}`;
-    const { code, output } = await this.machine.shell(`${INSIDE} ${options} ${file}`, {
-      timeoutMs: FILE_MS,
-      onOutput: (text) => void process.stdout.write(text),
+  async testInside(file: string, only: string | undefined): Promise<string> {
+    const pattern = only === undefined ? [] : [`--test-name-pattern='${only}'`];
+    const line = [INSIDE, ...TEST_OPTIONS, ...pattern, file].join(" ");
+    return passed(await this.machine.shell(line, { timeoutMs: FILE_MS }));
+  }
+
+  /**
+   * The same on this host, against the platform inside: what the tests' own programs do is not emulated. For files that see the platform as
+   * its users do, by its API, git and router.
+   */
+  async testOutside(file: string, only: string | undefined): Promise<string> {
+    const pattern = only === undefined ? [] : [`--test-name-pattern=${only}`];
+    return passed(await this.#outside([...TEST_OPTIONS, ...pattern, file], { timeoutMs: FILE_MS }));
+  }
+
+  /** Node here, as a person's elsewhere who reaches the platform by its forwarded ports. */
+  async #outside(args: readonly string[], options: ShellOptions): Promise<{ code: number | null; output: string }> {
+    const { ports, ssh } = this.machine;
+    const own = Object.entries(process.env).filter(
+      (pair): pair is [string, string] => pair[1] !== undefined && !/^(STATOR_|NODE_TEST_)/.test(pair[0]),
+    );
+    const child = start(process.execPath, args, {
+      cwd: checkout,
+      env: {
+        ...Object.fromEntries(own),
+        HOME: this.#folder,
+        STATOR_HOME: join(this.#folder, "none"),
+        STATOR_API_PORT: String(ports.api),
+        STATOR_HTTP_PORT: String(ports.http),
+        STATOR_TEST_SSH: JSON.stringify(ssh),
+      },
+      stdio: ["ignore", "pipe", "pipe"],
     });
-    const passed = Number(/\bpass (\d+)/.exec(output)?.[1]);
-    if (code !== 0 || !(passed > 0)) throw new Error(`status ${code}, ${passed} passed`);
-    return `${passed} tests`;
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+        options.onOutput?.(text);
+      });
+    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs);
+    const { code } = await ended(child, "node");
+    clearTimeout(timer);
+    return { code, output };
+  }
+
+  async #apps(args: readonly string[], timeoutMs = 300_000): Promise<string> {
+    const { code, output } = await this.#outside([APPS, ...args], { timeoutMs });
+    if (code !== 0) throw new Error(`status ${code}: ${args.join(" ")}\n${output}`);
+    return output.trim();
   }
 
   /** The apps that must outlive everything; deployed when they are first asked for. */
   async standing(): Promise<Shown> {
     if (this.#standing === undefined) {
-      await this.ask(`${APPS} make`, 300_000);
+      await this.#apps(["make"]);
       this.#standing = await this.shown();
     }
     return this.#standing;
@@ -76,25 +137,32 @@ export class Guest {
 
   /** What is there; with `expected`, as soon as it is so, and else as it is after so many seconds. */
   async shown(expected?: unknown, forSeconds = 0): Promise<Shown> {
-    const text = expected === undefined ? "" : JSON.stringify(expected).replaceAll("'", "'\\''");
-    return JSON.parse(await this.ask(`${APPS} show '${text}' ${forSeconds}`, (forSeconds + 180) * 1000)) as Shown;
+    const text = expected === undefined ? "" : JSON.stringify(expected);
+    return JSON.parse(await this.#apps(["show", text, String(forSeconds)], (forSeconds + 180) * 1000)) as Shown;
   }
 
   /** Begins to write through the API, one value after the other, until the machine is gone. */
   acknowledging(): Writing {
     let [output, hasEnded] = ["", false];
-    const shell = this.machine.shell(`${APPS} write`, { timeoutMs: 300_000, onOutput: (text) => (output += text) });
+    const program = this.#outside([APPS, "write"], { timeoutMs: 300_000, onOutput: (text) => (output += text) });
     return {
-      last: () => Number([...output.matchAll(/^(\d+)\r?\n/gm)].at(-1)?.[1] ?? 0), // ssh adds a word about its end
+      last: () => Number([...output.matchAll(/^(\d+)\r?\n/gm)].at(-1)?.[1] ?? 0), // the last line may be why it ended
       output: () => output,
       hasEnded: () => hasEnded,
-      ended: shell.then(() => void (hasEnded = true)),
+      ended: program.then(() => void (hasEnded = true)),
     };
   }
 
   /** The value that is there. */
   async acknowledged(): Promise<number> {
-    return Number(await this.ask(`${APPS} written`, 300_000));
+    return Number(await this.#apps(["written"]));
+  }
+
+  /** What runs as our services: a program and its arguments each. */
+  async mainProcesses(): Promise<readonly string[]> {
+    const line = `for unit in $(systemctl list-units --type=service --state=running --no-legend --plain 'stator-*' | cut -d' ' -f1); do
+      tr '\\0' ' ' < /proc/$(systemctl show -p MainPID --value $unit)/cmdline; echo; done`;
+    return (await this.ask(line)).split("\n");
   }
 
   leftovers(): Promise<string> {
@@ -104,4 +172,12 @@ export class Guest {
   route6(): Promise<string> {
     return this.ask("ip -6 route show default | cut -d' ' -f1-5"); // without the seconds it is good for
   }
+}
+
+/** How many of the tests passed. Throws with all that they said if one did not. */
+function passed({ code, output }: { readonly code: number | null; readonly output: string }): string {
+  const count = Number(/\bpass (\d+)/.exec(output)?.[1]);
+  if (code !== 0 || !(count > 0)) throw new Error(`status ${code}, ${count} passed\n${output}`);
+  process.stdout.write(output.replace(/^ℹ (tests|suites|cancelled|skipped|todo|pass|fail) .*\n/gm, ""));
+  return `${count} tests`;
 }

@@ -1,4 +1,4 @@
-import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { clientEnvironment } from "../../src/cli/install/client-programs.ts";
 import { packagesFor } from "../../src/cli/install/packages.ts";
@@ -44,29 +44,47 @@ const NOT_NEEDED = [
 ];
 
 const NPM_CACHE = "npm-cache";
+/** A disk that has other work too. */
+const SLOWLY = { timeoutMs: 600_000 };
 
 /**
- * Makes the disk image in `folder`. Nothing of ours is in it: the host's own apt and npm settings and CA are, and the
- * caches of apt and npm hold what `bin/up` of this checkout will ask for, as on a machine that has installed such things before.
+ * Makes the disk image in `folder`. Nothing of ours is in it but the stacks, where there are some (a folder): the host's own apt and npm
+ * settings and CA are, and the caches of apt and npm hold what `bin/up` of this checkout will ask for, as on a machine that has
+ * installed such things before.
  */
-export async function makeImage(folder: string, checkout: string): Promise<void> {
+export async function makeImage(folder: string, checkout: string, stacks: Promise<string | undefined>): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const key = join(folder, "key");
   if (!existsSync(key)) await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
   const tree = join(folder, "tree");
-  const both = [fillNpmCache(folder, checkout), bootstrap(folder, tree)];
-  await Promise.allSettled(both); // what failed must not go on beside the rest: it has mounts in the tree
-  await Promise.all(both);
-  await run("cp", ["-r", "--", join(folder, NPM_CACHE), join(tree, "root", ".npm")]);
+  await run("rm", ["-rf", "--one-file-system", "--", tree], SLOWLY); // of a run that was ended
+  const all = [stacks, fillNpmCache(folder, checkout), bootstrap(folder, tree)] as const;
+  await Promise.allSettled(all); // what failed must not go on beside the rest: it has mounts in the tree
+  const [stacksFolder] = await Promise.all(all);
+  if (stacksFolder !== undefined) await bringStacks(stacksFolder, tree);
+  await run("cp", ["-r", "--", join(folder, NPM_CACHE), join(tree, "root", ".npm")], SLOWLY);
   const image = join(folder, "disk.img");
   rmSync(image, { force: true });
   writeFileSync(image, "", { mode: 0o600 }); // the host's npm settings are in it
-  await run("mke2fs", ["-q", "-t", "ext4", "-d", tree, image, "16G"], { timeoutMs: 600_000 });
+  await run("mke2fs", ["-q", "-t", "ext4", "-d", tree, image, "16G"], SLOWLY);
   const boot = join(tree, "boot");
   const named = (prefix: string) => join(boot, readdirSync(boot).find((name) => name.startsWith(prefix)) ?? prefix);
   await run("cp", ["--", named("vmlinuz-"), join(folder, "vmlinuz")]);
   await run("cp", ["--", named("initrd.img-"), join(folder, "initrd")]);
-  await run("rm", ["-rf", "--one-file-system", "--", tree]);
+  await run("rm", ["-rf", "--one-file-system", "--", tree], SLOWLY);
+}
+
+/** By links where that can be: a gigabyte. */
+async function bringStacks(from: string, tree: string): Promise<void> {
+  const to = join(tree, "var", "lib", "stator", "host", "stacks");
+  mkdirSync(to, { recursive: true, mode: 0o755 });
+  for (const name of readdirSync(from).filter((each) => each.startsWith("debian-"))) {
+    try {
+      linkSync(join(from, name), join(to, name));
+    } catch {
+      await run("cp", ["--", join(from, name), to], SLOWLY); // another file system
+    }
+  }
 }
 
 /** Debian with systemd, and in its apt cache the packages that `bin/up` installs. */
@@ -106,7 +124,13 @@ async function bootstrap(folder: string, tree: string): Promise<void> {
     // The host's apt, for the new machine's tree: names resolve in that one only once it runs.
     `--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -q install -y --no-install-recommends --download-only ${packagesFor("debian").join(" ")}`,
   ];
-  const options = ["--variant=minbase", "--skip=cleanup/apt", `--include=${GUEST_PACKAGES.join(",")}`, ...hooks];
+  const options = [
+    "--variant=minbase",
+    "--skip=cleanup/apt",
+    "--dpkgopt=force-unsafe-io",
+    `--include=${GUEST_PACKAGES.join(",")}`,
+    ...hooks,
+  ];
   await run("mmdebstrap", [...options, "bookworm", tree], { timeoutMs: 600_000, env: { HOME: "/root" } });
 }
 
@@ -118,6 +142,7 @@ function textOf(path: string): string {
 async function fillNpmCache(folder: string, checkout: string): Promise<void> {
   for (const part of ["toolchain", ".", "test/official-cli"]) {
     const work = join(folder, "npm-work");
+    rmSync(work, { recursive: true, force: true });
     mkdirSync(work);
     const text = (file: string) => readFileSync(join(checkout, part, file), "utf8");
     const both = { manifest: text("package.json"), lock: text("package-lock.json") };
@@ -128,13 +153,4 @@ async function fillNpmCache(folder: string, checkout: string): Promise<void> {
     await run("npm", ["ci", "--prefix", work, ...options], { env: clientEnvironment(), timeoutMs: 300_000 });
     rmSync(work, { recursive: true });
   }
-}
-
-export const STACKS_IMAGE = "stacks.img";
-
-/** A second disk with what lies in `stacks`, for the machines that are booted from now on. */
-export async function makeStacksImage(folder: string, stacks: string): Promise<void> {
-  const image = join(folder, STACKS_IMAGE);
-  rmSync(image, { force: true });
-  await run("mke2fs", ["-q", "-t", "ext4", "-d", stacks, image, "1500M"], { timeoutMs: 120_000 });
 }

@@ -1,17 +1,25 @@
-import { existsSync } from "node:fs";
-import { createServer } from "node:net";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type ChildProcess, ended, start } from "../../src/lib/command.ts";
-import { STACKS_IMAGE } from "./image.ts";
+import { freePort } from "../support/free-port.ts";
+import { processorSecondsOf } from "./processor-time.ts";
 
 /** A Debian machine with systemd and cgroup v2, emulated by QEMU without KVM; reached by ssh on a forwarded port. */
 export interface Machine extends AsyncDisposable {
+  /** Ports of this host that lead to the machine's API and router, by ssh as a person would reach them from elsewhere. */
+  readonly ports: Readonly<Record<"api" | "http", number>>;
+  /** A program and its arguments that run the command line which comes behind them in the machine's own shell. */
+  readonly ssh: readonly string[];
+  /** Of this host, that the emulation which runs now has used. */
+  processorSeconds(): number;
   /** Runs a command line in the machine's own shell (it is the user's side, not the host). */
   shell(
     commandLine: string,
     options?: ShellOptions,
   ): Promise<{ readonly code: number | null; readonly output: string }>;
+  /** Until it has booted and takes commands. */
+  waitUntilUp(): Promise<void>;
   /** Asks it to reboot and waits until it answers again; the seconds that took. */
   reboot(): Promise<number>;
   /** Ends it with SIGKILL, and starts it again: what it had not written to its disk is gone. */
@@ -25,29 +33,29 @@ export interface ShellOptions {
   readonly onOutput?: (text: string) => void;
 }
 
-/** Boots the image of `folder` and resolves once it takes commands. */
-export async function boot(folder: string): Promise<Machine> {
-  const machine = new EmulatedMachine(folder, await freePort());
-  await machine.waitUntilUp();
-  return machine;
+/** Begins to boot the image of `folder`. */
+export async function powerOn(folder: string): Promise<Machine> {
+  return new EmulatedMachine(folder, await freePort(), { api: await freePort(), http: await freePort() });
 }
 
-// The emulated processors' time stamp counters are one, which the kernel does not believe: it would read HPET, with a
-// leave of the emulation for each look at the clock. Five levels of page tables are a fifth slower to walk, and there are no attacks
-// on an emulated processor.
 /**
- * As it is: without "fast" string instructions (`-erms,-fsrm`), which QEMU emulates byte by byte, memory is copied twice as fast, but Node
- * died in two of two starts on a quiet machine (a check of V8's, `it->second.Size() > offset`).
+ * What QEMU emulates slowly is taken from its best processor. Protection keys, which V8 turns at each piece of code that it writes: QEMU empties
+ * its table of pages each time (Node started in half the time without). "Fast" string instructions, which it emulates byte by byte: memory is
+ * copied twice as fast without. And so that copies then do not use AVX, which is young in QEMU 7.2, that too: with it and the keys Node
+ * died in two of two starts (a check of V8's, `it->second.Size() > offset`); it is no slower without.
  */
-const CPU = "max";
-const KERNEL_OPTIONS = "tsc=reliable no5lvl mitigations=off";
+const CPU = "max,-pku,-erms,-fsrm,-avx,-avx2";
+// The emulated processors' time stamp counters are one, which the kernel does not believe: it would read HPET, with a
+// leave of the emulation for each look at the clock; and on a busy host it would take the timer for broken. Five levels of page tables are a fifth slower to walk, and there are no attacks
+// on an emulated processor.
+const KERNEL_OPTIONS = "tsc=reliable no5lvl mitigations=off no_timer_check";
 
 function qemuArguments(folder: string, sshPort: number): readonly string[] {
   const options: Readonly<Record<string, string>> = {
     accel: "tcg,thread=multi",
     cpu: CPU,
     smp: "2",
-    m: "4096",
+    m: "2560", // a host process keeps namespaces and disks ready by it
     kernel: join(folder, "vmlinuz"),
     initrd: join(folder, "initrd"),
     append: `root=/dev/vda rw console=ttyS0 quiet ${KERNEL_OPTIONS}`,
@@ -59,31 +67,30 @@ function qemuArguments(folder: string, sshPort: number): readonly string[] {
     display: "none",
   };
   // Without KVM a reset of the machine hangs: QEMU ends instead, and is started again.
-  const second = join(folder, STACKS_IMAGE);
-  return [
-    "-no-reboot",
-    ...Object.entries(options).flatMap(([name, value]) => [`-${name}`, value]),
-    ...(existsSync(second) ? ["-drive", `file=${second},format=raw,if=virtio,readonly=on`] : []),
-  ];
+  return ["-no-reboot", ...Object.entries(options).flatMap(([name, value]) => [`-${name}`, value])];
 }
 
+const UP_MS_MAX = 240_000;
 const REBOOT_MS_MAX = 180_000;
 
 class EmulatedMachine implements Machine {
+  readonly ports: Machine["ports"];
   readonly #folder: string;
-  readonly #port: number;
+  readonly #sshPort: number;
   #qemu: ChildProcess | undefined;
   #off: Promise<unknown> = Promise.resolve();
 
-  constructor(folder: string, port: number) {
+  constructor(folder: string, sshPort: number, ports: Machine["ports"]) {
     this.#folder = folder;
-    this.#port = port;
+    this.#sshPort = sshPort;
+    this.ports = ports;
     this.#powerOn();
     process.once("exit", () => this.#qemu?.kill("SIGKILL"));
   }
 
   #powerOn(): void {
-    const qemu = start("qemu-system-x86_64", qemuArguments(this.#folder, this.#port), {
+    rmSync(this.#socket, { force: true });
+    const qemu = start("qemu-system-x86_64", qemuArguments(this.#folder, this.#sshPort), {
       stdio: ["ignore", "ignore", "inherit"],
     });
     this.#qemu = qemu;
@@ -92,10 +99,30 @@ class EmulatedMachine implements Machine {
     });
   }
 
+  processorSeconds(): number {
+    return this.#qemu?.pid === undefined ? 0 : processorSecondsOf(this.#qemu.pid);
+  }
+
+  /** Of the one connection that all command lines go over: making one takes an emulated machine a second. */
+  get #socket(): string {
+    return join(this.#folder, "ssh.socket");
+  }
+
+  get ssh(): readonly string[] {
+    const options = [
+      "StrictHostKeyChecking=no",
+      "UserKnownHostsFile=/dev/null",
+      "LogLevel=ERROR",
+      "ConnectTimeout=20",
+      `ControlPath=${this.#socket}`,
+    ];
+    const where = ["-i", join(this.#folder, "key"), "-p", String(this.#sshPort), "root@127.0.0.1"];
+    return ["ssh", ...options.flatMap((option) => ["-o", option]), ...where];
+  }
+
   async shell(commandLine: string, asked: ShellOptions = {}): Promise<{ code: number | null; output: string }> {
-    const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=20"];
-    const where = ["-i", join(this.#folder, "key"), "-p", String(this.#port), "root@127.0.0.1"];
-    const ssh = start("ssh", [...options.flatMap((option) => ["-o", option]), ...where, commandLine], {
+    const [program = "", ...args] = this.ssh;
+    const ssh = start(program, [...args, commandLine], {
       stdio: [asked.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
     let output = "";
@@ -114,14 +141,31 @@ class EmulatedMachine implements Machine {
   }
 
   async waitUntilUp(): Promise<void> {
-    const until = performance.now() + 240_000;
-    for (;;) {
+    const until = performance.now() + UP_MS_MAX;
+    let last = "";
+    while (performance.now() < until) {
       if (this.#qemu === undefined) throw new Error("QEMU has ended");
-      const { output } = await this.shell("systemctl is-system-running --wait", { timeoutMs: 90_000 });
-      if (/^(running|degraded)/m.test(output)) return;
-      if (performance.now() > until)
-        throw new Error(`the machine did not come up: see ${this.#folder}/console.log: ${output}`);
-      await pause(2_000);
+      ({ output: last } = await this.shell("systemctl is-system-running --wait", { timeoutMs: 90_000 }));
+      if (/^(running|degraded)/m.test(last)) return this.#connect();
+      await pause(500);
+    }
+    throw new Error(`the machine did not come up: see ${this.#folder}/console.log: ${last}`);
+  }
+
+  /** Opens the one connection, and with it the ports. It ends with the machine. */
+  async #connect(): Promise<void> {
+    const [program = "", ...args] = this.ssh;
+    const ports = [`${this.ports.api}:127.0.0.1:5480`, `${this.ports.http}:127.0.0.1:80`];
+    const forwards = ports.flatMap((port) => ["-L", `127.0.0.1:${port}`]);
+    const ssh = start(program, ["-M", "-N", "-o", "ExitOnForwardFailure=yes", ...forwards, ...args], {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    let isOpen = true;
+    void ended(ssh, "ssh").finally(() => (isOpen = false));
+    const until = performance.now() + UP_MS_MAX;
+    while (!existsSync(this.#socket)) {
+      if (!isOpen || performance.now() > until) throw new Error("no connection by ssh can be had");
+      await pause(50);
     }
   }
 
@@ -146,13 +190,4 @@ class EmulatedMachine implements Machine {
     this.#qemu?.kill("SIGKILL");
     await this.#off;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number }; // a TCP server has one
-      server.close(() => resolve(port));
-    });
-  });
 }

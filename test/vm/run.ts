@@ -9,22 +9,38 @@ import { ended, run, start } from "../../src/lib/command.ts";
 import { instanceOf } from "../../src/model/instance.ts";
 import { ensurePackages } from "../packages.ts";
 import { Guest } from "./guest.ts";
-import { HOST_PACKAGES, makeImage, makeStacksImage } from "./image.ts";
-import { boot, type Machine } from "./machine.ts";
-import { must, STEPS, type Step } from "./steps.ts";
+import { HOST_PACKAGES, makeImage } from "./image.ts";
+import { type Machine, powerOn } from "./machine.ts";
+import { processorSecondsOfEnded } from "./processor-time.ts";
+import { groupsOf, must, STEPS, type Step } from "./steps.ts";
 
 /**
  * `npm run test:vm`: a Debian machine with systemd and cgroup v2, the checkout brought in, `bin/up` from nothing, then the steps of
  * `steps.ts`. Prints what it saw with the seconds it took; ends with 1 if anything failed (docs/reliability.md).
  */
-const USAGE = `usage: node test/vm/run.ts [--all] [--build-stacks] [title...]
+const USAGE = `usage: node test/vm/run.ts [--all] [--build-stacks] [--again] [title...]
+--again: for developing, on the disk that bin/up of an earlier run left in STATOR_VM_FOLDER
 Titles: ${STEPS.map(({ title, usual }) => `'${title}'${usual ? "" : " (not usual)"}`).join(", ")}`;
 
 const checkout = join(import.meta.dirname, "..", "..");
 const kept = process.env["STATOR_VM_FOLDER"];
 const folder = kept ?? "/var/tmp/stator-vm";
 const begun = performance.now();
-const failures: string[] = [];
+const results: Result[] = [];
+const failures = () => results.filter(({ is }) => is !== "ok").map(({ title }) => title);
+
+/** What emulates the machine, once it runs. */
+const busy: { machine?: Pick<Machine, "processorSeconds"> } = {};
+
+/** One or more steps that ran at the same time. */
+interface Result {
+  readonly title: string;
+  readonly is: "ok" | "FAILED";
+  readonly seconds: number;
+  /** Of this host's processors, the emulation included: unlike the seconds it hardly depends on what else the host does. */
+  readonly processorSeconds: number;
+  readonly remark: string;
+}
 
 const secondsSince = (since: number): string => ((performance.now() - since) / 1000).toFixed(0);
 
@@ -37,12 +53,17 @@ interface Asked {
   /** Every test of a file, not the usual ones alone. */
   readonly whole: boolean;
   readonly buildStacks: boolean;
+  readonly again: boolean;
 }
 
 function read(args: readonly string[]): Asked {
   const { values, positionals } = parseArgs({
     args: [...args],
-    options: { all: { type: "boolean", default: false }, "build-stacks": { type: "boolean", default: false } },
+    options: {
+      all: { type: "boolean", default: false },
+      "build-stacks": { type: "boolean", default: false },
+      again: { type: "boolean", default: false },
+    },
     allowPositionals: true,
   });
   const unknown = positionals.filter((each) => !STEPS.some(({ title }) => title === each));
@@ -52,6 +73,7 @@ function read(args: readonly string[]): Asked {
     steps: STEPS.filter(chosen),
     whole: values.all,
     buildStacks: values["build-stacks"],
+    again: values.again,
   };
 }
 
@@ -59,87 +81,107 @@ async function main(asked: Asked): Promise<void> {
   say(`${cpus().length} processors: ${cpus()[0]?.model}`);
   await ensurePackages(HOST_PACKAGES, (missing) => say(`installing ${missing.join(" ")}`));
   mkdirSync(folder, { recursive: true });
-  await prepareDisks(!asked.buildStacks);
-  {
-    await using machine = await boot(folder);
-    say("the machine is up");
-    await bringCheckout(machine);
-    if (!asked.buildStacks) await bringStacks(machine);
-    const guest = new Guest(machine);
-    await check("bin/up from nothing", guest, () => bringUp(guest));
-    if (failures.length === 0) {
-      for (const step of asked.steps) await check(step.title, guest, () => step.run(guest, asked.whole));
-    }
-  }
-  for (const each of failures) say(`FAILED: ${each}`);
-  say(`processors were busy with it for ${processorSeconds().toFixed(0)} s`);
-  if (failures.length > 0) throw new Error(`${failures.length} failed`);
-  say(
-    `all passed; not run: ${
-      STEPS.filter((step) => !asked.steps.includes(step))
-        .map(({ title }) => title)
-        .join(", ") || "nothing"
-    }`,
+  const prepare = () => (asked.again ? takeInstalledDisk() : prepareDisk(!asked.buildStacks));
+  if (!(await check("disk image and stacks", prepare))) return;
+  await using machine = await powerOn(folder);
+  busy.machine = machine;
+  if (!(await check("boot, checkout brought in", () => bringCheckout(machine)))) return;
+  const guest = new Guest(machine, folder);
+  if (asked.again) await guest.prepare();
+  else if (!(await check("bin/up from nothing", () => bringUp(guest)))) return;
+  else if (kept !== undefined) await keepInstalledDisk(guest);
+  for (const group of groupsOf(asked.steps)) await checkAll(group, guest, asked.whole);
+}
+
+/** Throws if anything failed. */
+function report(asked: Asked): void {
+  const rows = results.map(({ title, is, seconds, processorSeconds, remark }) =>
+    [title, is, seconds.toFixed(0), processorSeconds.toFixed(0), remark.split("\n", 1)[0] ?? ""].join(" | "),
   );
+  const skipped = STEPS.filter((step) => !asked.steps.includes(step)).map(({ title }) => title);
+  if (asked.again) skipped.unshift("bin/up from nothing");
+  process.stdout.write(
+    `\n| step | result | seconds | of processors | |\n|---|---|---|---|---|\n${rows.map((row) => `| ${row} |\n`).join("")}\n`,
+  );
+  say(`processors were busy with it for ${busySeconds().toFixed(0)} s; not run: ${skipped.join(", ") || "nothing"}`);
+  if (failures().length > 0) throw new Error(failures().join(", "));
+  say("all passed");
 }
 
-/** Goes on after a failure: each run costs a quarter of an hour. */
-async function check(title: string, guest: Guest, body: () => Promise<string>): Promise<void> {
-  const since = performance.now();
+/** Goes on after a failure: each run costs a quarter of an hour. Whether it passed. */
+async function check(title: string, body: () => Promise<string>): Promise<boolean> {
+  const [since, busyBefore] = [performance.now(), busySeconds()];
+  const spent = () => ({ seconds: (performance.now() - since) / 1000, processorSeconds: busySeconds() - busyBefore });
+  const tell = (is: Result["is"], remark: string) => {
+    const result = { title, is, remark, ...spent() };
+    results.push(result);
+    const times = `${result.seconds.toFixed(0)} s, ${result.processorSeconds.toFixed(0)} s of processors`;
+    say(`${is}: ${title} (${times}) ${remark}`.trimEnd());
+    return is === "ok";
+  };
   try {
-    const remark = await body();
-    say(`ok: ${title} (${secondsSince(since)} s) ${remark}`.trimEnd());
+    return tell("ok", await body());
   } catch (error) {
-    failures.push(title);
-    say(`FAILED: ${title} (${secondsSince(since)} s): ${error instanceof Error ? error.message : String(error)}`);
-    say(`our processes' last warnings:\n${await guest.warnings()}`);
+    return tell("FAILED", error instanceof Error ? error.message : String(error));
   }
 }
 
-/** The image, which is kept for the next run where STATOR_VM_FOLDER says so; and the stacks. Both are made at once. */
-async function prepareDisks(stacks: boolean): Promise<void> {
-  const since = performance.now();
+/** Steps that run at the same time. */
+async function checkAll(group: readonly Step[], guest: Guest, whole: boolean): Promise<void> {
+  const title = group.map((each) => each.title).join(" and ");
+  const passed = await check(title, async () => {
+    const ends = await Promise.allSettled(group.map((step) => step.run(guest, whole)));
+    const wrong = ends.flatMap((end) => (end.status === "rejected" ? [String(end.reason)] : []));
+    if (wrong.length > 0) throw new Error(wrong.join("\n"));
+    return ends.flatMap((end) => (end.status === "fulfilled" ? [end.value] : [])).join("; ");
+  });
+  if (!passed) say(`our processes' last warnings:\n${await guest.warnings()}`);
+}
+
+/** The image, which is kept for the next run where STATOR_VM_FOLDER says so. Stacks and image are made at once. */
+async function prepareDisk(withStacks: boolean): Promise<string> {
   const recipe = ["test/vm/image.ts", "toolchain/package-lock.json", "package-lock.json"];
+  if (withStacks) recipe.push("src/engine/local/stack-recipe.ts");
   const hash = createHash("sha256");
   for (const file of recipe) hash.update(readFileSync(join(checkout, file)));
   const pristine = join(folder, `pristine-${hash.digest("hex").slice(0, 12)}.img`);
   const disk = join(folder, "disk.img");
-  const image = async () => {
-    if (!existsSync(pristine)) {
-      say("making a Debian disk image");
-      await makeImage(folder, checkout);
-      if (kept === undefined) return;
-      await run("cp", ["--sparse=always", "--", disk, pristine], { timeoutMs: 300_000 });
-    } else await run("cp", ["--sparse=always", "--", pristine, disk], { timeoutMs: 300_000 });
-  };
-  const both = [image(), ...(stacks ? [makeStacks()] : [])];
-  await Promise.allSettled(both);
-  await Promise.all(both);
-  say(`disks are ready (${secondsSince(since)} s)`);
+  if (existsSync(pristine)) {
+    await copy(pristine, disk);
+    return `${pristine}, of an earlier run`;
+  }
+  await makeImage(folder, checkout, withStacks ? stacks() : Promise.resolve(undefined));
+  if (kept !== undefined) await copy(disk, pristine);
+  return `made by this run, ${withStacks ? "with the stacks in it" : "without stacks"}`;
+}
+
+const copy = (from: string, to: string) => run("cp", ["--sparse=always", "--", from, to], { timeoutMs: 600_000 });
+
+/** For `--again`: as after a power cut. */
+async function keepInstalledDisk(guest: Guest): Promise<void> {
+  await guest.ask("sync");
+  await copy(join(folder, "disk.img"), join(folder, "installed.img"));
+}
+
+async function takeInstalledDisk(): Promise<string> {
+  await copy(join(folder, "installed.img"), join(folder, "disk.img"));
+  return "of an earlier run, with the platform";
 }
 
 /**
- * The stacks of STATOR_VM_STACKS, or else built here by what would build them inside (the recipe decides there whether they are
+ * The folder of STATOR_VM_STACKS, or else stacks built here by what would build them inside (the recipe decides there whether they are
  * right): emulated, that takes several times as long.
  */
-async function makeStacks(): Promise<void> {
+async function stacks(): Promise<string> {
   const given = process.env["STATOR_VM_STACKS"];
+  if (given !== undefined) return given;
   const instance = instanceOf(join(folder, "stacks"));
-  if (given === undefined) await buildStacks({ instance, env: clientEnvironment(), onProgress: () => {} });
-  await makeStacksImage(folder, given ?? join(instance.paths.host, "stacks"));
+  await buildStacks({ instance, env: clientEnvironment(), onProgress: () => {} });
+  return join(instance.paths.host, "stacks");
 }
 
-async function bringStacks(machine: Machine): Promise<void> {
-  const to = "/var/lib/stator/host/stacks";
-  const { code, output } = await machine.shell(
-    `mkdir -p ${to} && mount -o ro /dev/vdb /mnt && cp /mnt/debian* ${to} && umount /mnt`,
-    { timeoutMs: 120_000 },
-  );
-  if (code !== 0) throw new Error(`the stacks could not be brought in: ${output}`);
-  say("stacks that were built outside are in: bin/up will not build them");
-}
-
-async function bringCheckout(machine: Machine): Promise<void> {
+async function bringCheckout(machine: Machine): Promise<string> {
+  await machine.waitUntilUp();
   const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   const { stdout: names } = await run("git", ["-C", checkout, ...list]);
   const present = names.split("\0").filter((name) => name !== "" && existsSync(join(checkout, name)));
@@ -153,7 +195,7 @@ async function bringCheckout(machine: Machine): Promise<void> {
     timeoutMs: 120_000,
   });
   if (code !== 0) throw new Error(`the checkout could not be brought in: ${output}`);
-  say("the checkout is in");
+  return (await machine.shell("systemd-analyze")).output.split("\n", 1)[0] ?? "";
 }
 
 async function bringUp(guest: Guest): Promise<string> {
@@ -169,20 +211,25 @@ async function bringUp(guest: Guest): Promise<string> {
   await guest.prepare();
   const forwards = await guest.ask("cat /proc/sys/net/ipv6/conf/all/forwarding");
   const kept6 = await guest.route6();
+  for (const unit of await guest.mainProcesses()) must(unit.startsWith("/opt/stator/"), `${unit} runs a service`);
   must(forwards === "1" && kept6 === route, `the IPv6 route was ${route}, is ${kept6}, forwarding ${forwards}`);
   return facts.replaceAll("\n", ", ");
 }
 
-/** What QEMU and the other programs that this one started and that have ended used: on a shared machine it says more than the clock. */
-function processorSeconds(): number {
-  const fields = readFileSync("/proc/self/stat", "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[13]) + Number(fields[14])) / 100; // children's, in hundredths (proc(5))
+/** What QEMU and the other programs that this one started have used, but for those others that still run. */
+function busySeconds(): number {
+  return processorSecondsOfEnded() + (busy.machine?.processorSeconds() ?? 0);
 }
 
 // QEMU goes with this process (machine.ts).
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 try {
-  await main(read(process.argv.slice(2)));
+  const asked = read(process.argv.slice(2));
+  try {
+    await main(asked);
+  } finally {
+    report(asked);
+  }
 } catch (error) {
   say(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;

@@ -123,7 +123,7 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
     return sendStream(reply, { type: "text/plain; charset=utf-8", body: output });
   }
 
-  async function json(build: Build, app: App, { origin }: Call) {
+  async function json(build: Build, app: App, { address }: Call) {
     const user = await store.users.byId(build.userId);
     return {
       app: { id: app.id },
@@ -131,12 +131,12 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
       created_at: dateTime(build.createdAt),
       generation: "cedar",
       id: build.id,
-      output_stream_url: new URL(`/stator/build-output/${signer.seal(PURPOSE, build.id)}`, origin).href,
+      output_stream_url: address.link(`/stator/build-output/${signer.seal(PURPOSE, build.id)}`),
       release: build.releaseId === null ? null : { id: build.releaseId },
       slug: build.slugId === null ? null : { id: build.slugId },
       source_blob: {
         checksum: build.source?.checksum ?? null,
-        url: build.source?.url ?? new URL(`/${app.name}.git`, origin).href,
+        url: build.source?.url ?? new URL(`/${app.name}.git`, address.origin).href,
         version: build.commit,
         version_description: build.source?.versionDescription ?? null,
       },

@@ -1,7 +1,7 @@
 import Type from "typebox";
 import { PlatformError } from "../../model/errors.ts";
 import type { ConfigVars, Release } from "../../model/release.ts";
-import { addRelease, announce } from "../actions.ts";
+import { addRelease, announce, type NewRelease } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { releaseNamed } from "./releases.ts";
@@ -44,21 +44,25 @@ async function change({ app, user, body }: AppCall<Changes>, context: ApiContext
     if (now === undefined) throw new PlatformError("not_found", "Couldn't find that app.", { resource: "app" });
     if (description === undefined) return { vars, release: undefined };
     const current = now.currentReleaseId === null ? undefined : await store.releases.byId(now.currentReleaseId);
-    const slugId = await slugOfNext(store.releases, app.id, current);
-    return { vars, release: await addRelease(store, { app, user, description, slugId }) };
+    const code = await codeOfNext(store.releases, app.id, current);
+    return { vars, release: await addRelease(store, { app, user, description, ...code }) };
   });
   if (release) announce(context, release, app, user);
   return vars;
 }
 
-/** A release that is coming up is not undone by a config var that is set meanwhile: its code is taken on. */
-export async function slugOfNext(
+/**
+ * A release that is coming up is not undone by a config var that is set meanwhile: its code is taken on, with its release command, unless
+ * that has done its work.
+ */
+export async function codeOfNext(
   releases: ApiContext["store"]["releases"],
   appId: string,
   current: Release | undefined,
-): Promise<string | null> {
+): Promise<Pick<NewRelease, "slugId" | "withCommand">> {
   const newest = await releases.newest(appId);
-  return newest?.status === "pending" ? newest.slugId : (current?.slugId ?? null);
+  if (newest?.status !== "pending") return { slugId: current?.slugId ?? null, withCommand: false };
+  return { slugId: newest.slugId, withCommand: newest.phase === "waiting" || newest.phase === "running" };
 }
 
 /** `Set A, B config vars`, `Remove A config vars`, or both; undefined: all is as it was. */

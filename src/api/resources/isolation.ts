@@ -6,7 +6,7 @@ import { addRelease, announce } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { exactly, nullable } from "../schema.ts";
-import { slugOfNext } from "./config-vars.ts";
+import { codeOfNext } from "./config-vars.ts";
 
 const Answer = exactly({
   /** What the next releases are made with. */
@@ -46,8 +46,8 @@ export function isolationRoutes(routes: Routes, context: ApiContext): void {
       if (now.isolation === isolation) return undefined;
       await inner.apps.update(app.id, { isolation });
       const current = now.currentReleaseId === null ? undefined : await inner.releases.byId(now.currentReleaseId);
-      const slugId = await slugOfNext(inner.releases, app.id, current);
-      return addRelease(inner, { app, user, description: `Set isolation to ${isolation}`, slugId });
+      const code = await codeOfNext(inner.releases, app.id, current);
+      return addRelease(inner, { app, user, description: `Set isolation to ${isolation}`, ...code });
     });
     if (release) announce(context, release, app, user);
   }

@@ -58,7 +58,7 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
       response: LogSession,
       status: 201,
     },
-    ({ app, token, body, origin }) => {
+    ({ app, token, body, address }) => {
       const now = clock.now();
       const session: Session = {
         app: app.id,
@@ -69,7 +69,7 @@ export function logSessionRoutes(routes: Routes, context: ApiContext): void {
         dyno: body.dyno ?? body.dyno_name ?? body.type ?? null,
         source: sourceOf(body.source ?? null),
       };
-      const url = new URL(`/stator/logs/${signer.seal(PURPOSE, session)}`, origin).href;
+      const url = address.link(`/stator/logs/${signer.seal(PURPOSE, session)}`);
       return { created_at: dateTime(now), id: randomUUID(), logplex_url: url, updated_at: dateTime(now) };
     },
   );

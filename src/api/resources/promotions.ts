@@ -124,6 +124,7 @@ async function promoteTo(
     user,
     description: `Promote ${source.name} v${version}${commit}`,
     slugId: slug.id,
+    withCommand: true,
   });
 }
 

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import Type from "typebox";
 import type { App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
@@ -41,17 +42,17 @@ const CreateBody = Type.Object({
 });
 
 export function releaseRoutes(routes: Routes, context: ApiContext): void {
-  const { store, builds } = context;
+  const { store, builds, signer, until } = context;
   routes.app(
     { path: "GET /apps/:app/releases", needs: "view", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
-    async ({ app }) => {
+    async (call) => {
       const emails = new Map<string, Promise<string>>();
-      const releases = await store.releases.list(app.id);
-      return Promise.all(releases.map((each) => releaseJson(each, app, context, emails)));
+      const releases = await store.releases.list(call.app.id);
+      return Promise.all(releases.map((each) => releaseJson(each, call, context, emails)));
     },
   );
   routes.app({ path: "GET /apps/:app/releases/:release", needs: "view", response: ReleaseSchema }, async (call) =>
-    releaseJson(await releaseNamed(call, context), call.app, context),
+    releaseJson(await releaseNamed(call, context), call, context),
   );
   routes.app(
     {
@@ -70,9 +71,25 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
       });
       const release = await (call.body.release === undefined ? releaseSlug(call) : rollBack(call, call.body.release));
       announce(context, release, call.app, call.user);
-      return releaseJson(release, call.app, context);
+      return releaseJson(release, call, context);
     },
   );
+  /** For clients that follow `output_stream_url`, which they do without credentials. */
+  routes.open({ path: "GET /stator/release-output/:release", response: Type.Unknown() }, async ({ params, reply }) => {
+    const id = signer.open(PURPOSE, params["release"] ?? "");
+    const release = typeof id === "string" ? await store.releases.byId(id) : undefined;
+    if (release === undefined)
+      throw new PlatformError("not_found", "Couldn't find that release.", { resource: "release" });
+    const isOver = release.status !== "pending" || release.phase === "done";
+    const late = AbortSignal.any([until, AbortSignal.timeout(isOver ? 1 : BEGIN_MS)]);
+    const output = await builds.commandOutput(release.id, late);
+    if (output !== undefined) return sendStream(reply, { type: "text/plain; charset=utf-8", body: output });
+    if (release.failure === null) {
+      const message = "Its release command has not begun yet, or what it said is not kept any more.";
+      throw new PlatformError("not_found", message, { resource: "release" });
+    }
+    return sendStream(reply, { type: "text/plain; charset=utf-8", body: Readable.from([`${release.failure}\n`]) });
+  });
   routes.app(
     { path: "GET /apps/:app/releases/:release/stator/image", needs: "deploy", audit: "read", response: Type.Unknown() },
     async (call) => {
@@ -86,7 +103,8 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
     }
     const slug = await slugFor(body.slug, app, user, context);
     const commit = slug.commit === null ? "" : ` ${slug.commit.slice(0, 8)}`;
-    return addRelease(store, { app, user, description: body.description ?? `Deploy${commit}`, slugId: slug.id });
+    const description = body.description ?? `Deploy${commit}`;
+    return addRelease(store, { app, user, description, slugId: slug.id, withCommand: true });
   }
 
   /** A new release with the old slug and the old config vars (spec 9.6). */
@@ -101,7 +119,7 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
       }
       await inside.config.replace(app.id, await inside.releases.config(target.id));
       const description = `Rollback to v${target.version}`;
-      return addRelease(inside, { app, user, description, slugId: target.slugId });
+      return addRelease(inside, { app, user, description, slugId: target.slugId, withCommand: true });
     });
   }
 }
@@ -119,6 +137,10 @@ async function findRelease(releases: ApiContext["store"]["releases"], app: App, 
   throw new PlatformError("not_found", `Couldn't find that release (${named}).`, { resource: "release" });
 }
 
+const PURPOSE = "release-output";
+/** So long a client waits for a command that is about to begin, before it is told to come again. */
+const BEGIN_MS = 15_000;
+
 /** A pending one too: clients take the second newest, which then is the one that the pending would replace. */
 function isEligible(release: Release): boolean {
   return (release.status === "succeeded" || release.status === "pending") && release.slugId !== null;
@@ -127,8 +149,8 @@ function isEligible(release: Release): boolean {
 /** `emails` remembers who is who over a list. */
 async function releaseJson(
   release: Release,
-  app: App,
-  { store }: ApiContext,
+  { app, address }: Pick<AppCall, "app" | "address">,
+  { store, signer }: ApiContext,
   emails: Map<string, Promise<string>> = new Map(),
 ) {
   const email = emails.get(release.userId) ?? store.users.byId(release.userId).then((user) => user?.email ?? "");
@@ -144,7 +166,8 @@ async function releaseJson(
     failure: release.failure,
     id: release.id,
     oci_image: null,
-    output_stream_url: null,
+    output_stream_url:
+      release.phase === null ? null : address.link(`/stator/release-output/${signer.seal(PURPOSE, release.id)}`),
     slug: release.slugId === null ? null : { id: release.slugId },
     status: release.status,
     updated_at: dateTime(release.updatedAt),

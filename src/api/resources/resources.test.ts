@@ -294,7 +294,8 @@ test("how an app's dynos live: seen, changed in part, told in the log; what is u
   const path = `/apps/${name}/runtime`;
   const { updated_at, ...before } = (await get(path)).json;
   const defaults = { boot_timeout: 60, preboot_delay: 120, stop_grace: 30, restart_policy: "steady", rollout: "surge" };
-  assert.deepEqual(before, { app: { id, name }, ...defaults, daily_cycling: false, cycling_hour: null });
+  const others = { release_timeout: 3600, daily_cycling: false, cycling_hour: null };
+  assert.deepEqual(before, { app: { id, name }, ...defaults, ...others });
   const change = { boot_timeout: 90, preboot_delay: 0, restart_policy: "heroku", daily_cycling: true, cycling_hour: 3 };
   assert.deepEqual({ ...(await patch(path, change)).json, updated_at }, { updated_at, ...before, ...change });
   const said =
@@ -474,6 +475,42 @@ test("builds: listed, and their output is fetched without a token by a URL that 
   assert.equal((await get(`/apps/${app.name}/builds/${build.id}/output`)).text, "-----> Building\ndone\n");
   refused(await post(`/apps/${app.name}/builds`, { source_blob: { url: "x" } }), /get_url of POST \/sources/);
   assert.equal((await get(`/apps/${app.name}/releases/3/stator/image`)).text, "tar");
+});
+
+test("spec 5.3: a release's command: where its output is, whose releases run it, and that it is not scaled", async () => {
+  const app = await world.deployed(newName(), { web: "node server.js", release: "./migrate" });
+  const path = `/apps/${app.name}`;
+  assert.equal((await get(`${path}/releases/3`)).json.output_stream_url, null, "made without its command");
+  await world.store.formation.ensure(app.id, "release");
+  refused(await patch(`${path}/formation/release`, { quantity: 1 }), /Cannot scale release/);
+  world.supervision.isHolding = true;
+  try {
+    const { slug } = (await get(`${path}/releases/3`)).json;
+    const retried = await post(`${path}/releases`, { slug: slug.id, description: "Retry of v3: Deploy" });
+    assert.deepEqual([retried.status, retried.json.status, retried.json.version], [201, "pending", 4]);
+    assert.match(retried.json.output_stream_url, /\/stator\/release-output\//);
+    assert.ok((await logOf(app.name)).includes("app[api]: Running release v4 commands by user owner@example.com"));
+    world.builds.commandOutputs.set(retried.json.id, "migrating\ndone\n");
+    assert.equal(await (await fetch(retried.json.output_stream_url)).text(), "migrating\ndone\n");
+    assert.equal((await fetch(retried.json.output_stream_url.slice(0, -1))).status, 404);
+    await patch(`${path}/config-vars`, { A: "1" });
+    const taken = (await get(`${path}/releases/5`)).json;
+    assert.notEqual(taken.output_stream_url, null, "its code has not run yet, so its command is to");
+    await world.store.releases.setPhase(taken.id, "done");
+    await patch(`${path}/config-vars`, { A: "2" });
+    assert.equal((await get(`${path}/releases/6`)).json.output_stream_url, null, "it has by now");
+    const back = await post(`${path}/releases`, { release: "v3" });
+    assert.notEqual(back.json.output_stream_url, null, "a rollback runs it");
+    assert.equal((await fetch(back.json.output_stream_url)).status, 404, "it has not begun");
+    await world.store.releases.setStatus(back.json.id, "failed", "its release command could not be started");
+    assert.match(await (await fetch(back.json.output_stream_url)).text(), /could not be started/);
+  } finally {
+    world.supervision.isHolding = false;
+  }
+  world.supervision.nudge(app.id);
+  await world.supervision.idle();
+  await patch(`${path}/config-vars`, { A: "3" });
+  assert.equal((await get(`${path}/releases/8`)).json.output_stream_url, null, "code that runs needs no command");
 });
 
 test("git: the body goes to builds as it came, whatever its type and size", async () => {

@@ -18,6 +18,8 @@ const RuntimeSchema = exactly({
   daily_cycling: Type.Boolean(),
   /** Seconds. */
   preboot_delay: Type.Integer(),
+  /** Seconds. */
+  release_timeout: Type.Integer(),
   restart_policy: RestartPolicy,
   rollout: Rollout,
   /** Seconds. */
@@ -31,6 +33,7 @@ const ChangeBody = Type.Object(
     cycling_hour: Type.Optional(nullable(Type.Integer())),
     daily_cycling: Type.Optional(Type.Boolean()),
     preboot_delay: Type.Optional(Type.Integer()),
+    release_timeout: Type.Optional(Type.Integer()),
     restart_policy: Type.Optional(RestartPolicy),
     rollout: Type.Optional(Rollout),
     stop_grace: Type.Optional(Type.Integer()),
@@ -61,6 +64,7 @@ function changeOf(body: Static<typeof ChangeBody>): Partial<Runtime> {
     ...(body.cycling_hour !== undefined && { cyclingHour: body.cycling_hour }),
     ...(body.daily_cycling !== undefined && { dailyCycling: body.daily_cycling }),
     ...(body.preboot_delay !== undefined && { prebootDelaySeconds: body.preboot_delay }),
+    ...(body.release_timeout !== undefined && { releaseTimeoutSeconds: body.release_timeout }),
     ...(body.restart_policy !== undefined && { restartPolicy: body.restart_policy }),
     ...(body.rollout !== undefined && { rollout: body.rollout }),
     ...(body.stop_grace !== undefined && { stopGraceSeconds: body.stop_grace }),
@@ -74,6 +78,7 @@ function runtimeJson(app: App): Static<typeof RuntimeSchema> {
     cycling_hour: app.cyclingHour,
     daily_cycling: app.dailyCycling,
     preboot_delay: app.prebootDelaySeconds,
+    release_timeout: app.releaseTimeoutSeconds,
     restart_policy: app.restartPolicy,
     rollout: app.rollout,
     stop_grace: app.stopGraceSeconds,

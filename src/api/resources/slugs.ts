@@ -96,9 +96,9 @@ export function slugRoutes(routes: Routes, context: ApiContext): void {
     return sendStream(reply, { type: "application/gzip", body: builds.slugArchive(slug) });
   });
 
-  function url(purpose: string, id: string, { origin }: Call): string {
+  function url(purpose: string, id: string, { address }: Call): string {
     const word: SlugWord = { id, until: clock.now() + URL_MS };
-    return new URL(`${SLUG_PATH}${signer.seal(purpose, word)}`, origin).href;
+    return address.link(`${SLUG_PATH}${signer.seal(purpose, word)}`);
   }
 }
 

@@ -14,10 +14,11 @@ const PATH = "/stator/sources/";
 /** Places for archives to be built (platform-api 3.4): their URLs are their own permission, for an hour. */
 export function sourceRoutes(routes: Routes, context: ApiContext): void {
   const { builds, signer } = context;
-  const make = ({ origin }: Call) => {
+  const make = ({ address }: Call) => {
     const name = builds.sources.mint();
-    const url = (purpose: string) => new URL(`${PATH}${signer.seal(purpose, name)}`, origin).href;
-    return { source_blob: { get_url: url(GET), put_url: url(PUT) } };
+    const path = (purpose: string) => `${PATH}${signer.seal(purpose, name)}`;
+    // What is got is got by us: it stands in the build for others to read, without a relay's ticket.
+    return { source_blob: { get_url: new URL(path(GET), address.origin).href, put_url: address.link(path(PUT)) } };
   };
   const shape = { power: "write", response: SourceSchema, status: 201 } as const;
   routes.account({ path: "POST /sources", ...shape }, make);

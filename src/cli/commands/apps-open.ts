@@ -3,13 +3,14 @@ import type { AppJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { note, print } from "../output.ts";
+import { json, note, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await client.get<AppJson>(`/apps/${await appOf(input, client.platform)}`);
   const url = new URL(input.positionals[0] ?? "", app.web_url ?? undefined).href;
-  if (await browse(url)) note(`Opening ${url}... done`);
+  if (input.has("json")) json({ url });
+  else if (await browse(url)) note(`Opening ${url}... done`);
   else print(url);
   return 0;
 }

@@ -4,6 +4,7 @@ import type { DynoJson, ReleaseJson } from "../api.ts";
 import { appsOfRemotes } from "../app-name.ts";
 import { Input, UsageError } from "../command.ts";
 import { commandOf, envOf } from "../one-off.ts";
+import { versionOf } from "../releases.ts";
 import { inWords, whichOf } from "../which-dynos.ts";
 import { parseVars } from "./config-set.ts";
 import { linesOf } from "./isolation.ts";
@@ -13,7 +14,6 @@ import { format as formatEnded } from "./ps-ended.ts";
 import { formatFormation, parseUpdate } from "./ps-scale.ts";
 import { sizesAsked } from "./ps-type.ts";
 import { format as formatReleases } from "./releases.ts";
-import { versionOf } from "./releases-rollback.ts";
 import { format as formatRuntime } from "./runtime.ts";
 import { changeOf } from "./runtime-set.ts";
 
@@ -110,14 +110,15 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     restart_policy: "steady",
     rollout: "surge",
   };
-  assert.deepEqual(formatRuntime({ ...runtime, stop_grace: 30 }, "x").slice(2), [
-    "boot-timeout:   90 s",
-    "stop-grace:     30 s",
-    "restart-policy: steady",
-    "rollout:        surge",
-    "preboot-delay:  120 s",
-    "daily-cycling:  on",
-    "cycling-hour:   03:00 UTC",
+  assert.deepEqual(formatRuntime({ ...runtime, stop_grace: 30, release_timeout: 3600 }, "x").slice(2), [
+    "boot-timeout:    90 s",
+    "stop-grace:      30 s",
+    "release-timeout: 3600 s",
+    "restart-policy:  steady",
+    "rollout:         surge",
+    "preboot-delay:   120 s",
+    "daily-cycling:   on",
+    "cycling-hour:    03:00 UTC",
   ]);
 });
 

@@ -2,7 +2,7 @@ import type { AccountJson } from "../api.ts";
 import { ApiError, Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { forgetCredential } from "../credentials.ts";
-import { action, json, note, print, table, warn } from "../output.ts";
+import { action, json, print, table, warn } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 interface SessionJson {
@@ -13,11 +13,13 @@ interface SessionJson {
 /** As the official client: 100 for nobody. */
 const NOBODY = 100;
 
-export async function whoami(): Promise<number> {
+export async function whoami(input: Input): Promise<number> {
   const client = new Client();
   if (client.platform.token === undefined) return nobody();
   try {
-    print((await client.get<AccountJson>("/account")).email);
+    const account = await client.get<AccountJson>("/account");
+    if (input.has("json")) json(account);
+    else print(account.email);
     return 0;
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return nobody();
@@ -25,15 +27,15 @@ export async function whoami(): Promise<number> {
   }
 }
 
-function nobody(): number {
-  note(" ›   Error: not logged in");
-  return NOBODY;
+function nobody(): never {
+  throw new UsageError("not logged in", NOBODY);
 }
 
-export async function token(): Promise<number> {
+export async function token(input: Input): Promise<number> {
   const { platform } = new Client();
   if (platform.token === undefined) throw new UsageError("not logged in", 1);
-  print(platform.token);
+  if (input.has("json")) json({ token: platform.token });
+  else print(platform.token);
   return 0;
 }
 

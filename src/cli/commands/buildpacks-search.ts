@@ -1,6 +1,6 @@
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { print, table } from "../output.ts";
+import { json, print, table } from "../output.ts";
 
 interface EntryJson {
   readonly name: string;
@@ -11,12 +11,17 @@ interface EntryJson {
 
 /** The platform's own: there is no registry of others here. */
 export async function run(input: Input): Promise<number> {
-  const term = (input.positionals[0] ?? "").toLowerCase();
+  const holds = (text: string, part = "") => text.toLowerCase().includes(part.toLowerCase());
   const all = await new Client().get<readonly EntryJson[]>("/buildpacks");
-  const found = all.filter(({ name, namespace, description }) =>
-    [name, namespace, description].some((text) => text.toLowerCase().includes(term)),
+  const found = all.filter(
+    ({ name, namespace, description }) =>
+      [name, namespace, description].some((text) => holds(text, input.positionals[0])) &&
+      holds(name, input.text("name")) &&
+      holds(namespace, input.text("namespace")) &&
+      holds(description, input.text("description")),
   );
-  if (found.length === 0) print("No buildpacks found");
+  if (input.has("json")) json(found);
+  else if (found.length === 0) print("No buildpacks found");
   else {
     const rows = found.map(({ name, namespace, category, description }) => [
       `${namespace}/${name}`,

@@ -1,7 +1,7 @@
 import { buildpackOf } from "../buildpacks.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { print, table } from "../output.ts";
+import { json, print, table } from "../output.ts";
 
 interface RevisionJson {
   readonly release: number;
@@ -12,6 +12,10 @@ interface RevisionJson {
 export async function run(input: Input): Promise<number> {
   const name = buildpackOf("buildpacks:versions", input);
   const all = await new Client().get<readonly RevisionJson[]>(`/buildpacks/${encodeURIComponent(name)}/revisions`);
+  if (input.has("json")) {
+    json(all);
+    return 0;
+  }
   const rows = all.map(({ release, created_at, status }) => [String(release), created_at, status]);
   for (const line of table([["Version", "Released At", "Status"], ...rows])) print(line);
   return 0;

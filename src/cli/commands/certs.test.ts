@@ -84,14 +84,15 @@ test("certs:auto: how each domain stands, and why", () => {
 test("domains: the app's own name, and the custom ones with their certificates", () => {
   const own: DomainJson = { ...domain, hostname: "hello.localhost", kind: "heroku", cname: null };
   assert.deepEqual(formatDomains([own, domain], "hello"), [
-    "=== hello Domain",
+    "=== hello Heroku Domain",
     "",
     "hello.localhost",
     "",
+    "",
     "=== hello Custom Domains",
     "",
-    "Domain Name      DNS Target       SNI Endpoint",
-    "www.example.com  hello.localhost  cert-12345",
+    "Domain Name      DNS Record Type  DNS Target       SNI Endpoint",
+    "www.example.com  CNAME            hello.localhost  cert-12345",
   ]);
 });
 

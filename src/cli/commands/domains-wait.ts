@@ -2,6 +2,7 @@ import { appOf } from "../app-name.ts";
 import { domainsOf } from "../certs.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
+import { json } from "../output.ts";
 
 /** A domain is active once it was added: there is nothing to wait for but the answer that it is there. */
 export async function run(input: Input): Promise<number> {
@@ -9,6 +10,10 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const [wanted] = input.positionals;
   const domains = await domainsOf(client, app);
-  if (wanted === undefined || domains.some(({ hostname, id }) => hostname === wanted || id === wanted)) return 0;
+  const found = domains.filter(({ hostname, id }) => wanted === undefined || hostname === wanted || id === wanted);
+  if (wanted === undefined || found.length > 0) {
+    if (input.has("json")) json(found);
+    return 0;
+  }
   throw new UsageError(`Couldn't find that domain name (${wanted}).`, 1);
 }

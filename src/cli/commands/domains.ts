@@ -1,7 +1,8 @@
 import { appOf } from "../app-name.ts";
 import { type DomainJson, domainsOf, printAll } from "../certs.ts";
 import { Client } from "../client.ts";
-import type { Input } from "../command.ts";
+import { Input } from "../command.ts";
+import { csvOf, domainRows } from "../domain-table.ts";
 import { json, table } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -9,15 +10,20 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const domains = await domainsOf(client, app);
   if (input.has("json")) json(domains);
-  else printAll(format(domains, app));
+  else printAll(format(domains, app, input));
   return 0;
 }
 
-export function format(domains: readonly DomainJson[], app: string): readonly string[] {
+/** Throws `UsageError`. Pure. */
+export function format(
+  domains: readonly DomainJson[],
+  app: string,
+  input = new Input([], new Map()),
+): readonly string[] {
   const own = domains.filter(({ kind }) => kind === "heroku").map(({ hostname }) => hostname);
   const custom = domains.filter(({ kind }) => kind === "custom");
-  const rows = custom.map((each) => [each.hostname, each.cname ?? "", each.sni_endpoint?.name ?? ""]);
-  const titles = ["Domain Name", "DNS Target", "SNI Endpoint"];
-  const more = custom.length === 0 ? [] : ["", `=== ${app} Custom Domains`, "", ...table([titles, ...rows])];
-  return [`=== ${app} Domain`, "", ...own, ...more];
+  const rows = domainRows(custom, input);
+  const lines = input.has("csv") ? csvOf(rows) : table(rows);
+  const more = rows.length === 1 ? [] : ["", "", `=== ${app} Custom Domains`, "", ...lines];
+  return [`=== ${app} Heroku Domain`, "", ...own, ...more];
 }

@@ -1,12 +1,17 @@
 import { loadConfig } from "../../config.ts";
 import { EXEC_PORT } from "../../model/exec-address.ts";
+import type { Input } from "../command.ts";
 import { officialEnvironment } from "../official.ts";
-import { print, shellQuote } from "../output.ts";
+import { json, print, shellQuote } from "../output.ts";
 import { choosePlatform } from "../platform.ts";
 
-export async function run(): Promise<number> {
+export async function run(input: Input): Promise<number> {
   const platform = choosePlatform();
   const values = await officialEnvironment(platform);
+  if (input.has("json")) {
+    json(values);
+    return 0;
+  }
   for (const line of exportsOf(values)) print(line);
   print(execNote(platform.local ? loadConfig().execAddress : null)); // last: in `eval $(stator env)` it comments the rest out
   return 0;

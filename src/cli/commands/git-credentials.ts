@@ -2,8 +2,9 @@ import type { Input } from "../command.ts";
 import { readCredentials } from "../credentials.ts";
 import { print } from "../output.ts";
 import { choosePlatform } from "../platform.ts";
+import { originOfRelay, readRelays } from "../relays.ts";
 
-/** Git's credential protocol: answers for a platform that we have a token for, and is silent for all others. */
+/** Git's credential protocol: answers for a platform that we have a token for and for our relays, and is silent for all others. */
 export async function run(input: Input): Promise<number> {
   if (input.positionals[0] !== "get") return 0;
   const chunks: Buffer[] = [];
@@ -20,6 +21,8 @@ export async function run(input: Input): Promise<number> {
 }
 
 function tokenFor(origin: string): string | undefined {
+  const relay = Object.values(readRelays()).find((each) => each.port !== 0 && originOfRelay(each) === origin);
+  if (relay !== undefined) return relay.secret;
   const platform = choosePlatform();
   return readCredentials()[origin]?.token ?? (platform.url === origin ? platform.token : undefined);
 }

@@ -2,14 +2,16 @@ import type { AppJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { Input } from "../command.ts";
-import { setRemote } from "../git-remote.ts";
+import { gitUrl, setRemote } from "../git-remote.ts";
+import { json } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   // -r names the remote to make here, not one to look the app up with.
-  const given = input.text("app");
+  const given = input.text("app") ?? input.positionals[0];
   const lookup = new Input([], given === undefined ? new Map() : new Map([["app", given]]));
   const app = await client.get<AppJson>(`/apps/${await appOf(lookup, client.platform)}`);
-  await setRemote(client.platform, app.name, input.text("remote"));
+  const remote = await setRemote(client.platform, app.name, input.text("remote"));
+  if (input.has("json")) json({ remote: remote ?? null, url: gitUrl(client.platform, app.name) });
   return 0;
 }

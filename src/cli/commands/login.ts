@@ -6,14 +6,23 @@ import { readCredentials, saveCredential } from "../credentials.ts";
 import { note } from "../output.ts";
 import { choosePlatform, originOf } from "../platform.ts";
 import { askSecretly } from "../prompt.ts";
+import { trusted } from "../trust.ts";
 
 export async function run(input: Input): Promise<number> {
   const current = choosePlatform();
   const [given, extra] = input.positionals;
   if (extra !== undefined) throw new UsageError(`Unexpected argument: ${extra}`);
-  const url = given === undefined ? current.url : originOf(given);
+  await logIn(given === undefined ? current.url : originOf(given), input);
+  return 0;
+}
+
+/** Asks for what is needed to speak to the platform, tries it, and keeps it. Throws `UsageError`, `ApiError`. */
+export async function logIn(url: string, input: Input): Promise<void> {
   const caFile = input.text("ca");
-  const ca = caFile === undefined ? readCredentials()[url]?.ca : readFileSync(caFile, "utf8");
+  const ca =
+    caFile === undefined
+      ? await trusted(url, { known: readCredentials()[url]?.ca, fingerprint: input.text("fingerprint") })
+      : readFileSync(caFile, "utf8");
   const token = input.text("token") ?? (process.env["STATOR_TOKEN"] || (await askSecretly(`Token for ${url}: `)));
   if (token === "")
     throw new UsageError("No token given. On the platform's machine, `sudo stator token --new` makes one.", 1);
@@ -23,5 +32,4 @@ export async function run(input: Input): Promise<number> {
   }
   await saveCredential(url, { token, email: account.email, ...(ca !== undefined && { ca }), default: true });
   note(`Logged in to ${url} as ${account.email}`);
-  return 0;
 }

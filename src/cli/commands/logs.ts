@@ -2,16 +2,20 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { type LogQuery, readLog } from "../log-stream.ts";
-import { print } from "../output.ts";
+import { beginJsonLines, jsonLine, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const query = queryOf(input);
   const client = new Client();
   const app = await appOf(input, client.platform);
-  const colours = process.stdout.isTTY === true && !input.has("no-color") && !process.env["NO_COLOR"];
+  const forced = input.has("force-colors");
+  const colours = forced || (process.stdout.isTTY === true && !input.has("no-color") && !process.env["NO_COLOR"]);
   const interrupted = new AbortController();
   process.once("SIGINT", () => interrupted.abort());
-  await readLog(client, app, query, (line) => print(colours ? coloured(line) : line), interrupted.signal);
+  const asJson = input.has("json");
+  if (asJson) beginJsonLines();
+  const write = (line: string) => (asJson ? jsonLine(partsOf(line)) : print(colours ? coloured(line) : line));
+  await readLog(client, app, query, write, interrupted.signal);
   return interrupted.signal.aborted ? 130 : 0;
 }
 
@@ -30,6 +34,13 @@ export function queryOf(input: Input): LogQuery {
     ...(source !== undefined && { source }),
     ...(dyno !== undefined && { dyno }),
   };
+}
+
+/** A line for machines; one that is not written as all are is a message alone. */
+export function partsOf(line: string): Readonly<Record<string, string>> {
+  const [, at, source, dyno, message] = /^(\S+) (\S+?)\[([\w.-]+)\]: ?([\s\S]*)$/.exec(line) ?? [];
+  if (at === undefined || source === undefined || dyno === undefined || message === undefined) return { message: line };
+  return { at, source, dyno, message };
 }
 
 const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];

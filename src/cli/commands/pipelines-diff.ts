@@ -2,7 +2,7 @@ import { newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { print } from "../output.ts";
+import { json, print } from "../output.ts";
 import { appsOf, couplingOf, downstream } from "../pipelines.ts";
 
 /** Which commits differ; what is between them only the repository knows. */
@@ -14,10 +14,11 @@ export async function run(input: Input): Promise<number> {
   const targets = downstream(app, coupling.stage, apps, "diff");
   const commit = await commitOf(client, coupling.app.id);
   if (commit === undefined) throw new UsageError(`No release was found for ${app}, unable to diff`, 1);
-  for (const target of targets) {
-    const other = await commitOf(client, target.id);
-    print(wordsOf(app, commit, target.name, other));
-  }
+  const others = await Promise.all(
+    targets.map(async ({ id, name }) => ({ app: name, commit: await commitOf(client, id) })),
+  );
+  if (input.has("json")) json({ app, commit, targets: others });
+  else for (const other of others) print(wordsOf(app, commit, other.app, other.commit));
   return 0;
 }
 

@@ -2,7 +2,7 @@ import type { FormationJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, print } from "../output.ts";
+import { action, json, print } from "../output.ts";
 
 export interface Update {
   readonly type: string;
@@ -16,7 +16,9 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const path = `/apps/${app}/formation`;
   if (input.positionals.length === 0) {
-    print(formatFormation(await client.get<readonly FormationJson[]>(path), app));
+    const now = await client.get<readonly FormationJson[]>(path);
+    if (input.has("json")) json(now);
+    else print(formatFormation(now, app));
     return 0;
   }
   const updates = input.positionals.map((text) => parseUpdate(text));

@@ -2,7 +2,7 @@ import type { FormationJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, print, table } from "../output.ts";
+import { action, json, print, table } from "../output.ts";
 
 interface SizeJson {
   readonly name: string;
@@ -18,6 +18,10 @@ export async function run(input: Input): Promise<number> {
   if (updates.length > 0)
     await action("Changing the size of dynos", () => client.call("PATCH", path, { body: { updates } }));
   const after = updates.length === 0 ? before : await client.get<readonly FormationJson[]>(path);
+  if (input.has("json")) {
+    json(after);
+    return 0;
+  }
   const sizes = await client.get<readonly SizeJson[]>("/dyno-sizes");
   for (const line of table(rowsOf(after, sizes))) print(line);
   return 0;

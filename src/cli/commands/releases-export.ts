@@ -6,7 +6,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { action } from "../output.ts";
-import { versionOf } from "./releases-rollback.ts";
+import { versionOf } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();

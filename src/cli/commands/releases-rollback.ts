@@ -3,6 +3,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { action, warn } from "../output.ts";
+import { followCommand, versionOf } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -15,6 +16,7 @@ export async function run(input: Input): Promise<number> {
   );
   warn("Rollback affects code and config vars; it doesn't add or remove addons.");
   warn(`To undo, run: stator rollback v${made.version - 1} -a ${app}`);
+  await followCommand(client, app, made);
   return 0;
 }
 
@@ -27,11 +29,4 @@ async function releaseToGoBackTo(client: Client, app: string, named: string | un
   );
   if (eligible[1] === undefined) throw new UsageError(`No eligible release of ⬢ ${app} to go back to.`, 1);
   return eligible[1];
-}
-
-/** `v12` or `12`. */
-export function versionOf(text: string): number {
-  const match = /^v?(\d{1,9})$/.exec(text);
-  if (match === null) throw new UsageError(`${text} is no release: type v12.`);
-  return Number(match[1]);
 }

@@ -18,6 +18,7 @@ const HINT = "Try: stator runtime:set boot-timeout=90 restart-policy=heroku -a A
 const SETTINGS: SettingReaders = {
   "boot-timeout": wholeNumber,
   "stop-grace": wholeNumber,
+  "release-timeout": wholeNumber,
   "restart-policy": (value) => value,
   rollout: (value) => value,
   "preboot-delay": wholeNumber,

@@ -22,6 +22,7 @@ export function format(runtime: RuntimeJson, app: string): readonly string[] {
     ...keyed([
       ["boot-timeout", `${runtime.boot_timeout} s`],
       ["stop-grace", `${runtime.stop_grace} s`],
+      ["release-timeout", `${runtime.release_timeout} s`],
       ["restart-policy", runtime.restart_policy],
       ["rollout", runtime.rollout],
       ["preboot-delay", `${runtime.preboot_delay} s`],

@@ -9,6 +9,7 @@ import { currentProgram, layoutOf, ownRoot } from "../install/layout.ts";
 import { type OwnProcess, processesOf } from "../install/processes.ts";
 import { json, keyed, print, table } from "../output.ts";
 import { choosePlatform } from "../platform.ts";
+import { shownFingerprint } from "../trust.ts";
 
 export interface Status {
   readonly home: string;
@@ -17,6 +18,8 @@ export interface Status {
   readonly answers: boolean;
   readonly processes: readonly Pick<OwnProcess, "role" | "pid">[];
   readonly ports: Readonly<Record<"api" | "tls" | "http" | "https", number>>;
+  /** SHA-256 of the installation's authority, which people compare who come from elsewhere; null: not made yet. */
+  readonly fingerprint: string | null;
   readonly versions: Readonly<Record<string, string>>;
   readonly apps: readonly AppStatus[];
 }
@@ -44,9 +47,18 @@ async function statusOf(config: Config): Promise<Status> {
     answers: apps !== undefined,
     processes: processesOf(config.instance).map(({ role, pid }) => ({ role, pid })),
     ports: { api: config.apiPort, tls: config.tlsPort, http: config.httpPort, https: config.httpsPort },
+    fingerprint: authorityOf(config),
     versions,
     apps: apps ?? [],
   };
+}
+
+function authorityOf({ instance }: Config): string | null {
+  try {
+    return shownFingerprint(readFileSync(instance.paths.caCertificate, "utf8"));
+  } catch {
+    return null; // `up` has not made it
+  }
 }
 
 /** Undefined where the platform does not answer, or not to us. */
@@ -108,6 +120,7 @@ export function format(status: Status): readonly string[] {
           .map(([name, port]) => `${name} ${port}`)
           .join(", "),
       ],
+      ["Fingerprint", status.fingerprint ?? "none yet"],
       [
         "Versions",
         Object.entries(status.versions)

@@ -11,6 +11,9 @@ import { Progress } from "../install/progress.ts";
  */
 export async function run(input: Input): Promise<number> {
   const config = loadConfig();
+  // Said now, to who can mend it: the host process would go on with what there was.
+  if (config.apiCertificate !== undefined && process.getuid?.() === 0)
+    await (await import("../../host/tls.ts")).ownCertificate(config);
   const quiet = input.has("quiet");
   const progress = quiet
     ? Progress.silent()

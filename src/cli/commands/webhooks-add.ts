@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
-import { Client } from "../client.ts";
+import { Client, textOf } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, note, print } from "../output.ts";
+import { action, json, note, print } from "../output.ts";
 import { bodyOf } from "../webhooks.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -11,9 +11,10 @@ export async function run(input: Input): Promise<number> {
   const response = await action(`Adding webhook to ⬢ ${app}`, () =>
     client.open("POST", `/apps/${app}/webhooks`, { body }),
   );
-  response.resume();
+  const webhook = JSON.parse(await textOf(response)) as object; // the platform's own answer
   const secret = response.headers["heroku-webhook-secret"];
-  if (typeof secret === "string") {
+  if (input.has("json")) json({ ...webhook, signing_secret: secret ?? null });
+  else if (typeof secret === "string") {
     note("=== Webhooks Signing Secret");
     print(secret);
   }

@@ -34,6 +34,8 @@ export interface FinishOptions {
 }
 
 const API_WITHIN_MS = 240_000; // an emulated machine needs a minute to start two Node processes
+const READY_POLL_MS_MIN = 50;
+const READY_POLL_MS_MAX = 1000;
 /** By then the keeper has started something, or never will. */
 const GONE_AFTER_MS = 3_000;
 const LAST_WORDS_MAX = 1500;
@@ -85,19 +87,26 @@ async function startService(config: Config, service: Service, changed: boolean, 
   });
 }
 
-/** Until both processes answer: on a slow machine the host process may need half a minute more than the API, and a push needs both. */
+/**
+ * Until both processes answer: on a slow machine the host process may need half a minute more than the API, and a push needs both.
+ * Asked ever less often, and the API once only, so that what starts has the machine for itself.
+ */
 async function untilReady(config: Config): Promise<void> {
   const started = performance.now();
   const waited = () => performance.now() - started;
   const allGone = () => !existsSync("/run/systemd/system") && processesOf(config.instance).length === 0;
-  while (!(await answersApi(config)) || !(await accepts(config.instance.paths.hostSocket))) {
+  let [answers, betweenMs] = [false, READY_POLL_MS_MIN];
+  for (;;) {
+    answers ||= await answersApi(config);
+    if (answers && (await accepts(config.instance.paths.hostSocket))) return;
     if (waited() > API_WITHIN_MS || (waited() > GONE_AFTER_MS && allGone())) {
       throw new UsageError(
         `The platform does not answer (port ${config.apiPort} and ${config.instance.paths.hostSocket}). ${await lastWords(config.instance)}`,
         1,
       );
     }
-    await pause(100);
+    await pause(betweenMs);
+    betweenMs = Math.min(READY_POLL_MS_MAX, betweenMs * 1.2);
   }
 }
 

@@ -113,6 +113,22 @@ test("what limits disks is one of the three, or left to the platform", () => {
   assert.throws(() => of("none"), { message: "STATOR_DISK=none: must be auto, btrfs, project, image" });
 });
 
+test("where the API answers: an address, names, and a certificate with its key", () => {
+  const of = (env: Record<string, string>) => loadConfig({ STATOR_HOME: "/nonexistent/stator", ...env });
+  assert.deepEqual([of({}).tlsAddress, of({}).apiHosts, of({}).apiCertificate], ["0.0.0.0", [], undefined]);
+  assert.deepEqual(of({ STATOR_API_HOST: "Platform.example, 10.0.0.1" }).apiHosts, ["platform.example", "10.0.0.1"]);
+  assert.equal(of({ STATOR_TLS_ADDRESS: "::" }).tlsAddress, "::");
+  const files = { STATOR_API_CERTIFICATE: "/a.pem", STATOR_API_KEY: "/a.key" };
+  assert.deepEqual(of(files).apiCertificate, { chainFile: "/a.pem", keyFile: "/a.key" });
+  for (const [name, value, why] of [
+    ["STATOR_TLS_ADDRESS", "platform.example", /must be an IP address/],
+    ["STATOR_API_HOST", "a.example,-b", /STATOR_API_HOST=-b: must be host names/],
+    ["STATOR_API_CERTIFICATE", "/a.pem", /set both, or neither/],
+  ] as const)
+    assert.throws(() => of({ [name]: value }), why);
+  assert.throws(() => of({ ...files, STATOR_API_KEY: "a.key" }), /must be the absolute path/);
+});
+
 test("certificates by ACME: nobody is asked before terms are agreed to; a wrong value is said", () => {
   const of = (env: Record<string, string>) => loadConfig({ STATOR_HOME: "/nonexistent/stator", ...env }).acme;
   const directory = "https://acme-v02.api.letsencrypt.org/directory";

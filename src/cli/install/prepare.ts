@@ -11,7 +11,7 @@ import type { Instance } from "../../model/instance.ts";
 import { UsageError } from "../command.ts";
 import { note } from "../output.ts";
 import { programNamed } from "../programs.ts";
-import { currentProgram, isInstalledProgram, layoutOf, nodeOf, ownRoot } from "./layout.ts";
+import { currentProgram, isInstalledProgram, type Layout, layoutOf, nodeOf, ownRoot } from "./layout.ts";
 import { installPackages, missingPackages, packagesFor } from "./packages.ts";
 import { type Facts, judge, look } from "./preflight.ts";
 import { processesOf } from "./processes.ts";
@@ -26,19 +26,37 @@ export async function prepareUp(
   { progress, quiet }: { readonly progress: Progress; readonly quiet: boolean },
 ): Promise<number> {
   const facts = await checkMachine(config);
-  await ensurePackages(facts, progress);
-  const layout = layoutOf(config.instance);
   await mkdir(config.instance.home, { recursive: true, mode: 0o755 });
-  const options = { root: ownRoot, layout, fetchedToolchain: process.env["STATOR_FETCHED_TOOLCHAIN"] };
-  const program =
-    installedProgram(ownRoot, layout) ??
-    (await progress.step("Installing the program", (detail) => installProgram({ ...options, detail })));
+  const program = await installBoth(layoutOf(config.instance), await lackingPackages(facts), progress);
   const args = [join(program, "src", "cli", "main.ts"), "up", "--installed", ...(quiet ? ["--quiet"] : [])];
   const own = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
   const env = { ...Object.fromEntries(own), STATOR_HOME: config.instance.home };
   const child = start(nodeOf(program) ?? process.execPath, args, { env, cwd: program, stdio: "inherit" });
   return (await ended(child, "stator up")).code ?? 1;
 }
+
+/**
+ * The packages and the program; gives the program's folder. Neither waits for the other unless npm is among the packages: apt works with
+ * one processor and waits for the disk, the program for the registry.
+ */
+async function installBoth(layout: Layout, packages: readonly string[], progress: Progress): Promise<string> {
+  const fetchedToolchain = process.env["STATOR_FETCHED_TOOLCHAIN"];
+  const install = (detail: Detail) => installProgram({ root: ownRoot, layout, fetchedToolchain, detail });
+  const installed = installedProgram(ownRoot, layout);
+  if (installed !== undefined || packages.length === 0 || packages.includes("npm")) {
+    await withApt(packages, progress);
+    return installed ?? progress.step("Installing the program", install);
+  }
+  const title = `Installing the program, and ${packages.length} packages with apt`;
+  return progress.step(title, async (detail) => {
+    const both = [install(detail), installPackages(packages, detail)] as const;
+    await Promise.allSettled(both); // apt is not left alone at work, whatever the other one says
+    const [program] = await Promise.all(both);
+    return program;
+  });
+}
+
+type Detail = (text: string) => void;
 
 /** Throws `UsageError` with everything that stands in the way. */
 export async function checkMachine(config: Config): Promise<Facts> {
@@ -86,10 +104,17 @@ function sentence({ title, detail }: Finding): string {
 }
 
 export async function ensurePackages(facts: Facts, progress: Progress): Promise<void> {
-  const names = [...(await missingPackages(packagesFor(facts.distribution)))];
-  if (nodeOf(ownRoot) === undefined && programNamed("npm") === undefined) names.push("npm");
+  await withApt(await lackingPackages(facts), progress);
+}
+
+async function withApt(names: readonly string[], progress: Progress): Promise<void> {
   if (names.length === 0) return;
   await progress.step(`Installing ${names.length} packages with apt`, (detail) => installPackages(names, detail));
+}
+
+async function lackingPackages({ distribution }: Facts): Promise<readonly string[]> {
+  const names = await missingPackages(packagesFor(distribution));
+  return nodeOf(ownRoot) === undefined && programNamed("npm") === undefined ? [...names, "npm"] : names;
 }
 
 /** `./bin/up` as it can be typed where the person is. */

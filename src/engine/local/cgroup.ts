@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { readKernelFile } from "./kernel-file.ts";
+import { cpuMsOf } from "./usage-counters.ts";
 
 /**
  * Control groups of an instance: `/<parent>/<instance>/<dynoId>` for dynos and `/<parent>/<instance>/conmon` for those that
@@ -129,6 +130,21 @@ export function controllerFolder(
   exists: (path: string) => boolean,
 ): string | undefined {
   return folders.find((folder) => exists(join(folder, WATCHERS, file)));
+}
+
+/** How many processes the watchers are; undefined: this host does not count them. */
+export function watcherCount(cgroups: Cgroups): number | undefined {
+  const folder = controllerFolder(cgroups, "pids.current", existsSync);
+  const text = folder === undefined ? undefined : readKernelFile(join(folder, WATCHERS, "pids.current"));
+  return text === undefined ? undefined : Number(text);
+}
+
+/** Processor time that all watchers have used, those that ended too, ms; undefined: this host does not count it. */
+export function watcherCpuMs(cgroups: Cgroups): number | undefined {
+  const file = cgroups.kind === "v1" ? "cpuacct.usage" : "cpu.stat";
+  const folder = controllerFolder(cgroups, file, existsSync);
+  const text = folder === undefined ? undefined : readKernelFile(join(folder, WATCHERS, file));
+  return text === undefined ? undefined : cpuMsOf(cgroups.kind, text);
 }
 
 /** Processes in a group of this instance, in all hierarchies. */

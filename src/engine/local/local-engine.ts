@@ -1,5 +1,5 @@
-import { type FSWatcher, watch } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { type FSWatcher, readdirSync, watch } from "node:fs";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { start as startProgram } from "../../lib/command.ts";
@@ -25,12 +25,14 @@ import {
 } from "../engine.ts";
 import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
-import { killQuietly, peakMemoryBytes, ranOutOfMemory } from "./cgroup.ts";
+import { killQuietly, peakMemoryBytes, ranOutOfMemory, watcherCount } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { probeCommand } from "./health-command.ts";
 import { probeHttp } from "./health-http.ts";
 import { HealthWatch, type Patient } from "./health-watch.ts";
 import type { IoSocket } from "./io-socket.ts";
+import { readKernelFile } from "./kernel-file.ts";
+import { MemoryKills } from "./memory-kills.ts";
 import type { DynoNetwork } from "./network.ts";
 import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
@@ -71,13 +73,13 @@ export interface LocalEngineParts {
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
-/** In so many patrols version 1's counters of kills are read once: it kills one process where the whole dyno should end. */
+/** Where the kernel does not count kills of the whole machine, each dyno's count is read once in so many patrols. */
 const OUT_OF_MEMORY_ROUNDS = 5;
 const LOG_LOOK_MS = 250;
-/** One in so many looks sees all logs, however little the disk has taken in. */
+/** One in so many looks sees all logs, however little the disk has taken in, if their writers have done anything. */
 const ALL_LOGS_EVERY = 8;
 /** In so many patrols it is seen once whether a process is still the one that it was. */
-const THOROUGH_ROUNDS = 10;
+const THOROUGH_ROUNDS = 60;
 /** A flood writes 80 MB a second (facts 5). */
 const FLOOD_LOOK_MS = 50;
 /** So often it is looked that soon after the last segment ended: floods come again. */
@@ -106,6 +108,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
   readonly #background = new Set<Promise<void>>();
   readonly #refusals: Disposable;
   readonly #usage: UsageLook;
+  readonly #kills = new MemoryKills(() => readKernelFile("/proc/vmstat"));
+  /** The watchers when all were last looked at one by one, and how many dynos had come by then. */
+  #watched: { readonly count: number; readonly came: number } | undefined;
+  #came = 0;
   readonly #sessions: LocalSessions;
   #exits: FSWatcher | undefined;
 
@@ -228,6 +234,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
       this.#dynos.delete(spec.id);
       if (error instanceof EngineError) throw error;
       throw new EngineError("failed", `The dyno ${spec.name} could not be started.`, error);
+    } finally {
+      this.#came++;
     }
     const address = dyno.network.address;
     const health = spec.checks && healthOf(spec.checks, []);
@@ -513,15 +521,26 @@ export class LocalEngine implements Engine, AsyncDisposable {
       // Each round takes its part of the dynos, so that none takes long.
       const partOf = (rounds: number) => [...this.#dynos.values()].filter((_, at) => at % rounds === round % rounds);
       await this.#patrolOnce(new Set(partOf(THOROUGH_ROUNDS)));
-      if (this.#shop.cgroups.kind === "v1") await this.#endWithoutMemory(partOf(OUT_OF_MEMORY_ROUNDS));
+      // Version 1 kills one process where the whole dyno should end.
+      const kills = this.#shop.cgroups.kind === "v1" ? this.#kills.look() : "none";
+      if (kills === "some") await this.#endWithoutMemory([...this.#dynos.values()]);
+      if (kills === "unknown") await this.#endWithoutMemory(partOf(OUT_OF_MEMORY_ROUNDS));
     }
   }
 
-  /** That a process of the conmon's number lives, and no end was written, tells of nearly all that they are as they were. */
+  /**
+   * Of nearly all it is told by few looks that they are as they were: no end was written, and as many watchers live as before, or
+   * a process of the watcher's number lives.
+   */
   async #patrolOnce(thoroughly?: ReadonlySet<Dyno>): Promise<void> {
-    const ends = new Set(await readdir(join(this.#parts.bundles, EXITS)));
+    const ends = new Set(readdirSync(join(this.#parts.bundles, EXITS)));
+    const [count, came] = [watcherCount(this.#shop.cgroups), this.#came]; // before it is seen who lives
+    const areAllThere = count !== undefined && this.#watched?.count === count && this.#watched.came === came;
+    this.#watched = count === undefined ? undefined : { count, came };
     const isSame = (dyno: Dyno): boolean =>
-      thoroughly?.has(dyno) === false && !ends.has(dyno.labels.id) && dyno.conmon !== null && isThere(dyno.conmon.pid);
+      thoroughly?.has(dyno) === false &&
+      !ends.has(dyno.labels.id) &&
+      (areAllThere || (dyno.conmon !== null && isThere(dyno.conmon.pid)));
     const dynos = [...this.#dynos.values()];
     await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#look(dyno)));
   }
@@ -552,7 +571,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
     let floodLooks = 0;
     for (let round = 0; !signal.aborted; round++) {
       await clock.sleep(floodLooks > 0 ? FLOOD_LOOK_MS : LOG_LOOK_MS, signal).catch(() => {}); // aborted: the loop sees it
-      if (floodLooks === 0 && round % ALL_LOGS_EVERY !== 0 && !logs.mayHaveFilled()) continue;
+      const isTurn = round % ALL_LOGS_EVERY === 0;
+      if (floodLooks === 0 && !logs.mayHaveFilled() && !(isTurn && logs.mayHaveGrown())) continue;
       logs.allSeen();
       floodLooks = this.#slowed.size > 0 ? FLOOD_LOOKS : Math.max(0, floodLooks - 1);
       for (const dyno of this.#dynos.values()) {

@@ -69,7 +69,7 @@ test("unread segments beyond the allowance go, oldest first, and what goes is co
 
 test("a disk that has taken in what fills a segment says so, until all logs are looked at", () => {
   let free = 1e12;
-  const logs = new LogFiles("/nowhere", String, () => free);
+  const logs = new LogFiles("/nowhere", String, { free: () => free });
   assert.equal(logs.mayHaveFilled(), true, "nothing was looked at yet");
   logs.allSeen();
   free -= SEGMENT_BYTES;
@@ -79,6 +79,21 @@ test("a disk that has taken in what fills a segment says so, until all logs are 
   logs.allSeen();
   free += 10 * SEGMENT_BYTES;
   assert.equal(logs.mayHaveFilled(), false, "something was deleted");
+});
+
+test("logs are worth a look once their writers have worked, and wherever nobody counts that", () => {
+  let ms: number | undefined = 1000;
+  const logs = new LogFiles("/nowhere", String, { free: () => 1e12, writersMs: () => ms });
+  assert.equal(logs.mayHaveGrown(), true, "nothing was looked at yet");
+  logs.allSeen();
+  ms += 1.9;
+  assert.equal(logs.mayHaveGrown(), false);
+  ms += 0.1;
+  assert.equal(logs.mayHaveGrown(), true, "little by little it became enough");
+  logs.allSeen();
+  assert.equal(logs.mayHaveGrown(), false);
+  ms = undefined;
+  assert.equal(logs.mayHaveGrown(), true);
 });
 
 /** Until the reader of the FIFO is there. */

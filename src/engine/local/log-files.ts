@@ -14,6 +14,16 @@ export interface DroppedSegments {
   readonly lines: number;
 }
 
+/** With less processor time nobody has written a segment: that takes ten times as much. */
+const WRITERS_IDLE_MS = 2;
+
+export interface LogFacts {
+  /** Bytes that the disk of the folder has left. */
+  readonly free?: () => number;
+  /** Processor time that all who write logs have used, ms; undefined: nobody counts it. */
+  readonly writersMs?: () => number | undefined;
+}
+
 const MODE = 0o640;
 
 /**
@@ -25,13 +35,20 @@ export class LogFiles {
   /** Keeps one number for each dyno, so that numbers never come again after a trim. */
   readonly #numberFile: (id: string) => string;
 
-  /** Bytes that the disk of the folder has left. */
   readonly #free: () => number;
+  readonly #writersMs: () => number | undefined;
+  #seenFree = Number.POSITIVE_INFINITY;
+  #seenWritersMs: number | undefined;
 
-  constructor(folder: string, numberFile: (id: string) => string, free = () => freeBytes(folder)) {
+  constructor(
+    folder: string,
+    numberFile: (id: string) => string,
+    { free = () => freeBytes(folder), writersMs = () => undefined }: LogFacts = {},
+  ) {
     this.#folder = folder;
     this.#numberFile = numberFile;
     this.#free = free;
+    this.#writersMs = writersMs;
   }
 
   /**
@@ -43,11 +60,17 @@ export class LogFiles {
     return this.#seenFree - this.#free() > SEGMENT_BYTES;
   }
 
-  /** All logs are looked at now. */
+  /** Whether who writes the logs has done anything worth a look since `allSeen`. */
+  mayHaveGrown(): boolean {
+    const [now, before] = [this.#writersMs(), this.#seenWritersMs];
+    return now === undefined || before === undefined || now - before >= WRITERS_IDLE_MS;
+  }
+
+  /** All logs are looked at now, after this call. */
   allSeen(): void {
     this.#seenFree = this.#free();
+    this.#seenWritersMs = this.#writersMs();
   }
-  #seenFree = Number.POSITIVE_INFINITY;
 
   pathOf(id: string): string {
     return join(this.#folder, `${id}.log`);

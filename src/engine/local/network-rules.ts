@@ -3,9 +3,11 @@ import { run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { Nudge } from "../../lib/nudge.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
+import { gateway6Of, gatewayOf } from "./address.ts";
 import { AllowedElements } from "./allowed-elements.ts";
 import type { AllowedByApp, AppAllow } from "./app-allow.ts";
 import type { EgressFile } from "./egress-file.ts";
+import { isQuiet } from "./network-probe.ts";
 import { RefusalFilter } from "./network-refusals.ts";
 import { NetworkTable } from "./network-table.ts";
 import { type AllowedTarget, parseRefusals, type Refusal, type Rules, renderTable } from "./nft.ts";
@@ -29,13 +31,11 @@ export interface RuleKeeperOptions {
   readonly clock: Clock;
 }
 
-/** Each look is a program of 10 ms. Where somebody was refused just now, more will come: then looks are closer. */
-const LOOK_MS = 4000;
+/** Where somebody was refused just now, more will come: then looks are closer. */
+const LOOK_MS = 2000;
 const BUSY_LOOK_MS = 1500;
 const BUSY_MS = 30_000;
 const REFRESH_MS = 30_000;
-/** The refusals of IPv6, which are rare, are looked at every so many looks instead of the others. */
-const LOOKS_A_LOOK_6 = 3;
 
 /** Keeps the table equal to what the host's resolver and the allowed addresses are, and reads what it refused. */
 export class RuleKeeper implements AsyncDisposable {
@@ -49,7 +49,6 @@ export class RuleKeeper implements AsyncDisposable {
   readonly #table: NetworkTable;
   readonly #watch: Disposable;
   #servers = "";
-  #looks = 0;
   #resolver: string | undefined;
   #buildAllow: readonly AllowedTarget[] = [];
   #appAllowDue = false;
@@ -148,23 +147,24 @@ export class RuleKeeper implements AsyncDisposable {
     for (const refusal of fresh) for (const listener of this.#listeners) listener(refusal);
   }
 
-  /** undefined: the table is not there. */
+  /** Asks `nft`, a program of 10 ms, where the rules do not say by themselves that there is nothing. undefined: the table is not there. */
   async #refused(): Promise<readonly Refusal[] | undefined> {
     const { fixed } = this.#options;
-    const isTurnOf6 = fixed.prefix6 !== undefined && this.#looks++ % LOOKS_A_LOOK_6 === 0;
+    const { range, prefix6, table } = fixed;
+    const [quiet, quiet6] = await Promise.all([
+      isQuiet(gatewayOf(range)),
+      prefix6 === undefined || isQuiet(gateway6Of(prefix6)),
+    ]);
+    const refusals: Refusal[] = [];
     try {
-      const { stdout } = await run("nft", [
-        "-j",
-        "list",
-        "set",
-        "inet",
-        fixed.table,
-        isTurnOf6 ? "refused_6" : "refused",
-      ]);
-      return parseRefusals(stdout, fixed);
+      for (const set of [...(quiet ? [] : ["refused"]), ...(quiet6 ? [] : ["refused_6"])]) {
+        const { stdout } = await run("nft", ["-j", "list", "set", "inet", table, set]);
+        refusals.push(...parseRefusals(stdout, fixed));
+      }
+      return refusals;
     } catch (error) {
       const tables = await run("nft", ["list", "tables", "inet"]);
-      if (tables.stdout.split("\n").includes(`table inet ${fixed.table}`)) throw error;
+      if (tables.stdout.split("\n").includes(`table inet ${table}`)) throw error;
       return undefined;
     }
   }

@@ -1,6 +1,16 @@
 import { NOT_INTERNET, NOT_INTERNET_6 } from "../../model/address-block.ts";
 import { METADATA_SERVICE } from "../../model/destination.ts";
-import { type AddressRange, block6, buildBlock, gatewayOf, indexOf, indexOf6, rangeBlock } from "./address.ts";
+import {
+  type AddressRange,
+  block6,
+  buildBlock,
+  gateway6Of,
+  gatewayOf,
+  indexOf,
+  indexOf6,
+  rangeBlock,
+} from "./address.ts";
+import { PROBE_PORT } from "./network-probe.ts";
 
 /** Everything that the rules depend on. The rules' number does not grow with dynos (architecture, decision 5). */
 export interface Rules {
@@ -38,6 +48,8 @@ export interface AllowedTarget {
  */
 const ANY_INSTANCE = "st*";
 const NEW_CONNECTIONS_BURST = 4000;
+/** So long a refusal makes the looks of `RuleKeeper`, which are closer, read the sets. */
+const REFUSED_LATELY_S = 10;
 
 /**
  * The whole table as one transaction that replaces the old one. Every value in it is ours or was parsed (addresses, numbers);
@@ -72,6 +84,7 @@ table inet ${rules.table} {
   set connections_6 { type ipv6_addr; flags dynamic; size 65536; }
   set router_connections_6 { type ipv6_addr; flags dynamic; size 65536; }
   set new_connections_6 { type ipv6_addr; flags dynamic,timeout; timeout 60s; size 65536; }
+  set refused_lately { type nf_proto; flags dynamic,timeout; timeout ${REFUSED_LATELY_S}s; size 2; }
   set refused_rate { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
   set connections { type ipv4_addr; flags dynamic; size 65536; }
   set router_connections { type ipv4_addr; flags dynamic; size 65536; }
@@ -158,6 +171,8 @@ table inet ${rules.table} {
   }
   chain from_host {
     type filter hook output priority 0;
+    ip daddr ${gateway} udp dport ${PROBE_PORT} meta nfproto != @refused_lately drop comment "isQuiet"
+    ${rules.prefix6 === undefined ? "" : `ip6 daddr ${gateway6Of(rules.prefix6)} udp dport ${PROBE_PORT} meta nfproto != @refused_lately drop`}
     ct state established,related accept
     oifname ${dyno} meta skuid { ${rules.proberUid}, ${rules.routerUid} } accept
     oifname ${dyno} reject with icmpx type admin-prohibited
@@ -165,10 +180,10 @@ table inet ${rules.table} {
     meta skuid ${rules.routerUid} ct state new reject with icmpx type admin-prohibited
   }
   chain refuse {
-    meta l4proto { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . th dport }
-    meta l4proto != { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . 0 }
-    meta l4proto { tcp, udp } update @refused_rate_6 { ip6 saddr limit rate 5/second burst 20 packets } add @refused_6 { ip6 saddr . meta l4proto . ip6 daddr . th dport }
-    meta l4proto != { tcp, udp } update @refused_rate_6 { ip6 saddr limit rate 5/second burst 20 packets } add @refused_6 { ip6 saddr . meta l4proto . ip6 daddr . 0 }
+    meta l4proto { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . th dport } update @refused_lately { meta nfproto }
+    meta l4proto != { tcp, udp } update @refused_rate { ip saddr limit rate 5/second burst 20 packets } add @refused { ip saddr . meta l4proto . ip daddr . 0 } update @refused_lately { meta nfproto }
+    meta l4proto { tcp, udp } update @refused_rate_6 { ip6 saddr limit rate 5/second burst 20 packets } add @refused_6 { ip6 saddr . meta l4proto . ip6 daddr . th dport } update @refused_lately { meta nfproto }
+    meta l4proto != { tcp, udp } update @refused_rate_6 { ip6 saddr limit rate 5/second burst 20 packets } add @refused_6 { ip6 saddr . meta l4proto . ip6 daddr . 0 } update @refused_lately { meta nfproto }
     goto turn_away
   }
   chain turn_away {

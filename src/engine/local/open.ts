@@ -8,7 +8,7 @@ import { userNamed } from "../../lib/system-user.ts";
 import type { DiskSetting } from "../../model/disk.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
-import { type Cgroups, findCgroups, groupsOf, prepareCgroups } from "./cgroup.ts";
+import { type Cgroups, findCgroups, groupsOf, prepareCgroups, watcherCpuMs } from "./cgroup.ts";
 import { DynoFolder, UUID } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
@@ -102,7 +102,9 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     cgroups,
     store,
     slugs,
-    logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment")),
+    logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment"), {
+      writersMs: () => watcherCpuMs(cgroups),
+    }),
     limits: {
       cgroup: cgroups.kind,
       swapLimit: cgroups.swapLimit,

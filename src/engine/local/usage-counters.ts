@@ -53,6 +53,17 @@ export function memoryOfV2(stat: string, swap: string | undefined, io: IoUsage |
   };
 }
 
+/** `cpuacct.usage` of version 1, in ns; `cpu.stat` of version 2. */
+export function cpuMsOf(kind: "v1" | "v2", text: string): number {
+  return kind === "v1" ? Number(text) / 1e6 : (parseFlat(text).get("usage_usec") ?? 0) / 1e3;
+}
+
+/** `/proc/vmstat`: processes that the kernel ever killed for memory; undefined before Linux 4.13. */
+export function killsOf(vmstat: string): number | undefined {
+  const count = /^oom_kill (\d+)$/m.exec(vmstat)?.[1];
+  return count === undefined ? undefined : Number(count);
+}
+
 /** `memory.max`, `memory.limit_in_bytes`. */
 export function ceilingOf(text: string): number | null {
   const value = Number(text);

@@ -107,6 +107,71 @@ test("version 2: one folder has it all; what the host does not count is null", a
   remove();
 });
 
+/** A look at one dyno whose files a test changes, with a clock that it moves, and a count of the programs that told its disk. */
+function oneDyno() {
+  const state = { cpuUsec: 1_000_000, anon: 10 * MIB, processes: 2, now: 1_000_000_000, disks: 0 };
+  const { cgroups, remove } = groups("v2", { unified: { "memory.max": "max\n", "pids.current": "2\n" } });
+  const write = (name: string, text: string) => writeFileSync(join(cgroups.folders[0] ?? "", ID, name), text);
+  const { folders } = cgroups;
+  for (const name of ["memory.stat", "cpu.stat"]) writeFileSync(join(folders[0] ?? "", "conmon", name), "");
+  const usages = new UsageLook({
+    cgroups,
+    store: { used: async () => (state.disks++, new Map([[`dyno-${ID}`, state.disks]])) },
+    network: { traffic: async () => new Map() },
+    clock: { ...systemClock, now: () => state.now },
+    logger: silentLogger,
+  });
+  const look = async (tasksOf: readonly string[] = []) => {
+    state.now += 20_000;
+    write("cpu.stat", `usage_usec ${state.cpuUsec}\n`);
+    write("memory.stat", `anon ${state.anon}\n`);
+    write("pids.current", `${state.processes}\n`);
+    const [usage] = await usages.of([dyno()], new Set(tasksOf));
+    return { cpuMs: usage?.cpuMs, rss: usage?.memory.rssBytes, processes: usage?.processes, disk: usage?.diskBytes };
+  };
+  return { state, look, [Symbol.dispose]: remove };
+}
+
+test("of a dyno that did nothing its processor time alone is read; once it has run all is read again", async () => {
+  using one = oneDyno();
+  const { state, look } = one;
+  assert.deepEqual(await look(), { cpuMs: 1000, rss: 10 * MIB, processes: 2, disk: 1 });
+  Object.assign(state, { cpuUsec: 1_001_900, anon: 11 * MIB, processes: 3 });
+  const { rss, processes, cpuMs } = await look();
+  assert.deepEqual({ rss, processes, cpuMs }, { rss: 10 * MIB, processes: 2, cpuMs: 1001.9 });
+  state.cpuUsec += 1_000; // what it ran little by little is added up
+  const ran = await look();
+  assert.deepEqual([ran.rss, ran.processes], [11 * MIB, 3]);
+  state.anon = 12 * MIB;
+  assert.equal((await look(["app"])).rss, 12 * MIB, "whoever logs its figures gets them as they are");
+});
+
+test("spec 6.1: what is near its quota or above is read each time, and all is after three minutes", async () => {
+  using one = oneDyno();
+  const { state, look } = one;
+  state.anon = 384 * MIB;
+  await look();
+  state.anon = 600 * MIB;
+  assert.equal((await look()).rss, 600 * MIB);
+  state.anon = 10 * MIB; // the kernel took it back
+  assert.equal((await look()).rss, 10 * MIB);
+  state.anon = 9 * MIB;
+  for (let at = 1; at < 9; at++) assert.equal((await look()).rss, 10 * MIB, String(at));
+  assert.equal((await look()).rss, 9 * MIB);
+});
+
+test("disks are not asked for again once nothing has run for as long as the file system takes to count; the clock may go back", async () => {
+  using one = oneDyno();
+  const { state, look } = one;
+  const seen: unknown[] = [];
+  for (let at = 0; at < 5; at++) seen.push((await look()).disk);
+  assert.deepEqual(seen, [1, 2, 3, 3, 3]);
+  state.cpuUsec += 5_000;
+  assert.equal((await look()).disk, 4);
+  state.now -= 86_400_000;
+  assert.deepEqual([(await look()).disk, (await look()).disk], [5, 6]);
+});
+
 test("500 dynos are looked at without starving what else the process does", async () => {
   const { cgroups, remove } = groups("v2", {
     unified: { "memory.stat": "anon 1\n", "memory.max": "max\n", "cpu.stat": "usage_usec 1\n", "pids.current": "1\n" },

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock, Instant } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { DynoSize } from "../../model/size.ts";
-import { type DynoUsage, type IoUsage, MEBIBYTE, type TaskUsage } from "../../model/usage.ts";
+import { chargedBytes, type DynoUsage, type IoUsage, MEBIBYTE, type TaskUsage } from "../../model/usage.ts";
 import type { ObservedState } from "../engine.ts";
 import { type Cgroups, controllerFolder } from "./cgroup.ts";
 import type { Labels } from "./dyno-folder.ts";
@@ -11,12 +11,12 @@ import { readKernelFile } from "./kernel-file.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import {
   ceilingOf,
+  cpuMsOf,
   ioOfV1,
   ioOfV2,
   type MemoryCounters,
   memoryOfV1,
   memoryOfV2,
-  parseFlat,
   stateOf,
 } from "./usage-counters.ts";
 import type { LimitedStore } from "./volume-store.ts";
@@ -42,14 +42,32 @@ export interface UsedDyno {
 const DYNOS_AT_ONCE = 16;
 /** Tasks of one dyno that are looked at. */
 const TASKS_MAX = 1024;
+/**
+ * A dyno that ran no longer than this since all its files were read, and than this share of the time since, can have changed little:
+ * what it took of memory meanwhile is less than what is between `NEAR_QUOTA` and its quota. An init that looks after its children
+ * once a second takes 0.3 ms in 20 s.
+ */
+const IDLE_CPU_MS = 2;
+const IDLE_CPU_SHARE = 0.00002;
+const NEAR_QUOTA = 0.75;
+/** So long it is believed; what the kernel takes back costs a dyno no time. */
+const BELIEVED_MS = 180_000;
+/** What dynos wrote is in the disks' counts by then. */
+const WRITTEN_MS = 40_000;
 
 /**
- * What dynos use, read from the kernel's own files: some six for each dyno, one program and one file for all of them together
- * (disks, networks). Two more files for each task of the dynos whose tasks are asked for.
+ * What dynos use, read from the kernel's own files: some six for each dyno that did anything and one for each that did not, one
+ * program and one file for all of them together (disks, networks; the program only where any dyno did something). Two more
+ * files for each task of the dynos whose tasks are asked for.
  */
 export class UsageLook {
   readonly #parts: UsageParts;
   readonly #waits = new Map<string, Waits>();
+  /** What all files of a dyno said when they were last read. */
+  readonly #known = new Map<string, { readonly at: Instant; readonly counters: Counters }>();
+  /** When a dyno was last seen to have done something, or to be new. */
+  #activeAt: Instant = 0;
+  #diskBytes: { readonly at: Instant; readonly bytes: ReadonlyMap<string, number> } | undefined;
   /** Where groups have a file of this name. */
   readonly #folders = new Map<string, string | undefined>();
 
@@ -58,49 +76,90 @@ export class UsageLook {
   }
 
   async of(dynos: readonly UsedDyno[], tasksOf: ReadonlySet<string>): Promise<readonly DynoUsage[]> {
-    const { store, network, clock, logger } = this.#parts;
-    const tell = (what: string) => (error: unknown) => logger.warn("usage.unknown", { what, error });
-    const [disks, traffic] = await Promise.all([
-      store.used().catch(tell("disk")),
-      network.traffic().catch(tell("network")),
-    ]);
-    const usages: DynoUsage[] = [];
+    const found: Omit<DynoUsage, "diskBytes" | "network">[] = [];
     const watched = new Set(dynos.filter(({ labels }) => tasksOf.has(labels.appId)).map(({ labels }) => labels.id));
     if (tasksOf.size > 0) for (const id of this.#waits.keys()) if (!watched.has(id)) this.#waits.delete(id);
     for (const [at, dyno] of dynos.entries()) {
       if (at % DYNOS_AT_ONCE === DYNOS_AT_ONCE - 1) await new Promise(setImmediate);
       const { id, appId, kind, name } = dyno.labels;
-      const counters = dyno.state.kind === "running" ? this.#counters(id) : undefined;
+      const quotaBytes = dyno.size.memoryMb * MEBIBYTE;
+      const counters = dyno.state.kind === "running" ? this.#counters(id, quotaBytes, watched.has(id)) : undefined;
       if (dyno.state.kind !== "running" || counters === undefined) continue; // it has just ended
-      usages.push({
+      found.push({
         id,
         appId,
         kind,
         name,
-        at: clock.now(),
+        at: this.#parts.clock.now(),
         since: dyno.state.since,
         ...counters,
-        memory: { ...counters.memory, quotaBytes: dyno.size.memoryMb * MEBIBYTE },
+        memory: { ...counters.memory, quotaBytes },
         tasks: watched.has(id) ? this.#tasks(id) : null,
-        diskBytes: disks?.get(dynoVolumeOf(id)) ?? null,
-        network: (dyno.network && traffic?.get(dyno.network.index)) ?? null,
       });
     }
-    return usages;
+    const ids = new Set(found.map(({ id }) => id));
+    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
+    const [disks, traffic] = await Promise.all([
+      this.#disks(),
+      this.#parts.network.traffic().catch(this.#untold("network")),
+    ]);
+    const indexes = new Map(dynos.map(({ labels, network }) => [labels.id, network?.index]));
+    return found.map((usage) => ({
+      ...usage,
+      diskBytes: disks?.get(dynoVolumeOf(usage.id)) ?? null,
+      network: traffic?.get(indexes.get(usage.id) ?? -1) ?? null,
+    }));
   }
 
-  /** undefined: its group is gone. */
-  #counters(id: string): Counters | undefined {
+  /** As they were, while no dyno has done anything since. */
+  async #disks(): Promise<ReadonlyMap<string, number> | undefined> {
+    const { store, clock } = this.#parts;
+    const known = this.#diskBytes;
+    if (known !== undefined && known.at - this.#activeAt >= WRITTEN_MS) return known.bytes;
+    const at = clock.now();
+    const bytes = await store.used().catch(this.#untold("disk"));
+    this.#diskBytes = bytes && { at, bytes };
+    return bytes;
+  }
+
+  #untold(what: string): (error: unknown) => undefined {
+    return (error) => {
+      this.#parts.logger.warn("usage.unknown", { what, error });
+      return undefined;
+    };
+  }
+
+  /** Read anew, but for a dyno that hardly ran since they were read. undefined: its group is gone. */
+  #counters(id: string, quotaBytes: number, isWatched: boolean): Counters | undefined {
+    const { cgroups, clock } = this.#parts;
+    const cpu = this.#read(id, cgroups.kind === "v1" ? "cpuacct.usage" : "cpu.stat");
+    if (cpu === undefined) return undefined;
+    const cpuMs = cpuMsOf(cgroups.kind, cpu);
+    const known = this.#known.get(id);
+    const ageMs = known === undefined ? 0 : clock.now() - known.at;
+    const ranMs = cpuMs - (known?.counters.cpuMs ?? Number.NEGATIVE_INFINITY);
+    const hasRun = ranMs >= IDLE_CPU_MS + Math.max(0, ageMs) * IDLE_CPU_SHARE;
+    if (known !== undefined && !hasRun && !isWatched && ageMs >= 0 && ageMs < BELIEVED_MS) {
+      const isNear = chargedBytes(known.counters.memory) >= quotaBytes * NEAR_QUOTA;
+      if (!isNear) return { ...known.counters, cpuMs };
+    }
+    const counters = this.#allCounters(id, cpuMs);
+    if (counters === undefined) return undefined;
+    if (hasRun) this.#activeAt = clock.now();
+    this.#known.set(id, { at: clock.now(), counters });
+    return counters;
+  }
+
+  #allCounters(id: string, cpuMs: number): Counters | undefined {
     const isV1 = this.#parts.cgroups.kind === "v1";
     const [stat, processes] = [this.#read(id, "memory.stat"), this.#read(id, "pids.current")];
-    const cpu = this.#read(id, isV1 ? "cpuacct.usage" : "cpu.stat");
     const ceiling = this.#read(id, isV1 ? "memory.limit_in_bytes" : "memory.max");
-    if (stat === undefined || processes === undefined || cpu === undefined) return undefined;
+    if (stat === undefined || processes === undefined) return undefined;
     const io = isV1 ? this.#ioV1(id) : this.#ioV2(id);
     const memory = isV1 ? memoryOfV1(stat) : memoryOfV2(stat, this.#read(id, "memory.swap.current"), io);
     return {
       memory: { ...memory, ceilingBytes: ceiling === undefined ? null : ceilingOf(ceiling) },
-      cpuMs: isV1 ? Number(cpu) / 1e6 : (parseFlat(cpu).get("usage_usec") ?? 0) / 1e3,
+      cpuMs,
       processes: Number(processes),
       io,
     };

@@ -88,7 +88,7 @@ export class SimEngine implements Engine {
   capacity = Number.POSITIVE_INFINITY;
   /** Goes up whenever a dyno appears, changes or is removed. */
   changes = 0;
-  /** Programs behave: they come up and stay. */
+  /** Programs behave: they come up and stay; release commands do what they do. */
   isHealed = false;
 
   constructor(options: SimEngineOptions) {
@@ -314,7 +314,9 @@ export class SimEngine implements Engine {
       await Promise.all([
         checks && this.#beAsked(dyno, checks, since),
         this.#listen(dyno, this.isHealed ? 100 : listenMs),
-        this.isHealed || exit === null ? undefined : this.#exitAfter(dyno, exit.ms, exit.status),
+        exit === null || (this.isHealed && dyno.spec.kind !== "release")
+          ? undefined
+          : this.#exitAfter(dyno, exit.ms, exit.status),
       ]);
     } catch (error) {
       if (!life.signal.aborted) throw error;

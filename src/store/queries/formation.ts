@@ -1,6 +1,7 @@
 import { PROCESS_TYPE } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Formation, Scaling } from "../../model/formation.ts";
+import { RELEASE_TYPE } from "../../model/release.ts";
 import { DEFAULT_SIZE, sizeOffered, sizes } from "../../model/size.ts";
 import type { FormationStore } from "../store.ts";
 import type { Database, FormationRow } from "../tables.ts";
@@ -28,6 +29,12 @@ export function formationQueries(work: Work): FormationStore {
           await db.deleteFrom("formation").where("app_id", "=", appId).where("type", "in", gone).execute();
         }
         await db.updateTable("apps").set({ had_formation: 1 }).where("id", "=", appId).execute();
+        touch(appId);
+      }),
+    ensure: (appId, type) =>
+      work.write(async (db, touch) => {
+        if ((await rowsOf(db, appId)).some((row) => row.type === type)) return;
+        await insertType(work, db, appId, type, 0);
         touch(appId);
       }),
     change: (appId, changes) =>
@@ -59,6 +66,12 @@ function applyChange(rows: readonly FormationRow[], change: Change): readonly Fo
 
 function quantityAfter(row: FormationRow, quantity: number | { readonly by: number }): number {
   const wanted = typeof quantity === "number" ? quantity : row.quantity + quantity.by;
+  if (row.type === RELEASE_TYPE && wanted !== 0) {
+    throw new PlatformError(
+      "invalid_params",
+      "Cannot scale release: its command runs by itself, once for each release, before the release's dynos start.",
+    );
+  }
   if (Number.isSafeInteger(wanted) && wanted >= 0 && wanted <= DYNOS_MAX) return wanted;
   throw new PlatformError("invalid_params", `Cannot scale ${row.type} to ${wanted}: 0 to ${DYNOS_MAX} dynos.`);
 }

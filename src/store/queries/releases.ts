@@ -1,9 +1,10 @@
-import type { Release, ReleaseStatus } from "../../model/release.ts";
+import { RELEASE_TYPE, type Release, type ReleaseStatus } from "../../model/release.ts";
 import type { ReleaseStore } from "../store.ts";
 import type { Database, ReleaseRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
 import { parseVars, readConfig } from "./config.ts";
 import { found } from "./missing.ts";
+import { typesOf } from "./slugs.ts";
 
 export interface NewRelease {
   readonly appId: string;
@@ -11,6 +12,8 @@ export interface NewRelease {
   readonly description: string;
   readonly userId: string;
   readonly status: ReleaseStatus;
+  /** Whether the slug's release command is to run, if it has one. Default false. */
+  readonly withCommand?: boolean;
 }
 
 export function releaseQueries(work: Work): ReleaseStore {
@@ -45,6 +48,16 @@ export function releaseQueries(work: Work): ReleaseStore {
           .executeTakeFirst();
         touch(found(row, "release").app_id);
       }),
+    setPhase: (id, phase) =>
+      work.write(async (db, touch) => {
+        const row = await db
+          .updateTable("releases")
+          .set({ phase, updated_at: work.clock.now() })
+          .where("id", "=", id)
+          .returning("app_id")
+          .executeTakeFirst();
+        touch(found(row, "release").app_id);
+      }),
   };
 }
 
@@ -62,6 +75,7 @@ export async function insertRelease(work: Work, db: Database, release: NewReleas
     description: release.description,
     status: release.status,
     failure: null,
+    phase: release.withCommand === true && (await hasCommand(db, release.slugId)) ? "waiting" : null,
     slug_id: release.slugId,
     isolation: found(app, "app").isolation,
     user_id: release.userId,
@@ -71,6 +85,12 @@ export async function insertRelease(work: Work, db: Database, release: NewReleas
   };
   await db.insertInto("releases").values(row).execute();
   return releaseOf(row);
+}
+
+async function hasCommand(db: Database, slugId: string | null): Promise<boolean> {
+  if (slugId === null) return false;
+  const slug = await db.selectFrom("slugs").select("process_types").where("id", "=", slugId).executeTakeFirst();
+  return slug !== undefined && Object.hasOwn(typesOf(slug.process_types), RELEASE_TYPE);
 }
 
 function ofApp(db: Database, appId: string) {
@@ -89,6 +109,7 @@ function releaseOf(row: ReleaseRow): Release {
     description: row.description,
     status: row.status,
     failure: row.failure,
+    phase: row.phase,
     slugId: row.slug_id,
     isolation: row.isolation,
     userId: row.user_id,

@@ -73,11 +73,15 @@ function typesText(types: Slug["processTypes"]): string {
   return JSON.stringify(Object.entries(types));
 }
 
+export function typesOf(text: string): Slug["processTypes"] {
+  return Object.fromEntries(JSON.parse(text) as [string, string][]); // see typesText
+}
+
 function uploadOf(row: SlugUploadRow): SlugUpload {
   return {
     id: row.id,
     appId: row.app_id,
-    processTypes: Object.fromEntries(JSON.parse(row.process_types) as [string, string][]), // see typesText
+    processTypes: typesOf(row.process_types),
     stack: row.stack,
     commit: row.commit_hash,
     commitDescription: row.commit_description,

@@ -54,6 +54,8 @@ ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever
 `,
 };
 
+/** Ten seconds of trials, meanwhile the app is deployed. */
+const doctor = stator(["doctor", "--json"], { timeoutMs: 300_000 });
 let app = "";
 let dispose: () => Promise<void> = async () => {};
 before(async () => {
@@ -92,7 +94,7 @@ async function end({ name }: DynoJson): Promise<void> {
 }
 
 test("doctor: nothing is missing or degraded on such a machine", async () => {
-  const findings = JSON.parse((await stator(["doctor", "--json"])).stdout) as readonly Finding[];
+  const findings = JSON.parse((await doctor).stdout) as readonly Finding[];
   assert.deepEqual(
     findings.filter(({ verdict }) => verdict !== "ok"),
     [],
@@ -147,12 +149,17 @@ test("memory.oom.group: at the ceiling the kernel ends the whole dyno, while our
   });
 });
 
+/** Bytes that the kernel has written to the disk for the dyno. */
+function writtenBack(id: string): number {
+  const device = readFileSync("/sys/block/vda/dev", "utf8").trim();
+  return Number(new RegExp(`^${device} .*wbytes=(\\d+)`, "m").exec(read(id, "io.stat"))?.[1] ?? 0);
+}
+
 test("io.max: buffered writes are charged to the dyno at writeback, and held to its rate", async (context) => {
-  const written = 40;
+  const written = 24;
   const dyno = await begin("writer", `dd if=/dev/zero of=/tmp/a bs=1M count=${written}; echo written; sleep 300`);
   try {
-    const device = readFileSync("/sys/block/vda/dev", "utf8").trim();
-    const bytes = () => Number(new RegExp(`^${device} .*wbytes=(\\d+)`, "m").exec(read(dyno.id, "io.stat"))?.[1] ?? 0);
+    const bytes = () => writtenBack(dyno.id);
     const began = performance.now();
     const store = join(config.instance.paths.host, "store");
     await eventually("all of it to be written back", async () => {
@@ -172,10 +179,10 @@ test("io.max: buffered writes are charged to the dyno at writeback, and held to 
 });
 
 test("io.max: while one dyno's writeback waits, another one's fsync waits no longer than that (docs/dynos.md)", async (context) => {
-  const written = 60;
+  const written = 40;
   const dyno = await begin("writer", `dd if=/dev/zero of=/tmp/a bs=1M count=${written}; sleep 300`);
   try {
-    await pause(2000);
+    await eventually("it to write back", async () => writtenBack(dyno.id) > 0);
     const { stdout, stderr } = await stator(
       ["run", "-a", app, "--no-tty", "--", "dd if=/dev/zero of=/tmp/b bs=1M count=10 conv=fsync 2>&1"],
       { timeoutMs: 120_000 },
@@ -190,12 +197,15 @@ test("io.max: while one dyno's writeback waits, another one's fsync waits no lon
 
 const burn = "python3 -c 'while True: pass'";
 
+/** Until the dyno has used a second: what begins then is no longer its start. */
+const burning = ({ id }: DynoJson) => eventually("it to burn", async () => counter(id, "cpu.stat", "usage_usec") > 1e6);
+
 test("cpu.max: a dyno of half a processor gets half of one", async (context) => {
   const dyno = await begin("half", `${burn} & ${burn}`);
   try {
-    await pause(3000); // python has started
+    await burning(dyno);
     const [from, began] = [counter(dyno.id, "cpu.stat", "usage_usec"), performance.now()];
-    await pause(6000);
+    await pause(5000);
     const share = (counter(dyno.id, "cpu.stat", "usage_usec") - from) / 1000 / (performance.now() - began);
     context.diagnostic(`${(share * 100).toFixed(0)} % of a processor`);
     assert.equal(read(dyno.id, "cpu.max"), "50000 100000");
@@ -210,10 +220,10 @@ test("cpu.weight: when processors are short, dynos get them in the relation of t
   const command = `${burn} & ${burn} & ${burn}`;
   const dynos = [await begin("light", command), await begin("heavy", command)];
   try {
-    await pause(4000);
+    for (const dyno of dynos) await burning(dyno);
     const usage = () => dynos.map(({ id }) => counter(id, "cpu.stat", "usage_usec"));
     const from = usage();
-    await pause(8000);
+    await pause(6000);
     const [light = 0, heavy = 0] = usage().map((now, at) => now - (from[at] ?? 0));
     const weights = dynos.map(({ id }) => Number(read(id, "cpu.weight")));
     context.diagnostic(`weights ${weights.join(" and ")}, ${(heavy / light).toFixed(2)} times the time`);
