@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { AuthContext, Connection, ParsedKey, PublicKeyAuthContext, Session, utils as Utils } from "ssh2";
+import { addAbortListener } from "../lib/abort.ts";
 import { type Ports, servePorts } from "./ports.ts";
 import { serveSession } from "./session.ts";
 import type { ConnectionOptions, Stage } from "./stage.ts";
@@ -94,10 +95,10 @@ export function serveConnection({ connection, socket, software, utils, come, ...
 
   async function drained(): Promise<void> {
     if (!socket.writableNeedDrain || gone.signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      socket.once("drain", resolve);
-      gone.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using _gone = addAbortListener(gone.signal, resolve);
+    socket.once("drain", resolve);
+    await promise;
   }
 }
 

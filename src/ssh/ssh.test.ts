@@ -167,9 +167,10 @@ test("spec 3.7: a command that ends before the official CLI's standard input did
   await closed(channel);
 });
 
-test("a key opens one session, once, within a minute", async () => {
+test("a key opens one session, once; the door is shut after the last", async () => {
   await using all = await world();
   const { tunnel } = await all.register();
+  const last = (await all.register()).tunnel;
   using client = await come(all, tunnel.name);
   using second = await come(all, tunnel.name);
   const first = await exec(client, "cat");
@@ -179,6 +180,10 @@ test("a key opens one session, once, within a minute", async () => {
   await assert.rejects(come(all, tunnel.name), /authentication/i, "it is used up");
   first.end();
   await closed(first.resume());
+  assert.equal(all.door.waiting, 1);
+  using third = await come(all, last.name);
+  await exec(third, "ls");
+  await eventually(() => all.door.waiting === 0);
 });
 
 test("whose key it is not, whose name it is not, another key, a password: nobody is let in", async () => {

@@ -37,10 +37,12 @@ export class Ssh implements AsyncDisposable {
   readonly #connections = new Map<Socket, string | undefined>();
   #key: Promise<HostKey> | undefined;
   #admitting: Promise<void> | undefined;
+  /** Aborted when nobody is to be waited for any more. */
+  #waiting = new AbortController();
 
   constructor(options: SshOptions) {
     this.#options = options;
-    this.#tunnels = new Tunnels(options.clock);
+    this.#tunnels = new Tunnels(options.clock, () => this.#waiting.abort());
   }
 
   /** Why SSH clients cannot come in, in words for a person; null: they can. */
@@ -77,6 +79,7 @@ export class Ssh implements AsyncDisposable {
       const openForMs = this.#tunnels.openForMs();
       if (openForMs === 0 || closed.aborted) return;
       const over = new AbortController();
+      this.#waiting = over;
       using _closed = addAbortListener(closed, () => over.abort());
       clock.sleep(openForMs, over.signal).then(
         () => over.abort(),

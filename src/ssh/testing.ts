@@ -34,6 +34,11 @@ export class FakeDoor implements Door, AsyncDisposable {
     return (this.#server.address() as { readonly port: number }).port; // it listens
   }
 
+  /** Who waits for somebody to come in. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   async refusal(): Promise<string | null> {
     return this.why;
   }

@@ -43,10 +43,13 @@ const ALL_MAX = 2_000;
  */
 export class Tunnels {
   readonly #clock: Clock;
+  readonly #onLast: () => void;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(clock: Clock) {
+  /** `onLast` is called when the last key was used up. */
+  constructor(clock: Clock, onLast: () => void = () => {}) {
     this.#clock = clock;
+    this.#onLast = onLast;
   }
 
   /** Throws `service_unavailable` when there are too many; of one person's the oldest gives way. */
@@ -75,6 +78,7 @@ export class Tunnels {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.isSpent || entry.forwardedAt !== null) return false;
     entry.isSpent = true;
+    if (this.openForMs() === 0) this.#onLast();
     return this.#clock.now() - entry.registeredAt <= SESSION_MS;
   }
 
