@@ -175,9 +175,16 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return { port, tlsPort, routes: routesOf(server), [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
-function sshOver({ door, config, store, clock, logger }: ApiOptions, sessions: Sessions): Ssh {
+function sshOver({ door, config, store, logs, clock, logger }: ApiOptions, sessions: Sessions): Ssh {
   const folder = config.instance.paths.data;
-  return new Ssh({ door, folder, sessions, guestOf: (tunnel) => guestOf(tunnel, { store, clock }), clock, logger });
+  return new Ssh({
+    door,
+    folder,
+    sessions,
+    guestOf: (tunnel) => guestOf(tunnel, { store, logs, clock }),
+    clock,
+    logger,
+  });
 }
 
 /** Every resource; the path table of the API. */

@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts";
+import type { LogSink } from "../logs/line.ts";
 import { isFeatureOn } from "../model/feature.ts";
 import type { Store } from "../store/store.ts";
 import type { Guest } from "./stage.ts";
@@ -10,7 +11,7 @@ import type { Tunnel } from "./tunnels.ts";
  */
 export async function guestOf(
   tunnel: Tunnel,
-  { store, clock }: { readonly store: Store; readonly clock: Clock },
+  { store, logs, clock }: { readonly store: Store; readonly logs: LogSink; readonly clock: Clock },
 ): Promise<Guest | undefined> {
   const { appId, dynoId, dynoName, userId, tokenId, name } = tunnel;
   const [token, user, access, switches, dyno] = await Promise.all([
@@ -28,8 +29,8 @@ export async function guestOf(
   const { app } = access;
   return {
     userEmail: user.email,
-    note: (what) =>
-      store.audit.add([
+    note: async (what) => {
+      await store.audit.add([
         {
           at: clock.now(),
           actor: { id: user.id, email: user.email },
@@ -45,6 +46,10 @@ export async function guestOf(
           requestId: name,
           data: { dyno: dynoName, ...what },
         },
-      ]),
+      ]);
+      if (what["command"] === undefined) return;
+      const text = `Starting process with command \`${String(what["command"])}\` in ${dynoName} by user ${user.email}`;
+      logs.append(app.id, { at: clock.now(), source: "app", process: "api", text });
+    },
   };
 }

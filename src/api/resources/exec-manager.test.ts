@@ -75,6 +75,10 @@ test("spec 3.7: a key is registered for a dyno, and its SSH client gets into tha
   };
   assert.deepEqual(await ran(username, "ls"), ["ran ls", 3]);
   await assert.rejects(ran(username, "ls"), /authentication/i, "once");
+  assert.match(
+    world.logs.textOf(app.id).at(-1) ?? "",
+    /^app\[api\]: Starting process with command `ls` in web\.1 by user owner@/,
+  );
   const events = (await world.call("GET", `/apps/${app.id}/audit-events`)).json;
   const told = events.filter(({ type }: { readonly type: string }) => type === "dyno");
   assert.deepEqual(
