@@ -13,6 +13,7 @@ export interface SftpChannel {
   data(request: number, data: Buffer): void;
   attrs(request: number, attributes: Attributes): void;
   name(request: number, names: FileEntry[]): void;
+  end(): void;
 }
 
 interface OpenFile {
@@ -111,7 +112,10 @@ export function serveFiles(sftp: SftpChannel, stage: Stage): void {
     });
   });
   gone.addEventListener("abort", closeAll, { once: true });
-  sftp.on("end", closeAll);
+  sftp.on("end", () => {
+    closeAll();
+    sftp.end(); // OpenSSH's own clients wait for it
+  });
 
   function closeAll(): void {
     for (const { file } of open.values()) file.content.destroy();

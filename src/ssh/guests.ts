@@ -47,8 +47,8 @@ export async function guestOf(
           data: { dyno: dynoName, ...what },
         },
       ]);
-      if (what["command"] === undefined) return;
-      const text = `Starting process with command \`${String(what["command"])}\` in ${dynoName} by user ${user.email}`;
+      if (what.command === undefined) return;
+      const text = `Starting process with command \`${what.command}\` in ${dynoName} by user ${user.email}`;
       logs.append(app.id, { at: clock.now(), source: "app", process: "api", text });
     },
   };

@@ -12,7 +12,7 @@ import { type Clock, systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { SimClock } from "../lib/sim-clock.ts";
 import { Ssh } from "./ssh.ts";
-import type { Guest } from "./stage.ts";
+import type { Guest, Opened } from "./stage.ts";
 import { FakeDoor, FakeSessions } from "./testing.ts";
 import type { Tunnel } from "./tunnels.ts";
 
@@ -29,7 +29,7 @@ async function world(options: { readonly clock?: Clock; readonly guest?: (tunnel
   folders.push(folder);
   const door = await FakeDoor.open();
   const sessions = new FakeSessions();
-  const noted: Readonly<Record<string, unknown>>[] = [];
+  const noted: Opened[] = [];
   const guest: Guest = { userEmail: "who@example.com", note: async (what) => void noted.push(what) };
   const ssh = new Ssh({
     door,

@@ -5,11 +5,20 @@ import type { Logger } from "../lib/logger.ts";
 import type { Sessions } from "../run/sessions.ts";
 import type { Tunnel, Tunnels } from "./tunnels.ts";
 
+/** What is opened in the dyno, one of the three. */
+export interface Opened {
+  readonly command?: string;
+  /** A file's path. */
+  readonly copy?: string;
+  /** Host and port. */
+  readonly forward?: string;
+}
+
 /** Whose tunnel it is, asked again when its client comes. */
 export interface Guest {
   readonly userEmail: string;
   /** Writes into the audit log what is about to be opened. */
-  note(what: Readonly<Record<string, unknown>>): Promise<void>;
+  note(what: Opened): Promise<void>;
 }
 
 export interface ConnectionOptions {
