@@ -104,6 +104,9 @@ schedules:remove daily -a hello
 config -a hello
 config:get A -a hello
 config:unset A -a hello
+recordings:enable -a hello
+recordings -a hello
+recordings:disable -a hello
 egress -a hello
 egress:deny 203.0.113.0/24 -a hello
 egress:allow 203.0.113.7 -a hello
@@ -213,6 +216,7 @@ const ELSEWHERE = [
   "certs:auto:refresh",
   "logs",
   "ps:timeline",
+  "recordings:remove",
   "releases:retry",
   "webhooks:deliveries:info",
   "webhooks:events:info",
