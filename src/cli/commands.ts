@@ -3,6 +3,7 @@ import { appCommands } from "./app-commands.ts";
 import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 import { deployCommands } from "./deploy-commands.ts";
+import { transferCommands } from "./transfer-commands.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
 const APP: readonly Flag[] = [
@@ -32,6 +33,11 @@ const CONFIRM: Flag = { name: "confirm", short: "c", value: "APP", summary: "nam
 const DYNO: readonly Flag[] = [
   { name: "dyno-name", short: "d", aliases: ["dyno"], value: "DYNO", summary: "one dyno, as web.1" },
   { name: "process-type", short: "p", aliases: ["ps"], value: "TYPE", summary: "all dynos of a process type" },
+];
+/** Of the commands that go into one running dyno. */
+const INSIDE: readonly Flag[] = [
+  ...APP,
+  { name: "dyno", short: "d", value: "DYNO", summary: "the dyno, as worker.2 (web.1)" },
 ];
 const RUN: readonly Flag[] = [
   ...APP,
@@ -148,6 +154,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
+    noJson: "it stands until it is interrupted",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -165,6 +172,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
+    noJson: "it says in words what it ended",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -174,6 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
+    noJson: "its output is the official client's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],
@@ -547,6 +556,129 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/run-detached.ts"),
   },
   {
+    name: "run:inside",
+    noJson: "its output is the dyno's",
+    usage: "DYNO [--] COMMAND",
+    summary: "run a command inside a running dyno; its exit status is ours",
+    flags: [
+      ...APP,
+      { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
+      { name: "no-launcher", summary: "accepted" },
+    ],
+    positionals: "verbatim",
+    group: "apps",
+    load: () => import("./commands/run-inside.ts"),
+  },
+  {
+    name: "ps:exec",
+    noJson: "its output is the dyno's",
+    usage: "[--] [COMMAND]",
+    summary: "a shell, or a command, inside a running dyno; its exit status is ours",
+    flags: [
+      ...INSIDE,
+      { name: "status", summary: "which dynos can be reached" },
+      { name: "ssh", summary: "accepted: the session goes over the API" },
+    ],
+    positionals: "verbatim",
+    group: "apps",
+    load: () => import("./commands/ps-exec.ts"),
+  },
+  {
+    name: "ps:forward",
+    noJson: "it goes on until it is ended",
+    usage: "PORT[:DYNO_PORT][,...]",
+    summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
+    flags: [
+      ...INSIDE,
+      {
+        name: "localPort",
+        short: "p",
+        value: "PORT",
+        summary: "not here",
+        refused: "Both ports are said at once: LOCAL_PORT:DYNO_PORT.",
+      },
+    ],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-forward.ts"),
+  },
+  {
+    name: "ps:socks",
+    noJson: "it goes on until it is ended",
+    usage: "",
+    summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
+    flags: INSIDE,
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/ps-socks.ts"),
+  },
+  {
+    name: "ps:copy",
+    noJson: "what it gives is the file",
+    usage: "FILE",
+    summary: "copy a file from a running dyno to this machine",
+    flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/ps-copy.ts"),
+  },
+  {
+    name: "recordings",
+    usage: "",
+    summary: "recorded sessions of an app, and whether they are recorded",
+    flags: [...APP, JSON_FLAG],
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/recordings.ts"),
+  },
+  {
+    name: "recordings:enable",
+    usage: "",
+    summary: "record what sessions in an app's dynos show, from now on",
+    flags: APP,
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/recordings-enable.ts"),
+  },
+  {
+    name: "recordings:disable",
+    usage: "",
+    summary: "record no more sessions",
+    flags: APP,
+    positionals: "none",
+    group: "apps",
+    load: () => import("./commands/recordings-disable.ts"),
+  },
+  {
+    name: "recordings:get",
+    noJson: "its output is the recording",
+    usage: "ID",
+    summary: "a recording as an asciicast, for any player",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/recordings-get.ts"),
+  },
+  {
+    name: "recordings:play",
+    noJson: "its output is the recording",
+    usage: "ID",
+    summary: "show a recorded session as it was",
+    flags: [...APP, { name: "speed", value: "N", summary: "so many times as fast (1)" }],
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/recordings-play.ts"),
+  },
+  {
+    name: "recordings:remove",
+    usage: "ID",
+    summary: "remove a recording",
+    flags: APP,
+    positionals: "any",
+    group: "apps",
+    load: () => import("./commands/recordings-remove.ts"),
+  },
+  {
     name: "drains",
     usage: "",
     summary: "list where an app's log goes besides",
@@ -820,6 +952,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   ...certificateCommands(APP, JSON_FLAG, CONFIRM),
   ...deployCommands(APP, JSON_FLAG),
+  ...transferCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
     usage: "[APP]",

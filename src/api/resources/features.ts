@@ -1,12 +1,13 @@
-import Type from "typebox";
+import Type, { type Static } from "typebox";
 import type { App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
-import { FEATURES, type FeatureSwitch, isFeatureOn } from "../../model/feature.ts";
+import { ACCOUNT_FEATURES, FEATURES, type FeatureSwitch, isFeatureOn } from "../../model/feature.ts";
 import type { Runtime } from "../../model/runtime.ts";
 import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { Routes } from "../route.ts";
 import { constantId, DateTime, dateTime, exactly, Uuid } from "../schema.ts";
+import { officialExecRefusal } from "./exec-manager.ts";
 
 const FeatureSchema = exactly({
   created_at: DateTime,
@@ -35,7 +36,13 @@ export function featureRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.app(
     { path: "GET /apps/:app/features/:feature", needs: "view", response: FeatureSchema },
-    async ({ app, params }) => featureJson(featureNamed(params["feature"]), await store.features.list(app.id), app),
+    async ({ app, params, request, reply }) => {
+      const feature = featureNamed(params["feature"]);
+      // The official ps:exec asks for this first, shows a warning, and of what follows no word of ours.
+      const warning = feature.name === "runtime-heroku-exec" ? await officialExecRefusal(context, request) : null;
+      if (warning !== null) reply.header("X-Heroku-Warning", warning);
+      return featureJson(feature, await store.features.list(app.id), app);
+    },
   );
   routes.app(
     {
@@ -52,6 +59,33 @@ export function featureRoutes(routes: Routes, context: ApiContext): void {
       sayAction(context, app, user, `${enabled ? "Enable" : "Disable"} ${feature.name} feature`);
       supervision.nudge(app.id);
       return json;
+    },
+  );
+
+  const account = "/account/features" as const;
+  routes.account(
+    { path: `GET ${account}`, power: "identity", response: Type.Array(FeatureSchema), orderBy: ["name", "id"] },
+    async ({ user }) => {
+      const switches = await store.accountFeatures.list(user.id);
+      return ACCOUNT_FEATURES.map((feature) => accountFeatureJson(feature, switches));
+    },
+  );
+  routes.account(
+    { path: `GET ${account}/:feature`, power: "identity", response: FeatureSchema },
+    async ({ user, params }) =>
+      accountFeatureJson(accountFeatureNamed(params["feature"]), await store.accountFeatures.list(user.id)),
+  );
+  routes.account(
+    {
+      path: `PATCH ${account}/:feature`,
+      power: "global",
+      body: Type.Object({ enabled: Type.Boolean() }),
+      response: FeatureSchema,
+    },
+    async ({ user, params, body: { enabled }, tell }) => {
+      const feature = accountFeatureNamed(params["feature"]);
+      tell({ feature: feature.name, enabled });
+      return accountFeatureJson(feature, [await store.accountFeatures.set(user.id, feature.name, enabled)]);
     },
   );
 
@@ -77,6 +111,37 @@ function featureNamed(wanted = ""): Known {
   const found = FEATURES.find(({ name }) => name === wanted || constantId("feature", name) === wanted);
   if (found) return found;
   throw new PlatformError("not_found", `Couldn't find that app feature (${wanted}).`, { resource: "app_feature" });
+}
+
+type KnownOfAccount = (typeof ACCOUNT_FEATURES)[number];
+
+function accountFeatureNamed(wanted = ""): KnownOfAccount {
+  const idOf = (name: string) => constantId("account-feature", name);
+  const found = ACCOUNT_FEATURES.find(({ name }) => name === wanted || idOf(name) === wanted);
+  if (found) return found;
+  // Clients look for a feature of the app then, if it is this status.
+  throw new PlatformError("not_found", `Couldn't find that account feature (${wanted}).`, {
+    resource: "account_feature",
+  });
+}
+
+function accountFeatureJson(
+  { name, displayName, description }: KnownOfAccount,
+  switches: readonly FeatureSwitch[],
+): Static<typeof FeatureSchema> {
+  const switched = switches.find((each) => each.name === name);
+  return {
+    created_at: switched ? dateTime(switched.createdAt) : SINCE,
+    description,
+    display_name: displayName,
+    doc_url: "",
+    enabled: switched?.enabled ?? false,
+    feedback_email: "",
+    id: constantId("account-feature", name),
+    name,
+    state: STATE.labs,
+    updated_at: switched ? dateTime(switched.updatedAt) : SINCE,
+  };
 }
 
 function featureJson(
