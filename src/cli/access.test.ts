@@ -27,14 +27,16 @@ async function ok(...args: readonly string[]): Promise<string> {
 test("access: added, shown, changed, removed", async () => {
   assert.equal(
     await ok("access:add", "friend@example.com", "-a", "hello"),
-    "Adding friend@example.com access to the app ⬢ hello... done\n",
+    "Adding friend@example.com access to the app hello... done\n",
   );
   assert.equal(
     await ok("access", "-a", "hello"),
     [
-      "Email               Role          Permissions",
-      "friend@example.com  collaborator  deploy, operate, view",
-      "owner@example.com   owner         deploy, manage, operate, view",
+      "  email                role           permissions",
+      " ───────────────────────────────────────────────────────────────────",
+      "  friend@example.com   collaborator   deploy, operate, view",
+      "  owner@example.com    owner          deploy, manage, operate, view",
+      "",
       "",
     ].join("\n"),
   );
@@ -50,7 +52,7 @@ test("access: added, shown, changed, removed", async () => {
   assert.equal(none.code, 2);
   assert.match(none.stderr, /There is no user nobody@example\.com here/);
   assert.equal((await stator(["access:update", "x@example.com", "-a", "hello"])).code, 2);
-  assert.equal((await stator(["access:add", "-a", "hello"])).code, 1);
+  assert.equal((await stator(["access:add", "-a", "hello"])).code, 2);
 });
 
 test("keys: added from a file, listed, removed by comment, cleared; a private key stays where it is", async () => {

@@ -5,12 +5,15 @@ import { after, before, test } from "node:test";
 import { openWorld, type World } from "../../test/support/api-world.ts";
 import { saidBy } from "../../test/support/command-line.ts";
 import { makeAuthority, makeServerCertificate } from "../host/certificates.ts";
+import { run } from "../lib/command.ts";
 import { COMMANDS } from "./commands.ts";
 
 /** `--json` of every command against the real API: one JSON value on standard output and nothing else there. */
 let world: World;
 before(async () => {
   world = await openWorld();
+  await run("git", ["init", "-q", world.home]);
+  process.chdir(world.home); // never the repository that we are tested in
   await world.deployed("hello");
   await world.deployed("hello-staging");
   await world.store.users.ensure("friend@example.com");
@@ -23,7 +26,10 @@ before(async () => {
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFq5rGQ9SyTbGUWHrWAGsyqP4dHKn9YSVf9WW8ZkSXHv me@laptop\n",
   );
 });
-after(() => world[Symbol.asyncDispose]());
+after(async () => {
+  process.chdir("/");
+  await world[Symbol.asyncDispose]();
+});
 
 /** These look at the machine, not at the API: `test/e2e/cli.test.ts` has them. */
 const OF_MACHINE = ["status", "doctor", "network", "network:allow", "network:deny"];
@@ -98,6 +104,9 @@ schedules:remove daily -a hello
 config -a hello
 config:get A -a hello
 config:unset A -a hello
+recordings:enable -a hello
+recordings -a hello
+recordings:disable -a hello
 egress -a hello
 egress:deny 203.0.113.0/24 -a hello
 egress:allow 203.0.113.7 -a hello
@@ -194,7 +203,7 @@ test("every command has a line of its own below, or says why it has no --json", 
   assert.deepEqual(untried.toSorted(), [...OF_MACHINE, ...REFUSALS, ...ELSEWHERE].toSorted());
 });
 
-/** Need what this world has not (a build, an authority, a delivery); `logs` and `auth:logout` are below. */
+/** Need what this world has not (a build, an authority, a delivery, a release command); `logs` and `auth:logout` are below. */
 const ELSEWHERE = [
   "apps:leave",
   "apps:transfers:accept",
@@ -207,6 +216,7 @@ const ELSEWHERE = [
   "certs:auto:refresh",
   "logs",
   "ps:timeline",
+  "recordings:remove",
   "releases:retry",
   "webhooks:deliveries:info",
   "webhooks:events:info",

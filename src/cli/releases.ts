@@ -20,7 +20,7 @@ export async function followCommand(client: Client, app: string, release: Releas
   print("Running release command...");
   try {
     for await (const chunk of await client.open("GET", release.output_stream_url))
-      process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+      if (!isJsonOutput()) process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     warn(`Release command starting. Use stator releases:output -a ${app} to view the log.`);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ended, start } from "../../src/lib/command.ts";
 import { openWorld, type World } from "../support/api-world.ts";
-import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 
 /**
  * The unmodified official CLI about people: what it prints, its status, and what came of it. The platform is the API on real sockets with a
@@ -44,6 +44,7 @@ async function heroku(args: readonly string[], token: string | null = world.toke
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding("utf8").on("data", (part: string) => (text += part));
   const { code } = await ended(child, "heroku");
+  tellDriven(args, code);
   return { text: text.replaceAll(/\s*\n ›\s+/g, " "), code }; // errors are folded at 80 columns
 }
 

@@ -14,6 +14,7 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
+import { sessionTests } from "./sessions.ts";
 import { putTar } from "./slugs.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
@@ -44,6 +45,16 @@ engineContract("local", async () => ({
   },
   [Symbol.asyncDispose]: removeAll,
 }));
+
+sessionTests({
+  engine: () => engine,
+  host: () => host,
+  restart: async () => {
+    await engine.close();
+    engine = await host.openEngine();
+  },
+  spec: {},
+});
 
 async function removeAll(): Promise<void> {
   await Promise.all((await engine.list()).map(({ id }) => engine.remove(id)));
@@ -137,6 +148,22 @@ test("what a dyno writes is its own, vanishes with it, and removes as it should"
     await output("ls /app /app/dir /tmp /var/tmp; sh run.sh", slug),
     "/app:\ndir\nrun.sh\n\n/app/dir:\nfile\n\n/tmp:\n\n/var/tmp:\nran\n",
   );
+});
+
+test("on a hybrid host a dyno leaves nothing in the kernel's memory where crun takes version 2 to be", async () => {
+  const { instance } = host;
+  const namespace = join(instance.paths.run, "namespace");
+  if (!existsSync(join(namespace, "mnt"))) return; // crun sees the host as it is
+  const spec = specOf({ command: "exec sleep 1000", kind: "run", name: "run.1" });
+  const shown = async () => {
+    const args = [`--mount=${join(namespace, "mnt")}`, "find", "/sys/fs/cgroup/unified", "-name", spec.id];
+    return (await run("nsenter", args)).stdout;
+  };
+  await engine.start(spec);
+  assert.match(await shown(), new RegExp(spec.id), "it is made in a folder of ours");
+  assert.ok(existsSync(join(namespace, "unified", instance.cgroup, spec.id)));
+  await engine.remove(spec.id);
+  assert.equal(await shown(), "");
 });
 
 test("health: a command check runs as the dyno does, is killed when it takes too long, and survives the host process", async () => {
