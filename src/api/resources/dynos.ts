@@ -151,7 +151,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
         throw new PlatformError("not_found", `${dyno.name} has ended: nothing can be run in it.`, { resource: "dyno" });
       if (visit.kind === "process")
         sayAction(context, app, user, `Starting process with command \`${commandOf(visit.request)}\` in ${dyno.name}`);
-      const attachUrl = `rendezvous://${call.origin.hostname}:${tlsPort()}/${visits.issue(visit)}`;
+      const attachUrl = call.address.rendezvous(visits.issue(visit), tlsPort());
       return dynoJson(dyno, app, await factsOf(app, [dyno]), attachUrl);
     },
   );
