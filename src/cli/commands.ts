@@ -3,6 +3,7 @@ import { appCommands } from "./app-commands.ts";
 import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 import { deployCommands } from "./deploy-commands.ts";
+import { transferCommands } from "./transfer-commands.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
 const APP: readonly Flag[] = [
@@ -153,6 +154,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
+    noJson: "it stands until it is interrupted",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -170,6 +172,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
+    noJson: "it says in words what it ended",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -179,6 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
+    noJson: "its output is the official client's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],
@@ -940,6 +944,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   ...certificateCommands(APP, JSON_FLAG, CONFIRM),
   ...deployCommands(APP, JSON_FLAG),
+  ...transferCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
     usage: "[APP]",
