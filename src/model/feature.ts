@@ -87,7 +87,7 @@ export const FEATURES = [
     description: "A shell inside a running dyno",
     kind: "feature",
     isOnByDefault: false,
-    control: { kind: "fixed", why: "ps:exec is not there yet; use run, which starts a dyno of its own." },
+    control: { kind: "fixed", why: "The official ps:exec is not there yet; use stator ps:exec, or run:inside." },
   },
   {
     name: "log-runtime-metrics",
