@@ -563,8 +563,12 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [
       ...APP,
       { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
-      { name: "listen", summary: "accepted", hidden: true },
       { name: "no-launcher", summary: "accepted" },
+      {
+        name: "listen",
+        summary: "not here",
+        refused: "The session goes over the API; ps:forward is what listens on a port.",
+      },
     ],
     positionals: "verbatim",
     group: "apps",
@@ -586,17 +590,26 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:forward",
-    noJson: "it carries connections",
+    noJson: "it goes on until it is ended",
     usage: "PORT[:DYNO_PORT][,...]",
     summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
-    flags: [...INSIDE, { name: "localPort", short: "p", value: "PORT", summary: "the port here", hidden: true }],
+    flags: [
+      ...INSIDE,
+      {
+        name: "localPort",
+        short: "p",
+        value: "PORT",
+        summary: "not here",
+        refused: "Both ports are said at once: LOCAL_PORT:DYNO_PORT.",
+      },
+    ],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/ps-forward.ts"),
   },
   {
     name: "ps:socks",
-    noJson: "it carries connections",
+    noJson: "it goes on until it is ended",
     usage: "",
     summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
     flags: INSIDE,
@@ -606,7 +619,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:copy",
-    noJson: "what it gives is a file",
+    noJson: "what it gives is the file",
     usage: "FILE",
     summary: "copy a file from a running dyno to this machine",
     flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
@@ -643,7 +656,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:get",
-    noJson: "its output is an asciicast",
+    noJson: "its output is the recording",
     usage: "ID",
     summary: "a recording as an asciicast, for any player",
     flags: APP,
@@ -653,7 +666,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:play",
-    noJson: "its output is the dyno's",
+    noJson: "its output is the recording",
     usage: "ID",
     summary: "show a recorded session as it was",
     flags: [...APP, { name: "speed", value: "N", summary: "so many times as fast (1)" }],
