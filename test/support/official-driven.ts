@@ -12,9 +12,9 @@ export interface Driven {
 const NOT_YET = new Set(["ps:copy", "ps:exec", "ps:forward", "releases:retry", "run:inside"]);
 /**
  * `certs:generate` makes a key and a request with openssl, and asks the platform for its list of certificates alone;
- * `pipelines:diff` would send its token to a service of Heroku's.
+ * the others would send its token to a service of Heroku's.
  */
-const NEVER = new Set(["certs:generate", "pipelines:diff"]);
+const NEVER = new Set(["certs:generate", "pipelines:connect", "pipelines:diff", "pipelines:setup"]);
 
 /** `folder`: where every run of the official CLI was noted (`tellDriven`). */
 export function drivenCommands(folder: string): readonly Driven[] {
