@@ -3,6 +3,7 @@ import { appCommands } from "./app-commands.ts";
 import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 import { deployCommands } from "./deploy-commands.ts";
+import { transferCommands } from "./transfer-commands.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
 const APP: readonly Flag[] = [
@@ -823,6 +824,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   ...certificateCommands(APP, JSON_FLAG, CONFIRM),
   ...deployCommands(APP, JSON_FLAG),
+  ...transferCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
     usage: "[APP]",

@@ -34,7 +34,15 @@ after(async () => {
 /** These look at the machine, not at the API: `test/e2e/cli.test.ts` has them. */
 const OF_MACHINE = ["status", "doctor", "network", "network:allow", "network:deny"];
 /** Say in a sentence that they cannot work here. */
-const REFUSALS = ["pipelines:connect", "pipelines:open", "pipelines:setup", "pipelines:transfer"];
+const REFUSALS = [
+  "apps:join",
+  "apps:lock",
+  "apps:unlock",
+  "pipelines:connect",
+  "pipelines:open",
+  "pipelines:setup",
+  "pipelines:transfer",
+];
 
 /**
  * One line for each command, in an order in which each finds what it needs. `{x}` is the word that an earlier answer gave
@@ -53,6 +61,9 @@ apps:open -a hello
 apps:stacks -a hello
 apps:stacks:set debian-12 -a hello
 apps:destroy newer -c newer
+apps:transfer friend@example.com -a hello-staging
+apps:transfers
+apps:transfers:cancel hello-staging
 ps -a hello
 ps:usage -a hello
 ps:scale -a hello
@@ -195,6 +206,9 @@ test("every command has a line of its own below, or says why it has no --json", 
 
 /** Need what this world has not (a build, an authority, a delivery, a release command); `logs` and `auth:logout` are below. */
 const ELSEWHERE = [
+  "apps:leave",
+  "apps:transfers:accept",
+  "apps:transfers:decline",
   "auth:logout",
   "builds:cancel",
   "builds:info",

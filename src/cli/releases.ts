@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { newestReleases, type ReleaseJson } from "./api.ts";
 import { ApiError, type Client } from "./client.ts";
 import { UsageError } from "./command.ts";
@@ -15,7 +16,7 @@ export async function releaseNamed(
 
 /** Shows what the release's command says, to its end, and what became of it; nothing for a release without one. */
 export async function followCommand(client: Client, app: string, release: ReleaseJson): Promise<void> {
-  if (!release.output_stream_url) return;
+  if (!release.output_stream_url || isJsonOutput()) return;
   print("Running release command...");
   try {
     for await (const chunk of await client.open("GET", release.output_stream_url))
@@ -25,7 +26,12 @@ export async function followCommand(client: Client, app: string, release: Releas
     warn(`Release command starting. Use stator releases:output -a ${app} to view the log.`);
     return;
   }
-  const { failure } = await client.get<ReleaseJson>(`/apps/${app}/releases/${release.version}`);
+  const path = `/apps/${app}/releases/${release.version}`;
+  let { status, failure } = await client.get<ReleaseJson>(path);
+  if (status === "pending") {
+    await pause(500); // the command's end is about to be noted; longer than this its dynos are coming up
+    ({ status, failure } = await client.get<ReleaseJson>(path));
+  }
   if (failure) warn(`Release v${release.version} failed: ${failure}.`);
 }
 

@@ -19,6 +19,7 @@ import { up as sources } from "./0020-sources.ts";
 import { up as buildpacks } from "./0021-buildpacks.ts";
 import { up as pipelines } from "./0022-pipelines.ts";
 import { up as releasePhase } from "./0026-release-phase.ts";
+import { up as accounts } from "./0027-accounts.ts";
 import { up as appPages } from "./0028-app-pages.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
@@ -43,5 +44,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0021-buildpacks": { up: buildpacks },
   "0022-pipelines": { up: pipelines },
   "0026-release-phase": { up: releasePhase },
+  "0027-accounts": { up: accounts },
   "0028-app-pages": { up: appPages },
 };
