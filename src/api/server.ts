@@ -1,13 +1,18 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { PlatformError } from "../model/errors.ts";
 import { frameClient } from "../run/attach-frames.ts";
+import type { AttachedClient } from "../run/bridge.ts";
+import { DynoSessions, type SessionOptions } from "../run/dyno-sessions.ts";
 import { type RunOptions, startRuns } from "../run/one-off.ts";
+import { Recordings } from "../run/recordings.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
+import { Visits } from "../run/visits.ts";
 import { listenAdmin } from "./admin.ts";
 import { Audit } from "./audit.ts";
 import type { Caller } from "./auth.ts";
@@ -43,6 +48,7 @@ import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
 import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
+import { recordingRoutes } from "./resources/recordings.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { routingRoutes } from "./resources/routing.ts";
@@ -77,7 +83,7 @@ export interface ApiOptions
     | "random"
     | "logger"
   > {
-  readonly engine: RunOptions["engine"] & ApiContext["engine"];
+  readonly engine: RunOptions["engine"] & SessionOptions["engine"] & ApiContext["engine"];
   /** `DynoLogs.output`. */
   readonly output: RunOptions["output"];
   /** Calls an account may make in an hour; default 4,500 (spec 13). */
@@ -106,7 +112,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   await using parts = new AsyncDisposableStack();
   const { config, clock, logger, checkResponses = false } = options;
   const closing = new AbortController();
-  const runs = parts.use(await startRuns(options));
+  const recordings = new Recordings({ ...options, folder: join(config.instance.paths.data, "recordings") });
+  await recordings.sweep();
+  const runs = parts.use(await startRuns({ ...options, recordings }));
+  const sessions = parts.use(new DynoSessions({ ...options, recordings }));
+  const visits = parts.use(new Visits({ sessions, clock, logger }));
   const background = parts.use(new Background(logger));
   const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
   const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
@@ -115,6 +125,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     ...options,
     version: ownVersion(),
     runs,
+    visits,
+    recordings,
     rateLimit,
     audit,
     signer,
@@ -181,6 +193,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
+  recordingRoutes(routes, context);
   routingRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);
@@ -218,17 +231,18 @@ function refuseRebinding({ socket, headers }: IncomingMessage, domain: string): 
 }
 
 /** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
-function attach(request: IncomingMessage, socket: Duplex, { config, runs, clock }: ApiContext): void {
+function attach(request: IncomingMessage, socket: Duplex, context: ApiContext): void {
+  const { config, clock } = context;
   socket.on("error", () => socket.destroy());
   const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
   try {
     refuseRebinding(request, config.domain);
-    const dynoId = secret === undefined ? undefined : runs.redeem(secret);
-    if (dynoId === undefined) {
+    const joinWith = secret === undefined ? undefined : joinOf(secret, context);
+    if (joinWith === undefined) {
       throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
     }
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${ATTACH}\r\n\r\n`);
-    void runs.join(dynoId, frameClient(socket, clock));
+    void joinWith(frameClient(socket, clock));
   } catch (error) {
     const { status, id, message } =
       error instanceof PlatformError
@@ -241,15 +255,23 @@ function attach(request: IncomingMessage, socket: Duplex, { config, runs, clock 
   }
 }
 
-async function rendezvous(secret: string, socket: TLSSocket, { runs, clock }: ApiContext): Promise<void> {
+/** What the secret joins its client with; the secret is used up. */
+function joinOf(secret: string, { runs, visits }: ApiContext): ((client: AttachedClient) => Promise<void>) | undefined {
   const dynoId = runs.redeem(secret);
-  if (dynoId === undefined) {
+  if (dynoId !== undefined) return (client) => runs.join(dynoId, client);
+  const visit = visits.redeem(secret);
+  return visit && ((client) => visits.join(visit, client));
+}
+
+async function rendezvous(secret: string, socket: TLSSocket, context: ApiContext): Promise<void> {
+  const joinWith = joinOf(secret, context);
+  if (joinWith === undefined) {
     socket.destroy();
     return;
   }
   socket.setNoDelay(true);
   socket.setKeepAlive(true, 60_000);
-  await runs.join(dynoId, await rendezvousClient(socket, clock));
+  await joinWith(await rendezvousClient(socket, context.clock));
 }
 
 function ownVersion(): string {

@@ -19,6 +19,7 @@ import { leftoversOf } from "../leftovers.ts";
 import { DNS_QUERY } from "./apps.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
 import { needGvisor } from "./gvisor-host.ts";
+import { sessionTests } from "./sessions.ts";
 import { putTar } from "./slugs.ts";
 
 /** The local engine with dynos of class `gvisor` (docs/dynos.md). Needs root, and the stacks of the installed instance. */
@@ -49,6 +50,16 @@ engineContract("local, class gvisor", async () => ({
   },
   [Symbol.asyncDispose]: removeAll,
 }));
+
+sessionTests({
+  engine: () => engine,
+  host: () => host,
+  restart: async () => {
+    await engine.close();
+    engine = await host.openEngine();
+  },
+  spec: gvisor,
+});
 
 async function removeAll(): Promise<void> {
   await Promise.all((await engine.list()).map(({ id }) => engine.remove(id)));

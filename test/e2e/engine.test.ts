@@ -14,6 +14,7 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
+import { sessionTests } from "./sessions.ts";
 import { putTar } from "./slugs.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
@@ -44,6 +45,16 @@ engineContract("local", async () => ({
   },
   [Symbol.asyncDispose]: removeAll,
 }));
+
+sessionTests({
+  engine: () => engine,
+  host: () => host,
+  restart: async () => {
+    await engine.close();
+    engine = await host.openEngine();
+  },
+  spec: {},
+});
 
 async function removeAll(): Promise<void> {
   await Promise.all((await engine.list()).map(({ id }) => engine.remove(id)));

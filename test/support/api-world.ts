@@ -8,7 +8,8 @@ import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
 import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
-import type { StartMarks } from "../../src/engine/engine.ts";
+import { type ByteStream, EngineError, type ExecRequest, type StartMarks } from "../../src/engine/engine.ts";
+import { type SimProcess, simProcess } from "../../src/engine/sim/process.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 import { FakeTarget } from "../../src/host/testing.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
@@ -335,6 +336,15 @@ export class TestSupervision implements Supervision, AsyncDisposable {
 
   async input(dynoId: string): Promise<Writable> {
     return this.#streams(dynoId).input;
+  }
+
+  /** What a process inside a dyno does. */
+  processes: SimProcess = async () => 0;
+
+  async exec(dynoId: string, request: ExecRequest): Promise<ByteStream> {
+    const dyno = await this.#store.dynos.byId(dynoId);
+    if (dyno === undefined || dyno.exit !== null) throw new EngineError("not_found", "it does not run");
+    return simProcess(this.processes, request, new AbortController().signal);
   }
 
   async startMarks(dynoId: string): Promise<StartMarks | null> {

@@ -47,6 +47,8 @@ export interface ExecOptions {
 
 export interface ExecFiles extends Pick<ExecOptions, "id" | "process" | "pidFile"> {
   readonly console: string | null;
+  /** Where gVisor writes the process's number inside; absent: nowhere. */
+  readonly innerPidFile?: string;
 }
 
 export const installedRuntime = (name: RuntimeName | "runsc"): string => `/usr/bin/${name}`;
@@ -155,9 +157,17 @@ export class Runtime implements DynoRuntime {
   }
 
   /** The program and arguments that run such a process, and end as it ends. `console`: the socket to which its terminal is sent. */
-  execCommand({ id, process: spec, pidFile, console }: ExecFiles): [program: string, args: readonly string[]] {
+  execCommand({
+    id,
+    process: spec,
+    pidFile,
+    console,
+    innerPidFile,
+  }: ExecFiles): [program: string, args: readonly string[]] {
     const terminal = console === null ? [] : ["--console-socket", console];
-    const [program = "", ...args] = this.command(["exec", "--process", spec, "--pid-file", pidFile, ...terminal, id]);
+    const inner = innerPidFile === undefined ? [] : ["--internal-pid-file", innerPidFile];
+    const files = ["--process", spec, "--pid-file", pidFile, ...terminal, ...inner];
+    const [program = "", ...args] = this.command(["exec", ...files, id]);
     return this.inside(program, args);
   }
 

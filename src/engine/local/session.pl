@@ -10,9 +10,11 @@ use constant { INPUT => 0, RESIZE => 1, END_OF_INPUT => 2, SIGNAL => 4 };
 use constant { STDOUT_BYTES => 0, EXIT => 3, STDERR_BYTES => 5, CREDIT => 6 };
 use constant { INPUT_MAX => 262_144, FRAME_MAX => 65_536, OUTPUT_HELD_MAX => 65_536, CREDIT_STEP => 32_768 };
 use constant { QUIET_S => 0.5, GRACE_S => 5 };
-use constant { TIOCSWINSZ => 0x5414, TIOCGPGRP => 0x540f, PIDFD_OPEN => 434, CLOEXEC_FDS => 0x40000000, WNOHANG => 1 };
+use constant { TIOCSWINSZ => 0x5414, TIOCGPGRP => 0x540f, TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431 };
+use constant { PIDFD_OPEN => 434, CLOEXEC_FDS => 0x40000000, WNOHANG => 1 };
 
-my ($console, $pid_file, $recvmsg) = delete @ENV{map { "STATOR_$_" } qw(CONSOLE PID_FILE RECVMSG)};
+my ($console, $pid_file, $inner_file, $recvmsg, $setsid, $size) =
+    delete @ENV{map { "STATOR_$_" } qw(CONSOLE PID_FILE INNER_PID_FILE RECVMSG SETSID WINDOW)};
 my @signals = qw(HUP INT QUIT KILL TERM USR1 USR2);
 $SIG{PIPE} = 'IGNORE';
 
@@ -20,11 +22,12 @@ my ($listener, $master);       # with a terminal
 my ($to, %from);               # the process's input; its outputs with the type of their frames
 my ($frames, $input, $output, $credit, $is_input_over) = ('', '', '', 0, 0);
 my ($window, $is_hung_up, $status, $is_told, $deadline);
-my $runtime = $console eq '' ? start_with_pipes() : start_with_terminal();
+my $is_own = $console eq 'own'; # where the runtime makes no terminal, ours
+my $runtime = $is_own ? start_with_own_terminal() : $console eq '' ? start_with_pipes() : start_with_terminal();
 my $ended = fd(syscall(PIDFD_OPEN, $runtime, 0));
 unblock(*STDIN, *STDOUT);
 step() until $is_told && $output eq '';
-unlink $console if $console ne '';
+unlink $console if $console ne '' && !$is_own;
 
 # One round: waits until something can be carried, and carries it.
 sub step {
@@ -70,14 +73,38 @@ sub start_with_terminal {
     return $pid;
 }
 
+# One of the host's, which the runtime passes on to the dyno's own kernel; it hears of a new size by a signal.
+sub start_with_own_terminal {
+    open($master, '+<', '/dev/ptmx') or die "ptmx: $!";
+    my ($number, $unlock) = (pack('l', 0), pack('l', 0));
+    ioctl($master, TIOCGPTN, $number) && ioctl($master, TIOCSPTLCK, $unlock) or die "pty: $!";
+    $to = $master;
+    my $pid = fork() // die "fork: $!";
+    if (!$pid) {
+        syscall($setsid + 0);
+        open(my $terminal, '+<', '/dev/pts/' . unpack('l', $number)) or exit 126; # its own from here on
+        ioctl($terminal, TIOCSWINSZ, pack('S4', split(/x/, $size), 0, 0));
+        begin($terminal, $terminal, $terminal);
+    }
+    unblock($master);
+    %from = (out => [$master, STDOUT_BYTES]);
+    return $pid;
+}
+
 sub start {
     my ($in, $out, $err) = @_;
     my $pid = fork() // die "fork: $!";
     return $pid if $pid;
     setpgrp(0, 0);
+    begin($in, $out, $err);
+}
+
+sub begin {
+    my ($in, $out, $err, @command) = @_;
+    @command = @ARGV unless @command;
     open(STDIN, '<&', $in) && open(STDOUT, '>&', $out) && open(STDERR, '>&', $err) or exit 126;
     $SIG{PIPE} = 'DEFAULT';
-    exec { $ARGV[0] } @ARGV or exit 127;
+    exec { $command[0] } @command or exit 127;
 }
 
 sub take_terminal {
@@ -223,6 +250,7 @@ sub facts {
 
 sub signal_foreground {
     my ($name) = @_;
+    return kill_inside($name, 'group') if $inner_file ne '';
     my $pid = process() // return;
     my $answer = pack('l', 0);
     my $is_told = defined $master && ioctl($master, TIOCGPGRP, $answer) && unpack('l', $answer) > 1;
@@ -232,6 +260,7 @@ sub signal_foreground {
 # All of its session, which the runtime made. Where that has not begun, the runtime.
 sub kill_session {
     my ($name) = @_;
+    kill_inside($name, 'session') if $inner_file ne '';
     my $pid = process();
     my $session = defined $pid ? (facts($pid))[2] : undef;
     return kill_all($name, 2, $session) if defined $session && $session > 0 && $session != (facts($$))[2];
@@ -246,6 +275,26 @@ sub kill_all {
         my $its = (facts($each))[$fact];
         kill($name, $each) if defined $its && $its == $number;
     }
+}
+
+# On a kernel of its own the dyno's processes are that kernel's to find: by a program in the dyno, of its own user.
+sub kill_inside {
+    my ($name, $which) = @_;
+    open(my $file, '<', $inner_file) or return; # it has not begun
+    my ($pid) = (<$file> // '') =~ /^(\d+)/ or return;
+    my ($exec) = grep { $ARGV[$_] eq 'exec' } 0 .. $#ARGV;
+    my @perl = ('/usr/bin/perl', '-e', <<'INSIDE', $name, $pid, $which eq 'session' ? 2 : 1);
+        my ($name, $pid, $fact) = @ARGV;
+        sub facts { open(my $file, '<', "/proc/$_[0]/stat") or return; <$file> =~ /.*\) \S+ (\d+) (\d+) (\d+) /s }
+        my $wanted = (facts($pid))[$fact] or exit;
+        opendir(my $proc, '/proc');
+        kill($name, $_) for grep { /^\d+$/ && ((facts($_))[$fact] // 0) == $wanted } readdir $proc;
+INSIDE
+    my $child = fork() // return;
+    return if $child;
+    open(my $null, '+<', '/dev/null') or exit 126;
+    my @bare = map { ('--env', "$_=") } qw(PERL5OPT PERL5LIB); # else the dyno's own
+    begin($null, $null, $null, @ARGV[0 .. $exec], @bare, '--user', '1000:1000', $ARGV[-1], @perl);
 }
 
 sub fd {

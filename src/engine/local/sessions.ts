@@ -26,8 +26,11 @@ const OF_DYNO_MAX = 32;
 const OF_ALL_MAX = 256;
 /** A short name: the path of a socket holds 107 bytes. */
 const NAME_BYTES = 4;
-/** Of `recvmsg`, which Perl cannot call by name. */
-const RECVMSG = process.arch === "x64" ? "47" : "212";
+/** Numbers of system calls that Perl cannot make by name. */
+const CALLS =
+  process.arch === "x64"
+    ? { STATOR_RECVMSG: "47", STATOR_SETSID: "112" }
+    : { STATOR_RECVMSG: "212", STATOR_SETSID: "157" };
 
 /**
  * Processes beside those of dynos, each held by a small program (`session.pl`), which hangs its process up as soon as nobody holds
@@ -51,9 +54,19 @@ export class LocalSessions implements Disposable {
     }
     this.#refuseTooMany(id);
     const files = await processFiles(target, request);
-    const [program, args] = (isolation === "gvisor" ? gvisor : runtime).execCommand(files);
+    const isGvisor = isolation === "gvisor";
+    const [program, args] = isGvisor
+      ? gvisor.execCommand({ ...files, console: null, innerPidFile: `${files.pidFile}.inner` }) // it makes no terminals for those it waits for
+      : runtime.execCommand(files);
+    const { rows, columns } = request.terminal ?? { rows: 0, columns: 0 };
     const child = start("perl", [join(programFolder, "src/engine/local/session.pl"), program, ...args], {
-      env: { STATOR_CONSOLE: files.console ?? "", STATOR_PID_FILE: files.pidFile, STATOR_RECVMSG: RECVMSG },
+      env: {
+        STATOR_CONSOLE: files.console === null ? "" : isGvisor ? "own" : files.console,
+        STATOR_PID_FILE: files.pidFile,
+        STATOR_INNER_PID_FILE: isGvisor ? `${files.pidFile}.inner` : "",
+        STATOR_WINDOW: `${rows}x${columns}`,
+        ...CALLS,
+      },
       stdio: ["pipe", "pipe", "ignore"],
     });
     this.#open.set(child, id);
@@ -126,5 +139,5 @@ async function processFiles(target: SessionTarget, request: ExecRequest): Promis
 }
 
 async function forget({ process: spec, pidFile, console }: ExecFiles): Promise<void> {
-  for (const file of [spec, pidFile, console]) if (file !== null) await rm(file, { force: true });
+  for (const file of [spec, pidFile, `${pidFile}.inner`, console]) if (file !== null) await rm(file, { force: true });
 }
