@@ -50,6 +50,13 @@ const TRUST: readonly Flag[] = [
   { name: "fingerprint", value: "SHA256", summary: "of that CA, instead of the question" },
   { name: "token", value: "TOKEN", summary: "instead of the question; seen by others in the process list" },
 ];
+const LOCAL_PORT: Flag = {
+  name: "localPort",
+  short: "p",
+  value: "PORT",
+  summary: "not here",
+  refused: "Name both ports in one word: ps:forward LOCAL:DYNO.",
+};
 const WEBHOOK: readonly Flag[] = [
   ...APP,
   NO_PIPELINE,
@@ -154,7 +161,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
-    noJson: "it stands until it is interrupted",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -173,7 +179,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
-    noJson: "it says in words what it ended",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -184,7 +189,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
-    noJson: "its output is the official client's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],
@@ -560,12 +564,14 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "run:inside",
+    noJson: "its output is the dyno's",
     usage: "DYNO [--] COMMAND",
     summary: "run a command inside a running dyno; its exit status is ours",
     flags: [
       ...APP,
       { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
       { name: "no-launcher", summary: "accepted" },
+      { name: "listen", summary: "accepted", hidden: true },
     ],
     positionals: "verbatim",
     group: "apps",
@@ -573,6 +579,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:exec",
+    noJson: "its output is the dyno's",
     usage: "[--] [COMMAND]",
     summary: "a shell, or a command, inside a running dyno; its exit status is ours",
     flags: [
@@ -586,15 +593,17 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:forward",
+    noJson: "it goes on until it is interrupted",
     usage: "PORT[:DYNO_PORT][,...]",
     summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
-    flags: INSIDE,
+    flags: [...INSIDE, LOCAL_PORT],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/ps-forward.ts"),
   },
   {
     name: "ps:socks",
+    noJson: "it goes on until it is interrupted",
     usage: "",
     summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
     flags: INSIDE,
@@ -604,6 +613,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:copy",
+    noJson: "it writes a file",
     usage: "FILE",
     summary: "copy a file from a running dyno to this machine",
     flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
@@ -640,6 +650,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:get",
+    noJson: "its output is a recording",
     usage: "ID",
     summary: "a recording as an asciicast, for any player",
     flags: APP,
@@ -649,6 +660,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:play",
+    noJson: "it shows a recording",
     usage: "ID",
     summary: "show a recorded session as it was",
     flags: [...APP, { name: "speed", value: "N", summary: "so many times as fast (1)" }],

@@ -85,6 +85,9 @@ checks -a hello
 checks:set web startup --path / -a hello
 checks:clear web -a hello
 run:detached -a hello -- true
+recordings:enable -a hello
+recordings -a hello
+recordings:disable -a hello
 drains:add https://logs.example.com/ -a hello
 drains -a hello
 drains:remove https://logs.example.com/ -a hello
@@ -217,6 +220,7 @@ const ELSEWHERE = [
   "certs:auto:refresh",
   "logs",
   "ps:timeline",
+  "recordings:remove",
   "releases:retry",
   "webhooks:deliveries:info",
   "webhooks:events:info",
