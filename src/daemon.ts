@@ -127,6 +127,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       usage: metrics,
       outbound,
       requests: routing,
+      door: engine.door,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

@@ -12,7 +12,11 @@ import { DynoSessions, type SessionOptions } from "../run/dyno-sessions.ts";
 import { type RunOptions, startRuns } from "../run/one-off.ts";
 import { Recordings } from "../run/recordings.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
+import type { Sessions } from "../run/sessions.ts";
 import { Visits } from "../run/visits.ts";
+import type { Door } from "../ssh/door.ts";
+import { guestOf } from "../ssh/guests.ts";
+import { Ssh } from "../ssh/ssh.ts";
 import { listenAdmin } from "./admin.ts";
 import { Audit } from "./audit.ts";
 import type { Caller } from "./auth.ts";
@@ -34,6 +38,7 @@ import { domainRoutes } from "./resources/domains.ts";
 import { dynoSizeRoutes } from "./resources/dyno-sizes.ts";
 import { dynoRoutes } from "./resources/dynos.ts";
 import { egressRuleRoutes } from "./resources/egress-rules.ts";
+import { execManagerRoutes } from "./resources/exec-manager.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
@@ -84,6 +89,8 @@ export interface ApiOptions
     | "logger"
   > {
   readonly engine: RunOptions["engine"] & SessionOptions["engine"] & ApiContext["engine"];
+  /** Where SSH clients come in. */
+  readonly door: Door;
   /** `DynoLogs.output`. */
   readonly output: RunOptions["output"];
   /** Calls an account may make in an hour; default 4,500 (spec 13). */
@@ -117,6 +124,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const runs = parts.use(await startRuns({ ...options, recordings }));
   const sessions = parts.use(new DynoSessions({ ...options, recordings }));
   const visits = parts.use(new Visits({ sessions, clock, logger }));
+  const ssh = parts.use(sshOver(options, sessions));
   const background = parts.use(new Background(logger));
   const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
   const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
@@ -127,6 +135,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     runs,
     visits,
     recordings,
+    ssh,
     rateLimit,
     audit,
     signer,
@@ -167,6 +176,18 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return { port, tlsPort, routes: routesOf(server), [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
+function sshOver({ door, config, store, logs, clock, logger }: ApiOptions, sessions: Sessions): Ssh {
+  const folder = config.instance.paths.data;
+  return new Ssh({
+    door,
+    folder,
+    sessions,
+    guestOf: (tunnel) => guestOf(tunnel, { store, logs, clock }),
+    clock,
+    logger,
+  });
+}
+
 /** Every resource; the path table of the API. */
 export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
   const routes = new Routes(server, context.audit, context.clock);
@@ -193,6 +214,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
+  execManagerRoutes(routes, context);
   recordingRoutes(routes, context);
   routingRoutes(routes, context);
   runtimeRoutes(routes, context);

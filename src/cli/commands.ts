@@ -50,13 +50,6 @@ const TRUST: readonly Flag[] = [
   { name: "fingerprint", value: "SHA256", summary: "of that CA, instead of the question" },
   { name: "token", value: "TOKEN", summary: "instead of the question; seen by others in the process list" },
 ];
-const LOCAL_PORT: Flag = {
-  name: "localPort",
-  short: "p",
-  value: "PORT",
-  summary: "not here",
-  refused: "Name both ports in one word: ps:forward LOCAL:DYNO.",
-};
 const WEBHOOK: readonly Flag[] = [
   ...APP,
   NO_PIPELINE,
@@ -174,7 +167,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     positionals: "any",
     group: "machine",
-    noJson: "it goes on until it is ended",
     load: () => import("./commands/connect.ts"),
   },
   {
@@ -184,7 +176,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "any",
     group: "machine",
-    noJson: "it has nothing to show",
     load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
   },
   {
@@ -194,7 +185,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "raw",
     group: "machine",
-    noJson: "its output is the official CLI's",
     load: () => import("./commands/other.ts"),
   },
   {
@@ -593,17 +583,26 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:forward",
-    noJson: "it goes on until it is interrupted",
+    noJson: "it goes on until it is ended",
     usage: "PORT[:DYNO_PORT][,...]",
     summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
-    flags: [...INSIDE, LOCAL_PORT],
+    flags: [
+      ...INSIDE,
+      {
+        name: "localPort",
+        short: "p",
+        value: "PORT",
+        summary: "not here",
+        refused: "Both ports are said at once: LOCAL_PORT:DYNO_PORT.",
+      },
+    ],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/ps-forward.ts"),
   },
   {
     name: "ps:socks",
-    noJson: "it goes on until it is interrupted",
+    noJson: "it goes on until it is ended",
     usage: "",
     summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
     flags: INSIDE,
@@ -613,7 +612,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:copy",
-    noJson: "it writes a file",
+    noJson: "what it gives is the file",
     usage: "FILE",
     summary: "copy a file from a running dyno to this machine",
     flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
@@ -650,7 +649,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:get",
-    noJson: "its output is a recording",
+    noJson: "its output is the recording",
     usage: "ID",
     summary: "a recording as an asciicast, for any player",
     flags: APP,
@@ -660,7 +659,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:play",
-    noJson: "it shows a recording",
+    noJson: "its output is the recording",
     usage: "ID",
     summary: "show a recorded session as it was",
     flags: [...APP, { name: "speed", value: "N", summary: "so many times as fast (1)" }],

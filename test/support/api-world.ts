@@ -29,6 +29,7 @@ import type { Isolation } from "../../src/model/isolation.ts";
 import { Outbound } from "../../src/outbound/outbound.ts";
 import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
+import { FakeDoor } from "../../src/ssh/testing.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
@@ -55,6 +56,7 @@ export interface World extends AsyncDisposable {
   readonly builds: TestBuilds;
   readonly target: FakeTarget;
   readonly usage: TestUsage;
+  readonly door: FakeDoor;
   readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -108,7 +110,14 @@ export async function openWorld(
   writeFileSync(join(home, "tls", "api.key"), key);
   writeFileSync(join(home, "ca.pem"), authority.certificate);
   const ports = { apiPort: 0, tlsPort: 0, httpPort: 8080, httpsPort: 8443 };
-  const config: Config = { instance, ...ports, domain: "localhost", disk: "auto", auditDays: 400 };
+  const config: Config = {
+    instance,
+    ...ports,
+    domain: "localhost",
+    disk: "auto",
+    auditDays: 400,
+    execAddress: "127.91.0.1",
+  };
   const store = await openStore({ path: options.databasePath ?? ":memory:", key: [randomBytes(32)], clock });
   const user = await store.users.ensure("owner@example.com");
   const mine = { userId: user.id, description: "test", scopes: ["global"], expiresAt: null };
@@ -140,6 +149,7 @@ export async function openWorld(
     logger: silentLogger,
     ...options.certificates,
   });
+  const door = await FakeDoor.open();
   const apiOptions: ApiOptions = {
     certificates,
     config,
@@ -152,6 +162,7 @@ export async function openWorld(
     outbound,
     requests,
     engine: supervision,
+    door,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     ...instead?.parts,
     clock,
@@ -176,6 +187,7 @@ export async function openWorld(
     target,
     usage,
     requests,
+    door,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });
@@ -196,6 +208,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await door[Symbol.asyncDispose]();
       await instead?.[Symbol.asyncDispose]();
       await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();

@@ -10,6 +10,7 @@ import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
 import { sizeNameOf } from "./dyno-sizes.ts";
+import { demandExec } from "./exec-manager.ts";
 import { commandOf, commandTold, InsideBody, toldOf, visitOf } from "./inside.ts";
 import { TimelineSchema, timelineOf } from "./start-timeline.ts";
 
@@ -144,6 +145,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     },
     async (call) => {
       const { app, user, body } = call;
+      await demandExec(app, context);
       const dyno = await dynoNamed(call);
       const visit = await visitOf(body, dyno, user, store);
       call.tell(toldOf(dyno, visit));
@@ -151,7 +153,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
         throw new PlatformError("not_found", `${dyno.name} has ended: nothing can be run in it.`, { resource: "dyno" });
       if (visit.kind === "process")
         sayAction(context, app, user, `Starting process with command \`${commandOf(visit.request)}\` in ${dyno.name}`);
-      const attachUrl = `rendezvous://${call.origin.hostname}:${tlsPort()}/${visits.issue(visit)}`;
+      const attachUrl = call.address.rendezvous(visits.issue(visit), tlsPort());
       return dynoJson(dyno, app, await factsOf(app, [dyno]), attachUrl);
     },
   );
