@@ -154,6 +154,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
+    noJson: "it goes on until it is ended",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -171,6 +172,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
+    noJson: "it has nothing to show",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -180,6 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
+    noJson: "its output is the official CLI's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],
