@@ -564,7 +564,11 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...APP,
       { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
       { name: "no-launcher", summary: "accepted" },
-      { name: "listen", summary: "accepted", hidden: true },
+      {
+        name: "listen",
+        summary: "not here",
+        refused: "The session goes over the API; ps:forward is what listens on a port.",
+      },
     ],
     positionals: "verbatim",
     group: "apps",
