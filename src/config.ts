@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { isAbsolute, normalize } from "node:path";
 import type { AcmeSettings } from "./model/acm.ts";
 import { DISK_MECHANISMS, type DiskSetting, isDiskMechanism } from "./model/disk.ts";
+import { execAddressOf, isExecAddress } from "./model/exec-address.ts";
 import { DEFAULT_HOME, type Instance, instanceOf } from "./model/instance.ts";
 
 /** Settings of one installation; each from the environment, else from `$STATOR_HOME/stator.env`, else the default. */
@@ -28,6 +29,8 @@ export interface Config {
   readonly acme?: AcmeSettings;
   /** How long entries of the audit log are kept. */
   readonly auditDays: number;
+  /** Where SSH clients of the official CLI come in, at port 80; null: nowhere. */
+  readonly execAddress: string | null;
 }
 
 export class ConfigError extends Error {}
@@ -51,6 +54,7 @@ export const SETTINGS = [
   "STATOR_ACME_EMAIL",
   "STATOR_ACME_CA_FILE",
   "STATOR_AUDIT_DAYS",
+  "STATOR_EXEC_ADDRESS",
 ] as const;
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
@@ -72,6 +76,7 @@ export function loadConfig(env: Env = process.env): Config {
     domain: domain(all["STATOR_DOMAIN"] ?? "localhost"),
     disk: disk(all["STATOR_DISK"]),
     auditDays: auditDays(all["STATOR_AUDIT_DAYS"]),
+    execAddress: execAddress(all["STATOR_EXEC_ADDRESS"], instance),
   };
   const settings = acme(all);
   const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
@@ -158,4 +163,12 @@ function auditDays(text: string | undefined): number {
   if (!Number.isInteger(days) || days < 1 || days > 36_500)
     throw new ConfigError(`STATOR_AUDIT_DAYS=${text}: must be a number of days, 1 to 36500`);
   return days;
+}
+
+function execAddress(text: string | undefined, { id }: Instance): string | null {
+  if (text === undefined || text === "") return execAddressOf(id);
+  if (text === "off") return null;
+  if (!isExecAddress(text))
+    throw new ConfigError(`STATOR_EXEC_ADDRESS=${text}: must be off, or an address 127.x.y.z outside 127.0.0.0/16`);
+  return text;
 }

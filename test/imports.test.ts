@@ -15,8 +15,20 @@ const INTERFACES = new Set([
   "logs/dyno-logs.ts",
   "metrics/usage-reader.ts",
   "run/sessions.ts",
+  "ssh/door.ts",
 ]);
-const FEATURES = ["supervisor", "router", "logs", "build", "run", "schedule", "metrics", "certificates", "webhooks"];
+const FEATURES = [
+  "supervisor",
+  "router",
+  "logs",
+  "build",
+  "run",
+  "schedule",
+  "metrics",
+  "certificates",
+  "webhooks",
+  "ssh",
+];
 const COMPOSITION = new Set(["daemon.ts", "main.ts", "host/host.ts"]);
 
 interface Import {

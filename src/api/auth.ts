@@ -105,6 +105,13 @@ export function demand({ app, permissions }: Access, needed: Permission): void {
   );
 }
 
+/** The user name of `Basic`, which says nothing of who it is: the exec service's clients name the app so (platform-api 1.7). */
+export function nameIn(header: string | undefined): string | undefined {
+  const [, value = ""] = /^\s*basic\s+(\S+)\s*$/i.exec(header ?? "") ?? [];
+  const name = Buffer.from(value, "base64").toString("utf8").split(":", 1)[0] ?? "";
+  return name === "" ? undefined : name;
+}
+
 /** `Bearer T`, or `Basic` with any user name and the password T (platform-api 1.7). */
 export function tokenIn(header: string | undefined): string | undefined {
   const [, scheme = "", value = ""] = /^\s*(\w+)\s+(\S+)\s*$/.exec(header ?? "") ?? [];

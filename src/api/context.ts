@@ -9,6 +9,7 @@ import type { Outbound } from "../outbound/outbound.ts";
 import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
 import type { Schedules } from "../schedule/schedules.ts";
+import type { Ssh } from "../ssh/ssh.ts";
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import type { Audit } from "./audit.ts";
@@ -34,6 +35,7 @@ export interface ApiContext {
   /** How drains and webhooks reach what they name. */
   readonly outbound: Pick<Outbound, "mayReach">;
   readonly requests: RequestReader;
+  readonly ssh: Pick<Ssh, "refusal" | "register">;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

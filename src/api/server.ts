@@ -28,6 +28,7 @@ import { domainRoutes } from "./resources/domains.ts";
 import { dynoSizeRoutes } from "./resources/dyno-sizes.ts";
 import { dynoRoutes } from "./resources/dynos.ts";
 import { egressRuleRoutes } from "./resources/egress-rules.ts";
+import { execManagerRoutes } from "./resources/exec-manager.ts";
 import { featureRoutes } from "./resources/features.ts";
 import { formationRoutes } from "./resources/formation.ts";
 import { gitRoutes } from "./resources/git.ts";
@@ -72,6 +73,7 @@ export interface ApiOptions
     | "usage"
     | "outbound"
     | "requests"
+    | "ssh"
     | "clock"
     | "random"
     | "logger"
@@ -179,6 +181,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   formationRoutes(routes, context);
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
+  execManagerRoutes(routes, context);
   routingRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);

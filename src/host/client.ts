@@ -22,6 +22,7 @@ import type { Instance } from "../model/instance.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { DynoUsage } from "../model/usage.ts";
 import type { AppRoute, CertificateTarget, Challenge, RouteCertificate, RouteTarget } from "../router/routes.ts";
+import type { Door } from "../ssh/door.ts";
 import {
   type CallMessages,
   type CallName,
@@ -192,6 +193,12 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
     }
     return { readable: socket, writable: socket, close: () => socket.destroy() };
   }
+
+  /** Where SSH clients come in. */
+  readonly door: Door = {
+    refusal: () => this.#call("sshRefusal", {}),
+    next: (signal) => this.#stream("/ssh", AbortSignal.any([this.#closed.signal, signal])),
+  };
 
   watch(listener: (dynoId: string | undefined) => void): Disposable {
     return added(this.#watchers, listener);

@@ -19,6 +19,7 @@ import { Haproxy } from "./haproxy.ts";
 import { AllowFile } from "./network-allow.ts";
 import { RequestPark } from "./request-park.ts";
 import { createHostServer } from "./server.ts";
+import { SshDoor } from "./ssh-door.ts";
 import { ensureCertificates, routerCertificatePath } from "./tls.ts";
 import { claimUids } from "./uids.ts";
 
@@ -89,7 +90,9 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
     }),
   );
   parts.use(engine.watch((dynoId) => haproxy.refresh(dynoId)));
-  parts.use(await listen(createHostServer({ engine, router: haproxy, instance, clock, logger }), config, users.daemon));
+  const door = parts.use(new SshDoor({ address: config.execAddress, clock, logger }));
+  const server = createHostServer({ engine, router: haproxy, door, instance, clock, logger });
+  parts.use(await listen(server, config, users.daemon));
   parts.use(renewCertificates(config, folders, users.daemon, haproxy, { clock, logger }));
   return parts.move();
 }

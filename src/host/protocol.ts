@@ -38,6 +38,7 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
  *     PUT  /slugs/<digest>/<uidIndex> a tar in
  *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
  *     GET  /exec/<id>                the same; first a frame with what is to be run, and one that answers it
+ *     GET  /ssh                      Upgrade, once an SSH client has come in; then its bytes both ways
  *     GET  /events                   one JSON object a line, for as long as the connection lasts
  */
 export const INSTANCE_HEADER = "x-stator-instance";
@@ -265,6 +266,7 @@ const CALLS = {
   setChallenge: { schema: Compile(challenge), bytesMax: small },
   removeChallenge: { schema: Compile(Type.Object({ host: hostName }, closed)), bytesMax: small },
   listChallenges: { schema: Compile(nothing), bytesMax: small },
+  sshRefusal: { schema: Compile(nothing), bytesMax: small },
 } as const;
 
 /** What each call carries; the schemas above admit exactly these. */
@@ -291,6 +293,7 @@ export interface CallMessages {
   readonly setChallenge: Challenge;
   readonly removeChallenge: { readonly host: string };
   readonly listChallenges: Record<never, never>;
+  readonly sshRefusal: Record<never, never>;
 }
 export type CallName = keyof CallMessages;
 
@@ -299,6 +302,7 @@ export type Target =
   | { readonly kind: "call"; readonly name: CallName; readonly bytesMax: number }
   | { readonly kind: "slug"; readonly slug: SlugRef }
   | { readonly kind: "stream"; readonly name: "input" | "io" | "exec"; readonly id: string }
+  | { readonly kind: "ssh" }
   | { readonly kind: "events" };
 
 export type Event =
@@ -340,6 +344,7 @@ export function targetOf(method: string, url: string): Target {
     return { kind: "stream", name: first, id: second };
   }
   if (method === "GET" && url === "/events") return { kind: "events" };
+  if (method === "GET" && url === "/ssh") return { kind: "ssh" };
   throw new RefusedMessage(404, "no such message");
 }
 

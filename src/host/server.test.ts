@@ -6,7 +6,7 @@ import type { Server } from "node:http";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
+import { type Duplex, duplexPair, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, beforeEach, test } from "node:test";
 import { EngineError, type EngineNotice, type ExecRequest } from "../engine/engine.ts";
@@ -28,18 +28,27 @@ const hostSocket = join(folder, "host.sock");
 const instance = { id: "abc123", paths: { hostSocket } };
 let engine = new FakeEngine();
 let router = new FakeTarget();
+let sshRefusal: string | null = null;
+/** Who comes in next by SSH. */
+const arrivals: Duplex[] = [];
 let server: Server;
 
 function listen(): Promise<Server> {
   const made = createHostServer({
     engine: new Proxy(engine, { get: (_target, key) => bound(engine, key) }),
     router: new Proxy(router, { get: (_target, key) => bound(router, key) }),
+    door: { refusal: async () => sshRefusal, next: nextArrival },
     instance,
     clock: systemClock,
     logger: silentLogger,
     messageMs: 400,
   });
   return new Promise((resolve) => made.listen(hostSocket, () => resolve(made)));
+}
+async function nextArrival(signal: AbortSignal): Promise<Duplex> {
+  const come = arrivals.shift();
+  if (come) return come;
+  return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 }
 function bound(target: object, key: string | symbol): unknown {
   const value: unknown = Reflect.get(target, key);
@@ -572,6 +581,27 @@ test("input goes in and ends; io goes both ways; a waiting io ends when its aske
   setTimeout(() => leaving.abort(new Error("left")), 50);
   await assert.rejects(host.io(unknown, leaving.signal), /left/);
   await eventually(() => engine.asked.includes(`io given up ${unknown}`));
+});
+
+test("an SSH client that comes in is handed over as it is; one that nobody waits for is not taken", async () => {
+  await using host = client();
+  sshRefusal = "no";
+  assert.equal(await host.door.refusal(), "no");
+  sshRefusal = null;
+  assert.equal(await host.door.refusal(), null);
+  const leaving = new AbortController();
+  const waiting = host.door.next(leaving.signal);
+  leaving.abort(new Error("left"));
+  await assert.rejects(waiting, /left/);
+  const [come, far] = duplexPair();
+  arrivals.push(come);
+  far.write("SSH-2.0-x\r\n");
+  const given = await host.door.next(new AbortController().signal);
+  const [said] = (await once(given, "data")) as [Buffer];
+  assert.equal(said.toString(), "SSH-2.0-x\r\n");
+  given.end("SSH-2.0-stator\r\n");
+  assert.equal(await text(far), "SSH-2.0-stator\r\n");
+  far.end();
 });
 
 test("changes and notices reach the daemon, and a return is told", async () => {

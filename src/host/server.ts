@@ -8,6 +8,7 @@ import { encodeFrame, firstFrame } from "../lib/frames.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Instance } from "../model/instance.ts";
 import type { CertificateTarget, RouteTarget } from "../router/routes.ts";
+import type { Door } from "../ssh/door.ts";
 import {
   type CallMessages,
   type CallName,
@@ -27,6 +28,7 @@ import {
 export interface HostServerOptions {
   readonly engine: Engine;
   readonly router: RouteTarget & CertificateTarget;
+  readonly door: Door;
   readonly instance: Pick<Instance, "id">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -121,6 +123,7 @@ async function answer(
     }
     case "events":
       return tell(options, response);
+    case "ssh":
     case "stream":
       throw new RefusedMessage(426, "a stream needs an upgrade");
   }
@@ -151,16 +154,24 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   setChallenge: ({ router }, challenge) => router.setChallenge(challenge),
   removeChallenge: ({ router }, { host }) => router.removeChallenge(host),
   listChallenges: ({ router }) => router.listChallenges(),
+  sshRefusal: ({ door }) => door.refusal(),
 };
 
 /** Bytes both ways, after `101`. */
 async function stream(options: HostServerOptions, request: IncomingMessage, socket: Duplex): Promise<void> {
   const target = targetOf(request.method ?? "", request.url ?? "");
   checkInstance(options, request);
-  if (target.kind !== "stream" || request.headers.upgrade !== STREAM_PROTOCOL)
+  if ((target.kind !== "stream" && target.kind !== "ssh") || request.headers.upgrade !== STREAM_PROTOCOL)
     throw new RefusedMessage(400, "not a stream");
   const switching = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`;
   using waiting = silentUntilAnswered(socket);
+  if (target.kind === "ssh") {
+    const client = await options.door.next(waiting.gone);
+    waiting.stop();
+    socket.write(switching);
+    await Promise.all([carry(socket, client), carry(client, socket)]);
+    return;
+  }
   if (target.name === "exec") {
     waiting.stop();
     socket.write(switching);

@@ -41,6 +41,7 @@ const VERBS: Readonly<Record<string, readonly [type: string, action: string]>> =
   "DELETE /apps/:app/formations/:type": ["dyno", "restart"],
   "POST /apps/:app/formations/:type/actions/stop": ["dyno", "stop"],
   "POST /apps/:app/dynos": ["dyno", "run"],
+  "PUT /api/v2/:dyno": ["dyno", "tunnel"],
   "POST /apps/:app/log-sessions": ["log", "read"],
   "GET /apps/:app/releases/:release/stator/image": ["slug", "read"],
   "POST /tokens": ["authorization", "create"],

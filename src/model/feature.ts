@@ -86,8 +86,12 @@ export const FEATURES = [
     displayName: "Exec",
     description: "A shell inside a running dyno",
     kind: "feature",
-    isOnByDefault: false,
-    control: { kind: "fixed", why: "ps:exec is not there yet; use run, which starts a dyno of its own." },
+    // The official CLI restarts every dyno of the app once it has turned it on.
+    isOnByDefault: true,
+    control: {
+      kind: "switch",
+      does: "who may deploy the app may open processes in its running dynos, and reach their ports and files",
+    },
   },
   {
     name: "log-runtime-metrics",

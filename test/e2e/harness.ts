@@ -288,7 +288,8 @@ function gitEnvironment(): Record<string, string> {
   };
 }
 
-function ownEnvironment(): Record<string, string> {
+/** This process's own environment, for those that it starts. */
+export function ownEnvironment(): Record<string, string> {
   const all = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
   return Object.fromEntries(all);
 }

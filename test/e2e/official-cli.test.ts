@@ -1,18 +1,35 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { parseEnv } from "node:util";
+import { ended, start } from "../../src/lib/command.ts";
 import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
 import { echo } from "./apps.ts";
-import { deployed, eventually, program, type Result, statorOk, throughRouter, waitLog, waitUp } from "./harness.ts";
+import {
+  deployed,
+  eventually,
+  freePort,
+  ownEnvironment,
+  program,
+  type Result,
+  statorOk,
+  throughRouter,
+  waitLog,
+  waitUp,
+} from "./harness.ts";
 
 /** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
 const home = mkdtempSync(join(tmpdir(), "stator-official-"));
 let app = "";
 let dispose: () => Promise<void> = async () => {};
 let exported: Record<string, string> = {};
+/** On which the dyno listens. */
+let port = 0;
 
 before(async () => {
   await needOfficialCli();
@@ -39,6 +56,42 @@ async function herokuOk(args: readonly string[]): Promise<string> {
   const result = await heroku(args);
   assert.equal(result.code, 0, `heroku ${args.join(" ")}: ${result.stdout}\n${result.stderr}`);
   return `${result.stdout}${result.stderr}`;
+}
+
+const pidIn = (body: string) => /pid=(\d+)/.exec(body)?.[1];
+
+/** One of its commands that goes on until it is interrupted, once it has said that it is ready. */
+async function listening(args: readonly string[], ready: RegExp): Promise<AsyncDisposable> {
+  const child = start(process.execPath, [OFFICIAL_CLI, ...args], {
+    env: { ...ownEnvironment(), ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1" },
+    cwd: home,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const end = ended(child, args.join(" "));
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  await eventually(`${args.join(" ")} is ready: ${said}`, async () => ready.test(said));
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await end;
+    },
+  };
+}
+
+/** What a web server answers that is reached through a SOCKS5 proxy of this machine. */
+async function throughSocks(proxy: number, host: string, port: number): Promise<string> {
+  const socket = connect(proxy, "127.0.0.1");
+  socket.write(Uint8Array.of(5, 1, 0));
+  await once(socket, "data");
+  socket.write(Uint8Array.of(5, 1, 0, 1, ...host.split(".").map(Number), port >> 8, port & 255));
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  assert.equal(answer[1], 0, "the proxy says that it is connected");
+  socket.write("GET / HTTP/1.0\r\n\r\n");
+  return text(socket);
 }
 
 test("auth:whoami, apps, apps:info", async () => {
@@ -124,6 +177,36 @@ test("labs: log-runtime-metrics is listed, enabled and disabled; features shows 
   assert.doesNotMatch(await herokuOk(["features", "-a", app]), /log-runtime-metrics/);
   const never = await heroku(["labs:enable", "no-such-feature", "-a", app]);
   assert.notEqual(never.code, 0);
+});
+
+test("spec 3.7: ps:exec and ps:copy: in the dyno that is up, with its environment; nothing is restarted", async () => {
+  const before = (await throughRouter(app)).body;
+  // Together, since the client makes a key for each, which takes it seconds.
+  const [ran, shell, copied, status] = await Promise.all([
+    herokuOk(["ps:exec", "-a", app, "--", "echo", "port=$PORT", "in", "$DYNO", "$PWD"]),
+    heroku(["ps:exec", "-a", app], "echo up for $((40 + 2)); exit\n"),
+    heroku(["ps:copy", "app.py", "-a", app, "-o", join(home, "copy.py")]),
+    herokuOk(["ps:exec", "--status", "-a", app]),
+  ]);
+  port = Number(/port=(\d+) in web\.1 \/app/.exec(ran)?.[1]);
+  assert.ok(port > 0, ran);
+  assert.equal(shell.code, 0, shell.stderr);
+  assert.match(shell.stdout, /up for 42/);
+  assert.equal(copied.code, 0, copied.stderr);
+  assert.equal(readFileSync(join(home, "copy.py"), "utf8"), echo["app.py"]);
+  assert.match(status, /web\.1\s+up\s+running/);
+  assert.equal(pidIn((await throughRouter(app)).body), pidIn(before));
+});
+
+test("spec 3.7: ps:forward and ps:socks reach the dyno's own ports", async () => {
+  const local = await freePort();
+  {
+    await using _forward = await listening(["ps:forward", `${local}:${port}`, "-a", app], /Use .*CTRL\+C/);
+    for (let n = 0; n < 2; n++)
+      assert.match(await (await fetch(`http://127.0.0.1:${local}/n${n}`)).text(), /^web\.1 .*path=\/n/);
+  }
+  await using _socks = await listening(["ps:socks", "-a", app], /Use .*CTRL\+C/);
+  assert.match(await throughSocks(1080, "127.0.0.1", port), /^HTTP\/1\.[01] 200[^]*web\.1 /);
 });
 
 test("errors have the status 1 or 2 and a sentence", async () => {

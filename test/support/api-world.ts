@@ -28,6 +28,8 @@ import type { Isolation } from "../../src/model/isolation.ts";
 import { Outbound } from "../../src/outbound/outbound.ts";
 import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
+import type { Ssh } from "../../src/ssh/ssh.ts";
+import type { TunnelFacts } from "../../src/ssh/tunnels.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
@@ -54,6 +56,7 @@ export interface World extends AsyncDisposable {
   readonly builds: TestBuilds;
   readonly target: FakeTarget;
   readonly usage: TestUsage;
+  readonly ssh: TestSsh;
   readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -107,7 +110,14 @@ export async function openWorld(
   writeFileSync(join(home, "tls", "api.key"), key);
   writeFileSync(join(home, "ca.pem"), authority.certificate);
   const ports = { apiPort: 0, tlsPort: 0, httpPort: 8080, httpsPort: 8443 };
-  const config: Config = { instance, ...ports, domain: "localhost", disk: "auto", auditDays: 400 };
+  const config: Config = {
+    instance,
+    ...ports,
+    domain: "localhost",
+    disk: "auto",
+    auditDays: 400,
+    execAddress: "127.91.0.1",
+  };
   const store = await openStore({ path: options.databasePath ?? ":memory:", key: [randomBytes(32)], clock });
   const user = await store.users.ensure("owner@example.com");
   const mine = { userId: user.id, description: "test", scopes: ["global"], expiresAt: null };
@@ -139,6 +149,7 @@ export async function openWorld(
     logger: silentLogger,
     ...options.certificates,
   });
+  const ssh = new TestSsh();
   const apiOptions: ApiOptions = {
     certificates,
     config,
@@ -151,6 +162,7 @@ export async function openWorld(
     outbound,
     requests,
     engine: supervision,
+    ssh,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     ...instead?.parts,
     clock,
@@ -175,6 +187,7 @@ export async function openWorld(
     target,
     usage,
     requests,
+    ssh,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });
@@ -225,6 +238,21 @@ async function request(url: string, token: string, method: string, path: string,
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") === true && text !== "";
   return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+}
+
+/** Keys that were registered, and why nobody could come in with them. */
+export class TestSsh implements Pick<Ssh, "refusal" | "register"> {
+  readonly registered: TunnelFacts[] = [];
+  why: string | null = null;
+
+  async refusal(): Promise<string | null> {
+    return this.why;
+  }
+
+  async register(facts: TunnelFacts) {
+    this.registered.push(facts);
+    return { tunnel: { ...facts, name: `tunnel-${this.registered.length}` }, hostKey: "ssh-ed25519 AAAA" };
+  }
 }
 
 /** Dynos in memory: what should run runs at the next nudge, and every pending release succeeds. */

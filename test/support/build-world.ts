@@ -219,6 +219,7 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
     domain: "localhost",
     disk: "auto" as const,
     auditDays: 400,
+    execAddress: null,
   };
   const open = (): Promise<Builds> =>
     openBuilds({

@@ -7,6 +7,7 @@ import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { Routes } from "../route.ts";
 import { constantId, DateTime, dateTime, exactly, Uuid } from "../schema.ts";
+import { officialExecRefusal } from "./exec-manager.ts";
 
 const FeatureSchema = exactly({
   created_at: DateTime,
@@ -35,7 +36,13 @@ export function featureRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.app(
     { path: "GET /apps/:app/features/:feature", needs: "view", response: FeatureSchema },
-    async ({ app, params }) => featureJson(featureNamed(params["feature"]), await store.features.list(app.id), app),
+    async ({ app, params, request, reply }) => {
+      const feature = featureNamed(params["feature"]);
+      // The official ps:exec asks for this first, shows a warning, and of what follows no word of ours.
+      const warning = feature.name === "runtime-heroku-exec" ? await officialExecRefusal(context, request) : null;
+      if (warning !== null) reply.header("X-Heroku-Warning", warning);
+      return featureJson(feature, await store.features.list(app.id), app);
+    },
   );
   routes.app(
     {

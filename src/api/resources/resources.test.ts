@@ -364,12 +364,11 @@ test("features say what is so, and refuse what would do nothing", async () => {
     "log-runtime-metrics": false,
     preboot: true,
     "runtime-dyno-metadata": true,
-    "runtime-heroku-exec": false,
+    "runtime-heroku-exec": true,
   });
   assert.equal((await patch(`${path}/preboot`, { enabled: true })).json.enabled, true);
   refused(await patch(`${path}/runtime-dyno-metadata`, { enabled: false }), /cannot be turned off/);
   assert.equal((await patch(`${path}/http-session-affinity`, { enabled: true })).json.enabled, true);
-  refused(await patch(`${path}/runtime-heroku-exec`, { enabled: true }), /not there yet/);
   assert.equal((await get(`${path}/nope`)).json.resource, "app_feature");
   assert.equal((await patch(`${path}/nope`, { enabled: true })).status, 404);
   assert.equal((await get("/account/features/nope")).status, 404);

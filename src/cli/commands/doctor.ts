@@ -2,6 +2,7 @@ import { loadConfig } from "../../config.ts";
 import { probeHost } from "../../engine/local/probe.ts";
 import { certificateFindings } from "../certificate-findings.ts";
 import type { Input } from "../command.ts";
+import { execFinding } from "../exec-finding.ts";
 import { processesOf } from "../install/processes.ts";
 import { json, print, table } from "../output.ts";
 
@@ -9,9 +10,13 @@ const MARKS = { ok: "ok", degraded: "less", missing: "MISSING" } as const;
 
 /** 1 when something is missing without which dynos cannot run. */
 export async function run(input: Input): Promise<number> {
-  const { instance, disk } = loadConfig();
+  const { instance, disk, execAddress } = loadConfig();
   const host = processesOf(instance).find(({ role }) => role === "host")?.pid;
-  const findings = [...(await probeHost(instance, disk, host)), ...(await certificateFindings(instance, Date.now()))];
+  const findings = [
+    ...(await probeHost(instance, disk, host)),
+    ...(await certificateFindings(instance, Date.now())),
+    await execFinding(execAddress, host),
+  ];
   if (input.has("json")) json(findings);
   else for (const line of table(findings.map((each) => [MARKS[each.verdict], each.title, each.detail]))) print(line);
   return findings.some((each) => each.verdict === "missing") ? 1 : 0;

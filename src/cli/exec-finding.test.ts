@@ -1,0 +1,10 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { execFinding } from "./exec-finding.ts";
+
+test("doctor names the address by which the official ps:exec comes in, or that it is turned off", async () => {
+  const off = await execFinding(null, undefined);
+  assert.deepEqual([off.verdict, /off/.test(off.detail)], ["ok", true]);
+  const on = await execFinding("127.91.82.200", undefined);
+  assert.match(on.detail, /127\.91\.82\.200:80|port 80/);
+});
