@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -10,7 +10,7 @@ import { type RunOptions, startRuns } from "../run/one-off.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
 import { listenAdmin } from "./admin.ts";
 import { Audit } from "./audit.ts";
-import type { Caller } from "./auth.ts";
+import { authenticate, type Caller } from "./auth.ts";
 import { Background } from "./background.ts";
 import type { ApiContext } from "./context.ts";
 import { createHttp, type RouteEntry, routesOf } from "./http.ts";
@@ -96,6 +96,8 @@ export interface Api extends AsyncDisposable {
 }
 
 const ATTACH = "stator-attach";
+/** A relay carries an SSH client of its person's: see `relay/exec-door.ts`. */
+const SSH = "stator-ssh";
 const CALLS_PER_HOUR = 4500;
 const DAY_MS = 86_400_000;
 
@@ -125,7 +127,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   };
   let tlsPort = config.tlsPort;
 
-  const takesUpgrade = (protocol: string | undefined) => protocol?.toLowerCase() === ATTACH;
+  const takesUpgrade = (protocol: string | undefined) => [ATTACH, SSH].includes(protocol?.toLowerCase() ?? "");
   const admit = (request: FastifyRequest) => refuseRebinding(request.raw, config.domain);
   const refused = (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => {
     const route = `${request.method} ${request.routeOptions.url}`;
@@ -134,7 +136,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const server = createHttp({ ...context, checkResponses, admit, takesUpgrade, refused });
   await addRoutes(server, context);
   parts.defer(() => server.close());
-  server.server.on("upgrade", (request, socket) => attach(request, socket, context));
+  server.server.on("upgrade", (request, socket) => {
+    const isSsh = request.headers.upgrade?.toLowerCase() === SSH;
+    void upgraded(request, socket, isSsh ? SSH : ATTACH, isSsh ? joinSsh : attach, context);
+  });
   await server.ready();
   const tls = await listenTls({
     home: config.instance.home,
@@ -218,18 +223,23 @@ function refuseRebinding({ socket, headers }: IncomingMessage, domain: string): 
   );
 }
 
-/** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
-function attach(request: IncomingMessage, socket: Duplex, { config, runs, clock }: ApiContext): void {
-  socket.on("error", () => socket.destroy());
-  const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
+/** What a connection becomes that changes its protocol. Throws `PlatformError` before it has; then the answer is no. */
+type Upgrade = (request: IncomingMessage, socket: Duplex, context: ApiContext) => Promise<() => void>;
+
+async function upgraded(
+  request: IncomingMessage,
+  socket: Duplex,
+  protocol: string,
+  upgrade: Upgrade,
+  context: ApiContext,
+): Promise<void> {
+  const drop = () => socket.destroy();
+  socket.on("error", drop);
   try {
-    refuseRebinding(request, config.domain);
-    const dynoId = secret === undefined ? undefined : runs.redeem(secret);
-    if (dynoId === undefined) {
-      throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
-    }
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${ATTACH}\r\n\r\n`);
-    void runs.join(dynoId, frameClient(socket, clock));
+    refuseRebinding(request, context.config.domain);
+    const begin = await upgrade(request, socket, context);
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+    begin();
   } catch (error) {
     const { status, id, message } =
       error instanceof PlatformError
@@ -240,6 +250,26 @@ function attach(request: IncomingMessage, socket: Duplex, { config, runs, clock 
       `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     );
   }
+}
+
+/** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
+async function attach(request: IncomingMessage, socket: Duplex, { runs, clock }: ApiContext): Promise<() => void> {
+  const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
+  const dynoId = secret === undefined ? undefined : runs.redeem(secret);
+  if (dynoId === undefined)
+    throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
+  return () => void runs.join(dynoId, frameClient(socket, clock));
+}
+
+/** SSH proves with a registered key who may into which dyno; the token, that no stranger tries. */
+async function joinSsh(request: IncomingMessage, socket: Duplex, { ssh, store }: ApiContext): Promise<() => void> {
+  await authenticate(request, store);
+  if (request.url !== "/stator/ssh") throw new PlatformError("not_found", "SSH is at /stator/ssh.");
+  return () =>
+    void ssh.join(socket as Socket).then(
+      (isTaken) => isTaken || socket.destroy(),
+      () => socket.destroy(),
+    );
 }
 
 async function rendezvous(secret: string, socket: TLSSocket, { runs, clock }: ApiContext): Promise<void> {

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable, type Writable } from "node:stream";
@@ -241,7 +242,7 @@ async function request(url: string, token: string, method: string, path: string,
 }
 
 /** Keys that were registered, and why nobody could come in with them. */
-export class TestSsh implements Pick<Ssh, "refusal" | "register"> {
+export class TestSsh implements Pick<Ssh, "refusal" | "register" | "join"> {
   readonly registered: TunnelFacts[] = [];
   why: string | null = null;
 
@@ -252,6 +253,14 @@ export class TestSsh implements Pick<Ssh, "refusal" | "register"> {
   async register(facts: TunnelFacts) {
     this.registered.push(facts);
     return { tunnel: { ...facts, name: `tunnel-${this.registered.length}` }, hostKey: "ssh-ed25519 AAAA" };
+  }
+
+  /** Says what it is, and gives back what it is told. */
+  async join(socket: Socket): Promise<boolean> {
+    if (this.registered.length === 0) return false;
+    socket.write("SSH-2.0-test\r\n");
+    socket.pipe(socket);
+    return true;
   }
 }
 
