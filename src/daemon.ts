@@ -22,11 +22,8 @@ import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { Outbound } from "./outbound/outbound.ts";
 import { startRouter } from "./router/router.ts";
-import { DynoSessions } from "./run/dyno-sessions.ts";
 import { startScheduler } from "./schedule/scheduler.ts";
 import { keepSizes } from "./sizes.ts";
-import { guestOf } from "./ssh/guests.ts";
-import { Ssh } from "./ssh/ssh.ts";
 import { openKeyFile } from "./store/secrets.ts";
 import { openStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -117,17 +114,6 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   const program = programOf(instance);
   parts.use(await startDrains({ store, logs, outbound, clock, random, logger, program }));
   parts.use(startWebhooks({ store, outbound, addresses: addressesOf(config), clock, random, logger }));
-  const sessions = parts.use(new DynoSessions({ engine }));
-  const ssh = parts.use(
-    new Ssh({
-      door: engine.door,
-      folder: data,
-      sessions,
-      guestOf: (tunnel) => guestOf(tunnel, { store, clock }),
-      clock,
-      logger,
-    }),
-  );
   parts.use(
     await startApi({
       config,
@@ -141,7 +127,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       usage: metrics,
       outbound,
       requests: routing,
-      ssh,
+      door: engine.door,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

@@ -8,6 +8,8 @@ import type { UsageReader } from "../metrics/usage-reader.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { RequestReader } from "../router/request-metrics.ts";
 import type { Runs } from "../run/one-off.ts";
+import type { Recordings } from "../run/recordings.ts";
+import type { Visits } from "../run/visits.ts";
 import type { Schedules } from "../schedule/schedules.ts";
 import type { Ssh } from "../ssh/ssh.ts";
 import type { Store } from "../store/store.ts";
@@ -28,6 +30,8 @@ export interface ApiContext {
   readonly logs: AppLogs;
   readonly engine: Pick<Engine, "removeApp" | "setEgress" | "isolationRefusal" | "startMarks">;
   readonly runs: Runs;
+  readonly recordings: Pick<Recordings, "list" | "get" | "read" | "remove" | "removeApp">;
+  readonly visits: Pick<Visits, "issue" | "redeem" | "join">;
   readonly schedules: Schedules;
   readonly builds: BuildRoutes;
   readonly certificates: Certificates;

@@ -1,13 +1,22 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { PlatformError } from "../model/errors.ts";
 import { frameClient } from "../run/attach-frames.ts";
+import type { AttachedClient } from "../run/bridge.ts";
+import { DynoSessions, type SessionOptions } from "../run/dyno-sessions.ts";
 import { type RunOptions, startRuns } from "../run/one-off.ts";
+import { Recordings } from "../run/recordings.ts";
 import { rendezvousClient } from "../run/rendezvous.ts";
+import type { Sessions } from "../run/sessions.ts";
+import { Visits } from "../run/visits.ts";
+import type { Door } from "../ssh/door.ts";
+import { guestOf } from "../ssh/guests.ts";
+import { Ssh } from "../ssh/ssh.ts";
 import { listenAdmin } from "./admin.ts";
 import { Audit } from "./audit.ts";
 import { authenticate, type Caller } from "./auth.ts";
@@ -43,6 +52,7 @@ import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
 import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
+import { recordingRoutes } from "./resources/recordings.ts";
 import { releaseRoutes } from "./resources/releases.ts";
 import { routerMetricsRoutes } from "./resources/router-metrics.ts";
 import { routingRoutes } from "./resources/routing.ts";
@@ -73,12 +83,13 @@ export interface ApiOptions
     | "usage"
     | "outbound"
     | "requests"
-    | "ssh"
     | "clock"
     | "random"
     | "logger"
   > {
-  readonly engine: RunOptions["engine"] & ApiContext["engine"];
+  readonly engine: RunOptions["engine"] & SessionOptions["engine"] & ApiContext["engine"];
+  /** Where SSH clients come in. */
+  readonly door: Door;
   /** `DynoLogs.output`. */
   readonly output: RunOptions["output"];
   /** Calls an account may make in an hour; default 4,500 (spec 13). */
@@ -109,7 +120,12 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   await using parts = new AsyncDisposableStack();
   const { config, clock, logger, checkResponses = false } = options;
   const closing = new AbortController();
-  const runs = parts.use(await startRuns(options));
+  const recordings = new Recordings({ ...options, folder: join(config.instance.paths.data, "recordings") });
+  await recordings.sweep();
+  const runs = parts.use(await startRuns({ ...options, recordings }));
+  const sessions = parts.use(new DynoSessions({ ...options, recordings }));
+  const visits = parts.use(new Visits({ sessions, clock, logger }));
+  const ssh = parts.use(sshOver(options, sessions));
   const background = parts.use(new Background(logger));
   const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
   const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
@@ -118,6 +134,9 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     ...options,
     version: ownVersion(),
     runs,
+    visits,
+    recordings,
+    ssh,
     rateLimit,
     audit,
     signer,
@@ -161,6 +180,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return { port, tlsPort, routes: routesOf(server), [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
+function sshOver({ door, config, store, clock, logger }: ApiOptions, sessions: Sessions): Ssh {
+  const folder = config.instance.paths.data;
+  return new Ssh({ door, folder, sessions, guestOf: (tunnel) => guestOf(tunnel, { store, clock }), clock, logger });
+}
+
 /** Every resource; the path table of the API. */
 export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
   const routes = new Routes(server, context.audit);
@@ -187,6 +211,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   healthCheckRoutes(routes, context);
   dynoRoutes(routes, context);
   execManagerRoutes(routes, context);
+  recordingRoutes(routes, context);
   routingRoutes(routes, context);
   runtimeRoutes(routes, context);
   scheduleRoutes(routes, context);
@@ -253,12 +278,12 @@ async function upgraded(
 }
 
 /** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
-async function attach(request: IncomingMessage, socket: Duplex, { runs, clock }: ApiContext): Promise<() => void> {
+async function attach(request: IncomingMessage, socket: Duplex, context: ApiContext): Promise<() => void> {
   const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
-  const dynoId = secret === undefined ? undefined : runs.redeem(secret);
-  if (dynoId === undefined)
+  const joinWith = secret === undefined ? undefined : joinOf(secret, context);
+  if (joinWith === undefined)
     throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
-  return () => void runs.join(dynoId, frameClient(socket, clock));
+  return () => void joinWith(frameClient(socket, context.clock));
 }
 
 /** SSH proves with a registered key who may into which dyno; the token, that no stranger tries. */
@@ -272,15 +297,23 @@ async function joinSsh(request: IncomingMessage, socket: Duplex, { ssh, store }:
     );
 }
 
-async function rendezvous(secret: string, socket: TLSSocket, { runs, clock }: ApiContext): Promise<void> {
+/** What the secret joins its client with; the secret is used up. */
+function joinOf(secret: string, { runs, visits }: ApiContext): ((client: AttachedClient) => Promise<void>) | undefined {
   const dynoId = runs.redeem(secret);
-  if (dynoId === undefined) {
+  if (dynoId !== undefined) return (client) => runs.join(dynoId, client);
+  const visit = visits.redeem(secret);
+  return visit && ((client) => visits.join(visit, client));
+}
+
+async function rendezvous(secret: string, socket: TLSSocket, context: ApiContext): Promise<void> {
+  const joinWith = joinOf(secret, context);
+  if (joinWith === undefined) {
     socket.destroy();
     return;
   }
   socket.setNoDelay(true);
   socket.setKeepAlive(true, 60_000);
-  await runs.join(dynoId, await rendezvousClient(socket, clock));
+  await joinWith(await rendezvousClient(socket, context.clock));
 }
 
 function ownVersion(): string {

@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import type { ReadStream } from "node:tty";
 import { type Client, errorOf, requester, textOf } from "./client.ts";
 import { encodeFrame, FRAME, FrameReader } from "./frames.ts";
@@ -8,15 +8,27 @@ import { note } from "./output.ts";
  * Joins this terminal (or pipe) with a one-off dyno that waits for its client, and gives the exit status of its command.
  * `secret` is the path of the dyno's `attach_url`. Throws when the connection breaks before the end.
  */
-export async function attach(client: Client, secret: string, terminal: boolean): Promise<number> {
+export async function attach(
+  client: Client,
+  secret: string,
+  terminal: boolean,
+  { output = process.stdout, takesInput = true }: Ends = {},
+): Promise<number> {
   const socket = await upgrade(client, `/stator/attach/${secret}`);
-  const restore = terminal ? passTerminal(socket) : passPipe(socket);
+  const restore = !takesInput ? () => {} : terminal ? passTerminal(socket) : passPipe(socket);
   try {
-    return await readToEnd(socket);
+    return await readToEnd(socket, output);
   } finally {
     restore();
     socket.destroy();
   }
+}
+
+export interface Ends {
+  /** Default: standard output. */
+  readonly output?: Writable;
+  /** Default: standard input is passed on. */
+  readonly takesInput?: boolean;
 }
 
 /** The secret in `rendezvous://host:port/SECRET`. Throws if there is none. */
@@ -26,7 +38,8 @@ export function secretOf(attachUrl: string | null): string {
   return match[1];
 }
 
-function upgrade(client: Client, path: string): Promise<Duplex> {
+/** The socket of an attached dyno; frames go over it. */
+export function upgrade(client: Client, path: string): Promise<Duplex> {
   const url = new URL(path, client.platform.url);
   return new Promise((resolve, reject) => {
     const outgoing = requester(url)(
@@ -45,17 +58,18 @@ function upgrade(client: Client, path: string): Promise<Duplex> {
   });
 }
 
-/** Writes output as it comes until the exit frame; waits with reading while standard output is full. */
-function readToEnd(socket: Duplex): Promise<number> {
+/** Writes output as it comes until the exit frame; waits with reading while what it goes to is full. */
+function readToEnd(socket: Duplex, output: Writable): Promise<number> {
   const frames = new FrameReader();
   return new Promise((resolve, reject) => {
     socket.on("data", (chunk: Buffer) => {
       try {
         for (const { type, body } of frames.push(chunk)) {
           if (type === FRAME.exit) return resolve(statusOf(body));
-          if (type === FRAME.data && !process.stdout.write(body)) {
+          const to = type === FRAME.data ? output : type === FRAME.error ? process.stderr : undefined;
+          if (to?.write(body) === false) {
             socket.pause();
-            process.stdout.once("drain", () => socket.resume());
+            to.once("drain", () => socket.resume());
           }
         }
       } catch (error) {

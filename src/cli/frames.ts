@@ -1,8 +1,9 @@
 /**
  * The protocol `stator-attach` of an attached one-off: each frame is one byte of type, four bytes of length (big endian)
- * and so many bytes. To the server: 0 input, 1 resize `{rows, columns}`, 2 end of input. From it: 0 output, 3 exit `{status}`.
+ * and so many bytes. To the server: 0 input, 1 resize `{rows, columns}`, 2 end of input. From it: 0 output, 3 exit `{status}`,
+ * 5 standard error, 6 a connection is there.
  */
-export const FRAME = { data: 0, resize: 1, endOfInput: 2, exit: 3 } as const;
+export const FRAME = { data: 0, resize: 1, endOfInput: 2, exit: 3, error: 5, begun: 6 } as const;
 const HEAD = 5;
 /** More in one frame is a broken peer. */
 const FRAME_BYTES_MAX = 16 * 1024 * 1024;

@@ -7,10 +7,11 @@ import { SocketSide } from "./socket-client.ts";
 
 /**
  * The protocol of our own command line (`Upgrade: stator-attach`): each frame is one byte of type, four of length (big
- * endian), and so many bytes. It carries what rendezvous cannot: the terminal's size, an end of input, the exit status.
+ * endian), and so many bytes. It carries what rendezvous cannot: the terminal's size, an end of input, the exit status; standard error
+ * apart (sessions inside running dynos), and that a connection is there.
  */
 const TO_SERVER = { input: 0, resize: 1, endOfInput: 2 } as const;
-const TO_CLIENT = { output: 0, exit: 3 } as const;
+const TO_CLIENT = { output: 0, exit: 3, error: 5, begun: 6 } as const;
 /** More in one frame is a broken client. */
 export const FRAME_BYTES_MAX = 1024 * 1024;
 
@@ -20,6 +21,8 @@ export function frameClient(socket: Duplex, clock: Clock): AttachedClient {
     gone: side.gone,
     close: () => side.close(),
     write: (chunk) => side.write(encodeFrame(TO_CLIENT.output, chunk)),
+    writeError: (chunk) => side.write(encodeFrame(TO_CLIENT.error, chunk)),
+    begun: () => side.write(encodeFrame(TO_CLIENT.begun, new Uint8Array())),
     async finish(status) {
       await side.write(encodeFrame(TO_CLIENT.exit, Buffer.from(JSON.stringify({ status }))));
       await side.end();

@@ -56,6 +56,7 @@ async function attached() {
     clock,
     random: systemRandom,
     logger: silentLogger,
+    recordings: { begin: async () => undefined },
     dynoId: "dyno",
     client,
     until: new AbortController().signal,

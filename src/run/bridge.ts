@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { Store } from "../store/store.ts";
 import type { RunOptions } from "./one-off.ts";
+import { RECORDED_NOTICE, type Recording } from "./recordings.ts";
 
 /** The far end of an attached dyno, by whichever protocol it came. */
 export interface AttachedClient {
@@ -11,6 +12,10 @@ export interface AttachedClient {
   events(hasTerminal: boolean): AsyncIterable<ClientEvent>;
   /** Resolves once more may be written; rejects once it has gone. */
   write(chunk: Uint8Array): Promise<void>;
+  /** As `write`, for what is no standard output, where the protocol tells them apart. */
+  writeError?(chunk: Uint8Array): Promise<void>;
+  /** What it asked for is there, though nothing may come of it for a while; where the protocol can say so. */
+  begun?(): Promise<void>;
   /** The dyno has ended, and all its output was written: tells the status where the protocol can, and closes. */
   finish(status: number | null): Promise<void>;
   close(): void;
@@ -47,13 +52,17 @@ export async function bridge(join: Join): Promise<void> {
   using _gone = addAbortListener(client.gone, end);
   using _until = addAbortListener(until, end);
   const side: Promise<void>[] = [];
+  let recording: Recording | undefined;
   try {
+    recording = await recordingOf(join);
     const dyno = await admit(join);
     if (dyno === undefined) return;
     const life = new Life(join.clock);
-    side.push(life.endWhenIdle(over), carryInput(join, dyno, life, over.signal));
-    if (await carryOutput(join, life, over.signal)) {
-      await client.finish(await join.supervision.exited(dynoId, over.signal));
+    side.push(life.endWhenIdle(over), carryInput(join, dyno, life, over.signal, recording));
+    if (await carryOutput(join, life, over.signal, recording)) {
+      const status = await join.supervision.exited(dynoId, over.signal);
+      await recording?.end(status);
+      await client.finish(status);
     }
   } catch (error) {
     if (!over.signal.aborted) logger.error("run.attach_failed", { dynoId, error });
@@ -62,8 +71,23 @@ export async function bridge(join: Join): Promise<void> {
     over.abort();
     client.close();
     await Promise.all(side);
+    await recording?.end(null);
     if (isLost) await disconnect(join);
   }
+}
+
+/** Of an app whose owner wants that: what is shown is on disk before. The client is told where that is no part of the output. */
+async function recordingOf({ store, recordings, dynoId, client }: Join): Promise<Recording | undefined> {
+  const dyno = await store.dynos.byId(dynoId);
+  if (!dyno?.oneOff) return undefined;
+  const { appId, name, command, oneOff } = dyno;
+  const { userEmail, terminal } = oneOff;
+  const recording = await recordings.begin({ appId, dyno: name, command, userEmail, terminal });
+  if (recording === undefined) return undefined;
+  const notice = Buffer.from(`${RECORDED_NOTICE}\r\n`);
+  if (terminal !== null) await client.write(notice);
+  else await client.writeError?.(notice);
+  return recording;
 }
 
 /** The client is there: the dyno may start. undefined: it has ended meanwhile. */
@@ -135,14 +159,17 @@ async function carryOutput(
   { output, supervision, dynoId, client }: Join,
   life: Life,
   over: AbortSignal,
+  recording: Recording | undefined,
 ): Promise<boolean> {
   const late = new AbortController();
   using _over = addAbortListener(over, () => late.abort());
   const watch = life.endWhenLate(supervision.exited(dynoId, late.signal), late);
+  const keep = recording?.output();
   try {
     for await (const chunk of output(dynoId, late.signal)) {
       life.waitsForOutput = false;
       life.mark();
+      await keep?.(chunk);
       await client.write(chunk);
       life.mark();
       life.waitsForOutput = true;
@@ -155,7 +182,13 @@ async function carryOutput(
   return !over.aborted;
 }
 
-async function carryInput(join: Join, dyno: DynoRecord, life: Life, over: AbortSignal): Promise<void> {
+async function carryInput(
+  join: Join,
+  dyno: DynoRecord,
+  life: Life,
+  over: AbortSignal,
+  recording: Recording | undefined,
+): Promise<void> {
   const { client, engine, logger, dynoId } = join;
   const hasTerminal = dyno.oneOff?.terminal !== null;
   let input: Writable | undefined;
@@ -165,6 +198,7 @@ async function carryInput(join: Join, dyno: DynoRecord, life: Life, over: AbortS
     for await (const event of client.events(hasTerminal)) {
       if (over.aborted) continue; // read on until it closes
       life.mark();
+      if (event.kind === "resize") await recording?.resize(event);
       if (event.kind === "resize")
         await engine.resize(dynoId, event.rows, event.columns).catch(() => {}); // it has ended
       else if (event.kind === "input") await written(input, event.data, over);

@@ -1,13 +1,17 @@
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { type ByteStream, type Engine, EngineError, type ExecRequest } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import { type FramedProcess, processOver } from "../lib/process-frames.ts";
 import { PlatformError } from "../model/errors.ts";
+import type { Store } from "../store/store.ts";
 import { connectArguments, readArguments } from "./inside.ts";
+import { RECORDED_NOTICE, type Recording, type Recordings } from "./recordings.ts";
 import type { DynoFile, DynoProcess, Endpoint, SessionRequest, Sessions } from "./sessions.ts";
 
 export interface SessionOptions {
   readonly engine: Pick<Engine, "exec">;
+  readonly store: Pick<Store, "dynos">;
+  readonly recordings: Pick<Recordings, "begin">;
 }
 
 /** A path may be so long on Linux. */
@@ -18,16 +22,32 @@ const LINE_FEED = 10;
 
 /** `Sessions` over an engine. All end when it is disposed of. */
 export class DynoSessions implements Sessions {
-  readonly #engine: SessionOptions["engine"];
+  readonly #options: SessionOptions;
   readonly #open = new Set<FramedProcess>();
 
-  constructor({ engine }: SessionOptions) {
-    this.#engine = engine;
+  constructor(options: SessionOptions) {
+    this.#options = options;
   }
 
-  open(dynoId: string, request: SessionRequest, signal: AbortSignal): Promise<DynoProcess> {
+  async open(dynoId: string, request: SessionRequest, signal: AbortSignal): Promise<DynoProcess> {
     const { command, env, terminal } = request;
-    return this.#exec(dynoId, { command, setting: "dyno", env, terminal }, signal);
+    const recording = await this.#recordingOf(dynoId, request);
+    try {
+      const opened = await this.#exec(dynoId, { command, setting: "dyno", env, terminal }, signal);
+      return recording === undefined ? opened : recorded(opened, recording, terminal !== null);
+    } catch (error) {
+      await recording?.end(null);
+      throw error;
+    }
+  }
+
+  /** Of an attended session of an app whose owner wants them recorded. Throws where that cannot be begun. */
+  async #recordingOf(dynoId: string, { attended, command, terminal }: SessionRequest): Promise<Recording | undefined> {
+    const dyno = attended === null ? undefined : await this.#options.store.dynos.byId(dynoId);
+    if (attended === null || dyno === undefined) return undefined;
+    const { userEmail } = attended;
+    const text = [command].flat().join(" ");
+    return this.#options.recordings.begin({ appId: dyno.appId, dyno: dyno.name, command: text, userEmail, terminal });
   }
 
   async connect(dynoId: string, { host, port }: Endpoint, signal: AbortSignal): Promise<ByteStream> {
@@ -66,7 +86,7 @@ export class DynoSessions implements Sessions {
 
   async #exec(dynoId: string, request: ExecRequest, signal: AbortSignal): Promise<FramedProcess> {
     try {
-      const stream = await this.#engine.exec(dynoId, request, signal);
+      const stream = await this.#options.engine.exec(dynoId, request, signal);
       const opened = processOver(stream, { isTerminal: request.terminal !== null });
       this.#open.add(opened);
       void opened.exited.then(() => this.#open.delete(opened));
@@ -92,6 +112,40 @@ export class DynoSessions implements Sessions {
     signal.throwIfAborted();
     return undefined;
   }
+}
+
+/** The same process, of which everything is on disk before it is shown. What cannot be recorded is not shown, and ends it. */
+function recorded(opened: FramedProcess, recording: Recording, hasTerminal: boolean): DynoProcess {
+  const fail = (): void => opened.close();
+  async function* kept(from: Readable, first: string | null): AsyncGenerator<Uint8Array> {
+    const keep = recording.output();
+    if (first !== null) yield Buffer.from(first);
+    for await (const chunk of from) {
+      await keep(chunk as Buffer); // no encoding is set
+      yield chunk as Buffer;
+    }
+  }
+  const shown = (from: Readable, first: string | null): Readable => {
+    const stream = Readable.from(kept(from, first), { objectMode: false });
+    return stream.on("error", fail).on("close", () => from.destroy());
+  };
+  const notice = `${RECORDED_NOTICE}\r\n`;
+  const stdout = shown(opened.stdout, hasTerminal ? notice : null);
+  const stderr = shown(opened.stderr, hasTerminal ? null : notice);
+  const closed = [stdout, stderr].map((each) => new Promise<void>((resolve) => each.once("close", resolve)));
+  return {
+    ...opened,
+    stdout,
+    stderr,
+    exited: Promise.all([opened.exited, ...closed]).then(async ([status]) => {
+      await recording.end(status);
+      return status;
+    }),
+    resize: (window) => {
+      recording.resize(window).catch(fail);
+      opened.resize(window);
+    },
+  };
 }
 
 /** What the caller can do something about, in the API's words. */

@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { request } from "node:http";
-import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { after, afterEach, before, test } from "node:test";
-import { connect, type TLSSocket } from "node:tls";
 import { openWorld, type Program, type World } from "../../test/support/api-world.ts";
+import { rendezvous, tls, upgrade } from "../../test/support/attached.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { encodeFrame, FrameReader } from "../lib/frames.ts";
 import { NO_MANIFEST } from "../model/app-manifest.ts";
@@ -103,7 +100,7 @@ test("platform-api 3.1: rendezvous: the first chunk alone, then raw bytes; 0x04 
   const dyno = await world.store.dynos.byId(json.id);
   assert.deepEqual(dyno?.oneOff?.terminal, { rows: 30, columns: 100 });
   assert.deepEqual([dyno?.oneOff?.awaiting, dyno?.state], [true, "starting"], "not before its client");
-  await using client = await rendezvous(secretOf(json));
+  await using client = await rendezvous(world, secretOf(json));
   assert.equal(client.chunks[0], "rendezvous\r\n");
   client.socket.write("typed \u0004");
   await client.until("typed \u0004");
@@ -115,7 +112,7 @@ test("platform-api 3.1.6: without a terminal a last 0x04 ends the input, one wit
   program = cat;
   const { json } = await create({ attach: true, force_no_tty: true });
   assert.equal((await world.store.dynos.byId(json.id))?.oneOff?.terminal, null);
-  await using client = await rendezvous(secretOf(json));
+  await using client = await rendezvous(world, secretOf(json));
   client.socket.write("one\u0004");
   client.socket.write("two\u0004\u0004");
   await client.until("end of input\n");
@@ -131,7 +128,7 @@ test("the output comes whole before the close, however much, and the status line
     output.write("and-exit-status: 3\n");
     return 3;
   };
-  await using client = await rendezvous(secretOf((await create({ attach: true, force_no_tty: true })).json));
+  await using client = await rendezvous(world, secretOf((await create({ attach: true, force_no_tty: true })).json));
   await client.ended;
   assert.equal(client.chunks.slice(1).join(""), `${big}\n\uFFFF heroku-command-exit-status: 3\n`);
   assert.ok(client.chunks.some((chunk) => chunk.includes("\uFFFF heroku-command-exit-status: 3")));
@@ -140,19 +137,19 @@ test("the output comes whole before the close, however much, and the status line
 test("a secret is good once, by either way; a wrong one gets nothing", async () => {
   program = async () => 0;
   const { json } = await create({ attach: true });
-  await using first = await rendezvous(secretOf(json));
+  await using first = await rendezvous(world, secretOf(json));
   await first.ended;
-  await using again = await rendezvous(secretOf(json), false);
+  await using again = await rendezvous(world, secretOf(json), false);
   await again.ended;
   assert.deepEqual(again.chunks, []);
-  await using wrong = await rendezvous("x".repeat(43), false);
+  await using wrong = await rendezvous(world, "x".repeat(43), false);
   await wrong.ended;
   assert.deepEqual(wrong.chunks, []);
-  assert.equal((await upgrade(secretOf(json))).status, 404);
+  assert.equal((await upgrade(world, secretOf(json))).status, 404);
 });
 
 test("the TLS port speaks HTTP too, however slowly it comes", async () => {
-  const socket = await tls();
+  const socket = await tls(world);
   const text = `GET /account HTTP/1.1\r\nHost: any.example.com\r\nAuthorization: Bearer ${world.token}\r\nConnection: close\r\n\r\n`;
   for (const part of [text.slice(0, 1), text.slice(1, 6), text.slice(6)]) {
     socket.write(part);
@@ -170,7 +167,7 @@ test("our own way: input, resize, end of input, output and the exit status in fr
     return 9;
   };
   const { json } = await create({ attach: true, force_no_tty: true });
-  const { socket } = await upgrade(secretOf(json));
+  const { socket } = await upgrade(world, secretOf(json));
   assert.ok(socket);
   socket.write(encodeFrame(1, Buffer.from('{"rows":50,"columns":132}')));
   socket.write(encodeFrame(0, Buffer.from("in \u0004")));
@@ -194,7 +191,7 @@ test("our own way: input, resize, end of input, output and the exit status in fr
 test("a client that breaks the protocol is cut off, and the dyno told", async () => {
   program = () => new Promise(() => {});
   const { json } = await create({ attach: true, force_no_tty: true });
-  const { socket } = await upgrade(secretOf(json));
+  const { socket } = await upgrade(world, secretOf(json));
   assert.ok(socket);
   socket.write(Buffer.from([0, 255, 255, 255, 255]));
   await once(socket, "close");
@@ -204,47 +201,6 @@ test("a client that breaks the protocol is cut off, and the dyno told", async ()
 test("an upgrade to something else is answered as a plain request", async () => {
   const response = await fetch(`${world.url}/account`, { headers: { Authorization: `Bearer ${world.token}` } });
   assert.equal(response.status, 200);
-  const { status } = await upgrade("x", "/account", "h2c");
+  const { status } = await upgrade(world, "x", "/account", "h2c");
   assert.equal(status, 401);
 });
-
-function tls(): Promise<TLSSocket> {
-  return new Promise((resolve, reject) => {
-    // No server name, as the official CLI does (platform-api 3.1.2).
-    const socket = connect({ host: "127.0.0.1", port: world.api.tlsPort, ca: world.ca }, () => resolve(socket));
-    socket.once("error", reject);
-  });
-}
-
-async function rendezvous(secret: string, waits = true) {
-  const socket = await tls();
-  const chunks: string[] = [];
-  const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-  socket.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
-  socket.on("error", () => {});
-  socket.write(`${secret}\r\n`);
-  const until = (text: string) => eventually(() => chunks.slice(1).join("").includes(text));
-  if (waits) await eventually(() => chunks.length > 0);
-  return { socket, chunks, ended, until, [Symbol.asyncDispose]: async () => void socket.destroy() };
-}
-
-function upgrade(
-  secret: string,
-  path = `/stator/attach/${secret}`,
-  protocol = "stator-attach",
-): Promise<{ readonly status: number; readonly socket?: Duplex }> {
-  return new Promise((resolve, reject) => {
-    const headers = { Connection: "Upgrade", Upgrade: protocol };
-    const outgoing = request({ host: "127.0.0.1", port: world.api.port, path, headers, agent: false });
-    outgoing.once("error", reject);
-    outgoing.once("response", (incoming) => {
-      incoming.resume();
-      resolve({ status: incoming.statusCode ?? 0 });
-    });
-    outgoing.once("upgrade", (_, socket: Socket, head) => {
-      if (head.length > 0) socket.unshift(head);
-      resolve({ status: 101, socket });
-    });
-    outgoing.end();
-  });
-}

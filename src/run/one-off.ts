@@ -13,6 +13,7 @@ import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import { type AttachedClient, bridge } from "./bridge.ts";
 import { environment, windowOf } from "./call-environment.ts";
+import type { Recordings } from "./recordings.ts";
 import { Secrets } from "./secrets.ts";
 
 export interface RunOptions {
@@ -23,6 +24,7 @@ export interface RunOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly recordings: Pick<Recordings, "begin">;
 }
 
 export interface OneOffRequest {
@@ -66,7 +68,7 @@ const HOLD_MS = 30_000;
 /** `Runs` over a store. At its start, dynos whose clients were lost with the daemon before are noted as disconnected. */
 export async function startRuns(options: RunOptions): Promise<Runs> {
   const { store, supervision, clock } = options;
-  const secrets = new Secrets(clock);
+  const secrets = new Secrets<string>(clock);
   const closing = new AbortController();
   const joined = new Set<Promise<void>>();
   await noteLostClients(options);
@@ -204,7 +206,8 @@ async function sizeFor({ app, size, type }: OneOffRequest, store: Store): Promis
   return formation.find((each) => each.type === type)?.size ?? DEFAULT_SIZE;
 }
 
-function commandFor(command: string, slug: Slug): string {
+/** The command line as the dyno's shell gets it. Throws `invalid_params`. */
+export function commandFor(command: string, slug: Pick<Slug, "processTypes">): string {
   if (command.trim() === "")
     throw new PlatformError("invalid_params", "The command is empty: say what the dyno should run.");
   if (command.includes("\0")) throw new PlatformError("invalid_params", "The command holds a NUL character.");

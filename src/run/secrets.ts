@@ -8,28 +8,28 @@ const BYTES = 32;
 /** What an attach secret looks like; no HTTP request begins so. */
 export const ATTACH_SECRET = /^[A-Za-z0-9_-]{43}$/;
 
-/** Secrets that join one client with one dyno, once. Looked up by their hash, so that time tells nothing of them. */
-export class Secrets {
+/** Secrets that join one client with what they stand for, once. Looked up by their hash, so that time tells nothing of them. */
+export class Secrets<T> {
   readonly #clock: Clock;
-  readonly #dynos = new Map<string, { readonly dynoId: string; readonly until: Instant }>();
+  readonly #known = new Map<string, { readonly what: T; readonly until: Instant }>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  issue(dynoId: string): string {
+  issue(what: T): string {
     const now = this.#clock.now();
-    for (const [hash, { until }] of this.#dynos) if (until < now) this.#dynos.delete(hash);
+    for (const [hash, { until }] of this.#known) if (until < now) this.#known.delete(hash);
     const secret = randomBytes(BYTES).toString("base64url");
-    this.#dynos.set(hashOf(secret), { dynoId, until: now + LIFE_MS });
+    this.#known.set(hashOf(secret), { what, until: now + LIFE_MS });
     return secret;
   }
 
-  redeem(secret: string): string | undefined {
+  redeem(secret: string): T | undefined {
     const hash = hashOf(secret);
-    const found = this.#dynos.get(hash);
-    this.#dynos.delete(hash);
-    return found !== undefined && found.until >= this.#clock.now() ? found.dynoId : undefined;
+    const found = this.#known.get(hash);
+    this.#known.delete(hash);
+    return found !== undefined && found.until >= this.#clock.now() ? found.what : undefined;
   }
 }
 

@@ -63,7 +63,7 @@ export interface DynoProcess {
   readonly stderr: Readable;
   /**
    * 0 to 255, 128 + signal where a signal ended it; null: nobody saw it (the host process was killed, the dyno's machine failed). Told
-   * once all that it wrote is in `stdout` and `stderr`. Never rejects.
+   * once `stdout` and `stderr` were read to their ends, or destroyed. Never rejects.
    */
   readonly exited: Promise<number | null>;
   resize(window: Window): void;

@@ -19,6 +19,7 @@ import { formationQueries } from "./queries/formation.ts";
 import { logDrainQueries } from "./queries/log-drains.ts";
 import { oauthClientQueries } from "./queries/oauth-clients.ts";
 import { pipelineQueries } from "./queries/pipelines.ts";
+import { recordedAppQueries } from "./queries/recorded-apps.ts";
 import { releaseQueries } from "./queries/releases.ts";
 import { routingQueries } from "./queries/routing.ts";
 import { scheduleQueries } from "./queries/schedules.ts";
@@ -182,6 +183,7 @@ function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange"
     apps: appQueries(work),
     domains: domainQueries(work),
     egressRules: egressRuleQueries(work),
+    recordedApps: recordedAppQueries(work),
     routing: routingQueries(work),
     config: configQueries(work),
     features: featureQueries(work),

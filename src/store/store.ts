@@ -44,6 +44,7 @@ export interface Store extends AsyncDisposable {
   readonly apps: AppStore;
   readonly domains: DomainStore;
   readonly egressRules: EgressRuleStore;
+  readonly recordedApps: RecordedAppStore;
   readonly routing: RoutingStore;
   readonly config: ConfigStore;
   readonly features: FeatureStore;
@@ -295,6 +296,12 @@ export interface EgressRuleStore {
   /** Throws `invalid_params` for what is no rule, is there already, or is one too many. */
   add(appId: string, rule: EgressRule): Promise<StoredEgressRule>;
   remove(id: string): Promise<void>;
+}
+
+/** Apps whose sessions are recorded. */
+export interface RecordedAppStore {
+  has(appId: string): Promise<boolean>;
+  set(appId: string, isRecorded: boolean): Promise<void>;
 }
 
 /** Where an app's log lines go besides (spec 8.4). */

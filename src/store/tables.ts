@@ -42,6 +42,7 @@ export interface Tables {
   readonly schedules: ScheduleRow;
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
+  readonly recorded_apps: { app_id: string; since: Instant };
   readonly app_routing: AppRoutingRow;
   readonly basic_auth_users: BasicAuthUserRow;
   readonly health_checks: { app_id: string; type: string; checks: string };

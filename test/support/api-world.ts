@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable, type Writable } from "node:stream";
@@ -9,7 +8,8 @@ import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
 import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
-import type { StartMarks } from "../../src/engine/engine.ts";
+import { type ByteStream, EngineError, type ExecRequest, type StartMarks } from "../../src/engine/engine.ts";
+import { type SimProcess, simProcess } from "../../src/engine/sim/process.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 import { FakeTarget } from "../../src/host/testing.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
@@ -29,8 +29,7 @@ import type { Isolation } from "../../src/model/isolation.ts";
 import { Outbound } from "../../src/outbound/outbound.ts";
 import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
-import type { Ssh } from "../../src/ssh/ssh.ts";
-import type { TunnelFacts } from "../../src/ssh/tunnels.ts";
+import { FakeDoor } from "../../src/ssh/testing.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
@@ -57,7 +56,7 @@ export interface World extends AsyncDisposable {
   readonly builds: TestBuilds;
   readonly target: FakeTarget;
   readonly usage: TestUsage;
-  readonly ssh: TestSsh;
+  readonly door: FakeDoor;
   readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -150,7 +149,7 @@ export async function openWorld(
     logger: silentLogger,
     ...options.certificates,
   });
-  const ssh = new TestSsh();
+  const door = await FakeDoor.open();
   const apiOptions: ApiOptions = {
     certificates,
     config,
@@ -163,7 +162,7 @@ export async function openWorld(
     outbound,
     requests,
     engine: supervision,
-    ssh,
+    door,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     ...instead?.parts,
     clock,
@@ -188,7 +187,7 @@ export async function openWorld(
     target,
     usage,
     requests,
-    ssh,
+    door,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });
@@ -209,6 +208,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await door[Symbol.asyncDispose]();
       await instead?.[Symbol.asyncDispose]();
       await certificates[Symbol.asyncDispose]();
       await scheduler[Symbol.asyncDispose]();
@@ -239,29 +239,6 @@ async function request(url: string, token: string, method: string, path: string,
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") === true && text !== "";
   return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
-}
-
-/** Keys that were registered, and why nobody could come in with them. */
-export class TestSsh implements Pick<Ssh, "refusal" | "register" | "join"> {
-  readonly registered: TunnelFacts[] = [];
-  why: string | null = null;
-
-  async refusal(): Promise<string | null> {
-    return this.why;
-  }
-
-  async register(facts: TunnelFacts) {
-    this.registered.push(facts);
-    return { tunnel: { ...facts, name: `tunnel-${this.registered.length}` }, hostKey: "ssh-ed25519 AAAA" };
-  }
-
-  /** Says what it is, and gives back what it is told. */
-  async join(socket: Socket): Promise<boolean> {
-    if (this.registered.length === 0) return false;
-    socket.write("SSH-2.0-test\r\n");
-    socket.pipe(socket);
-    return true;
-  }
 }
 
 /** Dynos in memory: what should run runs at the next nudge, and every pending release succeeds. */
@@ -372,6 +349,15 @@ export class TestSupervision implements Supervision, AsyncDisposable {
 
   async input(dynoId: string): Promise<Writable> {
     return this.#streams(dynoId).input;
+  }
+
+  /** What a process inside a dyno does. */
+  processes: SimProcess = async () => 0;
+
+  async exec(dynoId: string, request: ExecRequest): Promise<ByteStream> {
+    const dyno = await this.#store.dynos.byId(dynoId);
+    if (dyno === undefined || dyno.exit !== null) throw new EngineError("not_found", "it does not run");
+    return simProcess(this.processes, request, new AbortController().signal);
   }
 
   async startMarks(dynoId: string): Promise<StartMarks | null> {

@@ -159,12 +159,13 @@ const FREE_TRIES = 120;
 const FREE_EVERY_MS = 5000;
 
 /** What is kept for a destroyed app goes once its dynos are gone; a host process that restarts meanwhile is waited for. */
-async function freeApp(app: App, { engine, supervision, logs, clock, until }: ApiContext): Promise<void> {
+async function freeApp(app: App, { engine, supervision, logs, recordings, clock, until }: ApiContext): Promise<void> {
   await supervision.vanished(app.id, until).catch((error: unknown) => {
     if (!until.aborted) throw error;
   });
   if (until.aborted) return;
   await logs.removeApp(app.id);
+  await recordings.removeApp(app.id);
   for (let tries = 1; !until.aborted; tries++) {
     try {
       return await engine.removeApp(app.id, app.uidIndex);

@@ -10,6 +10,8 @@ import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
 import { sizeNameOf } from "./dyno-sizes.ts";
+import { demandExec } from "./exec-manager.ts";
+import { commandOf, commandTold, InsideBody, toldOf, visitOf } from "./inside.ts";
 import { TimelineSchema, timelineOf } from "./start-timeline.ts";
 
 const DynoSchema = exactly({
@@ -59,11 +61,8 @@ const CreateBody = Type.Object({
   time_to_live: Type.Optional(nullable(Type.Integer())),
 });
 
-/** So much of a command stands in the audit log. */
-const COMMAND_TOLD = 300;
-
 export function dynoRoutes(routes: Routes, context: ApiContext): void {
-  const { store, supervision, runs, tlsPort, until, engine, clock } = context;
+  const { store, supervision, runs, visits, tlsPort, until, engine, clock } = context;
 
   routes.app(
     { path: "GET /apps/:app/dynos", needs: "view", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
@@ -111,7 +110,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     },
     async (call) => {
       const { app, user, body } = call;
-      call.tell({ command: body.command.slice(0, COMMAND_TOLD) }); // the app's log says it too
+      call.tell({ command: commandTold(body.command) }); // the app's log says it too
       const { dyno, secret } = await runs.create(
         {
           app,
@@ -134,12 +133,30 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       return dynoJson(dyno, app, { versions, nextStarts: {} }, attachUrl);
     },
   );
-  routes.app({ path: "POST /apps/:app/dynos/:dyno", needs: "deploy", power: "write", response: Empty }, () => {
-    throw new PlatformError(
-      "invalid_params",
-      "A command cannot be run inside a running dyno here; use run, which starts one of its own.",
-    );
-  });
+  // The same power: a process in a running dyno sees what one in a dyno of its own does.
+  routes.app(
+    {
+      path: "POST /apps/:app/dynos/:dyno",
+      needs: "deploy",
+      power: "write",
+      body: InsideBody,
+      response: DynoSchema,
+      status: 201,
+    },
+    async (call) => {
+      const { app, user, body } = call;
+      await demandExec(app, context);
+      const dyno = await dynoNamed(call);
+      const visit = await visitOf(body, dyno, user, store);
+      call.tell(toldOf(dyno, visit));
+      if (dyno.exit !== null)
+        throw new PlatformError("not_found", `${dyno.name} has ended: nothing can be run in it.`, { resource: "dyno" });
+      if (visit.kind === "process")
+        sayAction(context, app, user, `Starting process with command \`${commandOf(visit.request)}\` in ${dyno.name}`);
+      const attachUrl = call.address.rendezvous(visits.issue(visit), tlsPort());
+      return dynoJson(dyno, app, await factsOf(app, [dyno]), attachUrl);
+    },
+  );
 
   const act = (what: "restart" | "stop", which: (call: AppCall) => Which | Promise<Which>) => async (call: AppCall) => {
     await supervision[what](call.app.id, await which(call));

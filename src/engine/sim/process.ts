@@ -27,7 +27,7 @@ export function simProcess(program: SimProcess, request: ExecRequest, life: Abor
   const credit = (bytes: number) => {
     const body = Buffer.alloc(4);
     body.writeUInt32BE(bytes);
-    out.write(encodeFrame(6, body));
+    if (out.writable) out.write(encodeFrame(6, body));
   };
   const take = (type: number, body: Buffer): void => {
     if (type === 0) stdin.write(body, () => credit(body.length));

@@ -18,6 +18,7 @@ import { up as credentials } from "./0015-credentials.ts";
 import { up as sources } from "./0020-sources.ts";
 import { up as buildpacks } from "./0021-buildpacks.ts";
 import { up as pipelines } from "./0022-pipelines.ts";
+import { up as recordedApps } from "./0023-recorded-apps.ts";
 import { up as releasePhase } from "./0026-release-phase.ts";
 import { up as appPages } from "./0028-app-pages.ts";
 
@@ -44,4 +45,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0022-pipelines": { up: pipelines },
   "0026-release-phase": { up: releasePhase },
   "0028-app-pages": { up: appPages },
+  "0023-recorded-apps": { up: recordedApps },
 };

@@ -1,0 +1,29 @@
+import { existsSync } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { basename } from "node:path";
+import { appOf } from "../app-name.ts";
+import { attach } from "../attach.ts";
+import { Client } from "../client.ts";
+import { type Input, UsageError } from "../command.ts";
+import { dynoOf, enter } from "../inside.ts";
+import { action, print } from "../output.ts";
+
+export async function run(input: Input): Promise<number> {
+  const [source] = input.positionals;
+  if (source === undefined) throw new UsageError("Name the file to copy from the dyno.");
+  const target = input.text("output") ?? basename(source);
+  print(`Copying ${source} to ${target}`);
+  if (existsSync(target)) throw new UsageError(`The local file ${target} already exists`, 1);
+  const client = new Client();
+  const place = { client, app: await appOf(input, client.platform), dyno: dynoOf(input) };
+  const secret = await action(`Connecting to ${place.dyno} on ⬢ ${place.app}`, () => enter(place, { file: source }));
+  const file = await open(target, "wx");
+  const output = file.createWriteStream();
+  const status = await attach(client, secret, false, { output, takesInput: false });
+  await new Promise<void>((resolve, reject) => {
+    output.once("error", reject).end(resolve);
+  });
+  if (status === 0) return 0;
+  await rm(target, { force: true }); // a part of it is no copy
+  return 1;
+}
