@@ -112,6 +112,7 @@ export function serveFiles(sftp: SftpChannel, stage: Stage): void {
     });
   });
   gone.addEventListener("abort", closeAll, { once: true });
+  sftp.on("error", () => sftp.end()); // it spoke something else
   sftp.on("end", () => {
     closeAll();
     sftp.end(); // OpenSSH's own clients wait for it
