@@ -24,6 +24,11 @@ export function dynoIds(): readonly string[] {
   return readdirSync(instance.paths.bundles).filter((name) => /^[0-9a-f]{8}-/.test(name));
 }
 
+/** How many network namespaces stand ready that no dyno ever had. */
+export function networksReady(): number {
+  return readdirSync(join(instance.paths.run, "networks")).filter((name) => /^\d+$/.test(name)).length;
+}
+
 /** Memory that is this process's own or its share of what several map, KiB; 0 once it has gone. */
 export function pssOf(pid: number): number {
   return Number(/^Pss:\s+(\d+)/m.exec(readQuietly(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);

@@ -17,10 +17,9 @@ const APPS = Number(process.argv[3] ?? 20);
 const home = await mkdtemp(join(tmpdir(), "stator-bench-"));
 
 const id = (kind: string, number: number) => `${kind.repeat(8)}-2222-3333-4444-${String(number).padStart(12, "0")}`;
-const base64 = (text: string) => Buffer.from(text).toString("base64");
 const line = (count: number): string => {
   const app = count % APPS;
-  const text = `stator2 42 ${count} ${Date.now() * 1000 + (count % 1000)} ${id("a", app)} ${id("d", app * 5 + (count % 5))} - 200 312 ---- 0 0 0 ${count % 40} 0 ${count % 40} ${count % 40} 5f3b0c1e-7d2a-4a56-9c7e-${String(count).padStart(12, "0")} http HTTP/1.1 - 192.0.2.${count % 250} - 99 - ${base64("GET")} ${base64(`/articles/${count}?page=2&sort=new`)} ${base64(`app-${app}.example.com`)} ${base64("198.51.100.7")} - 0`;
+  const text = `stator3 42 ${count} ${Date.now() * 1000 + (count % 1000)} ${id("a", app)} ${id("d", app * 5 + (count % 5))} - 200 312 ---- 0 0 0 ${count % 40} 0 ${count % 40} 5f3b0c1e-7d2a-4a56-9c7e-${String(count).padStart(12, "0")} http 192.0.2.${count % 250} 99 - 0"GET /articles/${count}?page=2&sort=new HTTP/1.1"{app-${app}.example.com||198.51.100.7}"`;
   return `${text.length} ${text}`;
 };
 

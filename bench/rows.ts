@@ -77,4 +77,10 @@ export const ROWS: readonly RowSpec[] = [
     needsRoot: false,
     load: async () => (await import("./api.ts")).measureApi,
   },
+  {
+    id: "cli",
+    what: "cli: a whole command of stator, beside Node doing nothing",
+    needsRoot: false,
+    load: async () => (await import("./cli.ts")).measureCli,
+  },
 ];

@@ -11,7 +11,7 @@ import { type MeasuredRow, render } from "./table.ts";
  *
  *     npm run bench -- [ROW]... [--rounds N] [--json FILE] [--no-peers] [--strict]
  *
- * The instance it measures is its own: installed before, taken away after. Only the rows `plan` and `api` need no root.
+ * The instance it measures is its own: installed before, taken away after. Only the rows `plan`, `api` and `cli` need no root.
  */
 const USAGE = `npm run bench -- [ROW]... [--rounds N] [--json FILE] [--no-peers] [--strict]\nRows: ${ROWS.map(({ id }) => id).join(" ")}`;
 
@@ -35,7 +35,7 @@ async function main(): Promise<number> {
   const chosen = ROWS.filter(({ id }) => positionals.length === 0 || positionals.includes(id));
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0)
     return say(
-      "The benchmark installs an instance of its own, which needs root. Without: npm run bench -- plan api",
+      "The benchmark installs an instance of its own, which needs root. Without: npm run bench -- plan api cli",
       1,
     );
 

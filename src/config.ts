@@ -59,7 +59,7 @@ export const SETTINGS = [
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
 export function loadConfig(env: Env = process.env): Config {
-  const home = normalize(env["STATOR_HOME"] ?? DEFAULT_HOME).replace(/(?<=.)\/+$/, "");
+  const home = normalize(env["STATOR_HOME"] || DEFAULT_HOME).replace(/(?<=.)\/+$/, "");
   if (!isAbsolute(home) || home === "/" || !/^[\w./@+-]+$/.test(home)) {
     throw new ConfigError(`STATOR_HOME=${home}: must be an absolute path of letters, digits and . _ - + @ /`);
   }

@@ -1,16 +1,18 @@
-import { join } from "node:path";
 import { ConfigError, loadConfig } from "./config.ts";
 import { keepCompiledCode } from "./lib/compile-cache.ts";
 import { guardAgainstShells } from "./lib/guard.ts";
+import { compileCacheOf } from "./model/instance.ts";
 
-/** `stator daemon`, `stator host`, `stator keeper`: one of our processes, until SIGTERM or SIGINT. */
+/**
+ * `stator daemon`, `stator host`, `stator keeper`: one of our processes, until SIGTERM or SIGINT. `compile-daemon` and so on only load
+ * what it runs, which leaves it compiled.
+ */
 async function main(role: string | undefined): Promise<void> {
   guardAgainstShells();
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
   const config = loadConfig();
-  const { data, host } = config.instance.paths;
-  keepCompiledCode(join(role === "daemon" ? data : host, "compile-cache"));
+  keepCompiledCode(compileCacheOf(config.instance, role?.endsWith("daemon") === true ? "daemon" : "host"));
   switch (role) {
     case "daemon": {
       const { runDaemon } = await import("./daemon.ts");
@@ -28,9 +30,15 @@ async function main(role: string | undefined): Promise<void> {
       const { runKeeper } = await import("./host/keeper.ts");
       return runKeeper(config, stop.signal);
     }
+    case "compile-daemon":
+      return void (await import("./daemon.ts"));
+    case "compile-host":
+      return void (await Promise.all([import("./host/host.ts"), import("./host/certificates.ts")]));
+    case "compile-keeper":
+      return void (await import("./host/keeper.ts"));
     case undefined:
     default:
-      throw new ConfigError("usage: main.ts daemon | host | keeper");
+      throw new ConfigError("usage: main.ts [compile-]daemon | host | keeper");
   }
 }
 

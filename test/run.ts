@@ -1,4 +1,5 @@
 import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { needGvisor } from "./e2e/gvisor-host.ts";
 import { type Installation, installationAt, sharePartsOf } from "./installation.ts";
@@ -7,6 +8,7 @@ import { allOfOurs, leftoversOf } from "./leftovers.ts";
 import { type Command, Outcomes } from "./outcomes.ts";
 import { ensurePackages } from "./packages.ts";
 import { needOfficialCli } from "./support/official-cli.ts";
+import { drivenCommands } from "./support/official-driven.ts";
 
 /**
  * The end-to-end tests: installs an instance of its own from this checkout with `bin/up`, one more for each further lane
@@ -32,6 +34,8 @@ async function main(args: readonly string[]): Promise<number> {
   const files = args.filter((each) => !each.startsWith("--"));
   const options = args.filter((each) => each.startsWith("--"));
   const before = new Set(await allOfOurs());
+  const driven = mkdtempSync(join(tmpdir(), "stator-driven-"));
+  process.env["STATOR_OFFICIAL_DRIVEN"] = join(driven, "commands"); // every test has it from here
   const kept = process.env["STATOR_TEST_HOME"];
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
   try {
@@ -39,6 +43,8 @@ async function main(args: readonly string[]): Promise<number> {
   } finally {
     if (kept === undefined) await removeAll(base, before);
   }
+  if (files.length === 0) for (const { title, isGood } of drivenCommands(driven)) outcomes.add(title, isGood);
+  rmSync(driven, { recursive: true, force: true });
   return outcomes.report();
 }
 

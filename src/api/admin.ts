@@ -44,8 +44,8 @@ export async function listenAdmin(context: ApiContext, checkResponses: boolean):
   };
 }
 
-function addTokenRoute(server: FastifyInstance, { store, audit }: ApiContext): void {
-  new Routes(server, audit).open(
+function addTokenRoute(server: FastifyInstance, { store, audit, clock }: ApiContext): void {
+  new Routes(server, audit, clock).open(
     {
       path: "POST /tokens",
       body: TokenBody,
@@ -71,8 +71,8 @@ function addTokenRoute(server: FastifyInstance, { store, audit }: ApiContext): v
 }
 
 /** Every app's id, for commands of the machine's administrator that name one. */
-function addAppsRoute(server: FastifyInstance, { store, audit }: ApiContext): void {
-  new Routes(server, audit).open({ path: "GET /apps", response: AppsAnswer }, async () =>
+function addAppsRoute(server: FastifyInstance, { store, audit, clock }: ApiContext): void {
+  new Routes(server, audit, clock).open({ path: "GET /apps", response: AppsAnswer }, async () =>
     (await store.apps.list()).map(({ id, name }) => ({ id, name })),
   );
 }

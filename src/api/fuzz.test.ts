@@ -113,6 +113,7 @@ function wordFor(path: string): unknown {
     "PUT /apps/:app/buildpack-installations": { updates: [{ buildpack: "heroku/nodejs" }] },
     "POST /apps/:app/releases": { slug: place?.slug },
     "POST /pipeline-couplings": { app: place?.loose, pipeline: place?.pipeline, stage: "staging" },
+    "POST /account/app-transfers": { app: place?.other.id, recipient: place?.friend },
     "POST /pipeline-promotions": {
       pipeline: { id: place?.pipeline },
       source: { app: { id: app?.id } },
@@ -190,6 +191,7 @@ async function here(): Promise<Place> {
       },
     ],
     [`${own}/collaborators`, { user: member }],
+    ["/account/app-transfers", { app: loose.id, recipient: member }],
     [`${own}/domains`, { hostname: `p${count}.fuzz.example` }],
     [`${own}/log-drains`, { url: "https://drain.example.com/" }],
     [`${own}/webhooks`, { include: ["api:release"], level: "notify", url: "https://hook.example.com/" }],
@@ -321,19 +323,26 @@ function sender({ method }: RouteEntry, path: string, headers: object = {}, body
   return () => wire.send(method, path, { ...CREDENTIALS(), ...type, ...headers }, body, AbortSignal.timeout(ANSWER_MS));
 }
 
+/** What is not here at all (add-ons, teams) refuses everything. */
+function answersAnything({ schema }: RouteEntry): boolean {
+  const answers = (schema?.response ?? {}) as Readonly<Record<string, Node | undefined>>;
+  return !("not" in (answers["2xx"] ?? {}));
+}
+
 const shown = (value: unknown) => (JSON.stringify(value) ?? "").slice(0, 300);
 
 test("what is right is taken, so that what follows is wrong in one place", async () => {
   const refused: string[] = [];
   for (const route of routes()) {
     const at = await here();
+    const isHere = answersAnything(route);
     const path = await pathOf(route, at);
     const body = route.method === "GET" ? undefined : JSON.stringify(fitting(bodySchema(route), wordsFor(route)));
     const status = await check(route, () => `${route.method} ${path} ${body}`, sender(route, path, {}, body));
-    if (status >= 400) refused.push(`${route.method} ${route.url} ${status}`);
+    if (status >= 400 && isHere) refused.push(`${route.method} ${route.url} ${status}`);
   }
-  const all = routes().length; // what is not here at all (add-ons, teams) refuses everything
-  assert.ok(refused.length < all * 0.3, `${refused.length} of ${all} are refused:\n${refused.join("\n")}`);
+  const all = routes().length;
+  assert.ok(refused.length < all * 0.2, `${refused.length} of ${all} are refused:\n${refused.join("\n")}`);
 });
 
 test("every word of every path", async () => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTPMethods } from "fastify";
 import type { Static, TArray, TSchema, TUnknown } from "typebox";
 import { actingAs } from "../lib/acting.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { App, User } from "../model/app.ts";
 import type { Access } from "../model/collaborator.ts";
 import { PlatformError } from "../model/errors.ts";
@@ -10,6 +11,7 @@ import { type Address, addressOf } from "./address.ts";
 import { type Audit, fieldsOf } from "./audit.ts";
 import { type Caller, type Power, type Rule } from "./auth.ts";
 import { paginate } from "./pagination.ts";
+import { Repeats } from "./repeats.ts";
 import { Anything } from "./schema.ts";
 
 /** What a handler is given. */
@@ -70,10 +72,12 @@ type Answer<T> = Promise<T> | T;
 export class Routes {
   readonly #server: FastifyInstance;
   readonly #audit: Audit;
+  readonly #repeats: Repeats;
 
-  constructor(server: FastifyInstance, audit: Audit) {
+  constructor(server: FastifyInstance, audit: Audit, clock: Clock) {
     this.#server = server;
     this.#audit = audit;
+    this.#repeats = new Repeats(clock);
   }
 
   open<R extends TSchema, B extends TSchema = TUnknown>(
@@ -131,7 +135,9 @@ export class Routes {
         const call = callOf<Static<B>>(request, reply, told);
         const act = async () => this.#told(shape, request, told, async () => handle(call, () => callerOf(request)));
         const who = callers.get(request)?.user.id;
-        const value = await (who === undefined ? act() : actingAs(who, act));
+        const value = await (who === undefined
+          ? act()
+          : this.#repeats.once({ request, reply }, () => actingAs(who, act), who));
         if (reply.sent) return reply; // a stream, which wrote its own head
         if (reply.statusCode === 200) reply.code(shape.status ?? 200); // else it is a page of a list
         if (shape.orderBy === undefined || !Array.isArray(value)) return reply.send(value);

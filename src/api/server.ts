@@ -26,6 +26,7 @@ import { createHttp, type RouteEntry, routesOf } from "./http.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { accountRoutes } from "./resources/accounts.ts";
 import { acmRoutes } from "./resources/acm.ts";
+import { appTransferRoutes } from "./resources/app-transfers.ts";
 import { appRoutes } from "./resources/apps.ts";
 import { auditEventRoutes } from "./resources/audit-events.ts";
 import { authorizationRoutes } from "./resources/authorizations.ts";
@@ -189,7 +190,7 @@ function sshOver({ door, config, store, logs, clock, logger }: ApiOptions, sessi
 
 /** Every resource; the path table of the API. */
 export async function addRoutes(server: FastifyInstance, context: ApiContext): Promise<void> {
-  const routes = new Routes(server, context.audit);
+  const routes = new Routes(server, context.audit, context.clock);
   accountRoutes(routes, context);
   authorizationRoutes(routes, context);
   oauthClientRoutes(routes, context);
@@ -198,6 +199,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   userRoutes(routes, context);
   auditEventRoutes(routes, context);
   appRoutes(routes, context);
+  appTransferRoutes(routes, context);
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);
   configVarRoutes(routes, context);

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { extract } from "tar-stream";
@@ -227,6 +228,21 @@ test("spec 5.3: a push shows what its release command says, and waits for the ro
   ]);
   assert.ok(world.log.some(({ text }) => text === "Running release v3 commands by user me@example.com"));
   assert.ok(!world.log.some(({ text }) => text.startsWith("Release v3 created")));
+});
+
+test("spec 5.3: a daemon that stops does not wait for a release command", async () => {
+  await using world = await openWorld();
+  const says = new PassThrough();
+  says.write("migrating\n");
+  world.commandSays = says;
+  world.endCommand = (_releaseId, signal) =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  const checkout = await Checkout.create(world, { Procfile: "web: true\nrelease: ./migrate\n" });
+  const push = checkout.startGit("push", world.url, "main");
+  await eventually("the command runs", async () => says.readableFlowing !== null || says.readableLength === 0);
+  await world.restart();
+  assert.notEqual((await push.result).code, 0);
+  assert.equal((await world.store.releases.byVersion(world.app.id, 3))?.status, "pending", "its release goes on");
 });
 
 test("spec 5.3: a release command that fails fails the push with its reason, and the branch does not move", async () => {

@@ -258,6 +258,7 @@ export class Deployment implements Builder {
     const ended = supervision.commandEnded(id, this.#stopping).finally(() => over.abort());
     ended.catch(() => {}); // awaited below
     const output = await commands.stream(id, over.signal);
+    using _stopping = addAbortListener(this.#stopping, () => output?.destroy()); // the command may go on for an hour
     for await (const lines of output ?? []) await say(String(lines));
     await ended;
     const release = await store.releases.byId(id);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
+import { Limit } from "../lib/limit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { LogLine } from "../logs/line.ts";
 import type { DynoRecord } from "../model/dyno.ts";
@@ -36,6 +37,9 @@ const PIECE_BYTES = 64 * 1024;
 const END = "end\n";
 /** Longer than this the last lines of a command that has ended are not waited for. */
 const LATE_MS = 10_000;
+const LATE_AT_ONCE = 4;
+/** What ended so long ago was recorded, or is lost. */
+const OLD_MS = 86_400_000;
 
 /**
  * What release commands said: one file for each release, which is read while it grows and long after the app's log has forgotten. A line of
@@ -48,6 +52,8 @@ export class ReleaseOutputs implements CommandOutput, AsyncDisposable {
   /** Dynos whose recording is under way or done. */
   readonly #known = new Set<string>();
   readonly #begun = new EventEmitter().setMaxListeners(0);
+  /** Of commands that had ended before this daemon heard of them, few at a time: there may be some of every app. */
+  readonly #late = new Limit(LATE_AT_ONCE);
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
 
@@ -63,12 +69,13 @@ export class ReleaseOutputs implements CommandOutput, AsyncDisposable {
 
   follow(record: DynoRecord): void {
     const { id, releaseId, exit } = record;
-    if (!this.#known.has(id) && UUID.test(releaseId)) {
+    const isOld = exit !== null && exit.at < this.#options.clock.now() - OLD_MS;
+    if (!this.#known.has(id) && !isOld && UUID.test(releaseId)) {
       this.#known.add(id);
       const recording = new Recording(this.#path(releaseId), record, this.#options);
       this.#recordings.set(releaseId, recording);
-      const done = recording
-        .run(this.#stop.signal, () => this.#begun.emit(releaseId))
+      const begin = () => recording.run(this.#stop.signal, () => this.#begun.emit(releaseId));
+      const done = (exit === null ? begin() : this.#late.run(begin))
         .catch((error: unknown) => this.#options.logger.warn("release.output-lost", { releaseId, error }))
         .finally(() => {
           this.#recordings.delete(releaseId);
@@ -166,8 +173,11 @@ class Recording {
 
   /** Finds where a daemon before has stopped; half a line of it is taken away. */
   async #isComplete(file: FileHandle): Promise<boolean> {
+    const { size } = await file.stat();
+    const last = await file.read(Buffer.alloc(END.length + 1), 0, END.length + 1, Math.max(0, size - END.length - 1));
+    const tail = last.buffer.toString("utf8", 0, last.bytesRead);
+    if (tail === `\n${END}` || tail === END) return true;
     const text = await file.readFile("utf8");
-    if (text.endsWith(`\n${END}`) || text === END) return true;
     const whole = text.slice(0, text.lastIndexOf("\n") + 1);
     this.#bytes = Buffer.byteLength(whole);
     if (whole.length < text.length) await file.truncate(this.#bytes);

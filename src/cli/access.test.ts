@@ -27,14 +27,16 @@ async function ok(...args: readonly string[]): Promise<string> {
 test("access: added, shown, changed, removed", async () => {
   assert.equal(
     await ok("access:add", "friend@example.com", "-a", "hello"),
-    "Adding friend@example.com access to the app ⬢ hello... done\n",
+    "Adding friend@example.com access to the app hello... done\n",
   );
   assert.equal(
     await ok("access", "-a", "hello"),
     [
-      "Email               Role          Permissions",
-      "friend@example.com  collaborator  deploy, operate, view",
-      "owner@example.com   owner         deploy, manage, operate, view",
+      "  email                role           permissions",
+      " ───────────────────────────────────────────────────────────────────",
+      "  friend@example.com   collaborator   deploy, operate, view",
+      "  owner@example.com    owner          deploy, manage, operate, view",
+      "",
       "",
     ].join("\n"),
   );
@@ -50,7 +52,7 @@ test("access: added, shown, changed, removed", async () => {
   assert.equal(none.code, 2);
   assert.match(none.stderr, /There is no user nobody@example\.com here/);
   assert.equal((await stator(["access:update", "x@example.com", "-a", "hello"])).code, 2);
-  assert.equal((await stator(["access:add", "-a", "hello"])).code, 1);
+  assert.equal((await stator(["access:add", "-a", "hello"])).code, 2);
 });
 
 test("keys: added from a file, listed, removed by comment, cleared; a private key stays where it is", async () => {
@@ -141,4 +143,31 @@ test("users: for operators", async () => {
   const refused = await stator(["users"], (await world.store.tokens.create(theirs)).text);
   assert.equal(refused.code, 2);
   assert.match(refused.stderr, /for the operators of the platform/);
+});
+
+test("apps:transfer, apps:transfers, :accept, :decline, :cancel, apps:leave; apps:join, :lock and :unlock say why not", async () => {
+  await world.deployed("given");
+  const friend = await world.store.users.ensure("friend@example.com");
+  const fresh = { userId: friend.id, description: "", scopes: ["global"], expiresAt: null };
+  const { text: theirs } = await world.store.tokens.create(fresh);
+  assert.equal(await ok("apps:transfers"), "No app was offered to you or by you.\n");
+  const offered = await ok("apps:transfer", "friend@example.com", "-a", "given");
+  assert.match(offered, /Initiating transfer of ⬢ given to friend@example\.com\.\.\. done, theirs once they type/);
+  await ok("apps:transfers:cancel", "given");
+  await ok("apps:transfer", "friend@example.com", "-a", "given");
+  assert.equal((await stator(["apps:transfers:decline", "given"], theirs)).code, 0);
+  await ok("apps:transfer", "friend@example.com", "-a", "given");
+  assert.equal((await stator(["apps:transfers:accept", "given"], theirs)).code, 0);
+  assert.equal(await ok("apps:transfers"), "given  owner@example.com → friend@example.com  accepted\n");
+  assert.match(await ok("apps:leave", "-a", "given"), /Leaving ⬢ given\.\.\. done/);
+  assert.equal((await stator(["apps:info", "-a", "given"])).code, 2);
+  for (const [command, words] of [
+    ["apps:join", /access:add/],
+    ["apps:lock", /nobody joins an app without being asked/],
+    ["apps:unlock", /There are no teams here/],
+  ] as const) {
+    const { code, stderr } = await stator([command, "-a", "hello"]);
+    assert.equal(code, 1);
+    assert.match(stderr, words);
+  }
 });

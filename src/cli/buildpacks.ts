@@ -59,10 +59,10 @@ export function tell(app: string, list: readonly InstallationJson[], what: strin
   const [only] = list;
   if (only !== undefined && list.length === 1) {
     print(`Buildpack ${what}. Next release on ${app} will use ${shown(only)}.`);
-    print("Run git push to create a new release using this buildpack.");
+    print("Run git push heroku main to create a new release using this buildpack.");
     return;
   }
   print(`Buildpack ${what}. Next release on ${app} will use:`);
   for (const each of list) print(`  ${each.ordinal + 1}. ${shown(each)}`);
-  print("Run git push to create a new release using these buildpacks.");
+  print("Run git push heroku main to create a new release using these buildpacks.");
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -143,10 +143,23 @@ async function stator(args: readonly string[], { env, input, cwd }: Call = {}) {
 
 const lastAsked = (line: string) => asked.findLast((each) => each.line === line);
 
+test("decision 22: compiled code is kept in a person's own folder, and root's in no home that may be somebody else's", async () => {
+  const person = mkdtempSync(join(tmpdir(), "stator-person-"));
+  try {
+    const child = start(join(import.meta.dirname, "..", "..", "bin", "stator"), ["--version"], {
+      env: { HOME: person },
+    });
+    assert.equal((await ended(child, "stator")).code, 0);
+    assert.equal(existsSync(join(person, ".cache", "stator")), process.getuid?.() !== 0);
+  } finally {
+    rmSync(person, { recursive: true, force: true });
+  }
+});
+
 test("lists, and what is being done, go to different streams", async () => {
   assert.deepEqual(await stator(["apps"]), {
     code: 0,
-    stdout: "=== me@example.com Apps\n\nhello\nzeta\n\n",
+    stdout: "=== me@example.com Apps\n\nhello\nzeta\n",
     stderr: "",
   });
   const scaled = await stator(["ps:scale", "web+1", "-a", "hello"]);
@@ -158,14 +171,14 @@ test("lists, and what is being done, go to different streams", async () => {
 
 test("restart and stop, by word and by flag", async () => {
   const { stderr } = await stator(["restart", "-a", "hello"]);
-  assert.equal(stderr, "Restarting all dynos on ⬢ hello... done\n");
+  assert.equal(stderr, "Restarting all dynos on hello... done\n");
   assert.equal(
     (await stator(["ps:restart", "web.1", "-a", "hello"])).stderr,
-    "Restarting dyno web.1 on ⬢ hello... done\n",
+    "Restarting dyno web.1 on hello... done\n",
   );
   assert.equal(
     (await stator(["ps:restart", "-p", "web", "-a", "hello"])).stderr,
-    "Restarting all web dynos on ⬢ hello... done\n",
+    "Restarting all web dynos on hello... done\n",
   );
   assert.equal((await stator(["ps:stop", "-p", "web", "-a", "hello"])).code, 0);
   assert.equal((await stator(["ps:stop", "-a", "hello"])).code, 2);
@@ -176,14 +189,14 @@ test("config vars: shown, quoted, set in one call, unset", async () => {
   assert.equal((await stator(["config", "-s", "-a", "hello"])).stdout, "A=1\nB='it'\\''s'\n");
   assert.equal((await stator(["config:get", "B", "MISSING", "constructor", "-a", "hello"])).stdout, "it's\n\n\n");
   const set = await stator(["config:set", "A=1", "-a", "hello"]);
-  assert.deepEqual([set.stderr, set.stdout], ["Setting A and restarting ⬢ hello... done, v5\n", "A: 1\n"]);
+  assert.deepEqual([set.stderr, set.stdout], ["Setting A and restarting hello... done, v5\n", "A: 1\n"]);
   await stator(["config:unset", "A", "-a", "hello"]);
   assert.equal(lastAsked("PATCH /apps/hello/config-vars")?.body, '{"A":null}');
 });
 
 test("rollback goes to the second eligible release, or to the one named", async () => {
   const back = await stator(["rollback", "-a", "hello"]);
-  assert.match(back.stderr, /^Rolling back ⬢ hello to v4\.\.\. done, v6\n/);
+  assert.match(back.stderr, /^Rolling back hello to v4\.\.\. done, v6\n/);
   assert.equal(lastAsked("POST /apps/hello/releases")?.body, '{"release":"r4"}');
   await stator(["rollback", "v3", "-a", "hello"]);
   assert.equal(lastAsked("POST /apps/hello/releases")?.body, '{"release":"r3"}');
@@ -191,7 +204,7 @@ test("rollback goes to the second eligible release, or to the one named", async 
 
 test("run: what is piped in arrives, output is output alone, and the dyno's status is ours", async () => {
   const ran = await stator(["run", "-a", "hello", "--", "cat", "a b"], { input: "typed" });
-  assert.deepEqual(ran, { code: 3, stdout: "got typed", stderr: 'Running cat "a b" on ⬢ hello... up, run.7\n' });
+  assert.deepEqual(ran, { code: 3, stdout: "got typed", stderr: 'Running cat "a b" on hello... up, run.7\n' });
   const {
     command,
     attach,
@@ -245,7 +258,7 @@ test("create makes a git remote, from which the app is known then, and git gets 
   assert.deepEqual(made, {
     code: 0,
     stdout: `http://hello.localhost/ | ${url}/hello.git\n`,
-    stderr: `Creating ⬢ hello... done\nset git remote heroku to ${url}/hello.git\n`,
+    stderr: `Creating hello... done\nset git remote heroku to ${url}/hello.git\n`,
   });
   assert.match((await stator(["ps"], { cwd: repository })).stdout, /web\.1: up/);
   assert.equal((await stator(["ps"], { cwd: repository, env: { STATOR_URL: "http://127.0.0.1:1" } })).code, 2);

@@ -3,6 +3,7 @@ import { appCommands } from "./app-commands.ts";
 import { certificateCommands } from "./certificate-commands.ts";
 import type { CommandSpec, Flag } from "./command.ts";
 import { deployCommands } from "./deploy-commands.ts";
+import { transferCommands } from "./transfer-commands.ts";
 
 /** Every command of the command line; each loads its code when it is called. */
 const APP: readonly Flag[] = [
@@ -153,6 +154,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
+    noJson: "it stands until it is interrupted",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -166,24 +168,29 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     positionals: "any",
     group: "machine",
+    noJson: "it goes on until it is ended",
     load: () => import("./commands/connect.ts"),
   },
   {
     name: "disconnect",
+    noJson: "it says in words what it ended",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
     positionals: "any",
     group: "machine",
+    noJson: "it has nothing to show",
     load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
   },
   {
     name: "heroku",
+    noJson: "its output is the official client's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],
     positionals: "raw",
     group: "machine",
+    noJson: "its output is the official CLI's",
     load: () => import("./commands/other.ts"),
   },
   {
@@ -932,6 +939,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   ...certificateCommands(APP, JSON_FLAG, CONFIRM),
   ...deployCommands(APP, JSON_FLAG),
+  ...transferCommands(APP, JSON_FLAG),
   {
     name: "git:remote",
     usage: "[APP]",

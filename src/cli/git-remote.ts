@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { ended, run, start } from "../lib/command.ts";
 import { appsOfRemotes, gitRemotes, originsOf } from "./app-name.ts";
-import { note } from "./output.ts";
+import { note, warn } from "./output.ts";
 import type { Platform } from "./platform.ts";
 
 /** The installed launcher, so that a repository's settings survive an upgrade and a moved checkout. */
@@ -29,6 +29,8 @@ export async function setRemote(platform: Platform, app: string, asked?: string)
   await git(known ? ["remote", "set-url", "--", name, url] : ["remote", "add", "--", name, url]);
   await letGitAskUs(platform);
   note(`set git remote ${name} to ${url}`);
+  if (platform.ca !== undefined && process.env["GIT_SSL_CAINFO"])
+    warn("GIT_SSL_CAINFO is set, so git will not look at the platform's own authority: unset GIT_SSL_CAINFO to push.");
   return name;
 }
 

@@ -5,12 +5,15 @@ import { after, before, test } from "node:test";
 import { openWorld, type World } from "../../test/support/api-world.ts";
 import { saidBy } from "../../test/support/command-line.ts";
 import { makeAuthority, makeServerCertificate } from "../host/certificates.ts";
+import { run } from "../lib/command.ts";
 import { COMMANDS } from "./commands.ts";
 
 /** `--json` of every command against the real API: one JSON value on standard output and nothing else there. */
 let world: World;
 before(async () => {
   world = await openWorld();
+  await run("git", ["init", "-q", world.home]);
+  process.chdir(world.home); // never the repository that we are tested in
   await world.deployed("hello");
   await world.deployed("hello-staging");
   await world.store.users.ensure("friend@example.com");
@@ -23,12 +26,23 @@ before(async () => {
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFq5rGQ9SyTbGUWHrWAGsyqP4dHKn9YSVf9WW8ZkSXHv me@laptop\n",
   );
 });
-after(() => world[Symbol.asyncDispose]());
+after(async () => {
+  process.chdir("/");
+  await world[Symbol.asyncDispose]();
+});
 
 /** These look at the machine, not at the API: `test/e2e/cli.test.ts` has them. */
 const OF_MACHINE = ["status", "doctor", "network", "network:allow", "network:deny"];
 /** Say in a sentence that they cannot work here. */
-const REFUSALS = ["pipelines:connect", "pipelines:open", "pipelines:setup", "pipelines:transfer"];
+const REFUSALS = [
+  "apps:join",
+  "apps:lock",
+  "apps:unlock",
+  "pipelines:connect",
+  "pipelines:open",
+  "pipelines:setup",
+  "pipelines:transfer",
+];
 
 /**
  * One line for each command, in an order in which each finds what it needs. `{x}` is the word that an earlier answer gave
@@ -47,6 +61,9 @@ apps:open -a hello
 apps:stacks -a hello
 apps:stacks:set debian-12 -a hello
 apps:destroy newer -c newer
+apps:transfer friend@example.com -a hello-staging
+apps:transfers
+apps:transfers:cancel hello-staging
 ps -a hello
 ps:usage -a hello
 ps:scale -a hello
@@ -183,8 +200,11 @@ test("every command has a line of its own below, or says why it has no --json", 
   assert.deepEqual(untried.toSorted(), [...OF_MACHINE, ...REFUSALS, ...ELSEWHERE].toSorted());
 });
 
-/** Need what this world has not (a build, an authority, a delivery); `logs` and `auth:logout` are below. */
+/** Need what this world has not (a build, an authority, a delivery, a release command); `logs` and `auth:logout` are below. */
 const ELSEWHERE = [
+  "apps:leave",
+  "apps:transfers:accept",
+  "apps:transfers:decline",
   "auth:logout",
   "builds:cancel",
   "builds:info",
@@ -193,6 +213,7 @@ const ELSEWHERE = [
   "certs:auto:refresh",
   "logs",
   "ps:timeline",
+  "releases:retry",
   "webhooks:deliveries:info",
   "webhooks:events:info",
 ];

@@ -1,9 +1,5 @@
-import { enableCompileCache } from "node:module";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { runCommandLine } from "./command-line.ts";
 
-// Stripping types and compiling take 60 of the 120 ms of a command: kept in the person's cache folder. Not for root, whose
-// HOME may be somebody else's after sudo: a cache is code.
-if (process.getuid?.() !== 0) enableCompileCache(join(homedir(), ".cache", "stator"));
-const { runCommandLine } = await import("./command-line.ts");
+// bin/stator's, for this process alone: programs that we start keep nothing there.
+if (process.env["NODE_COMPILE_CACHE"]?.endsWith("/.cache/stator") === true) delete process.env["NODE_COMPILE_CACHE"];
 await runCommandLine(process.argv.slice(2));

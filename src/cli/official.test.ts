@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -105,4 +105,18 @@ test("a proxy of the person's is not on the way to their own machine", async () 
   assert.equal((await relayEnvironment(relay, {}))["NO_PROXY"], undefined);
   const behind = await relayEnvironment(relay, { https_proxy: "http://proxy:3128", NO_PROXY: "intern" });
   assert.equal(behind["NO_PROXY"], "intern,127.0.0.1,localhost");
+});
+
+test("a file that the person has made git trust alone is kept, with the relay's and the platform's authority added", async () => {
+  using _ = temporaryHome();
+  const theirs = join(process.env["HOME"] ?? "", "theirs.pem");
+  writeFileSync(theirs, "THEIRS\n");
+  const relay = { port: 41823, secret: "HRKU-SLx", ca: AUTHORITY };
+  const platform = { url: "https://platform.example", token: "x", ca: "PLATFORM\n", local: false };
+  assert.equal((await relayEnvironment(relay, {}, platform))["GIT_SSL_CAINFO"], undefined);
+  const first = await relayEnvironment(relay, { GIT_SSL_CAINFO: theirs }, platform);
+  const text = readFileSync(first["GIT_SSL_CAINFO"] ?? "", "utf8");
+  assert.equal(text, `THEIRS\n${AUTHORITY.trim()}\nPLATFORM\n`);
+  const again = await relayEnvironment(relay, first, platform);
+  assert.equal(readFileSync(again["GIT_SSL_CAINFO"] ?? "", "utf8"), text);
 });

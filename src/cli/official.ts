@@ -26,6 +26,8 @@ interface Way {
   /** PEM of the authority that signed the certificate of `secure`, and the name of the file in which it is kept. */
   readonly authority?: { readonly pem: string; readonly file: string };
   readonly git: readonly (readonly [string, string])[];
+  /** PEM of the authority of `gitHost`, where that is another. */
+  readonly gitAuthority?: string | undefined;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -81,6 +83,7 @@ export async function relayEnvironment(
       gitHost: direct === undefined ? secure : new URL(direct.url).host,
       authority: { pem: relay.ca, file: `relay-${fingerprintOf(relay.ca).slice(0, 12)}.pem` },
       git: direct === undefined ? [[`http.${url}/.proxy`, ""]] : await gitSettings(direct),
+      gitAuthority: direct?.ca,
     },
     env,
   );
@@ -88,11 +91,13 @@ export async function relayEnvironment(
 
 async function environmentOf(way: Way, env: Env): Promise<Readonly<Record<string, string>>> {
   const { url, secure, authority } = way;
-  const files = authority && (await writeAuthorities(authority, env["NODE_EXTRA_CA_CERTS"]));
-  const pairs = [
-    ...(files === undefined ? [] : [[`http.https://${secure}/.sslCAInfo`, files.own] as const]),
-    ...way.git,
-  ];
+  const own = authority && (await writeAuthority(authority.pem, authority.file));
+  const bundle = authority && (await addToBundle([authority.pem], env["NODE_EXTRA_CA_CERTS"], "ca-bundle.pem"));
+  // Where this one is set git looks into no other file, whatever its settings say.
+  const { GIT_SSL_CAINFO: forGit = "" } = env;
+  const trusted = [authority?.pem, way.gitAuthority].filter((pem) => pem !== undefined);
+  const gitBundle = forGit === "" ? undefined : await addToBundle(trusted, forGit, "git-ca-bundle.pem");
+  const pairs = [...(own === undefined ? [] : [[`http.https://${secure}/.sslCAInfo`, own] as const]), ...way.git];
   return {
     HEROKU_HOST: url,
     HEROKU_API_KEY: way.key,
@@ -104,7 +109,8 @@ async function environmentOf(way: Way, env: Env): Promise<Readonly<Record<string
     HEROKU_EXEC_URL: `https://${secure}`,
     DISABLE_TELEMETRY: "true",
     ...noProxy(env),
-    ...(files !== undefined && { NODE_EXTRA_CA_CERTS: files.bundle }),
+    ...(bundle !== undefined && { NODE_EXTRA_CA_CERTS: bundle }),
+    ...(gitBundle !== undefined && { GIT_SSL_CAINFO: gitBundle }),
     ...(pairs.length > 0 && gitConfig(env, pairs)),
   };
 }
@@ -136,23 +142,25 @@ export function gitConfig(
   return { GIT_CONFIG_COUNT: String(already + missing.length), ...Object.fromEntries(added) };
 }
 
-/** Writes the platform's CA, and it together with those that the person already trusts, where both can be read by path. */
-async function writeAuthorities(
-  { pem: authority, file }: { readonly pem: string; readonly file: string },
-  existing: string | undefined,
-): Promise<{ readonly own: string; readonly bundle: string }> {
-  const folder = join(process.env["HOME"] ?? homedir(), ".config", "stator");
-  const own = join(folder, file);
-  const bundle = join(folder, "ca-bundle.pem");
-  const others = existing === undefined || existing === "" || existing === bundle ? undefined : readIfThere(existing);
-  const before = existing === bundle ? readIfThere(bundle) : undefined;
-  const parts = [before ?? others ?? "", authority].map((part) => part.trim()).filter((part) => part !== "");
-  const whole = before?.includes(authority.trim()) === true ? before.trim() : parts.join("\n");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  await writeIfOther(own, authority);
-  await writeIfOther(bundle, `${whole}\n`);
-  return { own, bundle };
+/** Writes an authority's certificate where programs can read it by path. */
+async function writeAuthority(pem: string, file: string): Promise<string> {
+  const path = join(folder(), file);
+  mkdirSync(folder(), { recursive: true, mode: 0o700 });
+  await writeIfOther(path, pem);
+  return path;
 }
+
+/** The same, added to those that the person already trusts by a variable which knows one file. */
+async function addToBundle(pems: readonly string[], existing: string | undefined, file: string): Promise<string> {
+  const path = join(folder(), file);
+  const before = existing === undefined || existing === "" ? "" : (readIfThere(existing) ?? "").trim();
+  const missing = pems.map((pem) => pem.trim()).filter((pem) => !before.includes(pem));
+  mkdirSync(folder(), { recursive: true, mode: 0o700 });
+  await writeIfOther(path, `${[before, ...missing].filter((part) => part !== "").join("\n")}\n`);
+  return path;
+}
+
+const folder = (): string => join(process.env["HOME"] ?? homedir(), ".config", "stator");
 
 async function writeIfOther(path: string, text: string): Promise<void> {
   if (readIfThere(path) !== text) await writeFileAtomic(path, text, { mode: 0o644 });

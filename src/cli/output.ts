@@ -40,6 +40,13 @@ export function warn(line: string): void {
   note(` ›   Warning: ${line}`);
 }
 
+/** An app's name in a sentence: with the official client's mark on a terminal with colours, bare for everybody else. */
+export function marked(app: string): string {
+  const { isTTY } = process.stdout;
+  const { NO_COLOR: none, TERM: terminal } = process.env;
+  return isTTY === true && (none === undefined || none === "") && terminal !== "dumb" ? `⬢ ${app}` : app;
+}
+
 /** `Doing X... done` on standard error; `work` may give what follows `done`. */
 export async function action<T>(what: string, work: () => Promise<T>, suffix?: (value: T) => string): Promise<T> {
   if (asJson !== undefined) return work();
@@ -78,6 +85,19 @@ export function table(rows: readonly (readonly string[])[]): string[] {
       .join("  ")
       .trimEnd(),
   );
+}
+
+/** The same below a line, as the official client's tables stand: the first row is the titles, an empty line comes last. */
+export function titled(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  const lines = rows.map((row) =>
+    widths
+      .map((width, column) => `  ${(row[column] ?? "").padEnd(width)} `)
+      .join("")
+      .trimEnd(),
+  );
+  const line = ` ${"─".repeat(widths.reduce((sum, width) => sum + width + 3, -1))}`;
+  return [...lines.slice(0, 1), line, ...lines.slice(1), ""];
 }
 
 /** `KEY: value` with the values below each other. */

@@ -16,7 +16,7 @@ const official = JSON.parse(
 const NOT_NATIVE: Readonly<Record<string, string>> = {
   "certs:generate": "openssl makes a key and a request",
 };
-const NOT_YET = ["ps:copy", "ps:exec", "ps:forward", "releases:retry", "run:inside"];
+const NOT_YET = ["ps:copy", "ps:exec", "ps:forward", "run:inside"];
 
 /** Commands that only say in a sentence why they cannot work: they take every flag. */
 const REFUSALS = ["pipelines:connect", "pipelines:setup", "pipelines:transfer"];

@@ -94,8 +94,10 @@ test("pipelines:info and pipelines:diff", () => {
     "",
     "owner: me@example.com",
     "",
-    "app name      stage",
-    "shop-staging  staging",
+    "  app name       stage",
+    " ────────────────────────",
+    "  shop-staging   staging",
+    "",
   ]);
   assert.match(wordsOf("a", "1", "b", "1"), /a is up to date with b/);
   assert.match(wordsOf("a", "1", "b", undefined), /was not compared/);

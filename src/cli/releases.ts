@@ -1,7 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { newestReleases, type ReleaseJson } from "./api.ts";
 import { ApiError, type Client } from "./client.ts";
 import { UsageError } from "./command.ts";
-import { print, warn } from "./output.ts";
+import { isJsonOutput, print, warn } from "./output.ts";
 
 /** The named release, else the newest. */
 export async function releaseNamed(
@@ -15,17 +16,22 @@ export async function releaseNamed(
 
 /** Shows what the release's command says, to its end, and what became of it; nothing for a release without one. */
 export async function followCommand(client: Client, app: string, release: ReleaseJson): Promise<void> {
-  if (!release.output_stream_url) return;
+  if (!release.output_stream_url || isJsonOutput()) return;
   print("Running release command...");
   try {
     for await (const chunk of await client.open("GET", release.output_stream_url))
-      process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+      if (!isJsonOutput()) process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     warn(`Release command starting. Use stator releases:output -a ${app} to view the log.`);
     return;
   }
-  const { failure } = await client.get<ReleaseJson>(`/apps/${app}/releases/${release.version}`);
+  const path = `/apps/${app}/releases/${release.version}`;
+  let { status, failure } = await client.get<ReleaseJson>(path);
+  if (status === "pending") {
+    await pause(500); // the command's end is about to be noted; longer than this its dynos are coming up
+    ({ status, failure } = await client.get<ReleaseJson>(path));
+  }
   if (failure) warn(`Release v${release.version} failed: ${failure}.`);
 }
 

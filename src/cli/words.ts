@@ -4,7 +4,7 @@ import { type Input, UsageError } from "./command.ts";
 export function wordOf(command: string, what: string, { positionals }: Input): string {
   const [word, extra] = positionals;
   if (word !== undefined && word !== "" && extra === undefined) return word;
-  throw new UsageError(`Usage: stator ${command} ${what}`, 1);
+  throw new UsageError(`Usage: stator ${command} ${what}`);
 }
 
 /** `a, b,c` as a list. */

@@ -16,6 +16,7 @@ import {
   type Wanted,
 } from "./haproxy-config.ts";
 import { parseServers, splitAnswers, splitLines } from "./haproxy-socket.ts";
+import { splitPrompts } from "./haproxy-talk.ts";
 
 const layout: HaproxyLayout = {
   folder: "/run/stator-abc123/router",
@@ -239,6 +240,11 @@ test("a backend that the worker does not know needs a reload; a spare one does n
 
 test("what HAProxy answers is told apart", () => {
   assert.deepEqual(splitAnswers("New server registered.\n\n\n"), ["New server registered.", ""]);
+  assert.deepEqual(splitPrompts("New server registered.\n\n> \n> No such server.\n\n> half"), [
+    "New server registered.",
+    "",
+    "No such server.",
+  ]);
   const deleted = "Server deleted.\nServer still has connections attached to it, cannot remove it.\nNo such server.\n";
   assert.deepEqual(splitLines(deleted, 3), deleted.split("\n").slice(0, 3));
   assert.deepEqual(splitLines(deleted, 2), [], "nobody knows which is whose");

@@ -104,14 +104,17 @@ export interface Snapshot {
   readonly leastSpare?: readonly number[];
 }
 
-export type MapName = "hosts" | "states" | "backends" | OptionMap;
-export const MAP_NAMES: readonly MapName[] = ["hosts", "states", "backends", ...OPTION_MAPS];
+export type MapName = "hosts" | "ready" | "states" | "backends" | OptionMap;
+/** `ready`: the backends of apps that have dynos and no options, so that most requests need to know nothing else. */
+export const MAP_NAMES: readonly MapName[] = ["hosts", "ready", "states", "backends", ...OPTION_MAPS];
 /** One thing for each map. */
 export function eachMap<T>(thing: (name: MapName) => T): Readonly<Record<MapName, T>> {
   return Object.fromEntries(MAP_NAMES.map((name) => [name, thing(name)])) as Record<MapName, T>; // one for each
 }
 
 export const configPath = ({ folder }: HaproxyLayout): string => join(folder, "haproxy.cfg");
+/** The current worker's own; others speak to workers through the master. */
+export const statsSocket = ({ socketFolder }: HaproxyLayout): string => join(socketFolder, "stats.sock");
 export const mapPath = ({ folder }: HaproxyLayout, name: MapName): string => join(folder, `${name}.map`);
 /** The name says how it chooses among dynos: `l17` has `balance leastconn`. */
 export const backendName = (number: number, least = false): string => `${least ? "l" : "a"}${whole(number)}`;
@@ -152,10 +155,12 @@ export function serverNumber({ dynoId }: Server): number {
 /** Key and value of each entry. Throws for text that is not what it should be: nothing else gets into a map or a command. */
 export function entriesOf(app: Wanted): Readonly<Record<MapName, readonly Entry[]>> {
   const { appId, hosts, state, options, servers } = app;
+  const isUp = servers.length > 0 && state === "serve";
   return {
     ...optionEntries(id(appId), options),
     hosts: hosts.map((name): Entry => [host(name), id(appId)]),
-    states: [[id(appId), servers.length > 0 && state === "serve" ? "serve-up" : stateName(state)]],
+    ready: isUp && options === undefined ? [[id(appId), backendOf(app)]] : [],
+    states: [[id(appId), isUp ? "serve-up" : stateName(state)]],
     backends: [[id(appId), backendOf(app)]],
   };
 }
@@ -205,7 +210,8 @@ export function renderConfig(layout: HaproxyLayout, snapshot: Snapshot): string 
   return [
     renderGlobal(layout),
     renderDefaults(layout),
-    renderFrontend(layout),
+    renderFrontend(layout, "http"),
+    renderFrontend(layout, "https"),
     ...backendsOf(snapshot).map((name) => renderBackend(name, serversOf.get(name) ?? [], quarantine)),
     "",
   ].join("\n");
@@ -214,7 +220,7 @@ export function renderConfig(layout: HaproxyLayout, snapshot: Snapshot): string 
 /** See `no_answer` in hold.lua. HAProxy 2.6 does not look at such rules in `defaults`. */
 const UNANSWERED = [
   "  tcp-response inspect-delay 20d",
-  "  tcp-response content accept if { http_first_req } || { status ge 100 }",
+  "  tcp-response content accept if { status ge 100 } || { http_first_req }",
   "  tcp-response content lua.no_answer",
 ];
 
@@ -229,17 +235,17 @@ function renderBackend(name: string, servers: readonly Server[], quarantine: num
 }
 
 function renderGlobal(layout: HaproxyLayout): string {
-  const { folder, socketFolder, requestSocket } = layout;
+  const { folder, requestSocket } = layout;
   return `global
   maxconn ${whole(layout.connectionsMax)}
   hard-stop-after 24h
   mworker-max-reloads 50
   no strict-limits
-  tune.http.logurilen 8192
+  tune.http.logurilen 8400
   tune.http.maxhdr 1000
   tune.lua.maxmem 64
   ssl-default-bind-options ssl-min-ver TLSv1.2
-  stats socket ${path(socketFolder)}/stats.sock mode 600 level admin expose-fd listeners
+  stats socket ${path(statsSocket(layout))} mode 600 level admin expose-fd listeners
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
@@ -287,20 +293,23 @@ function renderDefaults(layout: HaproxyLayout): string {
   retry-on conn-failure
 ${files.join("\n")}
 
-# Common to the backends of all apps. A stream of events may pause for 55 s; HAProxy 2.6 has one limit for the first byte and
-# for pauses, so everything else gets Heroku's 30 s for the first byte.
+# Common to the backends of all apps. First what every request and answer gets; most go on from there.
 defaults app from base
   balance random
   http-reuse safe
-  http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
-  http-request set-header X-Request-Id %[var(txn.request_id)]
+  option forwardfor if-none
   http-request set-var(txn.start) date(0,ms)
+  http-request add-header X-Request-Id %[var(txn.request_id)]
+  http-request add-header X-Request-Start %[var(txn.start)]
+  http-request add-header X-Forwarded-Proto %f
+  http-request add-header X-Forwarded-Port %fp
+  http-request add-header Via "${VIA}"
+  http-request allow unless { var(txn.state) -m found } || { be_conn gt ${half(layout)} }
+  http-request set-header X-Request-Id %[var(txn.request_id)]
   http-request set-header X-Request-Start %[var(txn.start)]
-  http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.hdr(x-forwarded-for) -m found }
-  http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }
-  http-request set-header X-Forwarded-Proto %[var(txn.proto)]
-  http-request set-header X-Forwarded-Port %[var(txn.port)]
-  http-request add-header Via "%[var(txn.via,1.1)] stator-router"
+  http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.fhdr_cnt(x-forwarded-for) gt 0 }
+  http-request set-header X-Forwarded-Proto %f
+  http-request set-header X-Forwarded-Port %fp
   http-request del-header Connection unless { req.hdr(connection) -m str -i upgrade }
   http-request set-header Connection Upgrade if { req.hdr(connection) -m found }
   http-request del-header TE
@@ -310,13 +319,16 @@ defaults app from base
   http-request del-header Proxy-Connection
   http-request set-var(txn.code) str(H22) if { be_conn gt ${half(layout)} }
 ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
+  # HAProxy 2.6 has one limit for the first byte and for pauses: Heroku's 30 s for the first byte, but a stream of events may pause for 55.
+  http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
   http-request wait-for-body time 1s at-least 1 if { req.fhdr(expect) -m found }
+  http-response del-header Keep-Alive
+  http-response del-header ${OWN_ERROR}
+  http-response add-header Via "${VIA}"
+  http-response allow unless { var(txn.options) -m found } || { res.fhdr(set-cookie),length gt 8192 } || { res.fhdr(content-length),length gt 18 }
   http-response set-var(txn.code) str(H25) if { res.fhdr(set-cookie),length gt 8192 }
   http-response set-var(txn.code) str(H25-length) if { res.fhdr(content-length),length gt 18 }
 ${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
-  http-response del-header Keep-Alive
-  http-response add-header Via "%[var(txn.via,1.1)] stator-router"
-  http-response del-header ${OWN_ERROR}
 ${renderTreatment()}
 
 # A worker that makes way for a newer one gives it all that it still holds: only the newer one learns of new dynos. It waits
@@ -336,13 +348,21 @@ backend next_https from handover
 /** Those that are decided before a backend is chosen. */
 const FRONT_CODES = DECIDED_CODES.filter((code) => code !== "H22" && code !== "H25");
 
-/** Fields of a request line, blank separated, users' text in base64; `request-line.ts` reads it. */
+/** 1.1 or 2.0; what HTTP/1.0 clients get is 1.1, too. */
+const VIA = "%[fc_http_major].%[fc_http_major,neg,add(2)] stator-router";
+
+/**
+ * Fields of a request line, blank separated, and then what users wrote: the first line of the request, and some of its headers, in
+ * quotation marks. HAProxy writes quotation marks and control characters in them as `#22`. `request-line.ts` reads it.
+ */
 const LOG_FORMAT = [
-  "stator2 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %Tt",
-  "%[var(txn.request_id)] %[var(txn.proto)] %HV %[ssl_fc_protocol] %ci %[var(txn.agent),base64] %U %[var(txn.length)]",
-  "%[capture.req.method,base64] %[capture.req.uri,base64] %[capture.req.hdr(0),base64] %[var(txn.fwd),bytes(0,1024),base64]",
-  "%[var(txn.held)] %rc",
+  "stator3 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta",
+  "%[var(txn.request_id)] %f %ci %U %[var(txn.held)] %rc",
 ].join(" ");
+const USER_FORMAT = '\\"%r\\"%hr\\"';
+const TLS_FORMAT = " %sslv %[var(txn.agent),base64]";
+/** As they stand in the line. */
+const CAPTURED = ["Host len 300", "Content-Length len 20", "X-Forwarded-For len 1024"];
 
 function htmlAnswer(
   side: "request" | "response",
@@ -355,17 +375,16 @@ function htmlAnswer(
   return `  http-${side} return status ${status} content-type "text/html; charset=utf-8" hdr Cache-Control "no-cache, no-store" ${file} ${path(folder)}/${page}.html ${condition}`;
 }
 
-function renderFrontend(layout: HaproxyLayout): string {
+/** Named for the scheme: the name stands in `X-Forwarded-Proto`. */
+function renderFrontend(layout: HaproxyLayout, scheme: "http" | "https"): string {
   const { folder, socketFolder, httpPort, httpsPort, ipv6 } = layout;
-  const tls = `ssl crt ${path(folder)}/router.pem crt-list ${path(crtListPath(layout))} alpn h2,http/1.1`;
-  const bind = (port: number, options: string) => [
-    `  bind 0.0.0.0:${portNumber(port)} ${options}`,
-    ...(ipv6 ? [`  bind :::${portNumber(port)} v6only ${options}`] : []),
-  ];
+  const isTls = scheme === "https";
+  const port = portNumber(isTls ? httpsPort : httpPort);
+  const tls = isTls ? ` ssl crt ${path(folder)}/router.pem crt-list ${path(crtListPath(layout))} alpn h2,http/1.1` : "";
   const map = (name: MapName) => `map_str(${path(mapPath(layout, name))})`;
   const answer = (status: number, page: string, condition: string) =>
     htmlAnswer("request", layout, status, page, condition);
-  const answers = FRONT_CODES.map((name) => {
+  const answers = FRONT_CODES.filter((name) => isTls || name !== "H31").map((name) => {
     const { code, status } = errorCode(name);
     const visible = status === 499 ? 503 : status; // nobody is there to see it
     return answer(visible, code, `if { var(txn.code) -m str ${code} }`);
@@ -373,41 +392,8 @@ function renderFrontend(layout: HaproxyLayout): string {
   const stateCodes = Object.entries(CODE_OF_STATE).map(
     ([state, code]) => `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} }`,
   );
-  return `frontend public from base
-${[...bind(httpPort, "name http"), ...bind(httpsPort, `${tls} name https`)].join("\n")}
-  bind unix@${path(socketFolder)}/next-http.sock accept-proxy mode 600 name next-http
-  bind unix@${path(socketFolder)}/next-https.sock accept-proxy mode 600 name next-https
-  stick-table type ipv6 size 100k expire 1m store conn_cur
-  tcp-request connection track-sc0 src
-  tcp-request connection reject if { sc0_conn_cur gt ${half(layout)} }
-  log ring@requests len 16384 local0 info
-  capture request header Host len 300
-  log-format "${LOG_FORMAT}"
-  acl tls ssl_fc
-  acl tls so_name -m str next-https
-  http-request allow if { stopping }
-  http-request set-var(txn.proto) str(https) if tls
-  http-request set-var(txn.proto) str(http) unless tls
-  http-request set-var(txn.port) int(${portNumber(httpsPort)}) if tls
-  http-request set-var(txn.port) int(${portNumber(httpPort)}) unless tls
-  http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
-  http-request set-var(txn.request_id) uuid unless { var(txn.request_id) -m found }
-${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
-${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
-  http-request set-var(txn.via) str(2.0) if { req.ver -m str 2.0 }
-  http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }
-  http-request set-var(txn.length) req.fhdr(content-length)
-  http-request set-var(txn.fwd) req.fhdr(x-forwarded-for)
-  http-request set-var(txn.host) req.fhdr(host),host_only,lower,rtrim(.)
-${renderChallengeRules(layout)}
-  http-request set-var(txn.app) var(txn.host),${map("hosts")}
-  http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
-${answer(404, "404", "unless { var(txn.app) -m found }")}
-  http-request set-var(txn.state) var(txn.app),${map("states")}
-  http-request set-var(txn.backend) var(txn.app),${map("backends")}
-${answer(405, "405", "if METH_CONNECT")}
-${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m str -i 100-continue }")}
-  http-request set-var(txn.sni) ssl_fc_sni,lower,rtrim(.)
+  const host = `  http-request set-var(txn.host) ${HOST}`;
+  const sni = `  http-request set-var(txn.sni) ssl_fc_sni,lower,rtrim(.)
   acl as_dialled var(txn.sni),strcmp(txn.host) -m int eq 0
   acl other_name var(txn.sni) -m found
   acl sibling var(txn.host),regsub(^[^.]*,*),strcmp(txn.sni_wild) -m int eq 0
@@ -416,13 +402,39 @@ ${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m st
   http-request set-var(txn.sni_app) var(txn.sni_wild),${map("hosts")} if other_name !as_dialled !sibling !{ var(txn.sni_app) -m found }
   http-request set-var(txn.code) str(H31) if { var(txn.sni_app) -m found } !{ var(txn.sni_app),strcmp(txn.app) -m int eq 0 }
   http-request set-var(txn.agent) req.fhdr(user-agent) if { var(txn.code) -m str H31 }
-  http-request set-var(txn.options) var(txn.app),${map("options")}
+`;
+  return `frontend ${scheme} from base
+  bind 0.0.0.0:${port}${tls} name ${scheme}
+${ipv6 ? `  bind :::${port} v6only${tls} name ${scheme}\n` : ""}  bind unix@${path(socketFolder)}/next-${scheme}.sock accept-proxy mode 600 name next-${scheme}
+${isTls ? "" : "  stick-table type ipv6 size 100k expire 1m store conn_cur\n"}  tcp-request connection track-sc0 src table http
+  tcp-request connection reject if { sc0_conn_cur gt ${half(layout)} }
+  log ring@requests len 16384 local0 info
+${CAPTURED.map((each) => `  capture request header ${each}\n`).join("")}  log-format "${LOG_FORMAT}${isTls ? TLS_FORMAT : ""}${USER_FORMAT}"
+  http-request allow if { stopping }
+  http-request set-var(txn.request_id) uuid
+${isTls ? `${host}\n` : ""}  http-request set-var(txn.app) ${isTls ? "var(txn.host)" : HOST},${map("hosts")}
+  http-request set-var(txn.backend) var(txn.app),${map("ready")}
+  # Most requests ask for nothing that the rules below are for. \`txn.state\` marks the others.
+  http-request allow if { var(txn.backend),nbsrv gt 0 }${isTls ? " { ssl_fc_sni,strcmp(txn.host) eq 0 }" : ""} { req.fhdr_cnt(host) eq 1 } !{ req.hdr_names -m reg ${SPECIAL_HEADERS} } !{ req.hdr(accept) -m sub text/event-stream } { method GET HEAD POST PUT PATCH DELETE OPTIONS } { url -m len 1:8192 } !{ path -m beg /.well-known/acme-challenge/ }
+${isTls ? "" : `${host}\n`}  http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
+${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
+${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
+  http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }
+  http-request capture req.fhdr(x-forwarded-for) id 2 if { req.fhdr(x-forwarded-for) -m found }
+${renderChallengeRules(layout)}
+  http-request set-var(txn.app) var(txn.host),regsub(^[^.]*,*),${map("hosts")} unless { var(txn.app) -m found }
+${answer(404, "404", "unless { var(txn.app) -m found }")}
+  http-request set-var(txn.state) var(txn.app),${map("states")}
+  http-request set-var(txn.backend) var(txn.app),${map("backends")}
+${answer(405, "405", "if METH_CONNECT")}
+${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m str -i 100-continue }")}
+${isTls ? sni : ""}  http-request set-var(txn.options) var(txn.app),${map("options")}
   http-request allow if { var(txn.state) -m beg serve } !{ var(txn.options) -m found } !{ var(txn.code) -m found } { var(txn.backend),nbsrv -m int gt 0 }
 ${renderAdmission({
   map: (name) => path(mapPath(layout, name)),
   badRequest: `${path(folder)}/400.html`,
   unauthorized: `${path(folder)}/401.html`,
-  httpsPort: portNumber(httpsPort),
+  httpsPort: isTls ? undefined : portNumber(httpsPort),
 })}
 ${stateCodes.join("\n")}
   http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 }
@@ -430,11 +442,15 @@ ${answers.join("\n")}
   http-after-response allow unless { res.hdr(${OWN_ERROR}) -m found }
   http-after-response set-status 503 reason "Service Unavailable"
   http-after-response del-header ${OWN_ERROR}
-  use_backend next_https if { stopping } tls
-  use_backend next_http if { stopping }
+  use_backend next_${scheme} if { stopping }
   use_backend %[var(txn.backend)]
 `;
 }
+
+const HOST = "req.fhdr(host),host_only,lower,rtrim(.)";
+/** Headers that something is done about, but for adding to them. */
+const SPECIAL_HEADERS =
+  "(^|,)(x-(request-(id|start)|forwarded-(for|proto|port))|connection|te|keep-alive|proxy(-authorization|-connection)?|expect|content-length)(,|$)";
 
 const CODE_OF_STATE: Readonly<Record<Exclude<RouteState, "serve">, (typeof DECIDED_CODES)[number]>> = {
   crashed: "H10",

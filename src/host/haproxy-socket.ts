@@ -31,17 +31,7 @@ export class HaproxySocket {
 
   /** Sends commands in order. Throws at the first answer that is not as expected; what went before it has taken effect. */
   async apply(worker: Worker, commands: readonly Command[]): Promise<void> {
-    for (const batch of batches(commands)) {
-      const answers = await this.#askEach(
-        worker.pid,
-        batch.map(({ text }) => text),
-      );
-      for (const [index, command] of batch.entries()) {
-        const answer = answers[index] ?? "no answer";
-        if (!command.expected.test(answer)) throw new Error(`HAProxy answered ${command.text} with: ${answer}`);
-        command.apply(worker);
-      }
-    }
+    await applyBy((texts) => this.#askEach(worker.pid, texts), worker, commands);
   }
 
   /** Sends commands of which each is answered with one line (`del server`) and may fail by itself. */
@@ -99,6 +89,22 @@ export class HaproxySocket {
       });
       socket.end(`${line}\n`);
     });
+  }
+}
+
+/** `HaproxySocket.apply`, whoever carries commands and answers. */
+export async function applyBy(
+  ask: (texts: readonly string[]) => Promise<readonly string[]>,
+  worker: Worker,
+  commands: readonly Command[],
+): Promise<void> {
+  for (const batch of batches(commands)) {
+    const answers = await ask(batch.map(({ text }) => text));
+    for (const [index, command] of batch.entries()) {
+      const answer = answers[index] ?? "no answer";
+      if (!command.expected.test(answer)) throw new Error(`HAProxy answered ${command.text} with: ${answer}`);
+      command.apply(worker);
+    }
   }
 }
 

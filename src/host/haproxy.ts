@@ -23,6 +23,7 @@ import {
 } from "./haproxy-commands.ts";
 import {
   type BackendRef,
+  backendOf,
   configPath,
   type HaproxyLayout,
   MAP_NAMES,
@@ -32,8 +33,10 @@ import {
   renderPages,
   type Server,
   type Snapshot,
+  statsSocket,
 } from "./haproxy-config.ts";
-import { HaproxySocket } from "./haproxy-socket.ts";
+import { applyBy, HaproxySocket } from "./haproxy-socket.ts";
+import { HaproxyTalk } from "./haproxy-talk.ts";
 import { KeptProcess, killMarked } from "./kept-process.ts";
 import { RouteTable } from "./route-table.ts";
 
@@ -61,6 +64,8 @@ export interface HaproxyOptions {
 const PROGRAM = "/usr/sbin/haproxy";
 /** Changes that need a reload are gathered for this long. */
 const GATHER_MS = 50;
+/** Apps that the worker before is told of between two looks whether the new one is there. */
+const MEANWHILE_AT_ONCE = 50;
 const READY_MS = 10_000;
 /** A worker reads a certificate in 0.8 ms. */
 const READY_EACH_MS = 5;
@@ -267,27 +272,35 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
   /** Brings HAProxy to what the table says; gives the count of changes that are in. */
   async #sync(desperate: boolean): Promise<number> {
-    const { layout, clock, tables } = this.#options;
+    const { tables } = this.#options;
     if (this.#table.needsBegin) await this.#table.begin(tables.volatile);
     const worker = (this.#worker ??= await this.#alone.run(() => this.#look()));
-    if (desperate || this.#stale || needsReload(worker, this.#wantedApps())) {
-      await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
-      return this.#reload(worker.pid);
+    if (desperate || this.#stale || needsReload(worker, this.#wantedApps())) return this.#reload(worker);
+    const count = await this.#alone.run(() => this.#tellAll(worker));
+    if (count === "reload") return this.#reload(worker);
+    // Ahead of need: the next new apps find a spare backend, and nobody waits for the reload that makes more.
+    if (this.#table.isShort) {
+      this.#stale = true;
+      this.#wantedCount++;
+      this.#changed.ring();
     }
-    return this.#alone.run(async () => {
-      const all = this.#pendingAll;
-      const [count, changes] = this.#take();
-      const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
-      await this.#socket.apply(worker, commands);
-      noteTold(worker, changes);
-      const certificates = await this.#certificates.sync(worker.pid);
-      if (certificates === "reload") return this.#reload(worker.pid);
-      if (certificates === "more") {
-        this.#wantedCount++;
-        this.#changed.ring();
-      }
-      return count;
-    });
+    return count;
+  }
+
+  async #tellAll(worker: Worker): Promise<number | "reload"> {
+    const { layout } = this.#options;
+    const all = this.#pendingAll;
+    const [count, changes] = this.#take();
+    const commands = all ? commandsFor(layout, worker, this.#snapshot()) : changesFor(layout, worker, changes);
+    await this.#socket.apply(worker, commands);
+    noteTold(worker, changes);
+    const certificates = await this.#certificates.sync(worker.pid);
+    if (certificates === "reload") return "reload";
+    if (certificates === "more") {
+      this.#wantedCount++;
+      this.#changed.ring();
+    }
+    return count;
   }
 
   /** All that is pending, remembered first, so that a successor of ours never takes back what is in. */
@@ -316,24 +329,69 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   }
 
   /** Hitless: the new worker takes the sockets over, the old one gives it what it still holds. */
-  async #reload(before: number): Promise<number> {
+  async #reload(before: Worker): Promise<number> {
     const { logger, clock } = this.#options;
     const pid = this.#kept.pid;
     if (pid === undefined) throw new Error("HAProxy is down");
     const since = clock.now();
-    this.#checkedHead = undefined;
-    this.#stale = false;
-    this.#refusal = undefined;
-    const { snapshot, count } = await this.#writeFiles().catch((error: unknown) => {
-      this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
-        cause: error,
+    const over = new AbortController();
+    const told = this.#tellMeanwhile(before, over.signal);
+    try {
+      await clock.sleep(GATHER_MS, this.#closed.signal).catch(() => {}); // closed
+      this.#checkedHead = undefined;
+      this.#stale = false;
+      this.#refusal = undefined;
+      const { snapshot, count } = await this.#writeFiles().catch((error: unknown) => {
+        this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
+          cause: error,
+        });
+        throw error;
       });
-      throw error;
-    });
-    process.kill(pid, "SIGUSR2");
-    this.#worker = freshWorker(await this.#untilReady(before), snapshot);
-    logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
-    return count;
+      await this.#alone.run(async () => {
+        this.#worker = undefined; // nobody asks while the master begins anew
+        process.kill(pid, "SIGUSR2");
+      });
+      this.#worker = freshWorker(await this.#untilReady(before.pid), snapshot);
+      logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
+      return count;
+    } finally {
+      over.abort();
+      for (const appId of await told) this.#pending.add(appId);
+    }
+  }
+
+  /**
+   * A reload takes seconds with thousands of apps, and until the new worker is there all requests come to the old one: so that is told
+   * of changes, too, as far as it has a backend for them. Gives the apps that it was told of, for the new one.
+   */
+  async #tellMeanwhile(worker: Worker, over: AbortSignal): Promise<ReadonlySet<string>> {
+    const { layout, clock, logger } = this.#options;
+    const apps = new Set<string>();
+    try {
+      using talk = await HaproxyTalk.open(statsSocket(layout), clock);
+      while (!over.aborted) {
+        const some = [...this.#pending].slice(0, MEANWHILE_AT_ONCE);
+        if (some.length === 0) {
+          await this.#changed.wait(60_000, over, clock);
+          continue;
+        }
+        this.#table.remember();
+        for (const appId of some) {
+          apps.add(appId);
+          this.#pending.delete(appId);
+        }
+        const changes = new Map(
+          [...this.#changesOf(some)].filter(([, app]) => app === undefined || worker.backends.has(backendOf(app))),
+        );
+        await this.#alone.run(async () => {
+          await applyBy((texts) => talk.ask(texts), worker, changesFor(layout, worker, changes));
+          noteTold(worker, changes);
+        });
+      }
+    } catch (error) {
+      logger.info("router.told_too_late", { error }); // it makes way for the new one, which is told next
+    }
+    return apps;
   }
 
   async #start(): Promise<ChildProcess> {

@@ -5,7 +5,7 @@ import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type ChildProcess, start } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
-import { NODE_OPTIONS } from "../model/instance.ts";
+import { compileCacheOf, MALLOC_OPTIONS, NODE_OPTIONS } from "../model/instance.ts";
 import { identityOf, KeptProcess, remembered } from "./kept-process.ts";
 
 /** The processes that keep each other alive where there is no systemd: the keeper the host and the daemon, the host the keeper. */
@@ -74,6 +74,8 @@ function environmentOf(role: Role, config: Config): Record<string, string> {
     STATOR_DOMAIN: config.domain,
     STATOR_DISK: config.disk,
     NODE_OPTIONS,
+    NODE_COMPILE_CACHE: compileCacheOf(config.instance, role),
+    ...MALLOC_OPTIONS,
     ...(role !== "daemon" && { STATOR_SUPERVISE: "1" }),
   };
 }

@@ -83,28 +83,29 @@ export interface RulePaths {
   /** The pages with status 400 and 401. */
   readonly badRequest: string;
   readonly unauthorized: string;
-  readonly httpsPort: number;
+  /** Only for clients without TLS: where they are sent. */
+  readonly httpsPort: number | undefined;
 }
 
 const has = (flag: string): string => `{ var(txn.options) -m sub .${flag} }`;
 
 /** For the frontend, once the app and `txn.options` are known, and before anything of the app is shown. */
 export function renderAdmission({ map, badRequest, unauthorized, httpsPort }: RulePaths): string {
-  const toHttps = `${has("https")} !tls`;
   // A host of a wildcard's is a visitor's text.
   const plainHost = "{ var(txn.host) -m reg ^[a-z0-9._-]+$ }";
-  return `  http-request set-var(txn.secure) str("https://"),concat(,txn.host,${httpsPort === 443 ? "" : `:${httpsPort}`}) if ${toHttps} ${plainHost}
+  const toHttps = has("https");
+  const redirects = `  http-request set-var(txn.secure) str("https://"),concat(,txn.host,${httpsPort === 443 ? "" : `:${httpsPort}`}) if ${toHttps} ${plainHost}
   http-request set-var(txn.place) pathq if ${toHttps} { pathq -m beg / }
   http-request redirect code 301 location %[var(txn.secure)]%[var(txn.place,/)] if ${toHttps} { var(txn.secure) -m found } { method GET HEAD }
   http-request redirect code 308 location %[var(txn.secure)]%[var(txn.place,/)] if ${toHttps} { var(txn.secure) -m found }
   http-request return status 400 content-type "text/html; charset=utf-8" file ${badRequest} if ${toHttps}
-  http-request set-var(txn.user) http_auth_user,hex if ${has("users")}
+`;
+  return `${httpsPort === undefined ? "" : redirects}  http-request set-var(txn.user) http_auth_user,hex if ${has("users")}
   http-request set-var(txn.proof) var(txn.app),concat(.,txn.user),map_str(${map("users")}) if { var(txn.user) -m found }
   http-request set-var(txn.salt) var(txn.proof),field(1,:) if { var(txn.proof) -m found }
   http-request set-var(txn.digest) var(txn.proof),field(2,:) if { var(txn.proof) -m found }
   http-request set-var(txn.given) http_auth_pass,hmac(sha256,txn.salt),hex if { var(txn.proof) -m found }
   http-request return status 401 content-type "text/html; charset=utf-8" hdr WWW-Authenticate "Basic realm=\\"app\\", charset=\\"UTF-8\\"" hdr Cache-Control "no-cache, no-store" file ${unauthorized} if ${has("users")} !{ var(txn.given),secure_memcmp(txn.digest) }
-  http-request del-header Authorization if ${has("users")}
   http-request set-var(txn.sticky) req.cook(${COOKIE}),b64dec if ${has("affinity")}
   http-request set-var(txn.domain) str("; Domain="),concat(,txn.host) if ${has("affinity")} ${plainHost}
   http-request set-var(txn.te) str(trailers) if ${has("h2c")} { req.hdr(te) -m sub -i trailers }`;
@@ -122,9 +123,10 @@ export function renderTreatment(): string {
   http-request set-timeout server var(txn.options),field(2,.) if { req.hdr(accept) -m sub text/event-stream }
   http-request set-timeout tunnel var(txn.options),field(2,.)
   http-request set-header TE trailers if { var(txn.te) -m found }
+  http-request del-header Authorization if ${has("users")}
   http-response allow unless { var(txn.options) -m found }
-  http-response add-header Set-Cookie "${cookie}" if ${isNew} !{ var(txn.proto) -m str https }
-  http-response add-header Set-Cookie "${cookie}; Secure" if ${isNew} { var(txn.proto) -m str https }`;
+  http-response add-header Set-Cookie "${cookie}" if ${isNew} { fe_name -m str http }
+  http-response add-header Set-Cookie "${cookie}; Secure" if ${isNew} { fe_name -m str https }`;
 }
 
 /** In each backend of an app: a visitor's cookie names a server of this backend, or nothing. */

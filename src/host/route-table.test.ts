@@ -96,6 +96,14 @@ test("numbers go on where they were, also after the spare ones", async () => {
   assert.ok(number !== undefined && !used.includes(number), `${number} was used before`);
 });
 
+test("spare numbers are short while some are left, until there are more", async () => {
+  const table = (await RouteTable.load([])).refill();
+  let news = 0;
+  for (; !table.isShort; news++) table.set(route(news));
+  assert.ok(news > SPARE_MIN / 2 && news < SPARE_MIN - 8, String(news));
+  assert.equal(table.refill().isShort, false);
+});
+
 test("what an earlier program has written is read; what is no table is passed over", async () => {
   const [old, bad] = [join(folder, "old.json"), join(folder, "bad.json")];
   writeFileSync(old, JSON.stringify({ next: 9, spare: [7, 8], routes: [{ ...route(1), backend: 3 }] }));

@@ -139,6 +139,12 @@ export class RouteTable {
     return this;
   }
 
+  /** Whether most spare backends are used up: it is time to make more, before a new app has to wait for that. */
+  get isShort(): boolean {
+    const few = (spare: readonly number[], wanted: number) => 4 * spare.length < wanted;
+    return few(this.#spare, Math.max(SPARE_MIN, this.#rows.size)) || few(this.#leastSpare, LEAST_SPARE_MIN);
+  }
+
   /** One app, with those of its dynos that have an address now. */
   wanted(appId: string, serverOf: (dynoId: string) => Server | undefined): Wanted | undefined {
     const row = this.row(appId);

@@ -117,3 +117,30 @@ export function isFeatureOn(
   if (feature.control.kind === "setting") return feature.control.isOn(runtime);
   return switches.find((each) => each.name === name)?.enabled ?? feature.isOnByDefault;
 }
+
+/** What somebody may turn on or off for their account: it holds for what they make from then on. */
+export interface AccountFeature {
+  readonly name: string;
+  readonly displayName: string;
+  readonly description: string;
+  /** How new apps of the account live. */
+  readonly newApps: Partial<Runtime>;
+}
+
+/** Every account feature that there is. To add one: a line here. */
+export const ACCOUNT_FEATURES = [
+  {
+    name: "heroku-defaults",
+    displayName: "New apps live as at Heroku",
+    description: "Apps that you make restart, roll out and cycle as Heroku's do, until their settings say otherwise",
+    newApps: { restartPolicy: "heroku", rollout: "stop-start", dailyCycling: true },
+  },
+] as const satisfies readonly AccountFeature[];
+
+export type AccountFeatureName = (typeof ACCOUNT_FEATURES)[number]["name"];
+
+/** Settings of an app that an account with these switches makes. */
+export function newAppSettings(switches: readonly FeatureSwitch[]): Partial<Runtime> {
+  const on = ACCOUNT_FEATURES.filter(({ name }) => switches.some((each) => each.name === name && each.enabled));
+  return Object.assign({}, ...on.map(({ newApps }) => newApps)) as Partial<Runtime>; // of nothing else
+}

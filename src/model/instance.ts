@@ -48,6 +48,24 @@ export interface InstancePaths {
 /** For Node, in each process of ours: young objects die soon in little room too, which saves tens of megabytes. */
 export const NODE_OPTIONS = "--max-semi-space-size=2";
 
+/**
+ * For the C library, in each process of ours: what was taken for a burst of work and is free again goes back to the kernel, instead of
+ * lying in pieces in an arena for each thread (30 MiB of the daemon and the host process after 500 dynos were started).
+ */
+export const MALLOC_OPTIONS = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "131072",
+  MALLOC_TRIM_THRESHOLD_: "131072",
+} as const;
+
+/**
+ * Where a process of ours keeps compiled code, which nobody but its user may write. In its environment, so that its first file is
+ * read from there too: Node's part that compiles TypeScript takes 20 MiB in each process that uses it once.
+ */
+export function compileCacheOf({ paths }: Instance, role: "daemon" | "host" | "keeper"): string {
+  return join(role === "daemon" ? paths.data : paths.host, "compile-cache");
+}
+
 export const DEFAULT_HOME = "/var/lib/stator";
 
 /** `home` must be absolute and normalised; see `config.ts`. */

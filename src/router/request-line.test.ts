@@ -8,11 +8,27 @@ import { splitFrames } from "./request-log.ts";
 const APP = "11111111-2222-3333-4444-555555555555";
 const DYNO = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 const base64 = (text: string) => (text === "" ? "-" : Buffer.from(text, "latin1").toString("base64"));
+/** As HAProxy writes what users wrote. */
+const encoded = (text: string) =>
+  text.replace(/[^\x20-\x7e]|["#{|}]/g, (char) => `#${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 
 function line(
   change: Partial<
     Record<
-      "code" | "flags" | "dyno" | "path" | "host" | "fwd" | "method" | "status" | "times" | "held" | "retries",
+      | "code"
+      | "flags"
+      | "dyno"
+      | "path"
+      | "host"
+      | "fwd"
+      | "method"
+      | "status"
+      | "times"
+      | "held"
+      | "retries"
+      | "sent"
+      | "length"
+      | "version",
       string
     >
   > = {},
@@ -26,11 +42,15 @@ function line(
     fwd = "",
     method = "GET",
     status = "200",
-    times = "0 0 1 12 3 16 16",
+    times = "0 0 1 12 3 16",
     held = "-",
     retries = "0",
+    sent = "99",
+    length = "",
+    version = "HTTP/1.1",
   } = change;
-  return `stator2 42 7 1795460667012173 ${APP} ${dyno} ${code} ${status} 123 ${flags} ${times} 00000000-0000-4000-8000-000000000000 http HTTP/1.1 - 9.8.7.6 - 99 - ${base64(method)} ${base64(path)} ${base64(host)} ${base64(fwd)} ${held} ${retries}`;
+  const users = `"${encoded(`${method} ${path} ${version}`)}"{${encoded(host)}|${length}|${encoded(fwd)}}"`;
+  return `stator3 42 7 1795460667012173 ${APP} ${dyno} ${code} ${status} 123 ${flags} ${times} 00000000-0000-4000-8000-000000000000 http 9.8.7.6 ${sent} ${held} ${retries}${users}`;
 }
 function shown(text: string): string {
   const record = parseRequest(text);
@@ -52,20 +72,30 @@ test("spec 7.10: the line of an answered request", () => {
   );
 });
 
+test("the path is that of the request, however the client asked for it", () => {
+  for (const [asked, path] of [
+    ["https://a.localhost/x?y=http://z/", "/x?y=http://z/"],
+    ["http://a.localhost", ""],
+    ["*", ""],
+    ["/a b", "/a b"],
+  ] as const)
+    assert.equal(parseRequest(line({ path: asked }))?.path, path);
+});
+
 test("spec 6.4: codes of rules and of how requests end", () => {
-  const refused = { dyno: DYNO, times: "0 0 -1 -1 -1 3003 3003" };
+  const refused = { dyno: DYNO, times: "0 0 -1 -1 -1 3003" };
   const cases: readonly (readonly [Parameters<typeof line>[0], RegExp])[] = [
     [
-      { code: "H10", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" },
+      { code: "H10", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0" },
       /^at=error code=H10 desc="App crashed" .*dyno= connect= service= status=503 bytes= protocol=http1\.1 tls=false tls_version=unknown$/,
     ],
     [
-      { code: "H14", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" },
+      { code: "H14", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0" },
       /code=H14 desc="No web processes running"/,
     ],
-    [{ code: "H80", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" }, /^at=info code=H80 .*status=503/],
+    [{ code: "H80", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0" }, /^at=info code=H80 .*status=503/],
     [
-      { code: "H81", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" },
+      { code: "H81", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0" },
       /^at=info code=H81 desc="Blank app" .*status=502/,
     ],
     [
@@ -74,7 +104,7 @@ test("spec 6.4: codes of rules and of how requests end", () => {
     ],
     [{ flags: "sC--", status: "503", ...refused }, /code=H19/],
     [
-      { flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001 30001" },
+      { flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001" },
       /code=H12 desc="Request timeout" .*connect=1ms service=30000ms status=503 bytes=0 /,
     ],
     [{ flags: "SH--", status: "502" }, /code=H13 .*status=503/],
@@ -100,23 +130,30 @@ test("what is counted of a request beside its line: held, tried again", () => {
 
 test("spec 6.4: what is known beyond HAProxy's flags", () => {
   const missing = (sent: number, promised: string) =>
-    line({ flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001 30001" }).replace(" 99 - ", ` ${sent} ${promised} `);
+    line({ flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001", sent: String(sent), length: promised });
   assert.match(shown(missing(500, "1000")), /^at=warning code=H28 .*status=499 bytes=0 /);
   assert.match(shown(missing(1000, "1000")), /code=H12 /);
-  assert.match(shown(missing(500, "-")), /code=H12 /);
+  assert.match(shown(missing(500, "")), /code=H12 /);
   for (const flags of ["cD--", "sD--"]) assert.match(shown(line({ flags, status: "101" })), /^at=error code=H15 /);
   assert.match(
     shown(line({ code: "H25-length", flags: "LH--", status: "502" })),
     /code=H25 desc="HTTP restriction: invalid content length" .*dyno=web\.1 connect=1ms service=\d+ms status=502 bytes=0 /,
   );
-  const misdirected = line({ code: "H31", flags: "LR--", dyno: "<NOSRV>", times: "0 -1 -1 -1 -1 0 0" });
+  const misdirected = line({
+    code: "H31",
+    flags: "LR--",
+    dyno: "<NOSRV>",
+    times: "0 -1 -1 -1 -1 0",
+    version: "HTTP/2.0",
+  });
   assert.match(
-    shown(
-      misdirected.replace(" http HTTP/1.1 - 9.8.7.6 - ", ` https HTTP/2.0 TLSv1.3 9.8.7.6 ${base64('a" b=c\x7f')} `),
-    ),
+    shown(misdirected.replace(' http 9.8.7.6 99 - 0"', ` https 9.8.7.6 99 - 0 TLSv1.3 ${base64('a" b=c\x7f')}"`)),
     /status=421 bytes= protocol=http2\.0 tls=true tls_version=tls1\.3 agent="a%22 b=c%7F"$/,
   );
-  assert.match(shown(line().replace(/00000000-0000-4000-\S+/, "Ab+/=_-Ab+/=_-Ab+/=_-")), / request_id=Ab\+\/=_-Ab\S+ /);
+  assert.match(
+    shown(line().replace(/00000000-0000-4000-[^ ]+/, "Ab+/=_-Ab+/=_-Ab+/=_-")),
+    / request_id=Ab\+\/=_-Ab\S+ /,
+  );
 });
 
 test("nothing that a visitor sends can pose as another field or another line", () => {
@@ -135,7 +172,7 @@ test("HAProxy's other messages are no requests", () => {
   for (const text of [
     "",
     "Server a1/D is UP",
-    line().replace("stator2", "stator1"),
+    line().replace("stator3", "stator2"),
     `${line()} more`,
     line().replace(" 42 ", " x "),
   ])

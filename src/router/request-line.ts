@@ -41,15 +41,19 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
 export function parseRequest(line: string): RequestRecord | undefined {
-  const fields = line.trimEnd().split(" ");
-  if (fields.length !== 31 || fields[0] !== "stator2") return undefined;
+  const [head = "", request = "", captured = "", ...more] = line.trimEnd().split('"');
+  const fields = head.split(" ");
+  if (fields[0] !== "stator3" || (fields.length !== 22 && fields.length !== 24) || more.length !== 1 || more[0] !== "")
+    return undefined;
   const text = (index: number) => fields[index] ?? "-";
   const number = (index: number) => Number(text(index));
   const [status, flags] = [number(7), text(9)];
   const [header, queued, connect, response, data, active] = [10, 11, 12, 13, 14, 15].map(number);
   if (!Number.isSafeInteger(number(1)) || !Number.isSafeInteger(number(2)) || !Number.isSafeInteger(number(3)))
     return undefined;
-  const code = errorCodeNamed(text(6)) ?? codeOfEnd(flags, status, number(23) < number(24));
+  const [method, path, version] = requestLine(request);
+  const [host = "", length = "", forwardedFor = ""] = captured.slice(1, -1).split("|");
+  const code = errorCodeNamed(text(6)) ?? codeOfEnd(flags, status, number(19) < Number(length));
   const connected = reached(connect);
   return {
     worker: number(1),
@@ -63,18 +67,33 @@ export function parseRequest(line: string): RequestRecord | undefined {
     bytes: code !== undefined && (flags[1] === "H" || code.code === "H25") ? 0 : number(8) || 0,
     connectMs: connected ?? (flags[1] === "C" ? service(undefined, undefined, active, [header, queued]) : null),
     serviceMs: connected === null ? null : service(response, data, active, [header, queued, connected]),
-    requestId: text(17),
-    protocol: /^HTTP\/\d\.\d$/.test(text(19)) ? text(19).toLowerCase().replace("/", "") : "unknown",
-    tls: text(18) === "https",
-    tlsVersion: TLS_VERSIONS[text(20)] ?? "unknown",
-    agent: decoded(text(22)),
-    method: decodedOften(text(25)),
-    path: decoded(text(26)),
-    host: decodedOften(text(27)),
-    forwardedFor: [decoded(text(28)), text(21)].filter((each) => each !== "").join(", "),
-    isHeld: fields.at(-2) === "1",
-    retries: Math.abs(Number(fields.at(-1))) || 0, // "+1" when the last went to another dyno
+    requestId: text(16),
+    protocol: /^HTTP\/\d\.\d$/.test(version) ? version.toLowerCase().replace("/", "") : "unknown",
+    tls: text(17) === "https",
+    tlsVersion: TLS_VERSIONS[text(22)] ?? "unknown",
+    agent: Buffer.from(text(23), "base64").toString("latin1"),
+    method: decoded(method),
+    path: decoded(path),
+    host: decoded(host),
+    forwardedFor: [decoded(forwardedFor), text(18)].filter((each) => each !== "").join(", "),
+    isHeld: text(20) === "1",
+    retries: Math.abs(number(21)) || 0, // "+1" when the last went to another dyno
   };
+}
+
+/** There is no blank in the first and the last. */
+function requestLine(line: string): readonly [method: string, path: string, version: string] {
+  const [first, last] = [line.indexOf(" "), line.lastIndexOf(" ")];
+  return first < last
+    ? [line.slice(0, first), pathOf(line.slice(first + 1, last)), line.slice(last + 1)]
+    : ["", "", ""];
+}
+
+/** Without scheme and host, which clients of HTTP/2 always send. */
+function pathOf(uri: string): string {
+  if (uri.startsWith("/")) return uri;
+  const slash = uri.indexOf("/", uri.indexOf("://") + 3);
+  return slash < 0 ? "" : uri.slice(slash);
 }
 
 /** The line in the app's log (spec 7.10, 6.4); `dyno` is its name. No text of a visitor can pose as another field. */
@@ -128,19 +147,11 @@ function service(
 
 const reached = (ms: number | undefined): number | null => (ms === undefined || !(ms >= 0) ? null : ms);
 const idOrNull = (text: string): string | null => (UUID.test(text) ? text : null);
-const scratch = Buffer.alloc(16 * 1024); // more than HAProxy takes of a request's head
+/** HAProxy writes a byte that is no plain character as `#22`. */
 const decoded = (text: string): string =>
-  text === "-" ? "" : scratch.toString("latin1", 0, scratch.write(text, "base64"));
-/** What many requests have in common: their method, the host. */
-const common = new Map<string, string>();
-function decodedOften(text: string): string {
-  let found = common.get(text);
-  if (found !== undefined) return found;
-  found = decoded(text);
-  if (common.size >= 1_000) common.clear();
-  common.set(text, found);
-  return found;
-}
+  text.includes("#")
+    ? text.replace(/#([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+    : text;
 const hostOnly = (host: string): string => host.replace(/:[^:]*$/, "");
 
 /** A visitor's text between quotation marks: no quotation mark, no control character, ASCII. */

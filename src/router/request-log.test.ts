@@ -18,10 +18,9 @@ const NOW = 1_795_460_667_000;
 const clock: Clock = { now: () => NOW, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
 const [APP, OTHER] = ["11111111-2222-3333-4444-555555555555", "22222222-2222-3333-4444-555555555555"];
 const dynoId = (number: number) => `aaaaaaaa-bbbb-cccc-dddd-${String(number).padStart(12, "0")}`;
-const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 function frame(count: number, { app = APP, dyno = 1 } = {}): string {
-  const text = `stator2 42 ${count} ${NOW * 1000} ${app} ${dynoId(dyno)} - 200 9 ---- 0 0 1 2 3 6 6 id-${count} http HTTP/1.1 - 9.8.7.6 - 99 - ${base64("GET")} ${base64(`/${count}`)} ${base64("a.b")} - - 0`;
+  const text = `stator3 42 ${count} ${NOW * 1000} ${app} ${dynoId(dyno)} - 200 9 ---- 0 0 1 2 3 6 id-${count} http 9.8.7.6 99 - 0"GET /${count} HTTP/1.1"{a.b||}"`;
   return `${text.length} ${text}`;
 }
 

@@ -3,6 +3,7 @@ import { actor } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { NewAuditEvent } from "../model/audit.ts";
 import type { Outbox } from "./outbox.ts";
+import { appTransferQueries } from "./queries/app-transfers.ts";
 import { appQueries } from "./queries/apps.ts";
 import { auditQueries, insertAudit } from "./queries/audit.ts";
 import { buildpackQueries } from "./queries/buildpacks.ts";
@@ -14,7 +15,7 @@ import { configQueries } from "./queries/config.ts";
 import { domainQueries } from "./queries/domains.ts";
 import { dynoQueries } from "./queries/dynos.ts";
 import { egressRuleQueries } from "./queries/egress-rules.ts";
-import { featureQueries } from "./queries/features.ts";
+import { accountFeatureQueries, featureQueries } from "./queries/features.ts";
 import { formationQueries } from "./queries/formation.ts";
 import { logDrainQueries } from "./queries/log-drains.ts";
 import { oauthClientQueries } from "./queries/oauth-clients.ts";
@@ -181,12 +182,14 @@ function queries(work: Work): Omit<Store, "transaction" | "audited" | "onChange"
     collaborators: collaboratorQueries(work),
     audit: auditQueries(work),
     apps: appQueries(work),
+    appTransfers: appTransferQueries(work),
     domains: domainQueries(work),
     egressRules: egressRuleQueries(work),
     recordedApps: recordedAppQueries(work),
     routing: routingQueries(work),
     config: configQueries(work),
     features: featureQueries(work),
+    accountFeatures: accountFeatureQueries(work),
     slugs: slugQueries(work),
     releases: releaseQueries(work),
     builds: buildQueries(work),

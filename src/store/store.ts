@@ -1,12 +1,13 @@
 import type { Instant } from "../lib/clock.ts";
 import type { App, Domain, User } from "../model/app.ts";
+import type { AppTransfer } from "../model/app-transfer.ts";
 import type { AuditEvent, NewAuditEvent } from "../model/audit.ts";
 import type { BasicAuthUser } from "../model/basic-auth.ts";
 import type { BuildpackRef } from "../model/buildpack.ts";
 import type { Access, Collaborator } from "../model/collaborator.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
-import type { FeatureName, FeatureSwitch } from "../model/feature.ts";
+import type { AccountFeatureName, FeatureName, FeatureSwitch } from "../model/feature.ts";
 import type { Formation } from "../model/formation.ts";
 import type { HealthCheck } from "../model/health.ts";
 import type { Isolation } from "../model/isolation.ts";
@@ -42,12 +43,14 @@ export interface Store extends AsyncDisposable {
   readonly collaborators: CollaboratorStore;
   readonly audit: AuditStore;
   readonly apps: AppStore;
+  readonly appTransfers: AppTransferStore;
   readonly domains: DomainStore;
   readonly egressRules: EgressRuleStore;
   readonly recordedApps: RecordedAppStore;
   readonly routing: RoutingStore;
   readonly config: ConfigStore;
   readonly features: FeatureStore;
+  readonly accountFeatures: AccountFeatureStore;
   readonly slugs: SlugStore;
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
@@ -270,6 +273,22 @@ export interface AppFacts {
   readonly slug: Pick<Slug, "sizeBytes" | "buildpackDescription"> | null;
   /** Certificates come by themselves. */
   readonly isAutomatic: boolean;
+}
+
+/** Offers of apps. The newest one of each app is kept, with what became of it. */
+export interface AppTransferStore {
+  /** Those that the user made or was made. */
+  list(userId: string): Promise<readonly AppTransfer[]>;
+  byId(id: string): Promise<AppTransfer | undefined>;
+  /** Throws `invalid_params` while another one of the app is pending, and for its owner as the recipient. */
+  create(transfer: Pick<AppTransfer, "appId" | "recipientId">): Promise<AppTransfer>;
+  /**
+   * The recipient's answer. Accepted, the app is theirs, and who owned it is a collaborator with `permissions`. Throws `invalid_params`
+   * for an offer that is no longer pending.
+   */
+  answer(id: string, state: "accepted" | "declined", permissions: readonly Permission[]): Promise<AppTransfer>;
+  /** It is as if it had never been made. */
+  remove(id: string): Promise<void>;
 }
 
 export interface DomainStore {
@@ -502,6 +521,13 @@ export interface FeatureStore {
   set(appId: string, name: FeatureName, enabled: boolean): Promise<FeatureSwitch>;
   /** Ids of the apps for which the feature was last switched this way. */
   appsWith(name: FeatureName, enabled: boolean): Promise<readonly string[]>;
+}
+
+/** What was switched on or off for accounts (`ACCOUNT_FEATURES` of `model/feature.ts`). */
+export interface AccountFeatureStore {
+  /** Those of the account that were ever switched, by name. */
+  list(userId: string): Promise<readonly FeatureSwitch[]>;
+  set(userId: string, name: AccountFeatureName, enabled: boolean): Promise<FeatureSwitch>;
 }
 
 export interface SlugStore {

@@ -1,5 +1,6 @@
 import type { Generated, Kysely } from "kysely";
 import type { Instant } from "../lib/clock.ts";
+import type { AppTransferState } from "../model/app-transfer.ts";
 import type { DynoKind, DynoState } from "../model/dyno.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { Stage } from "../model/pipeline.ts";
@@ -39,6 +40,8 @@ export interface Tables {
   readonly formation: FormationRow;
   readonly dynos: DynoRow;
   readonly app_features: FeatureRow;
+  readonly account_features: AccountFeatureRow;
+  readonly app_transfers: AppTransferRow;
   readonly schedules: ScheduleRow;
   readonly schedule_runs: ScheduleRunRow;
   readonly egress_rules: EgressRuleRow;
@@ -185,6 +188,25 @@ export interface FeatureRow {
   app_id: string;
   name: string;
   enabled: number;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface AccountFeatureRow {
+  user_id: string;
+  name: string;
+  enabled: number;
+  created_at: Instant;
+  updated_at: Instant;
+}
+
+export interface AppTransferRow {
+  id: string;
+  /** One for each app. */
+  app_id: string;
+  owner_id: string;
+  recipient_id: string;
+  state: AppTransferState;
   created_at: Instant;
   updated_at: Instant;
 }

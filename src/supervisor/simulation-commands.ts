@@ -20,7 +20,9 @@ export const COMMAND_SCENARIOS: readonly Scenario[] = [
       assert.match(command.name, /^release\.[1-9]\d{0,3}$/);
       assert.deepEqual([command.type, command.releaseId, command.size], ["release", release.id, "Basic"]);
       assert.deepEqual(await statusOf(world, release.id), ["pending", "running"]);
+      assert.equal(world.recorded.get(release.id), false);
       await world.clock.advance(20 * SECOND);
+      assert.equal(world.recorded.get(release.id), true);
       assert.deepEqual(await statusOf(world, release.id), ["succeeded", "done"]);
       assert.deepEqual(await world.standing(id), ["web.1 up"]);
       assert.deepEqual(world.lines.slice(0, 7), [

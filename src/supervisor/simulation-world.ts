@@ -38,6 +38,8 @@ export class World implements AsyncDisposable {
   readonly routed = new Map<string, readonly string[]>();
   /** Release commands that the engine was made to run, by their release; each time counts. */
   readonly commands = new Map<string, readonly string[]>();
+  /** Release commands whose output is kept, by their release, and whether it is whole. */
+  readonly recorded = new Map<string, boolean>();
   /** What was promised and not kept. */
   readonly broken: string[] = [];
   /** Dynos that builds of this daemon work with. */
@@ -111,7 +113,9 @@ export class World implements AsyncDisposable {
       routing: life.wrap({ settle: (appId: string) => this.#settle(appId) }),
       slugs: life.wrap({ ensure: (slugId: string, uidIndex: number) => this.#ensureSlug(slugId, uidIndex) }),
       sink: life.wrap({ append: (_: string, line) => void this.lines.push(`${line.process}: ${line.text}`) }),
-      commands: { follow: () => {} },
+      commands: life.wrap({
+        follow: ({ releaseId, exit }: DynoRecord) => void this.recorded.set(releaseId, exit !== null),
+      }),
       logs: life.wrap({
         follow: () => {},
         ended: (_: string, signal: AbortSignal) => clock.sleep(this.logsTakeMs(), signal),

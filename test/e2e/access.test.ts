@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ended, start } from "../../src/lib/command.ts";
 import { openWorld, type World } from "../support/api-world.ts";
-import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 
 /**
  * The unmodified official CLI about people: what it prints, its status, and what came of it. The platform is the API on real sockets with a
@@ -44,6 +44,7 @@ async function heroku(args: readonly string[], token: string | null = world.toke
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding("utf8").on("data", (part: string) => (text += part));
   const { code } = await ended(child, "heroku");
+  tellDriven(args, code);
   return { text: text.replaceAll(/\s*\n ›\s+/g, " "), code }; // errors are folded at 80 columns
 }
 
@@ -118,6 +119,38 @@ test("heroku about people", { concurrency: 3 }, async (t) => {
       assert.match(rotated, /HEROKU_OAUTH_SECRET=stator-client-/);
       assert.ok(!rotated.includes(secret));
       assert.match(await ok("clients:destroy", id), /Destroying .*done/);
+    }),
+    t.test("labs of the account; apps:transfer, apps:leave, apps:join, apps:lock, apps:unlock", async () => {
+      await ok("labs:enable", "heroku-defaults");
+      assert.match(await ok("labs"), /User Features owner@example\.com[^]*\[\+\] heroku-defaults/);
+      assert.match(await ok("labs:info", "heroku-defaults"), /heroku-defaults[^]*true/);
+      await ok("labs:disable", "heroku-defaults");
+      const heir = await world.store.users.ensure("heir@example.com");
+      const { text: theirs } = await world.store.tokens.create({
+        userId: heir.id,
+        description: "",
+        scopes: ["global"],
+        expiresAt: null,
+      });
+      await world.deployed("given");
+      assert.match(await ok("apps:transfer", "heir@example.com", "-a", "given"), /Initiating transfer of .*email sent/);
+      const accepted = { body: { state: "accepted" }, token: theirs };
+      assert.equal((await world.call("PATCH", "/account/app-transfers/given", accepted)).status, 200);
+      assert.match(await ok("apps:leave", "-a", "given"), /Leaving .*given\.\.\. done/);
+      const refusals = [
+        [["apps:transfer", "acme", "-a", "hello"], /There are no teams here/],
+        [["apps:lock", "-a", "hello"], /Apps cannot be locked here/],
+        [["apps:unlock", "-a", "hello"], /not locked/],
+        [["apps:join", "-a", "hello"], /already a collaborator/],
+        [["apps:leave", "-a", "hello"], /owns hello, and cannot leave it/],
+      ] as const;
+      await Promise.all(
+        refusals.map(async ([args, words]) => {
+          const { text, code } = await heroku(args);
+          assert.notEqual(code, 0, text);
+          assert.match(text, words);
+        }),
+      );
     }),
     t.test("auth:whoami, auth:token, sessions, logout", async () => {
       const fresh = { userId: world.user.id, description: "laptop", scopes: ["global"], expiresAt: null };

@@ -57,7 +57,7 @@ test("a repository: create makes the remote, git asks us for the token, the app 
     const pushed = await program("git", ["push", "heroku", "main"], { ...here, timeoutMs: 300_000 });
     assert.equal(pushed.code, 0, pushed.stderr);
     assert.match(await statorOk(["ps"], here), /web\.1: up/);
-    assert.match(await statorOk(["releases"], here), /^v3 +Deploy [0-9a-f]{8}/m);
+    assert.match(await statorOk(["releases"], here), /^ *v3 +Deploy [0-9a-f]{8}/m);
   } finally {
     await stator(["destroy", name, "--confirm", name], here);
   }

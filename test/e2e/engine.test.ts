@@ -150,6 +150,22 @@ test("what a dyno writes is its own, vanishes with it, and removes as it should"
   );
 });
 
+test("on a hybrid host a dyno leaves nothing in the kernel's memory where crun takes version 2 to be", async () => {
+  const { instance } = host;
+  const namespace = join(instance.paths.run, "namespace");
+  if (!existsSync(join(namespace, "mnt"))) return; // crun sees the host as it is
+  const spec = specOf({ command: "exec sleep 1000", kind: "run", name: "run.1" });
+  const shown = async () => {
+    const args = [`--mount=${join(namespace, "mnt")}`, "find", "/sys/fs/cgroup/unified", "-name", spec.id];
+    return (await run("nsenter", args)).stdout;
+  };
+  await engine.start(spec);
+  assert.match(await shown(), new RegExp(spec.id), "it is made in a folder of ours");
+  assert.ok(existsSync(join(namespace, "unified", instance.cgroup, spec.id)));
+  await engine.remove(spec.id);
+  assert.equal(await shown(), "");
+});
+
 test("health: a command check runs as the dyno does, is killed when it takes too long, and survives the host process", async () => {
   const check = {
     name: null,

@@ -3,17 +3,25 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { program, type Result, statorOk } from "./harness.ts";
+
+export interface OfficialOptions {
+  readonly input?: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
 
 /** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
 export interface Official extends Disposable {
   /** A folder for the test's files, which goes with it. */
   readonly home: string;
+  /** What `stator env` prints. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Runs it to its end, whatever its status. */
-  run(args: readonly string[], input?: string): Promise<Result>;
+  run(args: readonly string[], options?: OfficialOptions): Promise<Result>;
   /** The same, failing the test unless it ends with 0; gives all that it said. */
-  ok(args: readonly string[]): Promise<string>;
+  ok(args: readonly string[], options?: OfficialOptions): Promise<string>;
 }
 
 /** Installs it where that was not done yet. */
@@ -22,17 +30,21 @@ export async function openOfficial(): Promise<Official> {
   const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
   const exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
   const home = mkdtempSync(join(tmpdir(), "stator-official-"));
-  const run = (args: readonly string[], input?: string): Promise<Result> =>
-    program(process.execPath, [OFFICIAL_CLI, ...args], {
-      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", COLUMNS: "250" },
-      cwd: home,
+  const run = async (args: readonly string[], { input, cwd = home, env }: OfficialOptions = {}): Promise<Result> => {
+    const result = await program(process.execPath, [OFFICIAL_CLI, ...args], {
+      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", COLUMNS: "250", ...env },
+      cwd,
       ...(input === undefined ? {} : { input }),
     });
+    tellDriven(args, result.code);
+    return result;
+  };
   return {
     home,
+    environment: exported,
     run,
-    async ok(args) {
-      const { code, stdout, stderr } = await run(args);
+    async ok(args, options) {
+      const { code, stdout, stderr } = await run(args, options);
       assert.equal(code, 0, `heroku ${args.join(" ")}: ${stdout}\n${stderr}`);
       return `${stdout}${stderr}`;
     },

@@ -41,6 +41,33 @@ test("processes: a fork bomb meets its limit, and the app answers meanwhile", as
   assert.ok(count > 50 && count < 256, stdout);
 });
 
+test("what the kernel counts for root or for all: a dyno's part of terminals, pending signals and message queues, and no more", async () => {
+  const script = `
+import ctypes, errno, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+def take(name, one):
+    count = 0
+    try:
+        while one(count) >= 0: count += 1
+        error = ctypes.get_errno()
+    except OSError as failure: error = failure.errno
+    print(name, count, errno.errorcode[error])
+kilobyte = (ctypes.c_long * 8)(0, 1, 1024)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+take("terminals", lambda _: os.openpty()[0])
+take("signals", lambda _: libc.sigqueue(os.getpid(), signal.SIGRTMIN, None))
+take("queues", lambda at: libc.mq_open(b"/q%d" % at, os.O_CREAT | os.O_RDWR, 0o600, kilobyte))`;
+  const { stdout, stderr } = await run(`python3 -c '${script}'`);
+  const met = Object.fromEntries(stdout.matchAll(/^(\w+) (\d+ \w+)\r?$/gm).map(([, name, what]) => [name, what]));
+  const within = (name: string, least: number, most: number, error: string) => {
+    const [count = "", code] = met[name]?.split(" ") ?? [];
+    assert.ok(Number(count) >= least && Number(count) <= most && code === error, `${name}: ${stdout}${stderr}`);
+  };
+  within("terminals", 32, 64, "ENOSPC");
+  within("signals", 512, 1024, "EAGAIN"); // the user's other processes of the app hold some
+  within("queues", 4, 96, "EMFILE"); // a kilobyte each; what root itself may have is divided, and says how many
+});
+
 test("disk: /app and /tmp together are limited; the other dynos and the host notice nothing", async () => {
   const { stdout } = await run(
     "dd if=/dev/zero of=/tmp/a bs=1M count=1500 2>&1 | tail -1; dd if=/dev/zero of=/app/b bs=1M count=1500 2>&1; rm /tmp/a; echo again > /app/c && echo usable",

@@ -1,284 +1,344 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { connect } from "node:net";
-import { tmpdir } from "node:os";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import { parseEnv } from "node:util";
-import { ended, start } from "../../src/lib/command.ts";
-import { needOfficialCli, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { herokuClient, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { installedCommands } from "../support/official-manifest.ts";
 import { echo } from "./apps.ts";
 import {
-  checkout,
+  api,
+  appName,
+  config,
   deployed,
   eventually,
-  freePort,
-  ownEnvironment,
   program,
   type Result,
-  statorOk,
+  stator,
   throughRouter,
+  token,
   waitLog,
   waitUp,
 } from "./harness.ts";
+import { type Official, type OfficialOptions, openOfficial } from "./heroku.ts";
 
-/** The unmodified official CLI, driven by what `stator env` prints and nothing else. */
-const home = mkdtempSync(join(tmpdir(), "stator-official-"));
-const STATOR = join(checkout, "bin", "stator");
+/**
+ * The unmodified official CLI, driven by what `stator env` prints and nothing else: a test for each command that no other file has
+ * (`access`, `builds-api`, `certificates`, `drains`), with what it prints and its exit status; and ours beside it, which says the same.
+ */
+let official: Official;
 let app = "";
 let dispose: () => Promise<void> = async () => {};
-let exported: Record<string, string> = {};
-/** On which the dyno listens. */
-let port = 0;
 
 before(async () => {
-  await needOfficialCli();
-  const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
-  exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
+  official = await openOfficial();
   const made = await deployed("official", echo);
   app = made.name;
   dispose = async () => made[Symbol.asyncDispose]();
 });
 after(async () => {
   await dispose();
-  rmSync(home, { recursive: true, force: true });
+  official?.[Symbol.dispose]();
 });
 
-function heroku(args: readonly string[], input?: string): Promise<Result> {
-  return program(process.execPath, [OFFICIAL_CLI, ...args], {
-    env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1" },
-    cwd: home,
-    ...(input === undefined ? {} : { input }),
-  });
-}
+const heroku = (args: readonly string[], options?: OfficialOptions): Promise<Result> => official.run(args, options);
+const herokuOk = (args: readonly string[], options?: OfficialOptions): Promise<string> => official.ok(args, options);
+/** A sentence that was folded at the terminal's width, in one line again. */
+const unfolded = (text: string): string => text.replaceAll(/\s*\n ›\s+/g, " ");
 
-async function herokuOk(args: readonly string[]): Promise<string> {
-  const result = await heroku(args);
-  assert.equal(result.code, 0, `heroku ${args.join(" ")}: ${result.stdout}\n${result.stderr}`);
-  return `${result.stdout}${result.stderr}`;
-}
+test("the list of its commands by which ours are held to account is its own", () => {
+  const path = join(import.meta.dirname, "..", "support", "official-commands.json");
+  // After an update of the package: write JSON.stringify(installedCommands(), null, 2) there, and see what is new.
+  assert.deepEqual(JSON.parse(readFileSync(path, "utf8")), installedCommands());
+});
 
-const pidIn = (body: string) => /pid=(\d+)/.exec(body)?.[1];
+/** Data of theirs and of ours, byte for byte; what stands on standard error differs in the name of the program alone. */
+const SAME: readonly (readonly string[])[] = [
+  ["auth:whoami"],
+  ["apps"],
+  ["ps"],
+  ["ps", "web"],
+  ["ps:scale"],
+  ["maintenance"],
+  ["features"],
+  ["features", "--json"],
+  ["features:info", "http-session-affinity"],
+  ["features:info", "no-such-feature"],
+  ["labs"],
+  ["labs:info", "log-runtime-metrics"],
+  ["regions"],
+  ["regions", "--json"],
+  ["config"],
+  ["config", "--shell"],
+  ["config", "--json"],
+  ["config:get", "MISSING"],
+  ["releases"],
+  ["releases", "-n", "2"],
+  ["releases:info", "v3", "--shell"],
+  ["releases:output"],
+  ["domains"],
+  ["domains", "--csv"],
+  ["drains"],
+  ["telemetry"],
+  ["buildpacks"],
+  ["stack"],
+  ["access"],
+  ["pipelines"],
+  ["sessions"],
+  ["authorizations"],
+  ["logs", "-n", "3", "--source", "heroku"],
+];
+const OF_NO_APP = /^(auth|apps|regions|pipelines$|sessions|authorizations)/;
 
-/** One of its commands that goes on until it is interrupted, once it has said that it is ready. */
-async function listening(args: readonly string[], ready: RegExp): Promise<AsyncDisposable> {
-  const child = start(process.execPath, [OFFICIAL_CLI, ...args], {
-    env: { ...ownEnvironment(), ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1" },
-    cwd: home,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const end = ended(child, args.join(" "));
-  let said = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-    });
-  await eventually(`${args.join(" ")} is ready: ${said}`, async () => ready.test(said));
-  return {
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await end;
-    },
-  };
-}
+test("heroku and stator print the same", { concurrency: 3 }, async (t) => {
+  await waitUp(app, "web", 1);
+  const ages = (text: string) => text.replaceAll(/\(~ \d+[smh] ago\)/g, "(ago)");
+  await Promise.all(
+    SAME.map((args) =>
+      t.test(args.join(" "), async () => {
+        const all = OF_NO_APP.test(args[0] ?? "") ? args : [...args, "-a", app];
+        const [theirs, ours] = await Promise.all([heroku(all), stator(all, { env: { HEROKU_API_KEY: "" } })]);
+        assert.deepEqual([ages(ours.stdout), ours.code], [ages(theirs.stdout), theirs.code]);
+      }),
+    ),
+  );
+});
 
-/** What a web server answers that is reached through a SOCKS5 proxy of this machine. */
-async function throughSocks(proxy: number, host: string, port: number): Promise<string> {
-  const socket = connect(proxy, "127.0.0.1");
-  socket.write(Uint8Array.of(5, 1, 0));
-  await once(socket, "data");
-  socket.write(Uint8Array.of(5, 1, 0, 1, ...host.split(".").map(Number), port >> 8, port & 255));
-  const [answer] = (await once(socket, "data")) as [Buffer];
-  assert.equal(answer[1], 0, "the proxy says that it is connected");
-  socket.write("GET / HTTP/1.0\r\n\r\n");
-  return text(socket);
-}
-
-test("auth:whoami, apps, apps:info", async () => {
-  assert.match(await herokuOk(["auth:whoami"]), /@/);
-  assert.match(await herokuOk(["apps"]), new RegExp(app));
+test("apps:info", async () => {
   const info = await herokuOk(["apps:info", "-a", app]);
   assert.match(info, new RegExp(`=== ${app}`));
-  assert.match(info, /Web URL:\s+http/);
+  const ours = await stator(["apps:info", "-a", app]);
+  const withoutGit = (text: string) => text.replaceAll(/^(Git URL|Isolation): .*\n/gm, "");
+  assert.equal(withoutGit(ours.stdout), withoutGit(info), "but for the address that git asks, and for what is ours");
 });
 
-test("ps and ps:scale", async () => {
-  assert.match(await herokuOk(["ps", "-a", app]), /=== web \(Basic\): exec python3 app\.py \(1\)\s+web\.1: up /);
+test("apps:create, apps:rename, apps:destroy", async () => {
+  const other = `${app}-b`;
+  assert.match(await herokuOk(["apps:create", other]), /^http\S+ \| https\S+\.git\n[\s\S]*Creating \S+\.\.\. done/);
+  assert.match(await herokuOk(["apps:rename", `${other}c`, "-a", other]), /Renaming \S+ to \S+\.\.\. done/);
+  assert.match(await herokuOk(["apps:destroy", "-a", `${other}c`, "--confirm", `${other}c`]), /Destroying .*done/);
+});
+
+test("apps:open", async () => {
+  // A browser of the test's own: it is what their library starts on Linux.
+  const browser = join(official.home, "xdg-open");
+  writeFileSync(browser, `#!/bin/sh\nexit 0\n`);
+  chmodSync(browser, 0o755);
+  const opened = await heroku(["apps:open", "-a", app], { env: { PATH: `${official.home}:/usr/bin:/bin` } });
+  assert.equal(opened.code, 0, opened.stderr);
+  assert.match(opened.stdout, new RegExp(`Opening http://${app}\\.`));
+});
+
+test("apps:stacks:set", async () => {
+  assert.match(await herokuOk(["apps:stacks:set", "debian-12", "-a", app]), /debian-12/);
+});
+
+test("ps:scale", async () => {
   assert.match(
     await herokuOk(["ps:scale", "web=3", "worker=1", "-a", app]),
-    /now running .*web at 3:Basic, worker at 1:Basic/,
+    /Scaling dynos\.\.\. done, now running .*web at 3:Basic, worker at 1:Basic/,
   );
   await waitUp(app, "web", 3);
   await herokuOk(["ps:scale", "web=1", "worker=0", "-a", app]);
+  assert.match(unfolded((await heroku(["ps:scale", "nobody=1", "-a", app])).stderr), /Couldn't find that process type/);
 });
 
-test("logs, and logs of one dyno", async () => {
+test("ps:type", async () => {
+  const text = await herokuOk(["ps:type", "web=basic", "-a", app]);
+  assert.match(text, /Scaling dynos on \S+\.\.\. done/);
+  assert.match(text, /web +Basic +1/);
+});
+
+test("logs: of one dyno, of one process type, of one source", async () => {
   const log = await herokuOk(["logs", "-a", app, "-n", "1500"]); // the worker of the test before has said much
   assert.match(log, /heroku\[web\.1\]: State changed from starting to up/);
   assert.doesNotMatch(await herokuOk(["logs", "-a", app, "-s", "app", "-d", "web.1"]), /heroku\[/);
+  assert.doesNotMatch(await herokuOk(["logs", "-a", app, "-p", "web"]), /\[worker\./);
 });
 
-test("run: output, and with -x the exit code; run:detached", async () => {
-  const ran = await heroku(["run", "-a", app, "--", "echo", "inside", "the", "dyno"]);
+test("run: what it prints, what is piped in, its size and environment", async () => {
+  const ran = await heroku(["run", "-a", app, "-e", "WORD=inside", "--", "echo", "$WORD", "the", "dyno"]);
   assert.equal(ran.code, 0, ran.stderr);
   assert.match(ran.stdout, /inside the dyno/);
+  const piped = await heroku(["run", "-a", app, "--no-tty", "-s", "Basic", "--", "wc", "-c"], { input: "12345" });
+  assert.match(piped.stdout, /^\s*5\s*$/m, piped.stderr);
+});
+
+test("run -x: the command's own status", async () => {
   const failed = await heroku(["run", "-x", "-a", app, "--", "bash", "-c", "exit 5"]);
   assert.equal(failed.code, 5, `${failed.stdout}\n${failed.stderr}`);
+});
+
+test("run:detached", async () => {
   const detached = await herokuOk(["run:detached", "-a", app, "--", "echo", "seen later"]);
   assert.match(detached, /Run heroku logs --app \S+ --dyno run\.\d+ to view the output/);
   await waitLog(app, /app\[run\.\d+\]: seen later/);
 });
 
-test("run:inside runs beside the dyno's own command, and natively with its status, standard error and environment", async () => {
-  const failed = await heroku(["run:inside", "web.1", "-x", "-a", app, "--", "bash", "-c", "exit 5"]);
-  assert.equal(failed.code, 5, `${failed.stdout}\n${failed.stderr}`);
-  const inside = await heroku(["run:inside", "web.1", "-a", app, "--", "ps", "-eo", "args"]);
-  assert.match(inside.stdout, /python3 app\.py/, inside.stderr);
-  const words = "read line; echo got $line in $DYNO $PWD; echo bad >&2; exit 7";
-  const native = await program(STATOR, ["ps:exec", "-a", app, "--", words], { input: "a line\n" });
-  assert.deepEqual([native.code, native.stdout], [7, "got a line in web.1 /app\n"]);
-  assert.match(native.stderr, /^Connecting to web\.1 on ⬢ \S+\.\.\. done\nbad\n$/);
-  const none = await program(STATOR, ["ps:exec", "-d", "web.9", "-a", app, "--", "true"]);
-  assert.deepEqual([none.code, /Couldn't find that dyno/.test(none.stderr)], [2, true]);
-});
-
-test("natively a file is copied, also by its link, and a listener on the dyno's own loopback is reached from ours", async () => {
-  await statorOk(["ps:exec", "-a", app, "--", "head -c 300000 /dev/urandom > data; ln -s data link; mkfifo fifo"]);
-  const sum = (await statorOk(["ps:exec", "-a", app, "--", "sha256sum < data"])).slice(0, 64);
-  const copy = join(home, "copy");
-  await statorOk(["ps:copy", "link", "-o", copy, "-a", app]);
-  assert.equal(createHash("sha256").update(readFileSync(copy)).digest("hex"), sum);
-  const again = await program(STATOR, ["ps:copy", "link", "-o", copy, "-a", app]);
-  assert.deepEqual([again.code, /already exists/.test(again.stderr)], [1, true]);
-  const odd = await program(STATOR, ["ps:copy", "fifo", "-a", app], { cwd: home });
-  assert.deepEqual(
-    [odd.code, /fifo: Not a regular file/.test(odd.stderr), existsSync(join(home, "fifo"))],
-    [1, true, false],
-  );
-
-  const server =
-    'exec python3 -c \'import socket; s = socket.create_server(("127.0.0.1", 7777)); print("up", flush=True); c = s.accept()[0]; c.sendall(b"hello " + c.recv(9)); c.close()\'';
-  const listening = start(STATOR, ["ps:exec", "-a", app, "--", server], {
-    env: ownEnvironment(),
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const forward = start(STATOR, ["ps:forward", "17777:7777", "-a", app], {
-    env: ownEnvironment(),
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  try {
-    for (const child of [listening, forward]) await once(child.stdout ?? child, "data");
-    const socket = connect(17_777, "127.0.0.1");
-    socket.write("you");
-    assert.equal(await text(socket), "hello you");
-    assert.equal((await ended(listening, "stator")).code, 0);
-  } finally {
-    for (const child of [listening, forward]) child.kill("SIGTERM");
-  }
-});
-
-test("a session is recorded where that was turned on, and ends with its dyno", async () => {
-  await statorOk(["recordings:enable", "-a", app]);
-  const session = start(STATOR, ["ps:exec", "-a", app, "--", "echo shown; exec sleep 1000"], {
-    env: ownEnvironment(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let told = "";
-  session.stderr?.on("data", (chunk: Buffer) => (told += String(chunk)));
-  await once(session.stdout ?? session, "data");
-  await statorOk(["ps:restart", "web.1", "-a", app]);
-  assert.equal((await ended(session, "stator")).code, 137);
-  assert.match(told, /This session is recorded/);
-  const listed = await statorOk(["recordings", "-a", app]);
-  const [, id = ""] =
-    /^([0-9a-f]{8}) .* web\.1 +\S+@\S+ +137 +echo shown; exec sleep 1000$/m.exec(listed) ?? assert.fail(listed);
-  assert.match(await statorOk(["recordings:get", id, "-a", app]), /,"o","shown\\n"\]$/m);
-  await statorOk(["recordings:remove", id, "-a", app]);
-  await statorOk(["recordings:disable", "-a", app]);
-  await waitUp(app, "web", 1);
-});
-
-test("config:set, config, config:get, config:unset", async () => {
+test("config:set, config:get, config:unset", async () => {
   assert.match(await herokuOk(["config:set", "GREETING=from heroku", "-a", app]), /done, v\d+/);
   assert.match(await herokuOk(["config", "-a", app]), /GREETING: from heroku/);
   assert.equal((await heroku(["config:get", "GREETING", "-a", app])).stdout.trim(), "from heroku");
   await eventually("it is served", async () => /greeting=from heroku/.test((await throughRouter(app)).body));
-  await herokuOk(["config:unset", "GREETING", "-a", app]);
+  assert.match(await herokuOk(["config:unset", "GREETING", "-a", app]), /Unsetting GREETING .*done, v\d+/);
 });
 
-test("ps:wait ends after a release that came up, and after one that failed", async () => {
+test("config:edit: theirs, and ours", async () => {
+  const editor = join(official.home, "editor");
+  writeFileSync(
+    editor,
+    `#!/usr/bin/python3\nimport sys\nopen(sys.argv[1], "a").write("\\nEDITED='by a program'\\n")\n`,
+  );
+  chmodSync(editor, 0o755);
+  const theirs = await heroku(["config:edit", "-a", app], { input: "y\n", env: { VISUAL: editor } });
+  assert.match(theirs.stdout, /Config Diff:\n\+ EDITED='by a program'/);
+  const ours = await stator(["config:edit", "-a", app], { env: { VISUAL: editor } });
+  assert.match(ours.stdout + ours.stderr, /Config Diff:\n\+ EDITED='by a program'|no changes to config/);
+});
+
+test("ps:wait: after a release that came up, and after one that failed", async () => {
   await herokuOk(["config:set", "PYTHONHOME=/nonexistent", "-a", app]);
   await waitLog(app, /Release v\d+ failed: web\.1 exited with status 1 before it came up/);
   await herokuOk(["ps:wait", "-a", app]);
   await herokuOk(["config:unset", "PYTHONHOME", "-a", app]);
   await herokuOk(["ps:wait", "-a", app]);
+  assert.equal((await stator(["ps:wait", "-a", app])).code, 0);
   assert.match((await throughRouter(app)).body, /^web\.1 /);
 });
 
-test("releases and rollback", async () => {
+test("rollback", async () => {
   assert.match(await herokuOk(["releases", "-a", app]), /Set GREETING config vars/);
   assert.match(await herokuOk(["rollback", "v3", "-a", app]), /Rolling back .* to v3.*done, v\d+/);
   assert.match(await herokuOk(["releases", "-a", app]), /Rollback to v3/);
 });
 
-test("ps:restart, ps:stop, apps:create, apps:rename, apps:destroy, maintenance, domains", async () => {
-  await herokuOk(["ps:restart", "-a", app]);
-  await herokuOk(["ps:stop", "web.1", "-a", app]);
-  const other = `${app}-b`;
-  await herokuOk(["apps:create", other]);
-  await herokuOk(["apps:rename", `${other}c`, "-a", other]);
-  await herokuOk(["apps:destroy", "-a", `${other}c`, "--confirm", `${other}c`]);
-  await herokuOk(["maintenance:on", "-a", app]);
+test("git:remote, git:clone, git:credentials: each of both gets the code", async () => {
+  const repository = join(official.home, "repository");
+  await program("git", ["init", "-q", repository]);
+  assert.match(await herokuOk(["git:remote", "-a", app], { cwd: repository }), /set git remote heroku to https:/);
+  // Their credential helper is `heroku git:credentials`, by PATH.
+  writeFileSync(join(official.home, "heroku"), `#!/bin/sh\nexec ${process.execPath} ${OFFICIAL_CLI} "$@"\n`, {
+    mode: 0o755,
+  });
+  const env = {
+    PATH: `${official.home}:/usr/local/bin:/usr/bin:/bin`,
+    GIT_TERMINAL_PROMPT: "0",
+    // git prefers it to all that is configured, where the machine that tests has it.
+    GIT_SSL_CAINFO: official.environment["NODE_EXTRA_CA_CERTS"] ?? "",
+  };
+  const input = `protocol=https\nhost=127.0.0.1:${config.tlsPort}\n\n`;
+  assert.match((await heroku(["git:credentials", "get"], { input })).stdout, /^password=HRKU-/m);
+  await heroku(["git:clone", "-a", app, "theirs"], { env });
+  assert.equal((await stator(["git:clone", "-a", app, "ours"], { cwd: official.home })).code, 0);
+  for (const folder of ["theirs", "ours"])
+    assert.match(readFileSync(join(official.home, folder, "Procfile"), "utf8"), /^web:/);
+});
+
+test("ps:restart", async () => {
+  assert.match(await herokuOk(["ps:restart", "-a", app]), /Restarting all dynos on \S+\.\.\. done/);
+});
+
+test("ps:stop", async () => {
+  assert.match(await herokuOk(["ps:stop", "-d", "web.1", "-a", app]), /Stopping dyno web\.1 on \S+\.\.\. done/);
+  assert.equal((await heroku(["ps:stop", "-a", app])).code, 2);
+});
+
+test("maintenance:on, maintenance:off", async () => {
+  assert.match(await herokuOk(["maintenance:on", "-a", app]), /Enabling maintenance mode for \S+\.\.\. done/);
   await eventually("maintenance is served", async () => (await throughRouter(app)).status === 503);
   await herokuOk(["maintenance:off", "-a", app]);
   await eventually("the app is served", async () => (await throughRouter(app)).status === 200);
-  assert.match(await herokuOk(["domains", "-a", app]), /localhost/);
 });
 
-test("labs: log-runtime-metrics is listed, enabled and disabled; features shows the others", async () => {
+test("features:enable, features:disable", async () => {
+  const feature = ["http-session-affinity", "-a", app];
+  assert.match(await herokuOk(["features:enable", ...feature]), /Enabling http-session-affinity for \S+\.\.\. done/);
+  assert.match((await heroku(["features:enable", ...feature])).stderr, /http-session-affinity is already enabled/);
+  await herokuOk(["features:disable", ...feature]);
+});
+
+test("labs:enable, labs:disable: log-runtime-metrics", async () => {
   assert.match(await herokuOk(["labs", "-a", app]), /\[ \] log-runtime-metrics +Emit dyno resource usage/);
   await herokuOk(["labs:enable", "log-runtime-metrics", "-a", app]);
   assert.match(await herokuOk(["labs", "-a", app]), /\[\+\] log-runtime-metrics/);
-  assert.match(await herokuOk(["labs:info", "log-runtime-metrics", "-a", app]), /log-runtime-metrics/);
   await waitLog(app, /heroku\[web\.1\]: source=web\.1 dyno=heroku\.\d+\.\S+ sample#memory_total=/);
   await herokuOk(["labs:disable", "log-runtime-metrics", "-a", app]);
-  assert.match(await herokuOk(["labs", "-a", app]), /\[ \] log-runtime-metrics/);
   assert.doesNotMatch(await herokuOk(["features", "-a", app]), /log-runtime-metrics/);
-  const never = await heroku(["labs:enable", "no-such-feature", "-a", app]);
-  assert.notEqual(never.code, 0);
+  assert.notEqual((await heroku(["labs:enable", "no-such-feature", "-a", app])).code, 0);
 });
 
-test("spec 3.7: ps:exec and ps:copy: in the dyno that is up, with its environment; nothing is restarted", async () => {
-  const before = (await throughRouter(app)).body;
-  // Together, since the client makes a key for each, which takes it seconds.
-  const [ran, shell, copied, status] = await Promise.all([
-    herokuOk(["ps:exec", "-a", app, "--", "echo", "port=$PORT", "in", "$DYNO", "$PWD"]),
-    heroku(["ps:exec", "-a", app], "echo up for $((40 + 2)); exit\n"),
-    heroku(["ps:copy", "app.py", "-a", app, "-o", join(home, "copy.py")]),
-    herokuOk(["ps:exec", "--status", "-a", app]),
-  ]);
-  port = Number(/port=(\d+) in web\.1 \/app/.exec(ran)?.[1]);
-  assert.ok(port > 0, ran);
-  assert.equal(shell.code, 0, shell.stderr);
-  assert.match(shell.stdout, /up for 42/);
-  assert.equal(copied.code, 0, copied.stderr);
-  assert.equal(readFileSync(join(home, "copy.py"), "utf8"), echo["app.py"]);
-  assert.match(status, /web\.1\s+up\s+running/);
-  assert.equal(pidIn((await throughRouter(app)).body), pidIn(before));
+test("telemetry:add, telemetry:info, telemetry:update, telemetry:remove", async () => {
+  await herokuOk(["telemetry:add", "https://otel.example.com/v1/logs", "--signals", "logs", "-a", app]);
+  const listed = await stator(["telemetry", "-a", app, "--json"]);
+  const [{ id = "" } = {}] = JSON.parse(listed.stdout) as readonly { readonly id?: string }[];
+  const info = await heroku(["telemetry:info", id]);
+  assert.equal(info.stdout, (await stator(["telemetry:info", id])).stdout);
+  assert.match(info.stdout, /Signals: +logs\nEndpoint: +https:\/\/otel\.example\.com\/v1\/logs\nTransport: +HTTP/);
+  await herokuOk(["telemetry:update", id, "--endpoint", "https://other.example.com/v1/logs"]);
+  assert.match(await herokuOk(["telemetry:remove", "-a", app]), /Removing all telemetry drains from app .*done/);
 });
 
-test("spec 3.7: ps:forward and ps:socks reach the dyno's own ports", async () => {
-  const local = await freePort();
-  {
-    await using _forward = await listening(["ps:forward", `${local}:${port}`, "-a", app], /Use .*CTRL\+C/);
-    for (let n = 0; n < 2; n++)
-      assert.match(await (await fetch(`http://127.0.0.1:${local}/n${n}`)).text(), /^web\.1 .*path=\/n/);
+test("status", async () => {
+  assert.match(await herokuOk(["status"]), /Apps: +No known issues at this time/);
+});
+
+/** What cannot work without Heroku's own services: a sentence, and a status that is not 0. */
+const CANNOT: readonly (readonly [command: string, sentence: RegExp])[] = [
+  ["auth:login", /Cannot log in with HEROKU_API_KEY set/],
+  ["container:push web", /This command is for Docker apps only/],
+  ["container:release web", /This command is for Docker apps only/],
+  ["ps:autoscale:enable --min 1 --max 2", /Autoscaling is only available with Performance or Private dynos/],
+  ["addons:create heroku-postgresql", /There are no add-ons here: set a service's address as a config var/],
+  ["ci", /Couldn't find that pipeline coupling/],
+  ["reviewapps:enable -p nothing", /Couldn't find that pipeline/],
+  ["pipelines:open nothing", /Pipeline not found/],
+  ["pipelines:connect nothing -r a/b", /Account not connected to GitHub/],
+  ["pipelines:setup shop a/b", /Account not connected to GitHub/],
+  ["pipelines:transfer me -p nothing", /Pipeline not found/],
+  ["spaces", /You do not have access to any spaces/],
+];
+test("without Heroku's own services: a sentence and a status", { concurrency: 3 }, async (t) => {
+  await Promise.all(
+    CANNOT.map(([command, sentence]) =>
+      t.test(command, async () => {
+        const args = command.split(" ");
+        const of = /^(auth|spaces|pipelines)/.test(command) ? [] : ["-a", app];
+        const { code, stdout, stderr } = await heroku([...args, ...of]);
+        assert.notEqual(code, 0, stdout);
+        assert.match(unfolded(stderr), sentence);
+      }),
+    ),
+  );
+});
+
+test("heroku-client: lists, pages by Range, creates and destroys an app, config vars, errors", async () => {
+  const client = await herokuClient({ host: api, token: token() });
+  const name = appName("client");
+  const made = (await client.post("/apps", { body: { name } })) as { readonly id: string };
+  try {
+    const apps = (await client.get("/apps")) as readonly { readonly id: string }[];
+    assert.ok(apps.some(({ id }) => id === made.id));
+    for (const word of ["one", "two", "three"])
+      await client.patch(`/apps/${name}/config-vars`, { body: { WORD: word, EMPTY: "" } });
+    assert.deepEqual(await client.get(`/apps/${name}/config-vars`), { WORD: "three", EMPTY: "" });
+    const range = { Range: "version ..; max=2" };
+    const all = (await client.get(`/apps/${name}/releases`, { headers: range })) as readonly {
+      readonly version: number;
+    }[];
+    assert.deepEqual(
+      all.map(({ version }) => version),
+      [1, 2, 3, 4, 5],
+      "three pages",
+    );
+    const page = (await client.get(`/apps/${name}/releases`, { headers: range, partial: true })) as readonly unknown[];
+    assert.equal(page.length, 2);
+    await assert.rejects(client.post("/apps", { body: { name } }), { statusCode: 422 });
+  } finally {
+    await client.delete(`/apps/${name}`);
   }
-  await using _socks = await listening(["ps:socks", "-a", app], /Use .*CTRL\+C/);
-  assert.match(await throughSocks(1080, "127.0.0.1", port), /^HTTP\/1\.[01] 200[^]*web\.1 /);
+  await assert.rejects(client.get(`/apps/${name}`), (error: { readonly statusCode: number; readonly body: object }) => {
+    assert.deepEqual([error.statusCode, (error.body as { readonly id: string }).id], [404, "not_found"]);
+    return true;
+  });
 });
 
 test("errors have the status 1 or 2 and a sentence", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -93,13 +94,41 @@ test("a reload with all of them breaks no WebSocket, nor does the next one", asy
   server.close();
 });
 
+test("while a reload takes its time, a new app is served by the worker that is still there, and after it by the next", async () => {
+  const app = rig.app();
+  assert.ok(rig.haproxy);
+  process.kill(rig.pid, "SIGSTOP"); // the master: it neither begins anew nor answers
+  const reloaded = rig.haproxy.reload();
+  const told = app.set({ dynoIds: [dyno] });
+  try {
+    for (const until = performance.now() + 5_000; (await app.ask()).status !== 200; await pause(20))
+      assert.ok(performance.now() < until, "the new app waits for the reload");
+  } finally {
+    process.kill(rig.pid, "SIGCONT");
+  }
+  await Promise.all([reloaded, told]);
+  assert.equal((await app.ask()).status, 200);
+});
+
+test("spare backends are made before the last one is taken", async () => {
+  const [head = ""] = readFileSync(join(rig.folder, "routes.json"), "utf8").split("\n");
+  const { spare } = JSON.parse(head) as { readonly spare: readonly number[] };
+  const before = await rig.reloads();
+  let news = 0;
+  for (; (await rig.reloads()) === before; news++) {
+    assert.ok(news < spare.length, "all were used up");
+    await rig.app().set({ dynoIds: [dyno] });
+  }
+  assert.ok(news > spare.length / 2, `a reload after ${news} of ${spare.length}`);
+});
+
 test("what has changed is remembered, for a host side that comes back", async () => {
   const app = rig.app();
   await app.set({ dynoIds: [dyno] });
-  const before = await rig.reloads();
+  const [before, known] = [await rig.reloads(), await rig.haproxy?.listRoutes()];
   await rig.haproxy?.[Symbol.asyncDispose](); // what a kill -9 leaves is the same: files, and HAProxy
   await rig.startHost();
-  assert.equal((await rig.haproxy?.listRoutes())?.length, APPS + 1); // one went, two came
+  assert.deepEqual(await rig.haproxy?.listRoutes(), known);
   await app.set({ state: "maintenance" });
   assert.equal((await app.ask()).status, 503);
   assert.equal(await rig.reloads(), before);

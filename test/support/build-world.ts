@@ -187,9 +187,9 @@ export interface World extends AsyncDisposable {
   noRoom: readonly string[];
   outcome: Promise<{ readonly status: ReleaseStatus; readonly failure: string | null }>;
   /** What release commands say; undefined: nothing. */
-  commandSays: string | undefined;
+  commandSays: string | Readable | undefined;
   /** What becomes of a release's command. */
-  endCommand: (releaseId: string) => Promise<void>;
+  endCommand: (releaseId: string, signal: AbortSignal) => Promise<void>;
   builds: Builds;
   /** Address of the app's repository. */
   readonly url: string;
@@ -228,10 +228,15 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
       supervision: supervisionOf(
         () => world.outcome,
         () => world.noRoom,
-        (releaseId) => world.endCommand(releaseId),
+        (releaseId, signal) => world.endCommand(releaseId, signal),
       ),
       commands: {
-        stream: async () => (world.commandSays === undefined ? undefined : Readable.from([world.commandSays])),
+        stream: async () =>
+          world.commandSays === undefined
+            ? undefined
+            : typeof world.commandSays === "string"
+              ? Readable.from([world.commandSays])
+              : world.commandSays,
       },
       logs: { append: (_appId, line) => void log.push(line) },
       config,
@@ -278,7 +283,7 @@ export async function openWorld({ clock = systemClock, realEngine }: WorldOption
 function supervisionOf(
   outcome: () => World["outcome"],
   noRoom: () => readonly string[],
-  commandEnded: (releaseId: string) => Promise<void>,
+  commandEnded: (releaseId: string, signal: AbortSignal) => Promise<void>,
 ): Supervision {
   return {
     nudge: () => {},
@@ -293,7 +298,7 @@ function supervisionOf(
         ),
       ]);
     },
-    commandEnded: (releaseId) => commandEnded(releaseId),
+    commandEnded,
     exited: async () => 0,
     health: async () => ({}),
     nextStarts: async () => ({}),

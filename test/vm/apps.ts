@@ -43,8 +43,10 @@ async function write(): Promise<never> {
 }
 
 async function written(): Promise<string> {
-  const vars = await eventually("the API to answer", () =>
-    ask<{ COUNT?: string }>(`/apps/${WRITTEN}/config-vars`).catch(() => undefined),
+  const vars = await eventually(
+    "the API to answer",
+    () => ask<{ COUNT?: string }>(`/apps/${WRITTEN}/config-vars`).catch(() => undefined),
+    240_000, // an emulated machine has just booted
   );
   return vars.COUNT ?? "0";
 }

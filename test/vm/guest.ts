@@ -33,6 +33,7 @@ const TEST_OPTIONS = ["--test", `--test-timeout=${TEST_MS}`, "--test-reporter=sp
 export class Guest {
   readonly machine: Machine;
   readonly #folder: string;
+  #deployed: Promise<string> | undefined;
   #standing: Shown | undefined;
 
   /** `folder`: for the person who speaks to the platform from outside. */
@@ -91,7 +92,7 @@ export class Guest {
   }
 
   /** Node here, as a person's elsewhere who reaches the platform by its forwarded ports. */
-  async #outside(args: readonly string[], options: ShellOptions): Promise<{ code: number | null; output: string }> {
+  async #outside(args: readonly string[], options: ShellOptions): Promise<Outside> {
     const { ports, ssh } = this.machine;
     const own = Object.entries(process.env).filter(
       (pair): pair is [string, string] => pair[1] !== undefined && !/^(STATOR_|NODE_TEST_)/.test(pair[0]),
@@ -108,30 +109,38 @@ export class Guest {
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding("utf8").on("data", (text: string) => {
-        output += text;
-        options.onOutput?.(text);
-      });
+    let [output, stdout] = ["", ""];
+    const take = (text: string) => {
+      output += text;
+      options.onOutput?.(text);
+    };
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      take(text);
+    });
+    child.stderr?.setEncoding("utf8").on("data", take);
     const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs);
     const { code } = await ended(child, "node");
     clearTimeout(timer);
-    return { code, output };
+    return { code, output, stdout };
   }
 
   async #apps(args: readonly string[], timeoutMs = 300_000): Promise<string> {
-    const { code, output } = await this.#outside([APPS, ...args], { timeoutMs });
+    const { code, output, stdout } = await this.#outside([APPS, ...args], { timeoutMs });
     if (code !== 0) throw new Error(`status ${code}: ${args.join(" ")}\n${output}`);
-    return output.trim();
+    return stdout.trim();
   }
 
-  /** The apps that must outlive everything; deployed when they are first asked for. */
+  /** Deploys the apps that must outlive everything; once. */
+  deploy(): Promise<string> {
+    this.#deployed ??= this.#apps(["make"], 600_000);
+    return this.#deployed;
+  }
+
+  /** What is there of them before it is put to the test. */
   async standing(): Promise<Shown> {
-    if (this.#standing === undefined) {
-      await this.#apps(["make"]);
-      this.#standing = await this.shown();
-    }
+    await this.deploy();
+    this.#standing ??= await this.shown();
     return this.#standing;
   }
 
@@ -172,6 +181,13 @@ export class Guest {
   route6(): Promise<string> {
     return this.ask("ip -6 route show default | cut -d' ' -f1-5"); // without the seconds it is good for
   }
+}
+
+interface Outside {
+  readonly code: number | null;
+  /** Both streams. */
+  readonly output: string;
+  readonly stdout: string;
 }
 
 /** How many of the tests passed. Throws with all that they said if one did not. */

@@ -66,7 +66,7 @@ export async function makeImage(folder: string, checkout: string, stacks: Promis
   const image = join(folder, "disk.img");
   rmSync(image, { force: true });
   writeFileSync(image, "", { mode: 0o600 }); // the host's npm settings are in it
-  await run("mke2fs", ["-q", "-t", "ext4", "-d", tree, image, "16G"], SLOWLY);
+  await run("mke2fs", ["-q", "-t", "ext4", "-d", tree, image, "20G"], SLOWLY);
   const boot = join(tree, "boot");
   const named = (prefix: string) => join(boot, readdirSync(boot).find((name) => name.startsWith(prefix)) ?? prefix);
   await run("cp", ["--", named("vmlinuz-"), join(folder, "vmlinuz")]);

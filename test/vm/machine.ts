@@ -7,7 +7,7 @@ import { processorSecondsOf } from "./processor-time.ts";
 
 /** A Debian machine with systemd and cgroup v2, emulated by QEMU without KVM; reached by ssh on a forwarded port. */
 export interface Machine extends AsyncDisposable {
-  /** Ports of this host that lead to the machine's API and router, by ssh as a person would reach them from elsewhere. */
+  /** Ports of this host that lead to the machine's router, and by ssh, as for a person elsewhere, to its API. */
   readonly ports: Readonly<Record<"api" | "http", number>>;
   /** A program and its arguments that run the command line which comes behind them in the machine's own shell. */
   readonly ssh: readonly string[];
@@ -50,7 +50,7 @@ const CPU = "max,-pku,-erms,-fsrm,-avx,-avx2";
 // on an emulated processor.
 const KERNEL_OPTIONS = "tsc=reliable no5lvl mitigations=off no_timer_check";
 
-function qemuArguments(folder: string, sshPort: number): readonly string[] {
+function qemuArguments(folder: string, sshPort: number, httpPort: number): readonly string[] {
   const options: Readonly<Record<string, string>> = {
     accel: "tcg,thread=multi",
     cpu: CPU,
@@ -60,7 +60,7 @@ function qemuArguments(folder: string, sshPort: number): readonly string[] {
     initrd: join(folder, "initrd"),
     append: `root=/dev/vda rw console=ttyS0 quiet ${KERNEL_OPTIONS}`,
     drive: `file=${join(folder, "disk.img")},format=raw,if=virtio,cache=unsafe`,
-    netdev: `user,id=n0,hostfwd=tcp:127.0.0.1:${sshPort}-:22`,
+    netdev: `user,id=n0,hostfwd=tcp:127.0.0.1:${sshPort}-:22,hostfwd=tcp:127.0.0.1:${httpPort}-:80`,
     device: "virtio-net-pci,netdev=n0",
     serial: `file:${join(folder, "console.log")}`,
     monitor: "none",
@@ -90,7 +90,7 @@ class EmulatedMachine implements Machine {
 
   #powerOn(): void {
     rmSync(this.#socket, { force: true });
-    const qemu = start("qemu-system-x86_64", qemuArguments(this.#folder, this.#sshPort), {
+    const qemu = start("qemu-system-x86_64", qemuArguments(this.#folder, this.#sshPort, this.ports.http), {
       stdio: ["ignore", "ignore", "inherit"],
     });
     this.#qemu = qemu;
@@ -152,12 +152,11 @@ class EmulatedMachine implements Machine {
     throw new Error(`the machine did not come up: see ${this.#folder}/console.log: ${last}`);
   }
 
-  /** Opens the one connection, and with it the ports. It ends with the machine. */
+  /** Opens the one connection, and with it the API's port. It ends with the machine. */
   async #connect(): Promise<void> {
     const [program = "", ...args] = this.ssh;
-    const ports = [`${this.ports.api}:127.0.0.1:5480`, `${this.ports.http}:127.0.0.1:80`];
-    const forwards = ports.flatMap((port) => ["-L", `127.0.0.1:${port}`]);
-    const ssh = start(program, ["-M", "-N", "-o", "ExitOnForwardFailure=yes", ...forwards, ...args], {
+    const forward = ["-L", `127.0.0.1:${this.ports.api}:127.0.0.1:5480`];
+    const ssh = start(program, ["-M", "-N", "-o", "ExitOnForwardFailure=yes", ...forward, ...args], {
       stdio: ["ignore", "inherit", "inherit"],
     });
     let isOpen = true;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { clientEnvironment } from "../../src/cli/install/client-programs.ts";
@@ -93,19 +93,33 @@ async function main(asked: Asked): Promise<void> {
   for (const group of groupsOf(asked.steps)) await checkAll(group, guest, asked.whole);
 }
 
-/** Throws if anything failed. */
-function report(asked: Asked): void {
-  const rows = results.map(({ title, is, seconds, processorSeconds, remark }) =>
+/** Prints the table for docs/reliability.md. Throws if anything failed. */
+async function report(asked: Asked): Promise<void> {
+  const all = {
+    title: "all",
+    is: failures().length === 0 ? "ok" : `FAILED: ${failures().join(", ")}`,
+    seconds: (performance.now() - begun) / 1000,
+    processorSeconds: busySeconds(),
+    remark: "",
+  };
+  const rows = [...results, all].map(({ title, is, seconds, processorSeconds, remark }) =>
     [title, is, seconds.toFixed(0), processorSeconds.toFixed(0), remark.split("\n", 1)[0] ?? ""].join(" | "),
   );
+  const head = "| step | result | seconds | of processors | |\n|---|---|---|---|---|\n";
+  process.stdout.write(`\n${await circumstances()}\n\n${head}${rows.map((row) => `| ${row} |\n`).join("")}\n`);
   const skipped = STEPS.filter((step) => !asked.steps.includes(step)).map(({ title }) => title);
   if (asked.again) skipped.unshift("bin/up from nothing");
-  process.stdout.write(
-    `\n| step | result | seconds | of processors | |\n|---|---|---|---|---|\n${rows.map((row) => `| ${row} |\n`).join("")}\n`,
-  );
-  say(`processors were busy with it for ${busySeconds().toFixed(0)} s; not run: ${skipped.join(", ") || "nothing"}`);
+  say(`not run: ${skipped.join(", ") || "nothing"}`);
   if (failures().length > 0) throw new Error(failures().join(", "));
   say("all passed");
+}
+
+async function circumstances(): Promise<string> {
+  const firstLine = async (program: string, args: readonly string[]) =>
+    (await run(program, args).catch(() => ({ stdout: "" }))).stdout.split("\n", 1)[0] ?? "";
+  const commit = await firstLine("git", ["-C", checkout, "describe", "--always", "--dirty"]);
+  const qemu = await firstLine("qemu-system-x86_64", ["--version"]);
+  return `${new Date().toISOString().slice(0, 16)} UTC, commit ${commit}; ${cpus().length} × ${cpus()[0]?.model}; ${qemu}; load at the end ${loadavg()[0]?.toFixed(1)}`;
 }
 
 /** Goes on after a failure: each run costs a quarter of an hour. Whether it passed. */
@@ -211,7 +225,8 @@ async function bringUp(guest: Guest): Promise<string> {
   await guest.prepare();
   const forwards = await guest.ask("cat /proc/sys/net/ipv6/conf/all/forwarding");
   const kept6 = await guest.route6();
-  for (const unit of await guest.mainProcesses()) must(unit.startsWith("/opt/stator/"), `${unit} runs a service`);
+  for (const process_ of await guest.mainProcesses())
+    must(process_.startsWith("/opt/stator/") && !process_.includes("/root/"), `a service runs as ${process_}`);
   must(forwards === "1" && kept6 === route, `the IPv6 route was ${route}, is ${kept6}, forwarding ${forwards}`);
   return facts.replaceAll("\n", ", ");
 }
@@ -225,15 +240,14 @@ function busySeconds(): number {
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 try {
   const asked = read(process.argv.slice(2));
-  try {
-    await main(asked);
-  } finally {
-    report(asked);
-  }
+  await main(asked).catch(async (error: unknown) => {
+    await check("the run itself", () => Promise.reject(error));
+  });
+  await report(asked);
 } catch (error) {
   say(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 } finally {
   // On one file system: mmdebstrap that was ended has left mounts in its tree.
-  if (kept === undefined) await run("rm", ["-rf", "--one-file-system", "--", folder]);
+  if (kept === undefined) await run("rm", ["-rf", "--one-file-system", "--", folder], { timeoutMs: 600_000 });
 }

@@ -3,7 +3,7 @@ import type { User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
-import { DateTime, dateTime, Empty, exactly, Nothing, nullable, Uuid, words } from "../schema.ts";
+import { DateTime, dateTime, exactly, nullable, Uuid, words } from "../schema.ts";
 
 const Account = exactly({
   allow_tracking: Type.Boolean(),
@@ -32,7 +32,7 @@ const ChangeBody = Type.Object({
   name: Type.Optional(nullable(words(200))),
 });
 
-/** The account of the caller. There are no passwords, no billing, and no account features here. */
+/** The account of the caller. There are no passwords and no billing here. */
 export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext): void {
   for (const path of ["/account", "/users/:account"] as const) {
     const who = (call: AccountCall) => (path === "/account" ? call.user : self(call));
@@ -61,14 +61,6 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
     },
     ({ user }) => ({ remaining: rateLimit.remaining(user.id) }),
   );
-  routes.account({ path: "GET /account/features", power: "identity", response: Nothing }, () => []);
-  for (const path of ["GET /account/features/:feature", "PATCH /account/features/:feature"] as const) {
-    routes.account({ path, power: "identity", response: Empty }, ({ params }) => {
-      throw new PlatformError("not_found", `Couldn't find that account feature (${params["feature"]}).`, {
-        resource: "account_feature",
-      });
-    });
-  }
   routes.account(
     {
       path: "GET /account/delinquency",

@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox";
 import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
+import { newAppSettings } from "../../model/feature.ts";
 import type { AppFacts } from "../../store/store.ts";
 import { announce } from "../actions.ts";
 import { appNames } from "../app-names.ts";
@@ -65,6 +66,9 @@ const CreateBody = Type.Object({
   locked: Type.Optional(Type.Unknown()),
 });
 
+const TeamAppSchema = exactly({ ...AppSchema.properties, joined: Type.Boolean(), locked: Type.Boolean() });
+const TeamAppBody = Type.Object({ locked: Type.Optional(Type.Boolean()), owner: Type.Optional(Type.String()) });
+
 const ChangeBody = Type.Object({
   name: Type.Optional(Type.String()),
   maintenance: Type.Optional(Type.Boolean()),
@@ -116,6 +120,23 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     return json(app, call);
   });
   routes.app({ path: "GET /apps/:app", needs: "view", response: AppSchema }, (call) => json(call.app, call));
+  // Heroku's `apps:lock`, `apps:unlock` and a transfer to a team come this way.
+  routes.app({ path: "GET /teams/apps/:app", needs: "view", response: TeamAppSchema }, async (call) => ({
+    ...(await json(call.app, call)),
+    joined: true,
+    locked: false,
+  }));
+  routes.app(
+    { path: "PATCH /teams/apps/:app", needs: "manage", body: TeamAppBody, response: Type.Never() },
+    ({ body }) => {
+      throw new PlatformError(
+        "invalid_params",
+        body.owner === undefined
+          ? "Apps cannot be locked here: nobody joins one without being asked. See who has access: stator access."
+          : "There are no teams here. An app goes to another user: stator apps:transfer EMAIL.",
+      );
+    },
+  );
   routes.app({ path: "PATCH /apps/:app", needs: "operate", body: ChangeBody, response: AppSchema }, async (call) => {
     const { name, maintenance, build_stack } = call.body;
     if (name !== undefined && name !== call.app.name) demand(call.access, "manage");
@@ -147,7 +168,11 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
     for (const name of body.name ? [body.name] : appNames(random)) {
       if (!body.name && (await store.apps.find(name))) continue;
       tell({ name });
-      const made = await store.apps.create({ ...app, name });
+      const settings = newAppSettings(await store.accountFeatures.list(user.id));
+      const made = await store.transaction(async (inside) => {
+        const fresh = await inside.apps.create({ ...app, name });
+        return Object.keys(settings).length === 0 ? fresh : inside.apps.update(fresh.id, settings);
+      });
       for (const release of (await store.releases.list(made.id)).toReversed()) announce(context, release, made, user);
       return made;
     }

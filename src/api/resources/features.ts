@@ -1,7 +1,7 @@
-import Type from "typebox";
+import Type, { type Static } from "typebox";
 import type { App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
-import { FEATURES, type FeatureSwitch, isFeatureOn } from "../../model/feature.ts";
+import { ACCOUNT_FEATURES, FEATURES, type FeatureSwitch, isFeatureOn } from "../../model/feature.ts";
 import type { Runtime } from "../../model/runtime.ts";
 import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
@@ -62,6 +62,33 @@ export function featureRoutes(routes: Routes, context: ApiContext): void {
     },
   );
 
+  const account = "/account/features" as const;
+  routes.account(
+    { path: `GET ${account}`, power: "identity", response: Type.Array(FeatureSchema), orderBy: ["name", "id"] },
+    async ({ user }) => {
+      const switches = await store.accountFeatures.list(user.id);
+      return ACCOUNT_FEATURES.map((feature) => accountFeatureJson(feature, switches));
+    },
+  );
+  routes.account(
+    { path: `GET ${account}/:feature`, power: "identity", response: FeatureSchema },
+    async ({ user, params }) =>
+      accountFeatureJson(accountFeatureNamed(params["feature"]), await store.accountFeatures.list(user.id)),
+  );
+  routes.account(
+    {
+      path: `PATCH ${account}/:feature`,
+      power: "global",
+      body: Type.Object({ enabled: Type.Boolean() }),
+      response: FeatureSchema,
+    },
+    async ({ user, params, body: { enabled }, tell }) => {
+      const feature = accountFeatureNamed(params["feature"]);
+      tell({ feature: feature.name, enabled });
+      return accountFeatureJson(feature, [await store.accountFeatures.set(user.id, feature.name, enabled)]);
+    },
+  );
+
   async function turn(feature: Known, app: App, enabled: boolean) {
     switch (feature.control.kind) {
       case "fixed":
@@ -84,6 +111,37 @@ function featureNamed(wanted = ""): Known {
   const found = FEATURES.find(({ name }) => name === wanted || constantId("feature", name) === wanted);
   if (found) return found;
   throw new PlatformError("not_found", `Couldn't find that app feature (${wanted}).`, { resource: "app_feature" });
+}
+
+type KnownOfAccount = (typeof ACCOUNT_FEATURES)[number];
+
+function accountFeatureNamed(wanted = ""): KnownOfAccount {
+  const idOf = (name: string) => constantId("account-feature", name);
+  const found = ACCOUNT_FEATURES.find(({ name }) => name === wanted || idOf(name) === wanted);
+  if (found) return found;
+  // Clients look for a feature of the app then, if it is this status.
+  throw new PlatformError("not_found", `Couldn't find that account feature (${wanted}).`, {
+    resource: "account_feature",
+  });
+}
+
+function accountFeatureJson(
+  { name, displayName, description }: KnownOfAccount,
+  switches: readonly FeatureSwitch[],
+): Static<typeof FeatureSchema> {
+  const switched = switches.find((each) => each.name === name);
+  return {
+    created_at: switched ? dateTime(switched.createdAt) : SINCE,
+    description,
+    display_name: displayName,
+    doc_url: "",
+    enabled: switched?.enabled ?? false,
+    feedback_email: "",
+    id: constantId("account-feature", name),
+    name,
+    state: STATE.labs,
+    updated_at: switched ? dateTime(switched.updatedAt) : SINCE,
+  };
 }
 
 function featureJson(

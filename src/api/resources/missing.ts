@@ -11,33 +11,72 @@ const EMPTY_OF_ACCOUNT = [
   "GET /users/:account/addons",
   "GET /teams",
   "GET /spaces",
+  "GET /enterprise-accounts",
 ] as const;
 
 const EMPTY_OF_APP = ["GET /apps/:app/addons", "GET /apps/:app/addon-attachments"] as const;
 
+const TEAMS = "There are no teams here: an app's owner gives others a part in it, with stator access:add EMAIL.";
+const SPACES = "There are no spaces here: every app runs on this machine, behind walls of its own.";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
 const REFUSED_OF_ACCOUNT = {
   "POST /addon-attachments": ADDONS,
-  "POST /teams": "There are no teams here.",
-  "POST /teams/apps": "There are no teams here.",
-  "POST /spaces": "There are no spaces here.",
+  "POST /teams": TEAMS,
+  "POST /teams/apps": TEAMS,
+  "POST /spaces": SPACES,
+  "POST /enterprise-accounts/:account/teams": TEAMS,
   "POST /pipeline-transfers": "Pipelines cannot be given to somebody else yet: make one there.",
 } as const;
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
+  "POST /apps/:app/oci-images": "Images cannot be released here yet: deploy with git push.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
 const NOT_FOUND_OF_ACCOUNT = {
   "GET /addons/:addon": "add_on",
+  "GET /addons/:addon/addon-attachments": "add_on",
+  "GET /addons/:addon/config": "add_on",
+  "GET /addons/:addon/log-drains": "add_on",
+  "GET /addon-attachments/:attachment": "add_on attachment",
+  "GET /addon-services/:service": "add_on service",
+  "GET /addon-services/:service/plans": "add_on service",
+  "GET /plans/:plan": "plan",
   "POST /actions/addons/resolve": "add_on",
   "POST /actions/addon-attachments/resolve": "add_on attachment",
   "GET /teams/:team": "team",
+  "GET /teams/:team/addons": "team",
+  "GET /teams/:team/apps": "team",
+  "GET /teams/:team/features": "team",
+  "GET /teams/:team/invitations": "team",
+  "GET /teams/:team/members": "team",
+  "GET /teams/:team/pipeline-couplings": "team",
+  "GET /teams/:team/spaces": "team",
   "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
+  "GET /spaces/:space/dynos": "space",
+} as const;
+
+/** The same for changes of such things. */
+const NOT_FOUND_TO_CHANGE = {
+  "PUT /addons/:addon/log-drains/:drain": "add_on",
+  "DELETE /addon-attachments/:attachment": "add_on attachment",
+  "PATCH /teams/:team": "team",
+  "DELETE /teams/:team": "team",
+  "POST /teams/:team/members": "team",
+  "PUT /teams/:team/members": "team",
+  "PATCH /teams/:team/members": "team",
+  "PUT /teams/:team/invitations": "team",
+  "PATCH /spaces/:space": "space",
+  "DELETE /spaces/:space": "space",
+} as const;
+
+const NOT_FOUND_TO_CHANGE_OF_APP = {
+  "PATCH /apps/:app/addons/:addon": "add_on",
+  "DELETE /apps/:app/addons/:addon": "add_on",
 } as const;
 
 const NOT_FOUND_OF_APP = {
@@ -56,6 +95,10 @@ export function missingRoutes(routes: Routes): void {
   for (const [path, kind] of entries(NOT_FOUND_OF_ACCOUNT)) {
     routes.account({ path, power: "read-protected", response: Type.Never() }, notFound(kind));
   }
+  for (const [path, kind] of entries(NOT_FOUND_TO_CHANGE))
+    routes.account({ path, response: Type.Never() }, notFound(kind));
+  for (const [path, kind] of entries(NOT_FOUND_TO_CHANGE_OF_APP))
+    routes.app({ path, needs: "operate", response: Type.Never() }, notFound(kind));
   for (const [path, kind] of entries(NOT_FOUND_OF_APP)) {
     routes.app({ path, needs: "view", power: "read-protected", response: Type.Never() }, notFound(kind));
   }

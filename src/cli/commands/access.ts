@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, print, table } from "../output.ts";
+import { action, json, marked, print, titled } from "../output.ts";
 import { listOf, wordOf } from "../words.ts";
 
 interface CollaboratorJson {
@@ -31,7 +31,7 @@ export function format(all: readonly CollaboratorJson[]): readonly string[] {
         .toSorted()
         .join(", "),
     ]);
-  return table([["Email", "Role", "Permissions"], ...rows]);
+  return titled([["email", "role", "permissions"], ...rows]);
 }
 
 export async function add(input: Input): Promise<number> {
@@ -39,7 +39,7 @@ export async function add(input: Input): Promise<number> {
   const permissions = permissionsIn(input);
   const body = { user: email, ...(permissions !== undefined && { permissions }) };
   const said = permissions === undefined ? "" : ` with ${permissions.join(", ")} permissions`;
-  await action(`Adding ${email} access to the app ⬢ ${app}${said}`, () => client.call("POST", path, { body }));
+  await action(`Adding ${email} access to the app ${marked(app)}${said}`, () => client.call("POST", path, { body }));
   return 0;
 }
 
@@ -47,14 +47,14 @@ export async function update(input: Input): Promise<number> {
   const { client, app, email, path } = await target("access:update EMAIL -p deploy,operate,manage", input);
   const permissions = permissionsIn(input);
   if (permissions === undefined) throw new UsageError("Missing required flag permissions: -p deploy,operate,manage");
-  const what = `Updating ${email} in application ⬢ ${app} with ${permissions.join(", ")} permissions`;
+  const what = `Updating ${email} in application ${marked(app)} with ${permissions.join(", ")} permissions`;
   await action(what, () => client.call("PATCH", `${path}/${encodeURIComponent(email)}`, { body: { permissions } }));
   return 0;
 }
 
 export async function remove(input: Input): Promise<number> {
   const { client, app, email, path } = await target("access:remove EMAIL", input);
-  await action(`Removing ${email} access from the app ⬢ ${app}`, () =>
+  await action(`Removing ${email} access from the app ${marked(app)}`, () =>
     client.call("DELETE", `${path}/${encodeURIComponent(email)}`),
   );
   return 0;

@@ -3,7 +3,7 @@ import { put } from "../buildpacks.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { gitUrl, setRemote } from "../git-remote.ts";
-import { action, json, print } from "../output.ts";
+import { action, json, marked, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -17,9 +17,9 @@ export async function run(input: Input): Promise<number> {
     ...(region !== undefined && { region }),
   };
   const app = await action(
-    `Creating ${name === undefined ? "app" : `⬢ ${name}`}`,
+    `Creating ${name === undefined ? "app" : `${marked(name)}`}`,
     () => client.call<AppJson>("POST", "/apps", { body }),
-    (made) => (name === undefined ? `⬢ ${made.name}` : ""),
+    (made) => (name === undefined ? `${marked(made.name)}` : ""),
   );
   const buildpack = input.text("buildpack");
   if (buildpack !== undefined)

@@ -27,20 +27,20 @@ export async function run(input: Input): Promise<number> {
   return 0;
 }
 
-/** What is shown of an app, in the order of the alphabet. */
+/** What is shown of an app, in the official client's order. */
 export function factsOf(app: AppJson, dynos: readonly DynoJson[], url: string): readonly (readonly [string, string])[] {
   const types = [...new Set(dynos.map((dyno) => dyno.type))].toSorted();
   const counts = types.map((type) => `${type}: ${dynos.filter((dyno) => dyno.type === type).length}`);
   return [
     ["Auto Cert Mgmt", String(app.acm)],
-    ["Dynos", counts.join(", ")],
     ["Git URL", url],
-    ...(app.isolation === undefined ? [] : [["Isolation", app.isolation] as const]),
-    ["Owner", app.owner.email],
-    ["Region", app.region.name],
+    ["Web URL", app.web_url ?? ""],
     ["Repo Size", fileSize(app.repo_size)],
     ["Slug Size", fileSize(app.slug_size)],
+    ["Owner", app.owner.email],
+    ["Region", app.region.name],
+    ["Dynos", counts.join(", ")],
     ["Stack", app.stack.name],
-    ["Web URL", app.web_url ?? ""],
+    ...(app.isolation === undefined ? [] : [["Isolation", app.isolation] as const]),
   ];
 }

@@ -3,14 +3,14 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { gitUrl, renameRemotes } from "../git-remote.ts";
-import { action, print, warn } from "../output.ts";
+import { action, marked, print, warn } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 export async function run(input: Input): Promise<number> {
   const name = wordOf("apps:rename", "NAME", input);
   const client = new Client();
   const old = await appOf(input, client.platform);
-  const app = await action(`Renaming ⬢ ${old} to ${name}`, () =>
+  const app = await action(`Renaming ${marked(old)} to ${name}`, () =>
     client.call<AppJson>("PATCH", `/apps/${old}`, { body: { name } }),
   );
   print(`${app.web_url} | ${gitUrl(client.platform, app.name)}`);

@@ -1,7 +1,7 @@
 import type { AccountJson, AppJson } from "../api.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, print, titled } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -22,7 +22,7 @@ export function format(apps: readonly AppJson[], email: string): readonly string
   const own = apps.filter((app) => app.owner.email === email).map(named);
   const others = apps.filter((app) => app.owner.email !== email).map((app) => [named(app), app.owner.email]);
   return [
-    ...(own.length === 0 ? [] : [`=== ${email} Apps`, "", ...own, ""]),
-    ...(others.length === 0 ? [] : ["=== Collaborated Apps", "", ...table(others), ""]),
+    ...(own.length === 0 ? [] : [`=== ${email} Apps`, "", ...own]),
+    ...(others.length === 0 ? [] : ["", "=== Collaborated Apps", "", ...titled([["Name", "Email"], ...others])]),
   ];
 }

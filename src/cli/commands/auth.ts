@@ -2,7 +2,7 @@ import type { AccountJson } from "../api.ts";
 import { ApiError, Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { forgetCredential } from "../credentials.ts";
-import { action, json, print, table, warn } from "../output.ts";
+import { action, json, print, titled, warn } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 interface SessionJson {
@@ -61,7 +61,7 @@ export async function sessions(input: Input): Promise<number> {
   if (input.has("json")) json(sorted);
   else if (sorted.length === 0) print("No OAuth sessions.");
   else
-    for (const line of table([["Description", "ID"], ...sorted.map(({ description, id }) => [description, id])]))
+    for (const line of titled([["Description", "ID"], ...sorted.map(({ description, id }) => [description, id])]))
       print(line);
   return 0;
 }

@@ -1,6 +1,6 @@
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, dateTime, json, keyed, print, table } from "../output.ts";
+import { action, dateTime, json, keyed, print, titled } from "../output.ts";
 import { listOf, wordOf } from "../words.ts";
 
 export interface AuthorizationJson {
@@ -18,7 +18,7 @@ export async function list(input: Input): Promise<number> {
   const rows = sorted.map(({ description, id, scope }) => [description, id, scope.join(",")]);
   if (input.has("json")) json(sorted);
   else if (rows.length === 0) print("No OAuth authorizations.");
-  else for (const line of table([["Description", "ID", "Scope"], ...rows])) print(line);
+  else for (const line of titled([["Description", "ID", "Scope"], ...rows])) print(line);
   return 0;
 }
 

@@ -9,10 +9,10 @@ export async function run(input: Input): Promise<number> {
     `/buildpacks/${encodeURIComponent(name)}`,
   );
   const { category, description } = found;
-  if (input.has("json")) json({ category, description });
+  if (input.has("json")) json(found);
   else {
     print(`=== ${name}\n`);
-    for (const line of keyed(Object.entries({ category, description }))) print(line);
+    for (const line of keyed(Object.entries({ description, category }))) print(line);
   }
   return 0;
 }

@@ -1,6 +1,6 @@
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, print, titled } from "../output.ts";
 
 interface EntryJson {
   readonly name: string;
@@ -28,7 +28,7 @@ export async function run(input: Input): Promise<number> {
       category,
       description,
     ]);
-    for (const line of table([["Buildpack", "Category", "Description"], ...rows])) print(line);
+    for (const line of titled([["Buildpack", "Category", "Description"], ...rows])) print(line);
     print(`\n${found.length} buildpack${found.length === 1 ? "" : "s"} found`);
   }
   return 0;

@@ -1,7 +1,7 @@
 import { buildpackOf } from "../buildpacks.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, print, titled } from "../output.ts";
 
 interface RevisionJson {
   readonly release: number;
@@ -17,6 +17,6 @@ export async function run(input: Input): Promise<number> {
     return 0;
   }
   const rows = all.map(({ release, created_at, status }) => [String(release), created_at, status]);
-  for (const line of table([["Version", "Released At", "Status"], ...rows])) print(line);
+  for (const line of titled([["Version", "Released At", "Status"], ...rows])) print(line);
   return 0;
 }

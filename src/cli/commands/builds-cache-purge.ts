@@ -1,11 +1,11 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
-  await action(`Purging build cache from ⬢ ${app}`, () => client.call("DELETE", `/apps/${app}/build-cache`));
+  await action(`Purging build cache from ${marked(app)}`, () => client.call("DELETE", `/apps/${app}/build-cache`));
   return 0;
 }

@@ -4,14 +4,14 @@ import { appOf } from "../app-name.ts";
 import { details, domainsOf, type EndpointJson, printAll } from "../certs.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, note } from "../output.ts";
+import { action, json, marked, note } from "../output.ts";
 import { ask } from "../prompt.ts";
 
 export async function run(input: Input): Promise<number> {
   const body = await pairOf(input, "certs:add");
   const client = new Client();
   const app = await appOf(input, client.platform);
-  const endpoint = await action(`Adding SSL certificate to ⬢ ${app}`, () =>
+  const endpoint = await action(`Adding SSL certificate to ${marked(app)}`, () =>
     client.call<EndpointJson>("POST", `/apps/${app}/sni-endpoints`, { body }),
   );
   if (input.has("json")) json(endpoint);

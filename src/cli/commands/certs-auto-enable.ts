@@ -1,13 +1,13 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, note } from "../output.ts";
+import { action, marked, note } from "../output.ts";
 import { waitForAll } from "./certs-auto.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
-  await action(`Enabling Automatic Certificate Management on ⬢ ${app}`, () =>
+  await action(`Enabling Automatic Certificate Management on ${marked(app)}`, () =>
     client.call("POST", `/apps/${app}/acm`, { body: {} }),
   );
   if (input.has("wait")) return (await waitForAll(client, app)) ? 0 : 1;

@@ -4,7 +4,7 @@ import { appOf } from "../app-name.ts";
 import { type DomainJson, domainsOf, printAll } from "../certs.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, json, table } from "../output.ts";
+import { action, json, marked, titled } from "../output.ts";
 
 const LOOK_MS = 2_000;
 
@@ -34,11 +34,11 @@ export async function waitForAll(client: Client, app: string): Promise<boolean> 
 }
 
 export function format(acm: boolean, domains: readonly DomainJson[], app: string): readonly string[] {
-  if (!acm) return [`=== Automatic Certificate Management is disabled on ⬢ ${app}`];
-  const title = `=== Automatic Certificate Management is enabled on ⬢ ${app}`;
+  if (!acm) return [`=== Automatic Certificate Management is disabled on ${marked(app)}`];
+  const title = `=== Automatic Certificate Management is enabled on ${marked(app)}`;
   if (domains.length === 0) return [title, "", "Add a domain to the app with: stator domains:add HOSTNAME"];
   const rows = domains.map((each) => [each.hostname, statusOf(each), each.acm_status_reason ?? ""]);
-  return [title, "", ...table([["Domain", "Status", "Reason"], ...rows])];
+  return [title, "", ...titled([["Domain", "Status", "Reason"], ...rows])];
 }
 
 function statusOf({ acm_status: status, sni_endpoint: endpoint }: DomainJson): string {

@@ -33,7 +33,7 @@ const domain: DomainJson = {
 
 test("certs: a row for each, with its end", () => {
   assert.deepEqual(format([], "hello"), [
-    "⬢ hello has no SSL certificates.",
+    "hello has no SSL certificates.",
     "Use stator certs:add CRT KEY to add one, or stator certs:auto:enable.",
   ]);
   const got = {
@@ -43,9 +43,11 @@ test("certs: a row for each, with its end", () => {
     ssl_cert: { ...endpoint.ssl_cert, acm: true, "ca_signed?": true },
   };
   assert.deepEqual(format([endpoint, got], "hello"), [
-    "Name        Common Name(s)                Expires               Trusted  Type  Domains",
-    "cert-12345  www.example.com, example.com  2027-01-31 10:00 UTC  False    SNI   2",
-    "cert-9      www.example.com, example.com  2027-01-31 10:00 UTC  True     ACM   0",
+    "  Name         Common Name(s)                 Expires                Trusted   Type   Domains",
+    " ─────────────────────────────────────────────────────────────────────────────────────────────",
+    "  cert-12345   www.example.com, example.com   2027-01-31 10:00 UTC   False     SNI    2",
+    "  cert-9       www.example.com, example.com   2027-01-31 10:00 UTC   True      ACM    0",
+    "",
   ]);
 });
 
@@ -63,7 +65,7 @@ test("certs:info: the official CLI's words", () => {
 });
 
 test("certs:auto: how each domain stands, and why", () => {
-  assert.deepEqual(formatAuto(false, [], "hello"), ["=== Automatic Certificate Management is disabled on ⬢ hello"]);
+  assert.deepEqual(formatAuto(false, [], "hello"), ["=== Automatic Certificate Management is disabled on hello"]);
   const domains = [
     { ...domain, sni_endpoint: null },
     { ...domain, hostname: "a.example.com", acm_status: "cert issued" },
@@ -71,13 +73,15 @@ test("certs:auto: how each domain stands, and why", () => {
     { ...domain, hostname: "c.example.com" },
   ];
   assert.deepEqual(formatAuto(true, domains, "hello"), [
-    "=== Automatic Certificate Management is enabled on ⬢ hello",
+    "=== Automatic Certificate Management is enabled on hello",
     "",
-    "Domain           Status           Reason",
-    "www.example.com  Waiting",
-    "a.example.com    Cert issued",
-    "b.example.com    Failing          No address.",
-    "c.example.com    uses cert-12345",
+    "  Domain            Status            Reason",
+    " ─────────────────────────────────────────────────",
+    "  www.example.com   Waiting",
+    "  a.example.com     Cert issued",
+    "  b.example.com     Failing           No address.",
+    "  c.example.com     uses cert-12345",
+    "",
   ]);
 });
 
@@ -91,8 +95,10 @@ test("domains: the app's own name, and the custom ones with their certificates",
     "",
     "=== hello Custom Domains",
     "",
-    "Domain Name      DNS Record Type  DNS Target       SNI Endpoint",
-    "www.example.com  CNAME            hello.localhost  cert-12345",
+    "  Domain Name       DNS Record Type   DNS Target        SNI Endpoint",
+    " ────────────────────────────────────────────────────────────────────",
+    "  www.example.com   CNAME             hello.localhost   cert-12345",
+    "",
   ]);
 });
 

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { type EndpointJson, endpointsOf, minuteOf, warnOfExpiry } from "../certs.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, marked, print, titled } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -17,7 +17,7 @@ export async function run(input: Input): Promise<number> {
 export function format(endpoints: readonly EndpointJson[], app: string): readonly string[] {
   if (endpoints.length === 0)
     return [
-      `⬢ ${app} has no SSL certificates.`,
+      `${marked(app)} has no SSL certificates.`,
       "Use stator certs:add CRT KEY to add one, or stator certs:auto:enable.",
     ];
   const titles = ["Name", "Common Name(s)", "Expires", "Trusted", "Type", "Domains"];
@@ -29,5 +29,5 @@ export function format(endpoints: readonly EndpointJson[], app: string): readonl
     cert.acm ? "ACM" : "SNI",
     String(domains.length),
   ]);
-  return table([titles, ...rows]);
+  return titled([titles, ...rows]);
 }

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { type ChecksJson, whichCheck } from "../checks.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, note } from "../output.ts";
+import { action, marked, note } from "../output.ts";
 
 /** All that was set: what app.json says holds again. One kind, or `--none`: no checks, whatever app.json says. */
 export async function run(input: Input): Promise<number> {
@@ -11,7 +11,7 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const path = `/apps/${app}/formation/${encodeURIComponent(type)}/health-checks`;
   const what = kind === undefined ? "health checks" : `${kind} check`;
-  const left = await action(`Clearing the ${what} of ${type} on ⬢ ${app}`, async () => {
+  const left = await action(`Clearing the ${what} of ${type} on ${marked(app)}`, async () => {
     if (kind === undefined && !input.has("none")) return client.call<ChecksJson>("DELETE", path);
     const { checks } = await client.get<ChecksJson>(path);
     const others = kind === undefined ? [] : checks.filter((each) => each.type !== kind);

@@ -1,6 +1,6 @@
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, keyed, print, table } from "../output.ts";
+import { action, json, keyed, print, titled } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 interface ClientJson {
@@ -16,7 +16,7 @@ export async function list(input: Input): Promise<number> {
   const rows = sorted.map(({ name, id, redirect_uri }) => [name, id, redirect_uri]);
   if (input.has("json")) json(sorted);
   else if (rows.length === 0) print("No OAuth clients.");
-  else for (const line of table([["Name", "ID", "Redirect URI"], ...rows])) print(line);
+  else for (const line of titled([["name", "id", "redirect_uri"], ...rows])) print(line);
   return 0;
 }
 

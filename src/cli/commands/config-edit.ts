@@ -7,7 +7,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { linesOf, quoted, varsOf } from "../config-text.ts";
-import { action, print, warn } from "../output.ts";
+import { action, marked, print, warn } from "../output.ts";
 import { programNamed } from "../programs.ts";
 import { ask } from "../prompt.ts";
 
@@ -29,7 +29,7 @@ export async function run(input: Input): Promise<number> {
   print("\nConfig Diff:");
   for (const line of differences(before, after)) print(line);
   print();
-  if (!/^y(es)?$/i.test(await ask(`Update config on ⬢ ${app} with these values? (y/N) `))) return 0;
+  if (!/^y(es)?$/i.test(await ask(`Update config on ${marked(app)} with these values? (y/N) `))) return 0;
   await action("Updating config", async () => {
     if (!isDeepStrictEqual(before, await client.get<Vars>(path)))
       throw new UsageError("Config changed on server. Refusing to update.", 1);

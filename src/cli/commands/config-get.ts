@@ -4,7 +4,7 @@ import { type Input, UsageError } from "../command.ts";
 import { json, print, shellQuote } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
-  if (input.positionals.length === 0) throw new UsageError("Usage: stator config:get KEY...\nMust specify KEY.", 1);
+  if (input.positionals.length === 0) throw new UsageError("Usage: stator config:get KEY...\nMust specify KEY.");
   const client = new Client();
   const app = await appOf(input, client.platform);
   const vars = await client.get<Readonly<Record<string, string>>>(`/apps/${app}/config-vars`);

@@ -2,14 +2,18 @@ import { newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, keyed, print } from "../output.ts";
+import { action, keyed, marked, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const body = parseVars(input.positionals);
   const client = new Client();
   const app = await appOf(input, client.platform);
   const keys = Object.keys(body);
-  await action(`Setting ${keys.join(", ")} and restarting ⬢ ${app}`, async () => changed(client, app, body), version);
+  await action(
+    `Setting ${keys.join(", ")} and restarting ${marked(app)}`,
+    async () => changed(client, app, body),
+    version,
+  );
   for (const line of keyed(Object.entries(body))) print(line);
   return 0;
 }

@@ -12,7 +12,7 @@ export async function run(input: Input): Promise<number> {
   else if (input.has("shell")) for (const [key, value] of pairs) print(`${key}=${shellQuote(value)}`);
   else {
     print(`=== ${app} Config Vars\n`);
-    for (const line of keyed(pairs)) print(line);
+    for (const line of pairs.length === 0 ? [""] : keyed(pairs)) print(line);
   }
   return 0;
 }

@@ -3,7 +3,7 @@ import { type DomainJson, domainsOf, printAll } from "../certs.ts";
 import { Client } from "../client.ts";
 import { Input } from "../command.ts";
 import { csvOf, domainRows } from "../domain-table.ts";
-import { json, table } from "../output.ts";
+import { json, titled } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -23,7 +23,7 @@ export function format(
   const own = domains.filter(({ kind }) => kind === "heroku").map(({ hostname }) => hostname);
   const custom = domains.filter(({ kind }) => kind === "custom");
   const rows = domainRows(custom, input);
-  const lines = input.has("csv") ? csvOf(rows) : table(rows);
+  const lines = input.has("csv") ? csvOf(rows) : titled(rows);
   const more = rows.length === 1 ? [] : ["", "", `=== ${app} Custom Domains`, "", ...lines];
   return [`=== ${app} Heroku Domain`, "", ...own, ...more];
 }

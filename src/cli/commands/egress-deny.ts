@@ -2,14 +2,14 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { placeOf, textOf } from "../egress.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const place = placeOf("egress:deny", input);
   const client = new Client();
   const app = await appOf(input, client.platform);
   const body = { action: "deny", ...place };
-  await action(`Denying ${textOf(place)} for the dynos of ⬢ ${app}`, () =>
+  await action(`Denying ${textOf(place)} for the dynos of ${marked(app)}`, () =>
     client.call("POST", `/apps/${app}/egress-rules`, { body }),
   );
   return 0;

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { type FeatureJson, printFeatures } from "../features.ts";
-import { action, json, keyed, print } from "../output.ts";
+import { action, json, keyed, marked, print } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 export async function list(input: Input): Promise<number> {
@@ -24,7 +24,7 @@ export async function info(input: Input): Promise<number> {
   if (input.has("json")) json(feature);
   else {
     print(`=== ${feature.name}\n`);
-    const facts = { Description: feature.description, Docs: feature.doc_url, Enabled: String(feature.enabled) };
+    const facts = { Description: feature.description, Docs: feature.doc_url || "''", Enabled: String(feature.enabled) };
     for (const line of keyed(Object.entries(facts))) print(line);
   }
   return 0;
@@ -35,7 +35,7 @@ export const disable = (input: Input): Promise<number> => turn(input, false);
 
 async function turn(input: Input, enabled: boolean): Promise<number> {
   const { client, app, name, path } = await target(input, enabled ? "enable" : "disable");
-  await action(`${enabled ? "Enabling" : "Disabling"} ${name} for ⬢ ${app}`, async () => {
+  await action(`${enabled ? "Enabling" : "Disabling"} ${name} for ${marked(app)}`, async () => {
     const feature = await client.get<FeatureJson>(path);
     if (feature.enabled === enabled) throw new UsageError(`${name} is already ${enabled ? "enabled" : "disabled"}.`, 1);
     await client.call("PATCH", path, { body: { enabled } });

@@ -1,7 +1,7 @@
 import type { AppJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
-import { Input } from "../command.ts";
+import { Input, UsageError } from "../command.ts";
 import { gitUrl, setRemote } from "../git-remote.ts";
 import { json } from "../output.ts";
 
@@ -12,6 +12,7 @@ export async function run(input: Input): Promise<number> {
   const lookup = new Input([], given === undefined ? new Map() : new Map([["app", given]]));
   const app = await client.get<AppJson>(`/apps/${await appOf(lookup, client.platform)}`);
   const remote = await setRemote(client.platform, app.name, input.text("remote"));
-  if (input.has("json")) json({ remote: remote ?? null, url: gitUrl(client.platform, app.name) });
+  if (remote === undefined) throw new UsageError("There is no git repository here.", 1);
+  if (input.has("json")) json({ remote: remote, url: gitUrl(client.platform, app.name) });
   return 0;
 }

@@ -2,7 +2,7 @@ import { newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, print } from "../output.ts";
+import { action, json, marked, print } from "../output.ts";
 import { version } from "./config-set.ts";
 
 interface IsolationJson {
@@ -25,11 +25,11 @@ export async function run(input: Input): Promise<number> {
     return 0;
   }
   if (wanted === before.isolation) {
-    print(`The isolation class of ⬢ ${app} is ${wanted} already.`);
+    print(`The isolation class of ${marked(app)} is ${wanted} already.`);
     return 0;
   }
   await action(
-    `Setting the isolation class of ⬢ ${app} to ${wanted}`,
+    `Setting the isolation class of ${marked(app)} to ${wanted}`,
     async () => {
       await client.call("PATCH", path, { body: { isolation: wanted } });
       return (await client.get<readonly ReleaseJson[]>(`/apps/${app}/releases`, newestReleases(1)))[0];

@@ -3,7 +3,7 @@ import { appIfAny } from "../app-name.ts";
 import { ApiError, Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { type FeatureJson, printFeatures } from "../features.ts";
-import { action, json, keyed, print } from "../output.ts";
+import { action, json, keyed, marked, print } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 export async function list(input: Input): Promise<number> {
@@ -36,7 +36,7 @@ export async function info(input: Input): Promise<number> {
   if (input.has("json")) json(feature);
   else {
     print(`=== ${feature.name}\n`);
-    const facts = { Description: feature.description, Enabled: String(feature.enabled), Docs: feature.doc_url };
+    const facts = { Description: feature.description, Enabled: String(feature.enabled), Docs: feature.doc_url || "''" };
     for (const line of keyed(Object.entries(facts))) print(line);
   }
   return 0;
@@ -66,6 +66,6 @@ async function found(input: Input, command: string) {
     const app = await appIfAny(input, client.platform);
     if (!(error instanceof ApiError && error.status === 404) || app === undefined) throw error;
     const path = `/apps/${app}/features/${word}`;
-    return { client, name, path, feature: await client.get<FeatureJson>(path), of: `⬢ ${app}` };
+    return { client, name, path, feature: await client.get<FeatureJson>(path), of: `${marked(app)}` };
   }
 }

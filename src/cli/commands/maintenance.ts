@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, json, print } from "../output.ts";
+import { action, json, marked, print } from "../output.ts";
 
 interface MaintenanceJson {
   readonly maintenance: boolean;
@@ -21,7 +21,7 @@ export const off = (input: Input): Promise<number> => turn(input, false);
 async function turn(input: Input, maintenance: boolean): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
-  await action(`${maintenance ? "Enabling" : "Disabling"} maintenance mode for ⬢ ${app}`, () =>
+  await action(`${maintenance ? "Enabling" : "Disabling"} maintenance mode for ${marked(app)}`, () =>
     client.call("PATCH", `/apps/${app}`, { body: { maintenance } }),
   );
   return 0;

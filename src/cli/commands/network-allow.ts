@@ -8,7 +8,7 @@ import { type Destination, isOnInternet, METADATA_SERVICE, onInternet } from "..
 import type { Instance } from "../../model/instance.ts";
 import { type Input, UsageError } from "../command.ts";
 import { destinationOf, namedApp, needRoot, untilApplied } from "../network.ts";
-import { action, warn } from "../output.ts";
+import { action, marked, warn } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const destination = destinationOf("network:allow", input);
@@ -18,7 +18,7 @@ export async function run(input: Input): Promise<number> {
   await refusePool(destination, config.instance);
   const app = await namedApp(input, config);
   const isNow = await action(
-    `Allowing ${destination.text} for ⬢ ${app.name}`,
+    `Allowing ${destination.text} for ${marked(app.name)}`,
     async () => {
       await changeAllowed(config.instance, app.id, (before) => withOne(before, destination));
       return untilApplied(config.instance);

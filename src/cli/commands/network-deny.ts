@@ -3,7 +3,7 @@ import { changeAllowed } from "../../host/network-allow.ts";
 import type { Destination } from "../../model/destination.ts";
 import { type Input, UsageError } from "../command.ts";
 import { allowedApp, destinationOf, needRoot, untilApplied } from "../network.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const destination = destinationOf("network:deny", input);
@@ -17,7 +17,7 @@ export async function run(input: Input): Promise<number> {
     throw new UsageError(`${destination.text} was not allowed for ${app.name}; what was: ${others}.`, 1);
   };
   await action(
-    `Denying ${destination.text} for ⬢ ${app.name}`,
+    `Denying ${destination.text} for ${marked(app.name)}`,
     async () => {
       await changeAllowed(config.instance, app.id, without);
       return untilApplied(config.instance);

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 import { namesOf, pipelineNamed, stageFor } from "../pipelines.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -10,7 +10,7 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const pipeline = await pipelineNamed(client, name);
   const stage = await stageFor(input, app);
-  await action(`Adding ⬢ ${app} to ${pipeline.name} pipeline as ${stage}`, () =>
+  await action(`Adding ${marked(app)} to ${pipeline.name} pipeline as ${stage}`, () =>
     client.call("POST", "/pipeline-couplings", { body: { app, pipeline: pipeline.id, stage } }),
   );
   return 0;

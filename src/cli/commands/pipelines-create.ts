@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 import { guess, type PipelineJson, stageFor } from "../pipelines.ts";
 import { ask } from "../prompt.ts";
 
@@ -16,7 +16,7 @@ export async function run(input: Input): Promise<number> {
   const pipeline = await action(`Creating ${name} pipeline`, () =>
     client.call<PipelineJson>("POST", "/pipelines", { body }),
   );
-  await action(`Adding ⬢ ${app} to ${name} pipeline as ${stage}`, () =>
+  await action(`Adding ${marked(app)} to ${name} pipeline as ${stage}`, () =>
     client.call("POST", "/pipeline-couplings", { body: { app, pipeline: pipeline.id, stage } }),
   );
   return 0;

@@ -1,6 +1,6 @@
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, print, titled } from "../output.ts";
 import { appsOf, namesOf, type PipelineApp, type PipelineJson, pipelineNamed } from "../pipelines.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -20,6 +20,6 @@ export function format(pipeline: PipelineJson, apps: readonly PipelineApp[]): re
     `=== ${pipeline.name}`,
     "",
     ...(owner === undefined ? [] : [`owner: ${owner}`, ""]),
-    ...table([["app name", "stage"], ...rows]),
+    ...titled([["app name", "stage"], ...rows]),
   ];
 }

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 import { inWords, whichOf } from "../which-dynos.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -10,6 +10,6 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const path =
     { all: "dynos", dyno: "dynos/", type: "formations/" }[which.kind] + (which.kind === "all" ? "" : which.name);
-  await action(`Restarting ${inWords(which)} on ⬢ ${app}`, () => client.call("DELETE", `/apps/${app}/${path}`));
+  await action(`Restarting ${inWords(which)} on ${marked(app)}`, () => client.call("DELETE", `/apps/${app}/${path}`));
   return 0;
 }

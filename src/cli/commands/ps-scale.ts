@@ -2,7 +2,7 @@ import type { FormationJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, print } from "../output.ts";
+import { action, json, marked, print } from "../output.ts";
 
 export interface Update {
   readonly type: string;
@@ -44,7 +44,7 @@ export function parseUpdate(text: string): Update {
 /** `web=3:Standard-2X worker=1:Standard-1X`, sorted, to be used as input again. */
 export function formatFormation(formation: readonly FormationJson[], app: string): string {
   if (formation.length === 0)
-    throw new UsageError(`No process types on ⬢ ${app}.\n ›   Upload a Procfile to add process types.`, 1);
+    throw new UsageError(`No process types on ${marked(app)}.\n ›   Upload a Procfile to add process types.`, 1);
   return formation
     .map((each) => `${each.type}=${each.quantity}:${each.size}`)
     .toSorted()

@@ -2,7 +2,7 @@ import type { FormationJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, print, table } from "../output.ts";
+import { action, json, marked, print, titled } from "../output.ts";
 
 interface SizeJson {
   readonly name: string;
@@ -16,14 +16,15 @@ export async function run(input: Input): Promise<number> {
   const before = await client.get<readonly FormationJson[]>(path);
   const updates = sizesAsked(input.positionals, before);
   if (updates.length > 0)
-    await action("Changing the size of dynos", () => client.call("PATCH", path, { body: { updates } }));
+    await action(`Scaling dynos on ${marked(app)}`, () => client.call("PATCH", path, { body: { updates } }));
   const after = updates.length === 0 ? before : await client.get<readonly FormationJson[]>(path);
   if (input.has("json")) {
     json(after);
     return 0;
   }
   const sizes = await client.get<readonly SizeJson[]>("/dyno-sizes");
-  for (const line of table(rowsOf(after, sizes))) print(line);
+  print("=== Process Types\n");
+  for (const line of titled(rowsOf(after, sizes))) print(line);
   return 0;
 }
 

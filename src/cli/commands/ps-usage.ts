@@ -2,7 +2,7 @@ import type { UsageJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, marked, print, table } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -11,10 +11,10 @@ export async function run(input: Input): Promise<number> {
   const wanted = input.positionals;
   const isNamed = ({ name, type }: UsageJson, word: string) => name === word || type === word;
   const missing = wanted.filter((word) => !all.some((each) => isNamed(each, word)));
-  if (missing.length > 0) throw new UsageError(`No running ${missing.join(", ")} dynos on ⬢ ${app}`, 1);
+  if (missing.length > 0) throw new UsageError(`No running ${missing.join(", ")} dynos on ${marked(app)}`, 1);
   const chosen = all.filter((each) => wanted.length === 0 || wanted.some((word) => isNamed(each, word)));
   if (input.has("json")) json(chosen);
-  else if (chosen.length === 0) print(`No running dynos on ⬢ ${app}`);
+  else if (chosen.length === 0) print(`No running dynos on ${marked(app)}`);
   else for (const line of format(chosen)) print(line);
   return 0;
 }

@@ -3,7 +3,7 @@ import { type DynoJson, newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, warn } from "../output.ts";
+import { action, json, marked, warn } from "../output.ts";
 
 /** Ours has no limit of calls to be afraid of, but the official flag's rule holds. */
 const INTERVAL_S_MIN = 10;
@@ -18,7 +18,7 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const [newest] = await client.get<readonly ReleaseJson[]>(`/apps/${app}/releases`, newestReleases(1));
   if (newest === undefined) {
-    warn(`App ⬢ ${app} has no releases`);
+    warn(`App ${marked(app)} has no releases`);
     return 0;
   }
   const look = async () => counts(await client.get<readonly DynoJson[]>(`/apps/${app}/dynos`), newest, type, withRun);

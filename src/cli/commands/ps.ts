@@ -2,7 +2,7 @@ import type { DynoJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { json, print, timeAgo, timeUntil } from "../output.ts";
+import { json, marked, print, timeAgo, timeUntil } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -10,10 +10,10 @@ export async function run(input: Input): Promise<number> {
   const all = await client.get<readonly DynoJson[]>(`/apps/${app}/dynos`);
   const types = input.positionals;
   const missing = types.filter((type) => !all.some((dyno) => dyno.type === type));
-  if (missing.length > 0) throw new UsageError(`No ${missing.join(", ")} dynos on ⬢ ${app}`, 1);
+  if (missing.length > 0) throw new UsageError(`No ${missing.join(", ")} dynos on ${marked(app)}`, 1);
   const dynos = all.filter((dyno) => types.length === 0 || types.includes(dyno.type));
   if (input.has("json")) json(dynos);
-  else if (dynos.length === 0) print(`No dynos on ⬢ ${app}`);
+  else if (dynos.length === 0) print(`No dynos on ${marked(app)}`);
   else for (const line of format(dynos, new Date())) print(line);
   return 0;
 }

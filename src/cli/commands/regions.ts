@@ -1,6 +1,6 @@
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, print, titled } from "../output.ts";
 
 interface RegionJson {
   readonly name: string;
@@ -20,7 +20,7 @@ export async function run(input: Input): Promise<number> {
       description,
       isPrivate ? "Private Spaces" : "Common Runtime",
     ]);
-    for (const line of table([["ID", "Location", "Runtime"], ...rows])) print(line);
+    for (const line of titled([["ID", "Location", "Runtime"], ...rows])) print(line);
   }
   return 0;
 }

@@ -5,7 +5,7 @@ import { newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 import { versionOf } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -18,7 +18,7 @@ export async function run(input: Input): Promise<number> {
     throw new UsageError(
       `The image is not for a terminal: type stator releases:export v${version} -a ${app} > ${app}.tar`,
     );
-  await action(`Exporting v${version} of ⬢ ${app}`, async () => {
+  await action(`Exporting v${version} of ${marked(app)}`, async () => {
     const image = await client.open("GET", `/apps/${app}/releases/${version}/stator/image`, {
       headers: { Accept: "*/*" },
     });

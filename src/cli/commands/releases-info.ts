@@ -2,14 +2,14 @@ import type { ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { json, keyed, print, shellQuote } from "../output.ts";
+import { json, keyed, marked, print, shellQuote } from "../output.ts";
 import { releaseNamed } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
   const release = await releaseNamed(client, app, input.positionals[0]);
-  if (release === undefined) throw new UsageError(`No release found for ⬢ ${app}.`, 1);
+  if (release === undefined) throw new UsageError(`No release found for ${marked(app)}.`, 1);
   if (input.has("json")) {
     json(release);
     return 0;
@@ -21,7 +21,7 @@ export async function run(input: Input): Promise<number> {
   print(`\n=== v${release.version} Config vars\n`);
   const pairs = Object.entries(vars);
   if (input.has("shell")) for (const [name, value] of pairs) print(`${name}=${shellQuote(value)}`);
-  else for (const line of keyed(pairs)) print(line);
+  else for (const line of pairs.length === 0 ? [""] : keyed(pairs)) print(line);
   return 0;
 }
 

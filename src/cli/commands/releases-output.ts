@@ -1,14 +1,14 @@
 import { appOf } from "../app-name.ts";
 import { ApiError, Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { warn } from "../output.ts";
+import { marked, warn } from "../output.ts";
 import { releaseNamed } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
   const release = await releaseNamed(client, app, input.positionals[0]);
-  if (release === undefined) throw new UsageError(`No release found for ⬢ ${app}.`, 1);
+  if (release === undefined) throw new UsageError(`No release found for ${marked(app)}.`, 1);
   if (!release.output_stream_url) {
     warn(`Release v${release.version} has no release output available.`);
     return 0;

@@ -2,7 +2,7 @@ import { newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, warn } from "../output.ts";
+import { action, marked, warn } from "../output.ts";
 import { followCommand, versionOf } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -10,7 +10,7 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const target = await releaseToGoBackTo(client, app, input.positionals[0]);
   const made = await action(
-    `Rolling back ⬢ ${app} to v${target.version}`,
+    `Rolling back ${marked(app)} to v${target.version}`,
     () => client.call<ReleaseJson>("POST", `/apps/${app}/releases`, { body: { release: target.id } }),
     (release) => `v${release.version}`,
   );
@@ -27,6 +27,6 @@ async function releaseToGoBackTo(client: Client, app: string, named: string | un
   const eligible = newest.filter(
     (release) => release.eligible_for_rollback ?? (release.slug !== null && release.status === "succeeded"),
   );
-  if (eligible[1] === undefined) throw new UsageError(`No eligible release of ⬢ ${app} to go back to.`, 1);
+  if (eligible[1] === undefined) throw new UsageError(`No eligible release of ${marked(app)} to go back to.`, 1);
   return eligible[1];
 }

@@ -2,7 +2,7 @@ import { newestReleases, type ReleaseJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { json, print, table, timeAgo } from "../output.ts";
+import { json, print, timeAgo, titled } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const count = Number(input.text("num") ?? "15");
@@ -30,5 +30,9 @@ export function format(releases: readonly ReleaseJson[], app: string, now: Date)
     release.user.email,
     timeAgo(new Date(release.created_at), now),
   ]);
-  return [`=== ${app} Releases${current === undefined ? "" : ` - Current: v${current.version}`}`, "", ...table(rows)];
+  return [
+    `=== ${app} Releases${current === undefined ? "" : ` - Current: v${current.version}`}`,
+    "",
+    ...titled([["v", "description", "user", "created_at"], ...rows]),
+  ];
 }

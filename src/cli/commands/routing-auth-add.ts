@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, print } from "../output.ts";
+import { action, marked, print } from "../output.ts";
 import { askSecretly } from "../prompt.ts";
 
 /** The password comes from the terminal or a pipe, never from the command line, which everybody on the machine can read. */
@@ -13,7 +13,7 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const password = input.has("generate") ? "" : await askSecretly(`Password of ${name} (nothing: one is made): `);
   const body = { name, ...(password !== "" && { password }) };
-  const added = await action(`Adding user ${name} to ⬢ ${app}`, () =>
+  const added = await action(`Adding user ${name} to ${marked(app)}`, () =>
     client.call<{ readonly password: string }>("POST", `/apps/${app}/routing/users`, { body }),
   );
   if (password === "") print(added.password);

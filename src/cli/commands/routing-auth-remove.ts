@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const [name, ...more] = input.positionals;
@@ -9,7 +9,7 @@ export async function run(input: Input): Promise<number> {
     throw new UsageError("Usage: stator routing:auth-remove NAME -a APP\nName one user.", 1);
   const client = new Client();
   const app = await appOf(input, client.platform);
-  await action(`Removing user ${name} from ⬢ ${app}`, () =>
+  await action(`Removing user ${name} from ${marked(app)}`, () =>
     client.call("DELETE", `/apps/${app}/routing/users/${encodeURIComponent(name)}`),
   );
   return 0;

@@ -2,7 +2,7 @@ import type { RequestCountsJson, RouterMetricsJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table, warn } from "../output.ts";
+import { json, marked, print, table, warn } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -13,7 +13,7 @@ export async function run(input: Input): Promise<number> {
     return 0;
   }
   const seconds = Math.round(found.window_seconds);
-  if (found.requests === 0) print(`No requests to ⬢ ${app} in the last ${seconds} s`);
+  if (found.requests === 0) print(`No requests to ${marked(app)} in the last ${seconds} s`);
   else for (const line of format(found)) print(line);
   if (found.lines_lost > 0) warn(`${found.lines_lost} request lines of all apps were lost since the daemon started.`);
   return 0;

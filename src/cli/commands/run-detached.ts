@@ -3,14 +3,14 @@ import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { readLog } from "../log-stream.ts";
 import { commandOf, createDyno } from "../one-off.ts";
-import { action, print } from "../output.ts";
+import { action, marked, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const command = commandOf(input.positionals);
   const app = await appOf(input, client.platform);
   const dyno = await action(
-    `Running ${command} on ⬢ ${app}`,
+    `Running ${command} on ${marked(app)}`,
     () => createDyno(client, app, input, { attach: false, terminal: false }),
     (made) => made.name,
   );

@@ -1,14 +1,14 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 import { onOrOff, type Setting, type SettingReaders, settingsOf, wholeNumber } from "../settings.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
   const change = changeOf(input.positionals);
   const app = await appOf(input, client.platform);
-  await action(`Setting ${input.positionals.join(" ")} on ⬢ ${app}`, () =>
+  await action(`Setting ${input.positionals.join(" ")} on ${marked(app)}`, () =>
     client.call("PATCH", `/apps/${app}/runtime`, { body: change }),
   );
   return 0;

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { commandOf } from "../one-off.ts";
-import { action } from "../output.ts";
+import { action, marked } from "../output.ts";
 import type { ScheduleJson } from "../schedules.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -10,7 +10,7 @@ export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
   await action(
-    `Adding a schedule to ⬢ ${app}`,
+    `Adding a schedule to ${marked(app)}`,
     () => client.call<ScheduleJson>("POST", `/apps/${app}/schedules`, { body }),
     (made) => `${made.name} (${made.schedule} ${made.timezone})`,
   );

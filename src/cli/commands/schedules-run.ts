@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, print } from "../output.ts";
+import { action, marked, print } from "../output.ts";
 import { nameOf, pathOf, type RunJson } from "../schedules.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -10,7 +10,7 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const dynoOf = (run: RunJson) => run.dyno?.name ?? "";
   const run = await action(
-    `Running ${name} on ⬢ ${app}`,
+    `Running ${name} on ${marked(app)}`,
     () => client.call<RunJson>("POST", `${pathOf(app, name)}/runs`),
     dynoOf,
   );

@@ -45,7 +45,7 @@ test("schedules: one line each, with what became of the last run", () => {
       "mail  0 4 * * * Europe/Berlin  off  never  tidy --all",
     ],
   );
-  assert.deepEqual(format([], "hello", now), ["⬢ hello has no schedules."]);
+  assert.deepEqual(format([], "hello", now), ["hello has no schedules."]);
 });
 
 test("schedules:info shows the runs, and why one did not run", () => {

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { dateTime, json, print, table, timeAgo } from "../output.ts";
+import { dateTime, json, marked, print, table, timeAgo } from "../output.ts";
 import { outcomeOf, type ScheduleJson } from "../schedules.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -14,7 +14,7 @@ export async function run(input: Input): Promise<number> {
 }
 
 export function format(schedules: readonly ScheduleJson[], app: string, now: Date): readonly string[] {
-  if (schedules.length === 0) return [`⬢ ${app} has no schedules.`];
+  if (schedules.length === 0) return [`${marked(app)} has no schedules.`];
   const titles = ["Name", "Schedule", "Next Run", "Last Run", "Command"];
   const rows = schedules.map((schedule) => [
     schedule.name,

@@ -2,7 +2,7 @@ import type { AppJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print } from "../output.ts";
+import { json, marked, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -10,7 +10,7 @@ export async function run(input: Input): Promise<number> {
   const stacks = await client.get<readonly { readonly name: string }[]>("/stacks");
   if (input.has("json")) json(stacks);
   else {
-    print(`=== ⬢ ${app.name} Available Stacks\n`);
+    print(`=== ${marked(app.name)} Available Stacks\n`);
     for (const { name } of stacks) print(`${name === app.stack.name ? "*" : " "} ${name}`);
   }
   return 0;

@@ -2,7 +2,7 @@ import type { AppJson } from "../api.ts";
 import { appIfAny, appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, keyed, print, table } from "../output.ts";
+import { action, json, keyed, print, titled } from "../output.ts";
 import { listOf, wordOf } from "../words.ts";
 
 interface TelemetryDrainJson {
@@ -25,7 +25,7 @@ export async function list(input: Input): Promise<number> {
   else {
     const rows = drains.map(({ id, signals, exporter }) => [id, signals.join(", "), exporter.endpoint]);
     print(`=== ${app} Telemetry Drains\n`);
-    for (const line of table([["ID", "Signals", "Endpoint"], ...rows])) print(line);
+    for (const line of titled([["ID", "Signals", "Endpoint"], ...rows])) print(line);
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table, warn } from "../output.ts";
+import { json, marked, print, titled, warn } from "../output.ts";
 import type { DeliveryJson } from "../webhooks.ts";
 
 const MOST = 1000;
@@ -21,9 +21,9 @@ export async function run(input: Input): Promise<number> {
 
 /** `deliveries` come newest first; people read downwards. */
 export function format(app: string, deliveries: readonly DeliveryJson[]): readonly string[] {
-  if (deliveries.length === 0) return [`⬢ ${app} has no deliveries`];
+  if (deliveries.length === 0) return [`${marked(app)} has no deliveries`];
   const heads = ["Delivery ID", "Created", "Status", "Include", "Level", "Attempts", "Code", "Error", "Next Attempt"];
-  return table([heads, ...deliveries.toReversed().map(rowOf)]);
+  return titled([heads, ...deliveries.toReversed().map(rowOf)]);
 }
 
 function rowOf(delivery: DeliveryJson): readonly string[] {

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, marked, print, titled } from "../output.ts";
 import type { WebhookEventJson } from "../webhooks.ts";
 
 const MOST = 1000;
@@ -17,7 +17,7 @@ export async function run(input: Input): Promise<number> {
 }
 
 export function format(app: string, events: readonly WebhookEventJson[]): readonly string[] {
-  if (events.length === 0) return [`⬢ ${app} has no events`];
+  if (events.length === 0) return [`${marked(app)} has no events`];
   const rows = events.map(({ id, payload }) => [id, payload.resource, payload.action, payload.published_at]);
-  return table([["Event ID", "Resource", "Action", "Published At"], ...rows]);
+  return titled([["Event ID", "Resource", "Action", "Published At"], ...rows]);
 }

@@ -37,10 +37,12 @@ test("webhooks: what is asked for, and what is missing", () => {
 
 test("webhooks and their deliveries as tables", () => {
   const hook = { id: "h1", include: ["api:app", "dyno"], level: "notify", url: "https://h/hook" };
-  assert.deepEqual(formatWebhooks("hello", []), ["⬢ hello has no webhooks", "Use stator webhooks:add to add one."]);
+  assert.deepEqual(formatWebhooks("hello", []), ["hello has no webhooks", "Use stator webhooks:add to add one."]);
   assert.deepEqual(formatWebhooks("hello", [hook]), [
-    "Webhook ID  URL             Include       Level",
-    "h1          https://h/hook  api:app,dyno  notify",
+    "  Webhook ID   URL              Include        Level",
+    " ─────────────────────────────────────────────────────",
+    "  h1           https://h/hook   api:app,dyno   notify",
+    "",
   ]);
   assert.deepEqual(formatWebhook(hook).slice(2), [
     "Include:    api:app,dyno",
@@ -60,13 +62,13 @@ test("webhooks and their deliveries as tables", () => {
     ...more,
   });
   const newer = delivery("d2", { status: "pending", num_attempts: 0, last_attempt: null, next_attempt_at: null });
-  const [, first, second] = formatDeliveries("hello", [newer, delivery("d1", {})]);
+  const [, , first, second] = formatDeliveries("hello", [newer, delivery("d1", {})]);
   assert.match(
     first ?? "",
-    /^d1 +2026-01-02T03:04:05Z +retrying +api:app +sync +2 +500 +BadStatus +2026-01-02T03:05:05Z$/,
+    /^ *d1 +2026-01-02T03:04:05Z +retrying +api:app +sync +2 +500 +BadStatus +2026-01-02T03:05:05Z$/,
   );
-  assert.match(second ?? "", /^d2 +2026-01-02T03:04:05Z +pending +api:app +sync +0$/);
-  assert.deepEqual(formatDeliveries("hello", []), ["⬢ hello has no deliveries"]);
+  assert.match(second ?? "", /^ *d2 +2026-01-02T03:04:05Z +pending +api:app +sync +0$/);
+  assert.deepEqual(formatDeliveries("hello", []), ["hello has no deliveries"]);
   assert.ok(formatDelivery(delivery("d1", {})).includes("Code:         500"));
   assert.ok(!formatDelivery(newer).some((line) => line.startsWith("Code:")));
   const payload = { resource: "app", action: "update", published_at: "2026-01-02T03:04:05.006Z" };

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table } from "../output.ts";
+import { json, marked, print, titled } from "../output.ts";
 import type { WebhookJson } from "../webhooks.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -14,7 +14,7 @@ export async function run(input: Input): Promise<number> {
 }
 
 export function format(app: string, webhooks: readonly WebhookJson[]): readonly string[] {
-  if (webhooks.length === 0) return [`⬢ ${app} has no webhooks`, "Use stator webhooks:add to add one."];
+  if (webhooks.length === 0) return [`${marked(app)} has no webhooks`, "Use stator webhooks:add to add one."];
   const rows = webhooks.map(({ id, url, include, level }) => [id, url, include.join(","), level]);
-  return table([["Webhook ID", "URL", "Include", "Level"], ...rows]);
+  return titled([["Webhook ID", "URL", "Include", "Level"], ...rows]);
 }

@@ -14,6 +14,7 @@ import { credentialsPath, readCredentials, saveCredential } from "../credentials
 import { localUrl } from "../platform.ts";
 import { type Account, accountNamed, createAccount, missingAccounts, person } from "./accounts.ts";
 import { npmConfiguration, writeBuildSettings } from "./build-settings.ts";
+import { compileProgram } from "./compile.ts";
 import { leaveRootGroup, makeLoopDevices } from "./container.ts";
 import { ensureHello, HELLO, pushHello, requestHello, untilUp } from "./hello.ts";
 import { layoutOf, ownRoot } from "./layout.ts";
@@ -82,6 +83,7 @@ async function startService(config: Config, service: Service, changed: boolean, 
   if (answers && !stale && !changed) return service.start(ownRoot, { restart: false });
   await checkHost(instance);
   await progress.step(running.length > 0 ? "Restarting the platform" : "Starting the platform", async () => {
+    await compileProgram(instance, ownRoot).catch(() => {}); // they compile what they lack
     await service.start(ownRoot, { restart: stale || changed });
     await untilReady(config);
   });

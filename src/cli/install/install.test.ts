@@ -224,9 +224,15 @@ test("units: the daemon is nobody special and holds nothing; what was started ou
   assert.match(daemon, new RegExp(`^User=${instance.users.daemon}$`, "m"));
   assert.match(daemon, /^CapabilityBoundingSet=$/m);
   assert.match(daemon, /^NoNewPrivileges=yes$/m);
+  assert.match(
+    daemon,
+    /^Environment=.*NODE_COMPILE_CACHE=\/srv\/stator\/data\/compile-cache MALLOC_ARENA_MAX=1 /m,
+    "its own: root reads none of it",
+  );
   const host = units[`stator-${instance.id}-host.service`] ?? "";
   assert.match(host, /^KillMode=process$/m);
   assert.match(host, /^RestartSec=200ms$/m);
+  assert.match(host, /^Environment=.*NODE_COMPILE_CACHE=\/srv\/stator\/host\/compile-cache /m);
   assert.match(host, new RegExp(`STATOR_CGROUP_PARENT=${scopePath(instance)}$`, "m"));
   const old = unitsOf(instance, "/p", { node: "/node", unified: false });
   assert.doesNotMatch(Object.values(old).join(), /STATOR_CGROUP_PARENT/);

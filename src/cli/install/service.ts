@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { writeFileAtomic } from "../../lib/atomic-file.ts";
 import { run, start } from "../../lib/command.ts";
-import { DEFAULT_HOME, type Instance } from "../../model/instance.ts";
+import { compileCacheOf, DEFAULT_HOME, type Instance, MALLOC_OPTIONS, NODE_OPTIONS } from "../../model/instance.ts";
 import { layoutOf, nodeOf } from "./layout.ts";
 import { processesOf, type Role } from "./processes.ts";
 import { unitsOf } from "./units.ts";
@@ -90,7 +90,13 @@ async function startKeeper(instance: Instance, program: string): Promise<void> {
   await mkdir(instance.paths.processLogs, { recursive: true, mode: 0o755 });
   await using log = await open(join(instance.paths.processLogs, "keeper.log"), "a", 0o640);
   const child = start(nodeOf(program) ?? process.execPath, [join(program, "src", "main.ts"), "keeper"], {
-    env: { STATOR_HOME: instance.home, STATOR_SUPERVISE: "1" },
+    env: {
+      STATOR_HOME: instance.home,
+      STATOR_SUPERVISE: "1",
+      NODE_OPTIONS,
+      NODE_COMPILE_CACHE: compileCacheOf(instance, "keeper"),
+      ...MALLOC_OPTIONS,
+    },
     detached: true,
     stdio: ["ignore", log.fd, log.fd],
   });

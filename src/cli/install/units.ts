@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Instance, NODE_OPTIONS } from "../../model/instance.ts";
+import { compileCacheOf, type Instance, MALLOC_OPTIONS, NODE_OPTIONS } from "../../model/instance.ts";
 
 export interface UnitOptions {
   readonly node: string;
@@ -18,6 +18,9 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
   const { node, unified } = options;
   const name = `stator-${instance.id}`;
   const main = join(program, "src", "main.ts");
+  const malloc = Object.entries(MALLOC_OPTIONS).map(([name, value]) => `${name}=${value}`);
+  const environment = (role: "daemon" | "host") =>
+    [`STATOR_HOME=${instance.home}`, `NODE_COMPILE_CACHE=${compileCacheOf(instance, role)}`, ...malloc].join(" ");
   return {
     [`${name}.slice`]: unit({
       Unit: { Description: `Stator (${instance.home}): dynos and platform` },
@@ -48,7 +51,7 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
       Service: {
         ...always,
         Slice: `${name}.slice`,
-        Environment: `STATOR_HOME=${instance.home}${unified ? ` STATOR_CGROUP_PARENT=${scopePath(instance)}` : ""}`,
+        Environment: `${environment("host")}${unified ? ` STATOR_CGROUP_PARENT=${scopePath(instance)}` : ""}`,
         ExecStart: `${node} ${NODE_OPTIONS} ${main} host`,
         KillMode: "process",
         LimitNOFILE: "1048576",
@@ -75,7 +78,7 @@ export function unitsOf(instance: Instance, program: string, options: UnitOption
         Slice: `${name}.slice`,
         User: instance.users.daemon,
         Group: instance.users.daemon,
-        Environment: `STATOR_HOME=${instance.home}`,
+        Environment: environment("daemon"),
         ExecStart: `${node} ${NODE_OPTIONS} ${main} daemon`,
         ReadWritePaths: `${instance.home} /run/${name}`,
         LimitNOFILE: "1048576",

@@ -6,7 +6,7 @@ import { addAbortListener } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
-import { type Cgroups, killQuietly, processesOf, removeGroup, signalGroup } from "./cgroup.ts";
+import { type Cgroups, cgroupPathOf, killQuietly, processesOf, removeGroup, signalGroup } from "./cgroup.ts";
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
 import type { DynoNetwork } from "./network.ts";
@@ -285,6 +285,9 @@ export class Runtime implements DynoRuntime {
  * On a hybrid hierarchy crun must not see the version 2 mount. What it runs in is a mount namespace of its own, held by a
  * file, so that the host process stays in the ordinary one where its mounts can be found. It is made anew by each host
  * process, so that it shows the mounts of now. null where it is not needed.
+ *
+ * crun makes each container's group there all the same, a folder with a file: in a folder of ours, from which
+ * `forgetHiddenGroup` takes them. Below the mount they would stay in the kernel's memory until the machine is restarted.
  */
 export async function openRuntimeNamespace(
   run_: string,
@@ -300,8 +303,20 @@ export async function openRuntimeNamespace(
   await run("mount", ["--make-private", folder]); // else the file could not be bound
   await using _file = await open(file, "a", 0o600);
   await run("unshare", [`--mount=${file}`, "--propagation", "slave", "umount", cgroups.hybridMount]);
+  const inside = (...command: readonly string[]) => run("nsenter", [`--mount=${file}`, ...command]);
+  await inside("rm", "-rf", "--", join(cgroups.hybridMount, cgroups.path)); // of an older program of ours
+  await mkdir(join(folder, HIDDEN), { recursive: true, mode: 0o700 });
+  await inside("mount", "--bind", join(folder, HIDDEN), cgroups.hybridMount);
   await dropForeignMounts(file, [run_, ...own]);
   return file;
+}
+
+const HIDDEN = "unified";
+
+/** Removes what crun made for a container's group in place of one of version 2. Repeatable. */
+export async function forgetHiddenGroup(run_: string, cgroups: Cgroups, id: string): Promise<void> {
+  if (cgroups.hybridMount === null) return;
+  await rm(join(run_, "namespace", HIDDEN, cgroupPathOf(cgroups, id)), { recursive: true, force: true });
 }
 
 /**

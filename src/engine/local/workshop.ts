@@ -27,7 +27,7 @@ import { IoSocket } from "./io-socket.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
-import type { DynoRuntime, Runtime } from "./runtime.ts";
+import { type DynoRuntime, forgetHiddenGroup, type Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import { SESSIONS_FOLDER } from "./sessions.ts";
 import type { SlugImages } from "./slug-images.ts";
@@ -190,6 +190,7 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
       shop.logger.warn("dyno.delete_failed", { dynoId: id, error }); // its group is killed next, which is what counts
     });
   await killGroup(shop.cgroups, id, shop.clock);
+  await forgetHiddenGroup(shop.instance.paths.run, shop.cgroups, id);
   await killConmon(folder, id);
   const network = await folder.network();
   await Promise.all([

@@ -20,6 +20,7 @@ import { up as buildpacks } from "./0021-buildpacks.ts";
 import { up as pipelines } from "./0022-pipelines.ts";
 import { up as recordedApps } from "./0023-recorded-apps.ts";
 import { up as releasePhase } from "./0026-release-phase.ts";
+import { up as accounts } from "./0027-accounts.ts";
 import { up as appPages } from "./0028-app-pages.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
@@ -44,6 +45,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0021-buildpacks": { up: buildpacks },
   "0022-pipelines": { up: pipelines },
   "0026-release-phase": { up: releasePhase },
+  "0027-accounts": { up: accounts },
   "0028-app-pages": { up: appPages },
   "0023-recorded-apps": { up: recordedApps },
 };

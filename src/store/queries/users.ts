@@ -84,6 +84,11 @@ export function userQueries(work: Work): UserStore {
         const user = found(await db.selectFrom("users").selectAll().where("id", "=", id).executeTakeFirst(), "user");
         await refuseOwner(db, user);
         for (const appId of await handOver(work, db, user, appsTo)) touch(appId);
+        await db
+          .deleteFrom("app_transfers")
+          .where((is) => is.or([is("owner_id", "=", id), is("recipient_id", "=", id)]))
+          .execute();
+        await db.deleteFrom("account_features").where("user_id", "=", id).execute();
         for (const table of ["tokens", "ssh_keys", "oauth_clients", "collaborators"] as const)
           await db.deleteFrom(table).where("user_id", "=", id).execute();
         // The row stays: releases, builds and more name it.

@@ -1,0 +1,45 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { OfficialCommands } from "./official-manifest.ts";
+
+/** A line for each promised command of the official CLI: how often the tests drove it, and how it ended. */
+export interface Driven {
+  readonly title: string;
+  readonly isGood: boolean;
+}
+
+/** Promised later than this list: a line, and no failure yet. */
+const NOT_YET = new Set(["ps:copy", "ps:exec", "ps:forward", "releases:retry", "run:inside"]);
+/**
+ * `certs:generate` makes a key and a request with openssl, and asks the platform for its list of certificates alone;
+ * `pipelines:diff` would send its token to a service of Heroku's.
+ */
+const NEVER = new Set(["certs:generate", "pipelines:diff"]);
+
+/** `folder`: where every run of the official CLI was noted (`tellDriven`). */
+export function drivenCommands(folder: string): readonly Driven[] {
+  const path = join(folder, "commands");
+  const lines = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
+  const known = JSON.parse(
+    readFileSync(join(import.meta.dirname, "official-commands.json"), "utf8"),
+  ) as OfficialCommands;
+  return drivenOf(lines, known);
+}
+
+/** Pure. `lines`: `ps:scale 0` */
+export function drivenOf(lines: readonly string[], known: OfficialCommands): readonly Driven[] {
+  const runs = lines.map((line) => line.split(" "));
+  return Object.entries(known).map(([name, { aliases }]) => {
+    const statuses = runs.flatMap(([word = "", status = ""]) =>
+      word === name || aliases.includes(word) ? [status] : [],
+    );
+    const times = Map.groupBy(statuses, (status) => status);
+    const ends = [...times].map(
+      ([status, all]) => `${all.length} ${all.length === 1 ? "time" : "times"} with ${status}`,
+    );
+    return {
+      title: `heroku ${name}: ${ends.length === 0 ? "not driven" : `ended ${ends.join(", ")}`}`,
+      isGood: ends.length > 0 || NOT_YET.has(name) || NEVER.has(name),
+    };
+  });
+}
