@@ -168,7 +168,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     positionals: "any",
     group: "machine",
-    noJson: "it goes on until it is ended",
     load: () => import("./commands/connect.ts"),
   },
   {
@@ -179,7 +178,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "any",
     group: "machine",
-    noJson: "it has nothing to show",
     load: async () => ({ run: (await import("./commands/connect.ts")).disconnect }),
   },
   {
@@ -190,7 +188,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [],
     positionals: "raw",
     group: "machine",
-    noJson: "its output is the official CLI's",
     load: () => import("./commands/other.ts"),
   },
   {
@@ -560,11 +557,13 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "run:inside",
+    noJson: "its output is the dyno's",
     usage: "DYNO [--] COMMAND",
     summary: "run a command inside a running dyno; its exit status is ours",
     flags: [
       ...APP,
       { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
+      { name: "listen", summary: "accepted", hidden: true },
       { name: "no-launcher", summary: "accepted" },
     ],
     positionals: "verbatim",
@@ -573,6 +572,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:exec",
+    noJson: "its output is the dyno's",
     usage: "[--] [COMMAND]",
     summary: "a shell, or a command, inside a running dyno; its exit status is ours",
     flags: [
@@ -586,15 +586,17 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:forward",
+    noJson: "it carries connections",
     usage: "PORT[:DYNO_PORT][,...]",
     summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
-    flags: INSIDE,
+    flags: [...INSIDE, { name: "localPort", short: "p", value: "PORT", summary: "the port here", hidden: true }],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/ps-forward.ts"),
   },
   {
     name: "ps:socks",
+    noJson: "it carries connections",
     usage: "",
     summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
     flags: INSIDE,
@@ -604,6 +606,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:copy",
+    noJson: "what it gives is a file",
     usage: "FILE",
     summary: "copy a file from a running dyno to this machine",
     flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
@@ -640,6 +643,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:get",
+    noJson: "its output is an asciicast",
     usage: "ID",
     summary: "a recording as an asciicast, for any player",
     flags: APP,
@@ -649,6 +653,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:play",
+    noJson: "its output is the dyno's",
     usage: "ID",
     summary: "show a recorded session as it was",
     flags: [...APP, { name: "speed", value: "N", summary: "so many times as fast (1)" }],

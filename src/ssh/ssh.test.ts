@@ -272,7 +272,7 @@ test("spec 3.7: copy: a file of the dyno by SFTP, whole and in its order; what i
     });
   await get("data/file.bin");
   assert.ok(readFileSync(copy).equals(content));
-  assert.deepEqual(all.noted, [{ copy: "/app/data/file.bin" }]);
+  assert.deepEqual(all.noted, [{ file: "/app/data/file.bin" }]);
   assert.equal(all.sessions.asked.length, 1, "it was read once, from its beginning to its end");
   await assert.rejects(get("nowhere"), /no such file/i);
   const done = (run: (callback: (error: unknown, value?: unknown) => void) => void) =>

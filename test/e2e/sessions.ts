@@ -49,7 +49,7 @@ export function sessionTests({ engine, host, restart, spec: change }: SessionsUn
   };
   const window = { rows: 33, columns: 101 };
 
-  test("session: the dyno's walls, environment, folder and limits; three pipes and nothing else is open; the status is true", async () => {
+  void test("session: the dyno's walls, environment, folder and limits; three pipes and nothing else is open; the status is true", async () => {
     const id = await begun("exec sleep 1000");
     const walls = `id -u; pwd; echo "$ODD|$X"; grep -E 'CapEff' /proc/self/status; ulimit -n -u -c | tr -d ' ' | cut -d')' -f2;
       python3 -c 'import os; print(sorted(os.listdir("/proc/self/fd"))[:3], len(os.listdir("/proc/self/fd")))'; exit 3`;
@@ -84,7 +84,7 @@ export function sessionTests({ engine, host, restart, spec: change }: SessionsUn
     assert.equal((await said(id, { command: "kill -9 $$" })).status, 137);
   });
 
-  test("session: a terminal has the size that was asked for, another one later, and takes ^C and the end of its input", async () => {
+  void test("session: a terminal has the size that was asked for, another one later, and takes ^C and the end of its input", async () => {
     const id = await begun("exec sleep 1000");
     const script = "stty size; trap 'stty size; exit 9' WINCH; echo ready; while :; do sleep 0.1; done";
     const process = await open(id, { command: script, terminal: window });
@@ -104,7 +104,7 @@ export function sessionTests({ engine, host, restart, spec: change }: SessionsUn
     assert.equal(await stopped.exited, 130);
   });
 
-  test("session: whoever leaves, its processes go; so when the host process does; the dyno's end is theirs, not the other way", async () => {
+  void test("session: whoever leaves, its processes go; so when the host process does; the dyno's end is theirs, not the other way", async () => {
     const id = await begun("exec sleep 1000");
     const sleeps = async () => (await said(id, { command: "ps -eo args" })).out.match(SLEEPS)?.length ?? 0;
     const held = [
@@ -135,7 +135,7 @@ export function sessionTests({ engine, host, restart, spec: change }: SessionsUn
     assert.equal(existsSync(join(host().instance.paths.bundles, id)), false, "its environment goes with it");
   });
 
-  test("session: a connection to the dyno's own loopback, and its files, read by a process in it", async () => {
+  void test("session: a connection to the dyno's own loopback, and its files, read by a process in it", async () => {
     const id = await begun(
       `head -c 300000 /dev/zero > zeros; ln -s zeros link; mkfifo fifo; unset PERL5OPT; ${LISTENER}`,
     );
