@@ -107,6 +107,9 @@ schedules:remove daily -a hello
 config -a hello
 config:get A -a hello
 config:unset A -a hello
+recordings:enable -a hello
+recordings -a hello
+recordings:disable -a hello
 egress -a hello
 egress:deny 203.0.113.0/24 -a hello
 egress:allow 203.0.113.7 -a hello
