@@ -565,6 +565,11 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: "exit-code", short: "x", summary: "accepted and always so: the status of the command is ours" },
       { name: "listen", summary: "accepted", hidden: true },
       { name: "no-launcher", summary: "accepted" },
+      {
+        name: "listen",
+        summary: "not here",
+        refused: "The session goes over the API; ps:forward is what listens on a port.",
+      },
     ],
     positionals: "verbatim",
     group: "apps",
