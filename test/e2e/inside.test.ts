@@ -7,25 +7,108 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { ended, start } from "../../src/lib/command.ts";
+import { OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { echo } from "./apps.ts";
-import { checkout, deployed, ownEnvironment, program, statorOk, waitUp } from "./harness.ts";
+import {
+  checkout,
+  deployed,
+  eventually,
+  freePort,
+  ownEnvironment,
+  program,
+  statorOk,
+  throughRouter,
+  waitUp,
+} from "./harness.ts";
 import { type Official, openOfficial } from "./heroku.ts";
 
-/** Inside running dynos (docs/exec.md), by our command line and by the official one. */
+/** Sessions inside a running dyno: by the unmodified official CLI over SSH and rendezvous, and by ours over the API. */
 const STATOR = join(checkout, "bin", "stator");
 let official: Official;
+let home = "";
 let app = "";
 let dispose: () => Promise<void> = async () => {};
+/** On which the dyno listens. */
+let port = 0;
 
 before(async () => {
   official = await openOfficial();
-  const made = await deployed("inside", echo);
+  home = official.home;
+  const made = await deployed("sessions", echo);
   app = made.name;
   dispose = async () => made[Symbol.asyncDispose]();
+  await waitUp(app, "web", 1);
 });
 after(async () => {
   await dispose();
   official?.[Symbol.dispose]();
+});
+
+const pidIn = (body: string) => /pid=(\d+)/.exec(body)?.[1];
+
+/** One of its commands that goes on until it is interrupted, once it has said that it is ready. */
+async function listening(args: readonly string[], ready: RegExp): Promise<AsyncDisposable> {
+  const child = start(process.execPath, [OFFICIAL_CLI, ...args], {
+    env: { ...ownEnvironment(), ...official.environment, HOME: home, TERM: "dumb", NO_COLOR: "1" },
+    cwd: home,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const end = ended(child, args.join(" "));
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  await eventually(`${args.join(" ")} is ready: ${said}`, async () => ready.test(said));
+  tellDriven(args, 0);
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await end;
+    },
+  };
+}
+
+/** What a web server answers that is reached through a SOCKS5 proxy of this machine. */
+async function throughSocks(proxy: number, host: string, port: number): Promise<string> {
+  const socket = connect(proxy, "127.0.0.1");
+  socket.write(Uint8Array.of(5, 1, 0));
+  await once(socket, "data");
+  socket.write(Uint8Array.of(5, 1, 0, 1, ...host.split(".").map(Number), port >> 8, port & 255));
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  assert.equal(answer[1], 0, "the proxy says that it is connected");
+  socket.write("GET / HTTP/1.0\r\n\r\n");
+  return text(socket);
+}
+
+test("spec 3.7: ps:exec and ps:copy: in the dyno that is up, with its environment; nothing is restarted", async () => {
+  const before = (await throughRouter(app)).body;
+  // Together, since the client makes a key for each, which takes it seconds.
+  const [ran, shell, copied, status] = await Promise.all([
+    official.ok(["ps:exec", "-a", app, "--", "echo", "port=$PORT", "in", "$DYNO", "$PWD"]),
+    official.run(["ps:exec", "-a", app], { input: "echo up for $((40 + 2)); exit\n" }),
+    official.run(["ps:copy", "app.py", "-a", app, "-o", join(home, "copy.py")]),
+    official.ok(["ps:exec", "--status", "-a", app]),
+  ]);
+  port = Number(/port=(\d+) in web\.1 \/app/.exec(ran)?.[1]);
+  assert.ok(port > 0, ran);
+  assert.equal(shell.code, 0, shell.stderr);
+  assert.match(shell.stdout, /up for 42/);
+  assert.equal(copied.code, 0, copied.stderr);
+  assert.equal(readFileSync(join(home, "copy.py"), "utf8"), echo["app.py"]);
+  assert.match(status, /web\.1\s+up\s+running/);
+  assert.equal(pidIn((await throughRouter(app)).body), pidIn(before));
+});
+
+test("spec 3.7: ps:forward and ps:socks reach the dyno's own ports", async () => {
+  const local = await freePort();
+  {
+    await using _forward = await listening(["ps:forward", `${local}:${port}`, "-a", app], /Use .*CTRL\+C/);
+    for (let n = 0; n < 2; n++)
+      assert.match(await (await fetch(`http://127.0.0.1:${local}/n${n}`)).text(), /^web\.1 .*path=\/n/);
+  }
+  await using _socks = await listening(["ps:socks", "-a", app], /Use .*CTRL\+C/);
+  assert.match(await throughSocks(1080, "127.0.0.1", port), /^HTTP\/1\.[01] 200[^]*web\.1 /);
 });
 
 test("run:inside runs beside the dyno's own command, and natively with its status, standard error and environment", async () => {
@@ -44,14 +127,14 @@ test("run:inside runs beside the dyno's own command, and natively with its statu
 test("natively a file is copied, also by its link, and a listener on the dyno's own loopback is reached from ours", async () => {
   await statorOk(["ps:exec", "-a", app, "--", "head -c 300000 /dev/urandom > data; ln -s data link; mkfifo fifo"]);
   const sum = (await statorOk(["ps:exec", "-a", app, "--", "sha256sum < data"])).slice(0, 64);
-  const copy = join(official.home, "copy");
+  const copy = join(home, "copy");
   await statorOk(["ps:copy", "link", "-o", copy, "-a", app]);
   assert.equal(createHash("sha256").update(readFileSync(copy)).digest("hex"), sum);
   const again = await program(STATOR, ["ps:copy", "link", "-o", copy, "-a", app]);
   assert.deepEqual([again.code, /already exists/.test(again.stderr)], [1, true]);
-  const odd = await program(STATOR, ["ps:copy", "fifo", "-a", app], { cwd: official.home });
+  const odd = await program(STATOR, ["ps:copy", "fifo", "-a", app], { cwd: home });
   assert.deepEqual(
-    [odd.code, /fifo: Not a regular file/.test(odd.stderr), existsSync(join(official.home, "fifo"))],
+    [odd.code, /fifo: Not a regular file/.test(odd.stderr), existsSync(join(home, "fifo"))],
     [1, true, false],
   );
 
@@ -61,13 +144,14 @@ test("natively a file is copied, also by its link, and a listener on the dyno's 
     env: ownEnvironment(),
     stdio: ["ignore", "pipe", "ignore"],
   });
-  const forward = start(STATOR, ["ps:forward", "17777:7777", "-a", app], {
+  const local = await freePort();
+  const forward = start(STATOR, ["ps:forward", `${local}:7777`, "-a", app], {
     env: ownEnvironment(),
     stdio: ["ignore", "pipe", "ignore"],
   });
   try {
     for (const child of [listening, forward]) await once(child.stdout ?? child, "data");
-    const socket = connect(17_777, "127.0.0.1");
+    const socket = connect(local, "127.0.0.1");
     socket.write("you");
     assert.equal(await text(socket), "hello you");
     assert.equal((await ended(listening, "stator")).code, 0);
