@@ -73,6 +73,9 @@ ps:restart -a hello
 ps:stop web.1 -a hello
 ps:ended -a hello
 ps:wait -a hello
+recordings:enable -a hello
+recordings -a hello
+recordings:disable -a hello
 runtime -a hello
 runtime:set stop-grace=60 -a hello
 routing -a hello
