@@ -314,7 +314,7 @@ test("the same natively", async () => {
   assert.match(added, /Common Name\(s\): www\.own\.example\n/);
   await good("domains:update", "www.own.example", "--cert", name);
   assert.equal(await shown("www.own.example"), "DNS:www.own.example");
-  assert.match(await good("certs"), new RegExp(`${name} +www\\.own\\.example .* UTC  False +SNI +1`));
+  assert.match(await good("certs"), new RegExp(`${name} +www\\.own\\.example .* UTC +False +SNI +1`));
   assert.match(await good("domains"), new RegExp(`www\\.own\\.example +CNAME +hello\\.localhost +${name}`));
   assert.match(await good("certs:info", "--endpoint", "www.own.example", "--show-domains"), /Domain\(s\): +www\.own/);
   const [certificate] = await pairFiles(world.home, "other.example");

@@ -8,7 +8,7 @@ export interface Driven {
   readonly isGood: boolean;
 }
 
-/** Goes on until it is ended: `test/e2e/sessions.test.ts` starts it in its own way, and it is not noted. */
+/** Goes on until it is ended: `test/e2e/inside.test.ts` starts it in its own way, and it is not noted. */
 const GOES_ON = new Set(["ps:forward"]);
 /**
  * `certs:generate` makes a key and a request with openssl, and asks the platform for its list of certificates alone;
