@@ -5,10 +5,12 @@ import { openWorld, type World } from "../../test/support/api-world.ts";
 let world: World;
 before(async () => {
   world = await openWorld();
-  await world.deployed("hello");
+  const { id } = await world.deployed("hello");
+  for (const dyno of await world.store.dynos.list(id)) await world.store.dynos.update(dyno.id, { state: "up" });
 });
 after(() => world[Symbol.asyncDispose]());
 
+const CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFq5rGQ9SyTbGUWHrWAGsyqP4dHKn9YSVf9WW8ZkSXHv";
 const TICKET = "t".repeat(43);
 const relayed = (value: string) => ({ headers: { "Stator-Relay": value } });
 
@@ -27,6 +29,19 @@ test("what a relay brought is answered with addresses that lead back through it,
   const body = { command: "x", attach: true };
   const { attach_url } = (await world.call("POST", "/apps/hello/dynos", { ...through, body })).json;
   assert.match(attach_url, /^rendezvous:\/\/127\.0\.0\.1:41823\/[\w-]{43}\?relay=t+$/);
+});
+
+test("SSH clients are led to the relay's address where it has one, and only to one of the loopback", async () => {
+  const relay = `https://127.0.0.1:41823/?relay=${TICKET}`;
+  const register = async (exec: string) => {
+    const authorization = `Basic ${Buffer.from(`hello:${world.token}`).toString("base64")}`;
+    const headers = { "Stator-Relay": `${relay}${exec}`, Authorization: authorization };
+    return world.call("PUT", "/api/v2/web.1", { headers, body: { client_key: CLIENT_KEY }, token: null });
+  };
+  assert.equal((await register("&exec=127.99.1.2")).json.tunnel_host, "127.99.1.2");
+  const { json } = await register("");
+  for (const exec of ["&exec=10.0.0.1", "&exec=127.0.0.1", "&exec=127.99.1.2.example"])
+    assert.equal((await register(exec)).json.tunnel_host, json.tunnel_host, exec);
 });
 
 test("a relay is on the caller's own machine: any other address is as if none were named", async () => {

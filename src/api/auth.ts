@@ -49,7 +49,10 @@ export interface Caller {
 type Allowing = Pick<Store, "tokens" | "users" | "apps">;
 
 /** Whose token it is. Throws `unauthorized` or `suspended`. */
-export async function authenticate(request: FastifyRequest, store: Allowing): Promise<Pick<Caller, "user" | "token">> {
+export async function authenticate(
+  request: { readonly headers: Pick<FastifyRequest["headers"], "authorization"> },
+  store: Allowing,
+): Promise<Pick<Caller, "user" | "token">> {
   const text = tokenIn(request.headers.authorization);
   if (text === undefined) {
     throw new PlatformError(

@@ -39,7 +39,7 @@ export interface ApiContext {
   /** How drains and webhooks reach what they name. */
   readonly outbound: Pick<Outbound, "mayReach">;
   readonly requests: RequestReader;
-  readonly ssh: Pick<Ssh, "refusal" | "register">;
+  readonly ssh: Pick<Ssh, "refusal" | "register" | "join">;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
@@ -19,7 +19,7 @@ import { guestOf } from "../ssh/guests.ts";
 import { Ssh } from "../ssh/ssh.ts";
 import { listenAdmin } from "./admin.ts";
 import { Audit } from "./audit.ts";
-import type { Caller } from "./auth.ts";
+import { authenticate, type Caller } from "./auth.ts";
 import { Background } from "./background.ts";
 import type { ApiContext } from "./context.ts";
 import { createHttp, type RouteEntry, routesOf } from "./http.ts";
@@ -108,6 +108,8 @@ export interface Api extends AsyncDisposable {
 }
 
 const ATTACH = "stator-attach";
+/** A relay carries an SSH client of its person's: see `relay/exec-door.ts`. */
+const SSH = "stator-ssh";
 const CALLS_PER_HOUR = 4500;
 const DAY_MS = 86_400_000;
 
@@ -145,7 +147,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   };
   let tlsPort = config.tlsPort;
 
-  const takesUpgrade = (protocol: string | undefined) => protocol?.toLowerCase() === ATTACH;
+  const takesUpgrade = (protocol: string | undefined) => [ATTACH, SSH].includes(protocol?.toLowerCase() ?? "");
   const admit = (request: FastifyRequest) => refuseRebinding(request.raw, config.domain);
   const refused = (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => {
     const route = `${request.method} ${request.routeOptions.url}`;
@@ -154,7 +156,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const server = createHttp({ ...context, checkResponses, admit, takesUpgrade, refused });
   await addRoutes(server, context);
   parts.defer(() => server.close());
-  server.server.on("upgrade", (request, socket) => attach(request, socket, context));
+  server.server.on("upgrade", (request, socket) => {
+    const isSsh = request.headers.upgrade?.toLowerCase() === SSH;
+    void upgraded(request, socket, isSsh ? SSH : ATTACH, isSsh ? joinSsh : attach, context);
+  });
   await server.ready();
   const tls = await listenTls({
     home: config.instance.home,
@@ -252,19 +257,23 @@ function refuseRebinding({ socket, headers }: IncomingMessage, domain: string): 
   );
 }
 
-/** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
-function attach(request: IncomingMessage, socket: Duplex, context: ApiContext): void {
-  const { config, clock } = context;
-  socket.on("error", () => socket.destroy());
-  const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
+/** What a connection becomes that changes its protocol. Throws `PlatformError` before it has; then the answer is no. */
+type Upgrade = (request: IncomingMessage, socket: Duplex, context: ApiContext) => Promise<() => void>;
+
+async function upgraded(
+  request: IncomingMessage,
+  socket: Duplex,
+  protocol: string,
+  upgrade: Upgrade,
+  context: ApiContext,
+): Promise<void> {
+  const drop = () => socket.destroy();
+  socket.on("error", drop);
   try {
-    refuseRebinding(request, config.domain);
-    const joinWith = secret === undefined ? undefined : joinOf(secret, context);
-    if (joinWith === undefined) {
-      throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
-    }
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${ATTACH}\r\n\r\n`);
-    void joinWith(frameClient(socket, clock));
+    refuseRebinding(request, context.config.domain);
+    const begin = await upgrade(request, socket, context);
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+    begin();
   } catch (error) {
     const { status, id, message } =
       error instanceof PlatformError
@@ -275,6 +284,26 @@ function attach(request: IncomingMessage, socket: Duplex, context: ApiContext): 
       `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     );
   }
+}
+
+/** Our own command line joins a dyno: the secret is the permission (see `run/attach-frames.ts`). */
+async function attach(request: IncomingMessage, socket: Duplex, context: ApiContext): Promise<() => void> {
+  const [, secret] = /^\/stator\/attach\/([^/?#]+)$/.exec(request.url ?? "") ?? [];
+  const joinWith = secret === undefined ? undefined : joinOf(secret, context);
+  if (joinWith === undefined)
+    throw new PlatformError("not_found", "This attach URL was used already, or is too old.", { resource: "dyno" });
+  return () => void joinWith(frameClient(socket, context.clock));
+}
+
+/** SSH proves with a registered key who may into which dyno; the token, that no stranger tries. */
+async function joinSsh(request: IncomingMessage, socket: Duplex, { ssh, store }: ApiContext): Promise<() => void> {
+  await authenticate(request, store);
+  if (request.url !== "/stator/ssh") throw new PlatformError("not_found", "SSH is at /stator/ssh.");
+  return () =>
+    void ssh.join(socket as Socket).then(
+      (isTaken) => isTaken || socket.destroy(),
+      () => socket.destroy(),
+    );
 }
 
 /** What the secret joins its client with; the secret is used up. */

@@ -1,8 +1,9 @@
-import { randomBytes, X509Certificate } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
+import { execAddressOf } from "../model/exec-address.ts";
 import { Client } from "./client.ts";
 
 /** What this person's relay to one platform keeps, so that shells and git remotes which name it outlive its restarts. */
@@ -68,6 +69,11 @@ export async function saveRelay(url: string, relay: SavedRelay, path = relaysPat
   await writeFileAtomic(path, `${JSON.stringify({ ...readRelays(path), [url]: relay }, null, 2)}\n`, { mode: 0o600 });
 }
 
+/** Where SSH clients come in at a relay: an address of its own among the loopback's, made from any text. */
+export function execAddressFor(text: string): string {
+  return execAddressOf(createHash("sha256").update(text).digest("hex").slice(0, 6));
+}
+
 export const originOfRelay = ({ port }: Pick<SavedRelay, "port">): string =>
   new URL(`https://127.0.0.1:${port}`).origin;
 
@@ -80,6 +86,17 @@ export async function runsRelay(url: string, relay: SavedRelay): Promise<boolean
   } catch {
     return false; // nothing there, or somebody else
   }
+}
+
+/** Where SSH clients come in at the relay that runs; null: nowhere. */
+export async function execAddressOfRelay(url: string): Promise<string | null> {
+  const relay = readRelays()[url];
+  if (relay === undefined) return null;
+  const own = clientOf(relay).get<{ readonly exec_address: string | null }>("/stator/relay");
+  return own.then(
+    (facts) => facts.exec_address,
+    () => null, // none runs
+  );
 }
 
 /** For the relay's own address, of which its person alone has the secret. */

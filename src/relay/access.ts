@@ -66,9 +66,10 @@ export class Access {
     return timingSafeEqual(hashOf(text), this.#ticket);
   }
 
-  /** What the platform is told, so that its answers lead back here. */
-  header(port: number): string {
-    return `https://127.0.0.1:${port}/?relay=${this.#ticketText}`;
+  /** What the platform is told, so that its answers lead back here. `execAddress`: where SSH clients come in. */
+  header(port: number, execAddress: string | undefined): string {
+    const exec = execAddress === undefined ? "" : `&exec=${execAddress}`;
+    return `https://127.0.0.1:${port}/?relay=${this.#ticketText}${exec}`;
   }
 }
 

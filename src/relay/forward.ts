@@ -2,14 +2,17 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream";
 import type { Access, Verdict } from "./access.ts";
+import type { ExecDoor } from "./exec-door.ts";
 import { toClient, toPlatform } from "./headers.ts";
+import { join } from "./join.ts";
 import { reasonOf, type Upstream } from "./upstream.ts";
 
 export interface Way {
   readonly access: Access;
   readonly upstream: Upstream;
   /** Where the relay listens. */
-  readonly port: () => number;
+  readonly port: number;
+  readonly door: ExecDoor;
 }
 
 type Admitted = Exclude<Verdict, { readonly kind: "refused" }>;
@@ -45,14 +48,14 @@ export function forward(request: IncomingMessage, response: ServerResponse, admi
 function headOf(
   request: IncomingMessage,
   admitted: Admitted,
-  { access, upstream, port }: Way,
+  { access, upstream, port, door }: Way,
 ): { readonly hasBody: boolean; readonly headers: string[] } {
   const length = request.headers["content-length"];
   const isChunked = request.headers["transfer-encoding"] !== undefined;
   const headers = toPlatform(request.rawHeaders, {
     Host: upstream.host,
     ...(admitted.kind === "owner" && { Authorization: upstream.authorization(admitted.user) }),
-    "Stator-Relay": access.header(port()),
+    "Stator-Relay": access.header(port, door.address),
     ...(isChunked ? { "Transfer-Encoding": "chunked" } : lengthOf(request.method, length)),
   });
   return { hasBody: isChunked || Number(length ?? "0") > 0, headers };
@@ -96,20 +99,6 @@ export function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, 
   outgoing.once("error", (error) => socket.end(answerText(503, "service_unavailable", noAnswer(way.upstream, error))));
   socket.once("close", () => outgoing.destroy());
   outgoing.end();
-}
-
-/** Bytes both ways, until either side ends. */
-export function join(one: Duplex, other: Duplex): void {
-  for (const [from, to] of [
-    [one, other],
-    [other, one],
-  ] as const) {
-    from.on("error", () => to.destroy());
-    from.once("close", () => {
-      if (!from.readableEnded) to.destroy(); // else it is ended, with what is still on its way
-    });
-    from.pipe(to);
-  }
 }
 
 function linesOf(answer: IncomingMessage): string {

@@ -3,10 +3,11 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, request as httpsRequest, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createConnection } from "node:net";
 import { after, before, test } from "node:test";
 import { connect } from "node:tls";
 import { openWorld, type World } from "../../test/support/api-world.ts";
+import { freePort } from "../../test/support/free-port.ts";
 import { attach, secretOf } from "../cli/attach.ts";
 import { Client } from "../cli/client.ts";
 import { readLog } from "../cli/log-stream.ts";
@@ -15,6 +16,10 @@ import { systemClock } from "../lib/clock.ts";
 import { type Relay, startRelay } from "./relay.ts";
 
 const SECRET = "HRKU-SLsecret-of-the-relay";
+const CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFq5rGQ9SyTbGUWHrWAGsyqP4dHKn9YSVf9WW8ZkSXHv";
+/** It takes no privilege, as port 80 does. */
+const EXEC_PORT = await freePort();
+const EXEC_ADDRESS = "127.99.1.3";
 const TOKEN = "HRKU-STtoken-of-the-platform";
 
 interface Seen {
@@ -62,8 +67,9 @@ before(async () => {
       return 7;
     },
   });
-  await world.deployed("hello");
-  worldRelay = await start({ url: `https://127.0.0.1:${world.api.tlsPort}`, ca: world.ca }, world.token);
+  const { id } = await world.deployed("hello");
+  for (const dyno of await world.store.dynos.list(id)) await world.store.dynos.update(dyno.id, { state: "up" });
+  worldRelay = await start({ url: `https://127.0.0.1:${world.api.tlsPort}`, ca: world.ca }, world.token, EXEC_ADDRESS);
 });
 after(async () => {
   await relay[Symbol.asyncDispose]();
@@ -73,8 +79,20 @@ after(async () => {
   server.close();
 });
 
-function start(platform: { readonly url: string; readonly ca?: string }, token = TOKEN): Promise<Relay> {
-  return startRelay({ platform: { ...platform, token }, port: 0, secret: SECRET, ...own, clock: systemClock });
+function start(
+  platform: { readonly url: string; readonly ca?: string },
+  token = TOKEN,
+  execAddress = "127.99.1.2",
+): Promise<Relay> {
+  return startRelay({
+    platform: { ...platform, token },
+    port: 0,
+    secret: SECRET,
+    ...own,
+    execAddress,
+    execPort: EXEC_PORT,
+    clock: systemClock,
+  });
 }
 
 function ok(_request: IncomingMessage, response: ServerResponse): void {
@@ -171,7 +189,7 @@ test("the platform gets its own token, its own Host and where the relay is; neve
   assert.equal(seen?.headers.accept, headers.Accept);
   assert.match(
     String(seen?.headers["stator-relay"]),
-    new RegExp(`^https://127\\.0\\.0\\.1:${relay.port}/\\?relay=[\\w-]{43}$`),
+    new RegExp(`^https://127\\.0\\.0\\.1:${relay.port}/\\?relay=[\\w-]{43}&exec=127\\.99\\.1\\.2$`),
   );
   for (const name of ["x-secret-hop", "proxy-authorization", "cookie"])
     assert.equal(seen?.headers[name], undefined, name);
@@ -213,7 +231,7 @@ test("without the secret nothing passes, wherever it leads: 401 that git underst
 
 test("a link of the platform's passes with the relay's ticket and without the token; the ticket opens nothing else", async () => {
   await ask("/account");
-  const [, ticket = ""] = /relay=([\w-]+)$/.exec(String(fake.seen.at(-1)?.headers["stator-relay"])) ?? [];
+  const [, ticket = ""] = /relay=([\w-]+)/.exec(String(fake.seen.at(-1)?.headers["stator-relay"])) ?? [];
   fake.seen.length = 0;
   const link = await ask(`/stator/logs/sealed.word?relay=${ticket}`, { secret: null });
   assert.equal(link.status, 200);
@@ -369,7 +387,7 @@ test("a platform that is down, has another certificate, or is not the one named:
 test("it says who it is to its own person, and stops when told to", async () => {
   await using one = await start(fake);
   const answer = await ask("/stator/relay", { to: one });
-  assert.deepEqual(JSON.parse(answer.text), { platform: fake.url, pid: process.pid });
+  assert.deepEqual(JSON.parse(answer.text), { platform: fake.url, pid: process.pid, exec_address: null });
   assert.equal((await ask("/stator/relay", { to: one, method: "DELETE", secret: "wrong" })).status, 401);
   assert.equal((await ask("/stator/relay", { to: one, method: "DELETE" })).status, 200);
   await one.askedToStop;
@@ -427,4 +445,43 @@ test("our own terminals through it, by their upgrade; one without the secret is 
   await assert.rejects(attach(nobody, secret, false), /demands its own secret/);
   assert.equal(await attach(client, secret, false), 7);
   await assert.rejects(attach(client, secret, false), /used already/);
+});
+
+test("ps:exec of the official CLI through it: SSH comes in at a loopback address once a key was registered by the relay's person", async () => {
+  const sshOf = async (): Promise<string> => {
+    const socket = createConnection({ host: EXEC_ADDRESS, port: EXEC_PORT });
+    socket.on("error", () => {}); // a reset is an end
+    socket.write("SSH-2.0-me\r\n");
+    let all = "";
+    socket.setEncoding("latin1").on("data", (part: string) => {
+      all += part;
+      socket.end();
+    });
+    await once(socket, "close");
+    return all;
+  };
+  assert.equal(worldRelay.execRefusal, null);
+  assert.equal(await sshOf(), "", "nobody was let in before");
+  const basic = (secret: string) => `Basic ${Buffer.from(`hello:${secret}`).toString("base64")}`;
+  const register = (secret: string) =>
+    ask("/api/v2/web.1", {
+      to: worldRelay,
+      method: "PUT",
+      secret: null,
+      body: JSON.stringify({ client_key: CLIENT_KEY }),
+      headers: { Authorization: basic(secret), "Content-Type": "application/json" },
+    });
+  assert.equal((await register("wrong")).status, 401);
+  assert.equal(await sshOf(), "", "nor by who knows no secret");
+  const registered = await register(SECRET);
+  assert.equal(registered.status, 200, registered.text);
+  assert.equal(JSON.parse(registered.text).tunnel_host, EXEC_ADDRESS);
+  assert.match(await sshOf(), /^SSH-2\.0-\S+ stator\r\n/);
+});
+
+test("a loopback address whose port cannot be had is said, and the rest works", async () => {
+  await using one = await start(fake, TOKEN, EXEC_ADDRESS);
+  assert.match(one.execRefusal ?? "", /is taken/);
+  await ask("/account", { to: one });
+  assert.doesNotMatch(String(fake.seen.at(-1)?.headers["stator-relay"]), /exec=/);
 });

@@ -6,6 +6,7 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Clock } from "../lib/clock.ts";
 import { tellApart } from "../lib/first-line.ts";
 import { Access, type Verdict } from "./access.ts";
+import { ExecDoor } from "./exec-door.ts";
 import { answerText, forward, refuse, takesUpgrade, upgrade, type Way } from "./forward.ts";
 import { carryRendezvous } from "./rendezvous.ts";
 import { Upstream } from "./upstream.ts";
@@ -19,17 +20,25 @@ export interface RelayOptions {
   /** PEM of the relay's own certificate, for 127.0.0.1 and localhost, and its key. */
   readonly certificate: string;
   readonly key: string;
+  /** Loopback address for SSH clients, at port 80. */
+  readonly execAddress: string;
+  /** Tests: another one. */
+  readonly execPort?: number;
   readonly clock: Clock;
 }
 
 export interface Relay extends AsyncDisposable {
   readonly port: number;
+  /** Why SSH clients cannot come in, in words for a person; null: they can. */
+  readonly execRefusal: string | null;
   /** Resolves when its person asked it to stop (`DELETE /stator/relay`). */
   readonly askedToStop: Promise<void>;
 }
 
 /** The relay's own address: its person asks who it is, and tells it to stop. */
 export const OWN_PATH = "/stator/relay";
+/** Where the official CLI registers the key with which its SSH comes next. */
+const KEY_PATH = /^\/api\/v2\//;
 const CONNECTIONS_MAX = 512;
 
 /**
@@ -52,13 +61,15 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   await listening(tls, options.port);
   const { port } = tls.address() as AddressInfo; // it listens on a port
   const access = new Access({ secret, ticket: randomBytes(32).toString("base64url"), port });
-  const way: Way = { access, upstream, port: () => port };
+  const door = await ExecDoor.at(options.execAddress, upstream, options.execPort);
+  const way: Way = { access, upstream, port, door };
 
   const http = createServer({ headersTimeout: 30_000, requestTimeout: 0, shouldUpgradeCallback: takesUpgrade });
   const take = (request: IncomingMessage, response: ServerResponse, awaitsLeave: boolean): void => {
     const verdict = judge(request, access);
     if (verdict.kind === "refused") return refuse(response, verdict.status, verdict.id, verdict.message);
     if (verdict.kind === "owner" && verdict.target === OWN_PATH) return answerOwn(request, response);
+    if (verdict.kind === "owner" && KEY_PATH.test(verdict.target)) door.open();
     if (awaitsLeave) response.writeContinue();
     forward(request, response, verdict, way);
   };
@@ -78,7 +89,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 
   function answerOwn(request: IncomingMessage, response: ServerResponse): void {
     if (request.method === "DELETE") stop.resolve();
-    const body = JSON.stringify({ platform: upstream.origin, pid: process.pid });
+    const body = JSON.stringify({ platform: upstream.origin, pid: process.pid, exec_address: door.address ?? null });
     response
       .writeHead(200, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) })
       .end(body);
@@ -97,10 +108,12 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   });
   return {
     port,
+    execRefusal: door.refusal,
     askedToStop: stop.promise,
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => tls.close(resolve));
       for (const socket of sockets) socket.destroy();
+      await door[Symbol.asyncDispose]();
       upstream.close();
       await closed;
     },

@@ -64,6 +64,13 @@ export class Ssh implements AsyncDisposable {
     return { tunnel, hostKey: key.publicKey };
   }
 
+  /** Takes in a client that comes another way than by the door. Gives whether there is a key with which it could. */
+  async join(socket: Socket): Promise<boolean> {
+    if (this.#key === undefined || this.#tunnels.openForMs() === 0 || this.#closed.signal.aborted) return false;
+    this.#take(socket, await this.#key);
+    return true;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     await this.#admitting;

@@ -145,6 +145,15 @@ test("the official CLI through the relay: apps, config:set, ps, releases, run -x
   await ended(tail, "heroku");
 });
 
+test("spec 3.7: ps:exec through the relay, by SSH to an address of its own; and the native one, without it", async () => {
+  const [official, native] = await Promise.all([
+    heroku(["ps:exec", "-a", app, "--", "echo", "in", "$DYNO", "$PWD"]),
+    nativeOk(["ps:exec", "-a", app, "--", "echo in $DYNO $PWD"]),
+  ]);
+  assert.match(official, /in web\.1 \/app/);
+  assert.match(native, /in web\.1 \/app/);
+});
+
 test("git through the relay: a large push as it comes, with the relay's secret, which git is told by our helper", async () => {
   using repository = await temporaryRepository({ "a.txt": "a\n" });
   writeFileSync(join(repository.folder, "large"), randomBytes(12 * 1024 * 1024));

@@ -7,6 +7,7 @@ import { PlatformError } from "../../model/errors.ts";
 import { isFeatureOn } from "../../model/feature.ts";
 import { programOf } from "../../model/instance.ts";
 import { parseSshKey } from "../../model/ssh-key.ts";
+import { addressOf } from "../address.ts";
 import { appFor, demand, nameIn } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
@@ -54,7 +55,8 @@ export function execManagerRoutes(routes: Routes, context: ApiContext): void {
             resource: "dyno",
           });
         const refusal = await officialExecRefusal(context, request);
-        if (refusal !== null || config.execAddress === null)
+        const tunnelHost = call.address.execAddress ?? config.execAddress;
+        if (refusal !== null || tunnelHost === null)
           throw new PlatformError("service_unavailable", refusal ?? "SSH is turned off here.");
         const { tunnel, hostKey } = await ssh.register({
           appId: access.app.id,
@@ -68,7 +70,7 @@ export function execManagerRoutes(routes: Routes, context: ApiContext): void {
           dyno_ip: "127.0.0.1",
           client_user: tunnel.name,
           proxy_public_key: hostKey,
-          tunnel_host: config.execAddress,
+          tunnel_host: tunnelHost,
         };
       });
     },
@@ -104,9 +106,10 @@ export async function demandExec(app: App, { store }: Pick<ApiContext, "store">)
 /** Why the official CLI's `ps:exec` cannot work, and what can; null: it works. */
 export async function officialExecRefusal(
   { ssh, config }: Pick<ApiContext, "ssh" | "config">,
-  { socket }: FastifyRequest,
+  request: FastifyRequest,
 ): Promise<string | null> {
-  const why = isOfThisMachine(socket.remoteAddress)
+  if (addressOf(request).execAddress !== undefined) return null; // a relay has a door of its own
+  const why = isOfThisMachine(request.socket.remoteAddress)
     ? await ssh.refusal()
     : "It comes by SSH to port 80 of a loopback address of the platform's machine, and you are on another.";
   if (why === null) return null;

@@ -4,9 +4,18 @@ import { start } from "../../lib/command.ts";
 import { startRelay } from "../../relay/relay.ts";
 import { type Input, UsageError } from "../command.ts";
 import { isAccepted } from "../official.ts";
-import { note } from "../output.ts";
+import { note, warn } from "../output.ts";
 import { choosePlatform, originOf, type Platform, platformNamed } from "../platform.ts";
-import { clientOf, originOfRelay, readRelays, relayTo, runsRelay, type SavedRelay, saveRelay } from "../relays.ts";
+import {
+  clientOf,
+  execAddressFor,
+  originOfRelay,
+  readRelays,
+  relayTo,
+  runsRelay,
+  type SavedRelay,
+  saveRelay,
+} from "../relays.ts";
 import { logIn } from "./login.ts";
 
 /** How long one in the background may take to answer. */
@@ -45,18 +54,22 @@ export async function disconnect(input: Input): Promise<number> {
 /** Until it is interrupted, or `stator disconnect` ends it. */
 async function inForeground(platform: Platform, relay: SavedRelay): Promise<number> {
   const { url, token = "", ca } = platform;
-  await using running = await startRelay({ ...relay, platform: { url, token, ca }, clock: systemClock }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EADDRINUSE") throw error;
-      throw new UsageError(
-        `Port ${relay.port} of 127.0.0.1, which this relay has, is taken. Give it another one with --port (0: any that is free).`,
-        1,
-      );
-    },
-  );
+  await using running = await startRelay({
+    ...relay,
+    platform: { url, token, ca },
+    execAddress: execAddressFor(url),
+    clock: systemClock,
+  }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EADDRINUSE") throw error;
+    throw new UsageError(
+      `Port ${relay.port} of 127.0.0.1, which this relay has, is taken. Give it another one with --port (0: any that is free).`,
+      1,
+    );
+  });
   const listening = { ...relay, port: running.port };
   await saveRelay(url, listening);
   note(`The relay to ${url} listens on ${originOfRelay(listening)}; Ctrl-C ends it.`);
+  if (running.execRefusal !== null) warn(`ps:exec of the official CLI does not work here: ${running.execRefusal}.`);
   note('In other terminals: eval "$(stator env)", then heroku as ever.');
   const signalled = new Promise<void>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => resolve());

@@ -4,6 +4,7 @@ import type { Input } from "../command.ts";
 import { officialEnvironment } from "../official.ts";
 import { json, print, shellQuote } from "../output.ts";
 import { choosePlatform } from "../platform.ts";
+import { execAddressOfRelay } from "../relays.ts";
 
 export async function run(input: Input): Promise<number> {
   const platform = choosePlatform();
@@ -13,7 +14,7 @@ export async function run(input: Input): Promise<number> {
     return 0;
   }
   for (const line of exportsOf(values)) print(line);
-  print(execNote(platform.local ? loadConfig().execAddress : null)); // last: in `eval $(stator env)` it comments the rest out
+  print(execNote(platform.local ? loadConfig().execAddress : await execAddressOfRelay(platform.url))); // last: in `eval $(stator env)` it comments the rest out
   return 0;
 }
 

@@ -7,7 +7,7 @@ import { isAccepted, officialEnvironment, relayEnvironment } from "../official.t
 import { note } from "../output.ts";
 import { choosePlatform, type Platform } from "../platform.ts";
 import { programNamed } from "../programs.ts";
-import { newSecret, relayTo } from "../relays.ts";
+import { execAddressFor, newSecret, relayTo } from "../relays.ts";
 
 /** `stator heroku ...` */
 export function run(input: Input): Promise<number> {
@@ -38,6 +38,7 @@ export async function runOfficial(
     platform: { url, token, ca },
     port: 0,
     secret,
+    execAddress: execAddressFor(secret), // not that of a relay which runs beside this one
     clock: systemClock,
   });
   return await toItsEnd(program, args, await environment({ ...saved, secret, port: relay.port }, platform));

@@ -1,0 +1,15 @@
+import type { Duplex } from "node:stream";
+
+/** Bytes both ways, until either side ends. */
+export function join(one: Duplex, other: Duplex): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.on("error", () => to.destroy());
+    from.once("close", () => {
+      if (!from.readableEnded) to.destroy(); // else it is ended, with what is still on its way
+    });
+    from.pipe(to);
+  }
+}
