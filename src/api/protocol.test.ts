@@ -44,7 +44,9 @@ before(async () => {
 });
 after(() => world[Symbol.asyncDispose]());
 
-const reads = () => world.api.routes.filter(({ method, url }) => method === "GET" && !url.includes("*"));
+/** What the official CLI asks of its exec manager has rules of its own. */
+const isOurs = ({ url }: RouteEntry) => !url.includes("*") && !url.startsWith("/api/v2");
+const reads = () => world.api.routes.filter((route) => route.method === "GET" && isOurs(route));
 const answer = ({ schema }: RouteEntry) =>
   ((schema?.response ?? {}) as Readonly<Record<string, { readonly type?: string; readonly maxItems?: number }>>)["2xx"];
 const isList = (route: RouteEntry) => answer(route)?.type === "array";
@@ -165,7 +167,7 @@ test("a field that is not known is refused by every route that takes fields", as
       readonly additionalProperties?: unknown;
     };
     const isClosed = type === "object" && properties !== undefined && additionalProperties !== true;
-    if (!isClosed || route.url.includes("*")) continue;
+    if (!isClosed || !isOurs(route)) continue;
     const body = { no_such_field: 1 };
     const { status, json } = await world.call(route.method, await pathOf(route), { body });
     if (status === 404 || status === 415) continue;
