@@ -74,6 +74,7 @@ async function idIn(list: string): Promise<string> {
 /** Lists that are given whole, and why. */
 const NOT_PAGED: Readonly<Record<string, string>> = {
   "/buildpacks": "of the buildpack registry, whose clients page otherwise",
+  "/teams/permissions": "all four, from the least to the most",
   "/apps/:app/schedules": "ours: a few, by name, and one of app.json may have another's name",
   "/apps/:app/schedules/:schedule/runs": "the newest 100, the newest first: there are no more",
   ...Object.fromEntries(

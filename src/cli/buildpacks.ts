@@ -24,10 +24,7 @@ export function put(client: Client, app: string, names: readonly string[]): Prom
 export function buildpackOf(command: string, input: Input): string {
   const [name, ...more] = input.positionals;
   if (name === undefined || name === "" || more.length > 0)
-    throw new UsageError(
-      `Usage: stator ${command} BUILDPACK -a APP\nName one buildpack, or give its https address.`,
-      1,
-    );
+    throw new UsageError(`Usage: stator ${command} BUILDPACK -a APP\nName one buildpack, or give its https address.`);
   return name;
 }
 

@@ -154,7 +154,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "connect",
-    noJson: "it stands until it is interrupted",
+    noJson: "it goes on until it is ended",
     usage: "[URL]",
     summary: "keep a relay here through which the official heroku CLI reaches a platform elsewhere",
     flags: [
@@ -172,7 +172,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "disconnect",
-    noJson: "it says in words what it ended",
+    noJson: "it has nothing to show",
     usage: "[URL]",
     summary: "end that relay",
     flags: [],
@@ -182,7 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "heroku",
-    noJson: "its output is the official client's",
+    noJson: "its output is the official CLI's",
     usage: "COMMAND ...",
     summary: "one command of the official heroku CLI, pointed at this platform, wherever it is",
     flags: [],

@@ -19,7 +19,6 @@ export function placeOf(command: string, input: Input): Pick<EgressJson, "cidr" 
   if (cidr === undefined || more.length > 0)
     throw new UsageError(
       `Usage: stator ${command} CIDR[:PORT] -a APP\nName one block, as 0.0.0.0/0 or 203.0.113.0/24:443.`,
-      1,
     );
   return { cidr, port: port === undefined ? null : Number(port) };
 }

@@ -93,10 +93,13 @@ export async function connectInside(
   return connection;
 }
 
-/** `8080`, `9000:9001`, a list of them: local port, then the dyno's. Throws `UsageError`. */
-export function portsOf(text: string): readonly { readonly local: number; readonly remote: number }[] {
+/** `8080`, `9000:9001`, a list of them: local port, then the dyno's, or `byDefault`. Throws `UsageError`. */
+export function portsOf(
+  text: string,
+  byDefault?: string,
+): readonly { readonly local: number; readonly remote: number }[] {
   return text.split(",").map((mapping) => {
-    const [local = "", remote = local, ...more] = mapping.split(":");
+    const [local = "", remote = byDefault ?? local, ...more] = mapping.split(":");
     if (more.length > 0 || !isPort(local) || !isPort(remote))
       throw new UsageError(`${text}: ports are given as 8080, 9000:9001 or a list of these with commas.`);
     return { local: Number(local), remote: Number(remote) };

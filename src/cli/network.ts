@@ -31,7 +31,7 @@ export function needRoot(command: string, input: Input): void {
 export function destinationOf(command: string, input: Input): Destination {
   const [text, ...more] = input.positionals;
   if (text === undefined || more.length > 0)
-    throw new UsageError(`Usage: stator ${command} ADDRESS[:PORT] -a APP\nName one address, as 10.0.0.5:5432.`, 1);
+    throw new UsageError(`Usage: stator ${command} ADDRESS[:PORT] -a APP\nName one address, as 10.0.0.5:5432.`);
   try {
     return parseDestination(text);
   } catch (error) {

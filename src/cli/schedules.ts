@@ -32,7 +32,7 @@ export interface RunJson {
 export function nameOf(input: Input, command: string): string {
   const [name, extra] = input.positionals;
   if (name === undefined || extra !== undefined)
-    throw new UsageError(`Usage: stator ${command} NAME\nThe names are those that stator schedules shows.`, 1);
+    throw new UsageError(`Usage: stator ${command} NAME\nThe names are those that stator schedules shows.`);
   return name;
 }
 

@@ -59,6 +59,7 @@ class Bytes {
     while (this.#rest.length < count) {
       const chunk: Buffer | null = this.#socket.read();
       if (chunk !== null) this.#rest = Buffer.concat([this.#rest, chunk]);
+      else if (this.#socket.readableEnded) throw new Error("The client left.");
       else await readable(this.#socket);
       if (this.#rest.length > REQUEST_BYTES_MAX && this.#rest.length < count) throw new Error("A request without end.");
     }
@@ -74,12 +75,13 @@ class Bytes {
 
 function readable(socket: Socket): Promise<void> {
   return new Promise((resolve, reject) => {
-    const done = (error?: Error) => {
-      for (const event of ["readable", "end", "close"]) socket.removeAllListeners(event);
+    const come = () => done();
+    const leave = () => done(new Error("The client left."));
+    function done(error?: Error): void {
+      socket.off("readable", come).off("end", leave).off("close", leave);
       if (error) reject(error);
       else resolve();
-    };
-    socket.once("readable", () => done());
-    for (const event of ["end", "close"]) socket.once(event, () => done(new Error("The client left.")));
+    }
+    socket.once("readable", come).once("end", leave).once("close", leave);
   });
 }

@@ -28,7 +28,7 @@ export interface WebhookEventJson {
 /** The one id that is named, as part of a path. Throws `UsageError`. */
 export function idOf(command: string, input: Input): string {
   const [id, ...more] = input.positionals;
-  if (id === undefined || more.length > 0) throw new UsageError(`Usage: stator ${command} ID -a APP`, 1);
+  if (id === undefined || more.length > 0) throw new UsageError(`Usage: stator ${command} ID -a APP`);
   return encodeURIComponent(id);
 }
 
@@ -38,7 +38,6 @@ export function bodyOf(command: string, input: Input, needed: readonly string[])
   if (missing.length > 0)
     throw new UsageError(
       `Usage: stator ${command} -i ENTITIES -l LEVEL -u URL -a APP\nMissing: --${missing.join(", --")}`,
-      1,
     );
   const given = ["level", "url", "secret", "authorization"].flatMap((flag): [string, string][] => {
     const value = input.text(flag);

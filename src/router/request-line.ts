@@ -48,7 +48,7 @@ export function parseRequest(line: string): RequestRecord | undefined {
   const text = (index: number) => fields[index] ?? "-";
   const number = (index: number) => Number(text(index));
   const [status, flags] = [number(7), text(9)];
-  const [header, queued, connect, response, data, active] = [10, 11, 12, 13, 14, 15].map(number);
+  const [header, queued, connect] = [number(10), number(11), number(12)];
   if (!Number.isSafeInteger(number(1)) || !Number.isSafeInteger(number(2)) || !Number.isSafeInteger(number(3)))
     return undefined;
   const [method, path, version] = requestLine(request);
@@ -65,17 +65,17 @@ export function parseRequest(line: string): RequestRecord | undefined {
     status,
     // A page of HAProxy's is nothing that the dyno sent.
     bytes: code !== undefined && (flags[1] === "H" || code.code === "H25") ? 0 : number(8) || 0,
-    connectMs: connected ?? (flags[1] === "C" ? service(undefined, undefined, active, [header, queued]) : null),
-    serviceMs: connected === null ? null : service(response, data, active, [header, queued, connected]),
+    connectMs: connected ?? (flags[1] === "C" ? service(undefined, undefined, number(15), [header, queued]) : null),
+    serviceMs: connected === null ? null : service(number(13), number(14), number(15), [header, queued, connected]),
     requestId: text(16),
-    protocol: /^HTTP\/\d\.\d$/.test(version) ? version.toLowerCase().replace("/", "") : "unknown",
+    protocol: protocolOf(version),
     tls: text(17) === "https",
     tlsVersion: TLS_VERSIONS[text(22)] ?? "unknown",
-    agent: Buffer.from(text(23), "base64").toString("latin1"),
+    agent: fields.length === 24 ? Buffer.from(text(23), "base64").toString("latin1") : "",
     method: decoded(method),
     path: decoded(path),
     host: decoded(host),
-    forwardedFor: [decoded(forwardedFor), text(18)].filter((each) => each !== "").join(", "),
+    forwardedFor: forwardedFor === "" ? text(18) : `${decoded(forwardedFor)}, ${text(18)}`,
     isHeld: text(20) === "1",
     retries: Math.abs(number(21)) || 0, // "+1" when the last went to another dyno
   };
@@ -105,7 +105,7 @@ export function formatRequest(record: RequestRecord, dyno: string | null): strin
     ...(code?.socket === undefined ? [] : [`sock=${code.socket}`]),
     `at=${code?.at ?? "info"}`,
     ...(code === undefined ? [] : [`code=${code.code} desc="${code.description}"`]),
-    `method=${plain(record.method, 127)} path="${quoted(record.path, 8192)}" host=${plain(hostOnly(record.host), 260)}`,
+    `method=${plainMethod(record.method)} path="${quoted(record.path, 8192)}" host=${plainHost(record.host)}`,
     `request_id=${/^[\w+/=-]*$/.test(record.requestId) ? record.requestId : plain(record.requestId, 200)} fwd="${quoted(record.forwardedFor, 1000)}"`,
     `dyno=${dyno ?? ""} connect=${ms(connectMs)} service=${ms(serviceMs)}`,
     `status=${code?.status ?? record.status} bytes=${answeredByDyno || code === undefined ? record.bytes : ""}`,
@@ -146,16 +146,41 @@ function service(
 }
 
 const reached = (ms: number | undefined): number | null => (ms === undefined || !(ms >= 0) ? null : ms);
-const idOrNull = (text: string): string | null => (UUID.test(text) ? text : null);
+/** Ids come again and again. */
+const isId = remembered((text) => UUID.test(text));
+const idOrNull = (text: string): string | null => (isId(text) ? text : null);
+
+/** "HTTP/1.1" to "http1.1". */
+const protocolOf = remembered((version) =>
+  /^HTTP\/\d\.\d$/.test(version) ? version.toLowerCase().replace("/", "") : "unknown",
+);
+
+/** A pure function that remembers what it gave lately; not for more texts, since each may hold the line that it is part of. */
+function remembered<T>(make: (text: string) => T): (text: string) => T {
+  const made = new Map<string, T>();
+  return (text) => {
+    let found = made.get(text);
+    if (found !== undefined) return found;
+    found = make(text);
+    if (made.size >= 1_000) made.clear();
+    made.set(text, found);
+    return found;
+  };
+}
 /** HAProxy writes a byte that is no plain character as `#22`. */
 const decoded = (text: string): string =>
   text.includes("#")
     ? text.replace(/#([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
     : text;
-const hostOnly = (host: string): string => host.replace(/:[^:]*$/, "");
+const plainMethod = remembered((method) => plain(method, 127));
+/** Without its port. */
+const plainHost = remembered((host) => plain(host.replace(/:[^:]*$/, ""), 260));
+
+const PRINTABLE = /^[ !#-[\]-~]*$/;
 
 /** A visitor's text between quotation marks: no quotation mark, no control character, ASCII. */
 function quoted(text: string, max: number): string {
+  if (text.length <= max && PRINTABLE.test(text)) return text;
   return text.slice(0, max).replace(/[^\x20-\x7e]|["\\]/g, (char) => {
     const hex = char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0");
     return `%${hex}`;

@@ -20,7 +20,8 @@ export interface Asked {
 
 /** What was asked a moment ago may still be on its way to be done. */
 const LATE_MS = 90_000;
-const BOOT_LATE_MS = 10_000;
+/** Looks that fail come after pauses of up to 5 s each. */
+const BOOT_LATE_MS = 30_000;
 const HALF_DAY_MS = 12 * 3_600_000;
 
 /** Time alone makes it late that a dyno still gets requests. */

@@ -176,7 +176,10 @@ test("spec 5.3: a release command runs before the release, its output is shown; 
   await statorOk(["config:set", "FAIL=yes", "-a", name]);
   const changed = await platform<ReleaseJson>("GET", `/apps/${name}/releases/4`);
   assert.equal(changed.output_stream_url, null, "config vars run no command");
-  assert.match(await heroku("releases:retry", "-a", name), /Retrying v4 on \S* ?\S+\.\.\. done, v5[^]*migrating v5/);
+  assert.match(
+    await heroku("releases:retry", "-a", name),
+    /Running release command\.\.\.\nmigrating v5\n[^]*Retrying v4 on \S+\.\.\. done, v5/,
+  );
   const status = (version: number) => async () =>
     (await platform<ReleaseJson>("GET", `/apps/${name}/releases/${version}`)).status;
   await eventually("v5 has failed", async () => (await status(5)()) === "failed");

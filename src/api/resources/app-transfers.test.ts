@@ -45,7 +45,7 @@ test("an app is offered, accepted, and given back: its owner changes, who owned 
     each.role,
     each.permissions.length,
   ]);
-  assert.deepEqual(parts, [
+  assert.deepEqual(parts.toSorted(), [
     ["other@example.com", "owner", 4],
     ["owner@example.com", null, 3],
   ]);

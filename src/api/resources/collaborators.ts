@@ -63,7 +63,7 @@ export function collaboratorRoutes(routes: Routes, context: ApiContext): void {
     // To leave takes nothing.
     routes.app({ path: `DELETE ${path}/:collaborator`, needs: "view", response }, (call) => remove(call));
   }
-  routes.account({ path: "GET /teams/permissions", response: Type.Array(PermissionSchema), orderBy: ["name"] }, () =>
+  routes.account({ path: "GET /teams/permissions", response: Type.Array(PermissionSchema) }, () =>
     PERMISSIONS.map(permissionJson),
   );
 

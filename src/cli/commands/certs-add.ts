@@ -28,7 +28,6 @@ export async function pairOf(
   if (certificate === undefined || key === undefined || more.length > 0)
     throw new UsageError(
       `Usage: stator ${command} CRT KEY -a APP\nName two PEM files: the certificate with its chain, and its key.`,
-      1,
     );
   const [certificate_chain, private_key] = await Promise.all([certificate, key].map(read));
   return { certificate_chain: certificate_chain ?? "", private_key: private_key ?? "" };

@@ -23,7 +23,7 @@ export async function list(input: Input): Promise<number> {
 export async function create(input: Input): Promise<number> {
   const [name, redirect_uri, extra] = input.positionals;
   if (name === undefined || redirect_uri === undefined || extra !== undefined)
-    throw new UsageError("Usage: stator clients:create NAME REDIRECT_URI", 1);
+    throw new UsageError("Usage: stator clients:create NAME REDIRECT_URI");
   const client = await action(`Creating ${name}`, () => call("POST", "/oauth/clients", { name, redirect_uri }));
   if (input.has("json")) json(client);
   else shell(client);

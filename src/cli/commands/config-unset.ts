@@ -6,8 +6,7 @@ import { changed, version } from "./config-set.ts";
 
 export async function run(input: Input): Promise<number> {
   const keys = input.positionals;
-  if (keys.length === 0)
-    throw new UsageError("Usage: stator config:unset KEY1 [KEY2 ...]\nMust specify KEY to unset.", 1);
+  if (keys.length === 0) throw new UsageError("Usage: stator config:unset KEY1 [KEY2 ...]\nMust specify KEY to unset.");
   const client = new Client();
   const app = await appOf(input, client.platform);
   const body = Object.fromEntries(keys.map((key): [string, null] => [key, null]));

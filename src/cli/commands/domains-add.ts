@@ -23,5 +23,5 @@ export async function run(input: Input): Promise<number> {
 /** The only argument. Throws `UsageError`. */
 export function hostnameOf({ positionals: [hostname, ...more] }: Input, command: string): string {
   if (hostname !== undefined && more.length === 0) return hostname;
-  throw new UsageError(`Name one domain: stator ${command} www.example.com -a APP`, 1);
+  throw new UsageError(`Name one domain: stator ${command} www.example.com -a APP`);
 }

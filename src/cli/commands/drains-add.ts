@@ -15,6 +15,6 @@ export async function run(input: Input): Promise<number> {
 /** The one thing that is named. Throws `UsageError`. */
 export function urlOf(usage: string, input: Input): string {
   const [url, ...more] = input.positionals;
-  if (url === undefined || more.length > 0) throw new UsageError(`Usage: stator ${usage} -a APP`, 1);
+  if (url === undefined || more.length > 0) throw new UsageError(`Usage: stator ${usage} -a APP`);
   return url;
 }

@@ -14,7 +14,7 @@ interface IsolationJson {
 /** Shows an app's isolation class, or sets it, which is a release. */
 export async function run(input: Input): Promise<number> {
   const [wanted, ...more] = input.positionals;
-  if (more.length > 0) throw new UsageError("Usage: stator isolation [container | gvisor] -a APP", 1);
+  if (more.length > 0) throw new UsageError("Usage: stator isolation [container | gvisor] -a APP");
   const client = new Client();
   const app = await appOf(input, client.platform);
   const path = `/apps/${app}/stator/isolation`;

@@ -27,6 +27,8 @@ export function queryOf(input: Input): LogQuery {
   const source = input.text("source");
   if (source !== undefined && source !== "app" && source !== "heroku")
     throw new UsageError(`--source ${source}: must be app or heroku.`);
+  if (input.has("dyno-name") && input.has("process-type"))
+    throw new UsageError("--process-type cannot be used together with --dyno-name.");
   const dyno = input.text("dyno-name") ?? input.text("process-type");
   return {
     lines,

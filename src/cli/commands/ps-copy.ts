@@ -6,7 +6,7 @@ import { attach } from "../attach.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { dynoOf, enter } from "../inside.ts";
-import { action, print } from "../output.ts";
+import { action, marked, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const [source] = input.positionals;
@@ -16,7 +16,9 @@ export async function run(input: Input): Promise<number> {
   if (existsSync(target)) throw new UsageError(`The local file ${target} already exists`, 1);
   const client = new Client();
   const place = { client, app: await appOf(input, client.platform), dyno: dynoOf(input) };
-  const secret = await action(`Connecting to ${place.dyno} on ⬢ ${place.app}`, () => enter(place, { file: source }));
+  const secret = await action(`Connecting to ${place.dyno} on ${marked(place.app)}`, () =>
+    enter(place, { file: source }),
+  );
   const file = await open(target, "wx");
   const output = file.createWriteStream();
   const status = await attach(client, secret, false, { output, takesInput: false });

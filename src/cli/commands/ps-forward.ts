@@ -9,7 +9,7 @@ export async function run(input: Input): Promise<number> {
   const [ports] = input.positionals;
   if (ports === undefined)
     throw new UsageError("Name the port, or a list of ports, to forward: 8080 or 9000:9001,8080");
-  const mappings = portsOf(ports);
+  const mappings = portsOf(ports, input.text("localPort"));
   const client = new Client();
   const place = { client, app: await appOf(input, client.platform), dyno: dynoOf(input) };
   const servers = [];

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, print, table, timeAgo } from "../output.ts";
+import { json, marked, print, table, timeAgo } from "../output.ts";
 import { type RecordingJson, recordingsPath } from "../recordings.ts";
 
 const COMMAND_SHOWN = 60;
@@ -16,7 +16,7 @@ export async function run(input: Input): Promise<number> {
   }
   const { enabled } = await client.call<{ readonly enabled: boolean }>("GET", `/apps/${app}/stator/session-recording`);
   const how = enabled ? "are recorded" : `are not recorded (stator recordings:enable -a ${app})`;
-  print(`Sessions in dynos of ⬢ ${app} ${how}.`);
+  print(`Sessions in dynos of ${marked(app)} ${how}.`);
   const rows = all.map((each) => [
     each.id.slice(0, 8),
     timeAgo(new Date(each.created_at), new Date()),

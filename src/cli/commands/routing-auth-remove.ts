@@ -6,7 +6,7 @@ import { action, marked } from "../output.ts";
 export async function run(input: Input): Promise<number> {
   const [name, ...more] = input.positionals;
   if (name === undefined || more.length > 0)
-    throw new UsageError("Usage: stator routing:auth-remove NAME -a APP\nName one user.", 1);
+    throw new UsageError("Usage: stator routing:auth-remove NAME -a APP\nName one user.");
   const client = new Client();
   const app = await appOf(input, client.platform);
   await action(`Removing user ${name} from ${marked(app)}`, () =>

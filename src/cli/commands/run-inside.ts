@@ -4,6 +4,7 @@ import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { commandWanted, enter, isTerminal } from "../inside.ts";
 import { commandOf } from "../one-off.ts";
+import { marked } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -12,7 +13,7 @@ export async function run(input: Input): Promise<number> {
     throw new UsageError("Usage: stator run:inside DYNO [--] COMMAND\nRequires a dyno and a command to run in it.", 1);
   const command = commandOf(words[0] === "--" ? words.slice(1) : words);
   const app = await appOf(input, client.platform);
-  process.stderr.write(`Running ${command} on ⬢ ${app}... `);
+  process.stderr.write(`Running ${command} on ${marked(app)}... `);
   try {
     const secret = await enter({ client, app, dyno }, commandWanted(command));
     process.stderr.write(`up, ${dyno}\n`);

@@ -21,7 +21,7 @@ export async function run(input: Input): Promise<number> {
 export function bodyOf(input: Input): Readonly<Record<string, string>> {
   const schedule = input.text("schedule");
   if (schedule === undefined || input.positionals.length === 0)
-    throw new UsageError("Usage: stator schedules:add --schedule '0 3 * * *' [--timezone ZONE] -- COMMAND", 1);
+    throw new UsageError("Usage: stator schedules:add --schedule '0 3 * * *' [--timezone ZONE] -- COMMAND");
   const optional = { timezone: "timezone", name: "name", size: "size", concurrency_policy: "concurrency" };
   const given = Object.entries(optional).flatMap(([field, flag]): [string, string][] => {
     const value = input.text(flag);

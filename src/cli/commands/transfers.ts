@@ -2,7 +2,7 @@ import type { AccountJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, print, table } from "../output.ts";
+import { action, json, marked, print, table } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 interface TransferJson {
@@ -19,7 +19,7 @@ export async function offer(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
   await action(
-    `Initiating transfer of ⬢ ${app} to ${recipient}`,
+    `Initiating transfer of ${marked(app)} to ${recipient}`,
     () => client.call("POST", PATH, { body: { app, recipient } }),
     () => `theirs once they type stator apps:transfers:accept ${app}`,
   );
@@ -45,7 +45,7 @@ async function answer(input: Input, state: "accepted" | "declined"): Promise<num
   const [command, doing] = state === "accepted" ? ["accept", "Accepting"] : ["decline", "Declining"];
   const app = wordOf(`apps:transfers:${command}`, "APP", input);
   const client = new Client();
-  await action(`${doing} ⬢ ${app}`, () =>
+  await action(`${doing} ${marked(app)}`, () =>
     client.call("PATCH", `${PATH}/${encodeURIComponent(app)}`, { body: { state } }),
   );
   return 0;
@@ -54,7 +54,7 @@ async function answer(input: Input, state: "accepted" | "declined"): Promise<num
 export async function cancel(input: Input): Promise<number> {
   const app = wordOf("apps:transfers:cancel", "APP", input);
   const client = new Client();
-  await action(`Cancelling the transfer of ⬢ ${app}`, () =>
+  await action(`Cancelling the transfer of ${marked(app)}`, () =>
     client.call("DELETE", `${PATH}/${encodeURIComponent(app)}`),
   );
   return 0;
@@ -64,7 +64,7 @@ export async function leave(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
   const { email } = await client.get<AccountJson>("/account");
-  await action(`Leaving ⬢ ${app}`, () =>
+  await action(`Leaving ${marked(app)}`, () =>
     client.call("DELETE", `/apps/${app}/collaborators/${encodeURIComponent(email)}`),
   );
   return 0;

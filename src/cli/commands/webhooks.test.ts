@@ -73,7 +73,7 @@ test("webhooks and their deliveries as tables", () => {
   assert.ok(!formatDelivery(newer).some((line) => line.startsWith("Code:")));
   const payload = { resource: "app", action: "update", published_at: "2026-01-02T03:04:05.006Z" };
   assert.equal(
-    formatEvents("hello", [{ id: "e1", created_at: "", payload }])[1],
-    "e1        app       update  2026-01-02T03:04:05.006Z",
+    formatEvents("hello", [{ id: "e1", created_at: "", payload }])[2],
+    "  e1         app        update   2026-01-02T03:04:05.006Z",
   );
 });

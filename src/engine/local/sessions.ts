@@ -24,6 +24,8 @@ export const SESSIONS_FOLDER = "sessions";
 /** Each costs 8 MB of the host's memory while it is open. */
 const OF_DYNO_MAX = 32;
 const OF_ALL_MAX = 256;
+/** After the dyno's end. */
+const LINGER_MS = 5000;
 /** A short name: the path of a socket holds 107 bytes. */
 const NAME_BYTES = 4;
 /** Numbers of system calls that Perl cannot make by name. */
@@ -37,16 +39,16 @@ const CALLS =
  * the session's stream any more: so a host process that is killed leaves none behind.
  */
 export class LocalSessions implements Disposable {
-  readonly #shop: Pick<Workshop, "runtime" | "gvisor" | "programFolder" | "logger">;
+  readonly #shop: Pick<Workshop, "runtime" | "gvisor" | "programFolder" | "clock" | "logger">;
   readonly #open = new Map<ChildProcess, string>();
 
-  constructor(shop: Pick<Workshop, "runtime" | "gvisor" | "programFolder" | "logger">) {
+  constructor(shop: Pick<Workshop, "runtime" | "gvisor" | "programFolder" | "clock" | "logger">) {
     this.#shop = shop;
   }
 
   /** Throws `EngineError("invalid")` where the runtime cannot, or there are too many. */
   async open(target: SessionTarget, request: ExecRequest): Promise<ByteStream> {
-    const { runtime, gvisor, programFolder, logger } = this.#shop;
+    const { runtime, gvisor, programFolder, clock, logger } = this.#shop;
     const { id, isolation, life } = target;
     if (isolation === "container" && !runtime.canExec) {
       const why = `Nothing can be run inside a running dyno on this machine: its runtime, ${runtime.name}, cannot. Install crun.`;
@@ -76,11 +78,19 @@ export class LocalSessions implements Disposable {
       stdin.destroy();
       stdout.destroy();
     };
-    const listening = addAbortListener(life, () => stdin.destroy()); // what it wrote last is still read
+    const over = new AbortController();
+    const listening = addAbortListener(life, () => {
+      // Its processes went with the dyno, and their ends are told at once; this is for a runtime that hangs.
+      clock.sleep(LINGER_MS, over.signal).then(
+        () => stdin.destroy(),
+        () => {}, // it has ended
+      );
+    });
     ended(child, "perl")
       .catch((error: unknown) => logger.error("session.failed", { dynoId: id, error }))
       .finally(() => {
         listening[Symbol.dispose]();
+        over.abort();
         this.#open.delete(child);
         void forget(files);
       });
@@ -107,9 +117,9 @@ export class LocalSessions implements Disposable {
 /** What a killed host process left; without it nobody holds them. */
 export async function endLostSessions(folder: DynoFolder): Promise<void> {
   const sessions = folder.file(SESSIONS_FOLDER);
-  for (const name of await readdir(sessions).catch(() => [])) // it had none
-    if (name.endsWith(".pid")) await killExecuted(join(sessions, name));
-  await rm(sessions, { recursive: true, force: true });
+  const left = await readdir(sessions).catch(() => []); // it had none
+  for (const name of left) if (name.endsWith(".pid")) await killExecuted(join(sessions, name));
+  for (const name of left) await rm(join(sessions, name), { force: true }); // these alone: new ones may begin meanwhile
 }
 
 /** The dyno's own process with other arguments: user, limits, no capabilities and all the rest are the same. */
