@@ -590,26 +590,17 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:forward",
-    noJson: "it goes on until it is ended",
+    noJson: "it carries connections",
     usage: "PORT[:DYNO_PORT][,...]",
     summary: "carry connections to ports of this machine's loopback to ports of a running dyno",
-    flags: [
-      ...INSIDE,
-      {
-        name: "localPort",
-        short: "p",
-        value: "PORT",
-        summary: "not here",
-        refused: "Both ports are said at once: LOCAL_PORT:DYNO_PORT.",
-      },
-    ],
+    flags: [...INSIDE, { name: "localPort", short: "p", value: "PORT", summary: "the port here", hidden: true }],
     positionals: "any",
     group: "apps",
     load: () => import("./commands/ps-forward.ts"),
   },
   {
     name: "ps:socks",
-    noJson: "it goes on until it is ended",
+    noJson: "it carries connections",
     usage: "",
     summary: "a SOCKS 5 proxy on 127.0.0.1:1080 that connects from within a running dyno",
     flags: INSIDE,
@@ -619,7 +610,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "ps:copy",
-    noJson: "what it gives is the file",
+    noJson: "what it gives is a file",
     usage: "FILE",
     summary: "copy a file from a running dyno to this machine",
     flags: [...INSIDE, { name: "output", short: "o", value: "FILE", summary: "name of the copy (that of the file)" }],
@@ -656,7 +647,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:get",
-    noJson: "its output is the recording",
+    noJson: "its output is an asciicast",
     usage: "ID",
     summary: "a recording as an asciicast, for any player",
     flags: APP,
@@ -666,7 +657,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "recordings:play",
-    noJson: "its output is the recording",
+    noJson: "its output is the dyno's",
     usage: "ID",
     summary: "show a recorded session as it was",
     flags: [...APP, { name: "speed", value: "N", summary: "so many times as fast (1)" }],

@@ -10,6 +10,7 @@ export async function sendAll(
   channel: Writable,
   { gone, drained }: Pick<Stage, "gone" | "drained">,
 ): Promise<void> {
+  from.on("error", () => {}); // also one that comes after its reading ended
   const closed = new AbortController();
   const close = () => closed.abort();
   channel.once("close", close);

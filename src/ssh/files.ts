@@ -57,7 +57,7 @@ export function serveFiles(sftp: SftpChannel, stage: Stage): void {
     return void attempt(request, async () => {
       if (open.size >= OPEN_MAX) return sftp.status(request, STATUS_CODE.FAILURE, "Too many open files.");
       const path = pathOf(name);
-      await guest.note({ copy: path });
+      await guest.note({ file: path });
       const file = await sessions.readFile(tunnel.dynoId, path, gone);
       const opened = { path, file, ...begun(file.content), restarts: 0, turn: Promise.resolve(), waiting: 0 };
       const id = count++;
@@ -112,6 +112,7 @@ export function serveFiles(sftp: SftpChannel, stage: Stage): void {
     });
   });
   gone.addEventListener("abort", closeAll, { once: true });
+  sftp.on("error", () => sftp.end()); // it spoke something else
   sftp.on("end", () => {
     closeAll();
     sftp.end(); // OpenSSH's own clients wait for it

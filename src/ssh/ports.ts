@@ -24,7 +24,7 @@ export function servePorts(stage: Stage, buffers: Set<() => number>): Ports {
   let noted: Promise<void> | undefined;
 
   async function serve(to: Endpoint, accept: () => ServerChannel): Promise<void> {
-    noted ??= guest.note({ forward: `${to.host}:${to.port}` });
+    noted ??= guest.note({ connect: `${to.host}:${to.port}` });
     await noted;
     const far = await sessions.connect(tunnel.dynoId, to, gone);
     if (gone.aborted) return far.close();

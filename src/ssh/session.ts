@@ -63,7 +63,7 @@ export function serveSession(session: Session, stage: Stage, buffers: Set<() => 
   async function serve(channel: ServerChannel, command: SessionRequest["command"]): Promise<void> {
     const { sessions, tunnel, guest, gone } = stage;
     const told = typeof command === "string" ? command : command.join(" ");
-    channel.on("error", () => {}); // told by `close`
+    for (const side of [channel, channel.stderr]) side.on("error", () => {}); // told by `close`
     await guest.note({ command: told.slice(0, COMMAND_TOLD) });
     process = await sessions.open(
       tunnel.dynoId,

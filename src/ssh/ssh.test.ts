@@ -272,7 +272,7 @@ test("spec 3.7: copy: a file of the dyno by SFTP, whole and in its order; what i
     });
   await get("data/file.bin");
   assert.ok(readFileSync(copy).equals(content));
-  assert.deepEqual(all.noted, [{ copy: "/app/data/file.bin" }]);
+  assert.deepEqual(all.noted, [{ file: "/app/data/file.bin" }]);
   assert.equal(all.sessions.asked.length, 1, "it was read once, from its beginning to its end");
   await assert.rejects(get("nowhere"), /no such file/i);
   const done = (run: (callback: (error: unknown, value?: unknown) => void) => void) =>
@@ -422,6 +422,38 @@ test("hostile: a client that sends more than it was told it may is sent away", a
     await pause(0);
   }
   await gone;
+});
+
+test("hostile: a client that closes its channel while output comes, and goes on", async () => {
+  await using all = await world();
+  for (const command of ["flood", "flood errors"]) {
+    using client = await come(all, (await all.register()).tunnel.name);
+    const channel = await exec(client, command);
+    await eventually(() => all.sessions.flooded > 500_000);
+    channel.close();
+    channel.resume();
+    channel.stderr.resume();
+    await eventually(() => all.sessions.closed > 0);
+    all.sessions.flooded = all.sessions.closed = 0;
+  }
+  using _in = await come(all, (await all.register()).tunnel.name);
+});
+
+test("hostile: what is no SFTP ends the copy and nothing else", async () => {
+  await using all = await world();
+  for (const bytes of [Buffer.alloc(100_000, 0xff), Buffer.from([0, 0, 0, 1, 99]), Buffer.from([0, 0, 0, 0, 0])]) {
+    using client = await come(all, (await all.register()).tunnel.name);
+    client.on("error", () => {}); // sent away
+    const channel = await new Promise<ClientChannel>((resolve, reject) => {
+      client.subsys("sftp", (error, made) => (error ? reject(error) : resolve(made)));
+    });
+    channel.on("error", () => {}); // sent away
+    const gone = Promise.race([closed(channel), closed(client)]);
+    channel.resume();
+    channel.write(bytes);
+    await gone;
+  }
+  using _in = await come(all, (await all.register()).tunnel.name);
 });
 
 test("hostile: a client that asks for files and takes no answer is sent away", async () => {

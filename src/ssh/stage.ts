@@ -9,9 +9,9 @@ import type { Tunnel, Tunnels } from "./tunnels.ts";
 export interface Opened {
   readonly command?: string;
   /** A file's path. */
-  readonly copy?: string;
+  readonly file?: string;
   /** Host and port. */
-  readonly forward?: string;
+  readonly connect?: string;
 }
 
 /** Whose tunnel it is, asked again when its client comes. */

@@ -71,7 +71,7 @@ export class FakeSessions implements Pick<Sessions, "open" | "connect" | "readFi
   readonly files = new Map<string, Buffer>();
   closed = 0;
 
-  /** `cat` echoes until its input ends, `bash` too after a prompt; `flood` writes for ever; `quiet` reads nothing; the rest says what it is and ends with 7. */
+  /** `cat` echoes until its input ends, `bash` too after a prompt; `flood` writes for ever, `flood errors` to its standard error; `quiet` reads nothing; the rest says what it is and ends with 7. */
   async open(dynoId: string, request: SessionRequest): Promise<DynoProcess> {
     const command = typeof request.command === "string" ? request.command : request.command.join(" ");
     if (command === "refused") throw new PlatformError("not_found", "That dyno does not run.");
@@ -90,10 +90,11 @@ export class FakeSessions implements Pick<Sessions, "open" | "connect" | "readFi
         if (chunk.includes(4)) end(0);
       });
       stdin.on("end", () => end(0));
-    } else if (command === "flood") {
+    } else if (command.startsWith("flood")) {
+      const into = command === "flood" ? stdout : stderr;
       const flood = async () => {
-        while (!stdout.destroyed) {
-          if (!stdout.write(Buffer.alloc(64 * 1024))) await new Promise((resolve) => stdout.once("drain", resolve));
+        while (!into.destroyed && into.writable) {
+          if (!into.write(Buffer.alloc(64 * 1024))) await new Promise((resolve) => into.once("drain", resolve));
           this.flooded += 64 * 1024;
         }
       };
