@@ -87,7 +87,6 @@ const NOT_PAGED: Readonly<Record<string, string>> = {
       "/users/:account/addons",
       "/teams",
       "/spaces",
-      "/enterprise-accounts",
       "/apps/:app/addons",
       "/apps/:app/addon-attachments",
     ].map((url) => [url, "always empty"]),

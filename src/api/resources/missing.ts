@@ -11,7 +11,6 @@ const EMPTY_OF_ACCOUNT = [
   "GET /users/:account/addons",
   "GET /teams",
   "GET /spaces",
-  "GET /enterprise-accounts",
 ] as const;
 
 const EMPTY_OF_APP = ["GET /apps/:app/addons", "GET /apps/:app/addon-attachments"] as const;
@@ -26,13 +25,11 @@ const REFUSED_OF_ACCOUNT = {
   "POST /teams": TEAMS,
   "POST /teams/apps": TEAMS,
   "POST /spaces": SPACES,
-  "POST /enterprise-accounts/:account/teams": TEAMS,
   "POST /pipeline-transfers": "Pipelines cannot be given to somebody else yet: make one there.",
 } as const;
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
-  "POST /apps/:app/oci-images": "Images cannot be released here yet: deploy with git push.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
@@ -44,7 +41,6 @@ const NOT_FOUND_OF_ACCOUNT = {
   "GET /addon-attachments/:attachment": "add_on attachment",
   "GET /addon-services/:service": "add_on service",
   "GET /addon-services/:service/plans": "add_on service",
-  "GET /plans/:plan": "plan",
   "POST /actions/addons/resolve": "add_on",
   "POST /actions/addon-attachments/resolve": "add_on attachment",
   "GET /teams/:team": "team",
