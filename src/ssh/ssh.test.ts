@@ -11,6 +11,7 @@ import ssh2, { type Client, type ClientChannel, type ConnectConfig, type SFTPWra
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { SimClock } from "../lib/sim-clock.ts";
+import { makeKeyPair } from "./host-key.ts";
 import { Ssh } from "./ssh.ts";
 import type { Guest, Opened } from "./stage.ts";
 import { FakeDoor, FakeSessions } from "./testing.ts";
@@ -18,7 +19,7 @@ import type { Tunnel } from "./tunnels.ts";
 
 /** The official CLI makes one of these for each command. */
 const keys = ssh2.utils.generateKeyPairSync("rsa", { bits: 2048 });
-const others = ssh2.utils.generateKeyPairSync("ed25519");
+const others = makeKeyPair(ssh2.utils);
 const folders: string[] = [];
 after(() => {
   for (const folder of folders) rmSync(folder, { recursive: true });
@@ -125,6 +126,10 @@ test("spec 3.7: a command, with what it says on both ways and its status; the ho
   assert.equal((await again.register(facts)).hostKey, hostKey);
   await again[Symbol.asyncDispose]();
   assert.equal(readFileSync(join(all.folder, "ssh-host-key"), "utf8"), kept);
+});
+
+test("every key that is made can be read", () => {
+  for (let n = 0; n < 1000; n++) assert.ok(!(ssh2.utils.parseKey(makeKeyPair(ssh2.utils).private) instanceof Error));
 });
 
 test("a terminal: its size, its changes of size, signals; an end of input is waited for before the channel is closed", async () => {

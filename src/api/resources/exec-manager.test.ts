@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import ssh2 from "ssh2";
 import { openWorld, type World } from "../../../test/support/api-world.ts";
 import type { Permission } from "../../model/permission.ts";
+import { makeKeyPair } from "../../ssh/host-key.ts";
 
 let world: World;
 before(async () => {
@@ -17,7 +18,7 @@ interface AuditJson {
   readonly data: unknown;
 }
 
-const keys = ssh2.utils.generateKeyPairSync("ed25519");
+const keys = makeKeyPair(ssh2.utils);
 const KEY = keys.public.trim();
 
 /** An app with one dyno that is up. */
