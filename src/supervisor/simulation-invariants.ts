@@ -5,7 +5,7 @@ import { type DynoRecord, isLive, ordinalOf, routedDynos, type StopReason } from
 import type { Formation } from "../model/formation.ts";
 import { type Health, isSameHealth, notPassing } from "../model/health.ts";
 import { RELEASE_TYPE, type Release } from "../model/release.ts";
-import type { RolloutName } from "../model/runtime.ts";
+import { DEFAULT_RUNTIME, type RestartPolicyName, type RolloutName } from "../model/runtime.ts";
 import type { CrashRecord } from "../store/store.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { stopsFirst } from "./rollout.ts";
@@ -70,6 +70,8 @@ export class Invariants {
     const app = await store.apps.byId(this.#app.id);
     if (app === undefined) return;
     const records = await store.dynos.list(app.id);
+    if (app.restartPolicy !== this.#policy.now)
+      this.#policy = { now: app.restartPolicy, before: this.#policy.now, since: this.#world.elapsed };
     const formation = await store.formation.list(app.id);
     const byId = new Map(records.map((record) => [record.id, record]));
     const live = engine.live.filter(({ spec }) => spec.appId === app.id && spec.kind !== "build");
@@ -270,6 +272,13 @@ export class Invariants {
     }
   }
 
+  /** The app's policy, and the one before. */
+  #policy: { readonly now: RestartPolicyName; readonly before: RestartPolicyName; readonly since: number } = {
+    now: DEFAULT_RUNTIME.restartPolicy,
+    before: DEFAULT_RUNTIME.restartPolicy,
+    since: 0,
+  };
+
   /** Whose latest dyno was ended on purpose: what is started next in its place waits for no crash of before. */
   readonly #endedOnPurpose = new Set<string>();
 
@@ -283,7 +292,10 @@ export class Invariants {
     if (!this.isCalm || record.kind !== "formation" || record.releaseId !== app.currentReleaseId) return;
     if (this.#endedOnPurpose.has(placeOf(record))) return;
     const crash = crashes.find(({ name, lastAt }) => name === record.name && lastAt <= record.createdAt);
-    const dueAt = nextStartAt(RESTART_POLICIES[app.restartPolicy], crash, record.createdAt);
+    // Starts of one plan come one after the other: those that were planned before a change of policy keep to the one before.
+    const isFresh = this.#world.elapsed - this.#policy.since <= LATE_MS;
+    const policies = [app.restartPolicy, ...(isFresh ? [this.#policy.before] : [])];
+    const dueAt = Math.min(...policies.map((policy) => nextStartAt(RESTART_POLICIES[policy], crash, record.createdAt)));
     if (dueAt > record.createdAt) this.#broken(`${record.name} was started ${dueAt - record.createdAt} ms too early`);
   }
 
