@@ -104,6 +104,8 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   #unsaved = false;
   /** One at a time: a server that one is about to enable must not be deleted by the other. */
   readonly #alone = new Limit(1);
+  /** The files are written by one at a time: HAProxy may die, and begin anew, while a reload writes them. */
+  readonly #writing = new Limit(1);
   /** Counts changes; a sync that began at a count has made all changes up to it. */
   #wantedCount = 0;
   #doneCount = 0;
@@ -341,12 +343,14 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       this.#checkedHead = undefined;
       this.#stale = false;
       this.#refusal = undefined;
-      const { snapshot, count } = await this.#writeFiles().catch((error: unknown) => {
-        this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
-          cause: error,
+      const { snapshot, count } = await this.#writing
+        .run(() => this.#writeFiles())
+        .catch((error: unknown) => {
+          this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
+            cause: error,
+          });
+          throw error;
         });
-        throw error;
-      });
       await this.#alone.run(async () => {
         this.#worker = undefined; // nobody asks while the master begins anew
         process.kill(pid, "SIGUSR2");
@@ -399,10 +403,12 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     this.#up = false;
     killMarked(this.#mark()); // a worker without master would take half of the connections
     const max = this.#options.certificatesAtStart ?? CERTIFICATES_AT_START;
-    this.#startedWith = await this.#writeFiles(max).then(
-      ({ snapshot }) => snapshot,
-      (error: unknown) => this.#asBefore(error),
-    );
+    this.#startedWith = await this.#writing
+      .run(() => this.#writeFiles(max))
+      .then(
+        ({ snapshot }) => snapshot,
+        (error: unknown) => this.#asBefore(error),
+      );
     await using log = await open(logFile, "a", 0o640);
     // Quiet: it would write a line whenever a dyno refuses, which apps could do for as long as the disk has room.
     const args = asRouter(user, [...this.#mark(), "-q", "-S", `${masterSocket(this.#options.layout)},mode,600`]);

@@ -86,7 +86,7 @@ const COMMANDS: readonly (readonly [string, RegExp, number?])[] = [
   ["features:disable preboot -a hello", /Disabling preboot for hello\.\.\. done/],
   ["features:enable http-session-affinity -a hello", /Enabling http-session-affinity for hello\.\.\. done/],
   ["features -a hello", /\[\+\] http-session-affinity/],
-  ["features:enable runtime-heroku-exec -a hello", /not there yet/, 2],
+  ["features:enable runtime-heroku-exec -a hello", /already enabled/, 2],
   [
     "apps:create made-here",
     /Creating made-here\.\.\. done\s+http:\/\/made-here\.localhost:8080\/ \| https:\/\/127\.0\.0\.1:\d+\/made-here\.git/,

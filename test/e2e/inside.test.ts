@@ -119,7 +119,7 @@ test("run:inside runs beside the dyno's own command, and natively with its statu
   const words = "read line; echo got $line in $DYNO $PWD; echo bad >&2; exit 7";
   const native = await program(STATOR, ["ps:exec", "-a", app, "--", words], { input: "a line\n" });
   assert.deepEqual([native.code, native.stdout], [7, "got a line in web.1 /app\n"]);
-  assert.match(native.stderr, /^Connecting to web\.1 on ⬢ \S+\.\.\. done\nbad\n$/);
+  assert.match(native.stderr, /^Connecting to web\.1 on (⬢ )?\S+\.\.\. done\nbad\n$/);
   const none = await program(STATOR, ["ps:exec", "-d", "web.9", "-a", app, "--", "true"]);
   assert.deepEqual([none.code, /Couldn't find that dyno/.test(none.stderr)], [2, true]);
 });
@@ -144,6 +144,7 @@ test("natively a file is copied, also by its link, and a listener on the dyno's 
     env: ownEnvironment(),
     stdio: ["ignore", "pipe", "ignore"],
   });
+  const end = ended(listening, "stator"); // before it can have ended
   const local = await freePort();
   const forward = start(STATOR, ["ps:forward", `${local}:7777`, "-a", app], {
     env: ownEnvironment(),
@@ -154,7 +155,7 @@ test("natively a file is copied, also by its link, and a listener on the dyno's 
     const socket = connect(local, "127.0.0.1");
     socket.write("you");
     assert.equal(await text(socket), "hello you");
-    assert.equal((await ended(listening, "stator")).code, 0);
+    assert.equal((await end).code, 0);
   } finally {
     for (const child of [listening, forward]) child.kill("SIGTERM");
   }
@@ -166,11 +167,12 @@ test("a session is recorded where that was turned on, and ends with its dyno", a
     env: ownEnvironment(),
     stdio: ["ignore", "pipe", "pipe"],
   });
+  const end = ended(session, "stator"); // before it can have ended
   let told = "";
   session.stderr?.on("data", (chunk: Buffer) => (told += String(chunk)));
   await once(session.stdout ?? session, "data");
   await statorOk(["ps:restart", "web.1", "-a", app]);
-  assert.equal((await ended(session, "stator")).code, 137);
+  assert.equal((await end).code, 137);
   assert.match(told, /This session is recorded/);
   const listed = await statorOk(["recordings", "-a", app]);
   const [, id = ""] =

@@ -55,7 +55,7 @@ const textsOf = (log: string, name: string) =>
 test("the settings are shown, changed and refused in words", async () => {
   assert.match(
     await statorOk(["runtime", "-a", app]),
-    /boot-timeout: +60 s\nstop-grace: +30 s\nrelease-timeout: +3600 s\nrestart-policy: steady\n/,
+    /boot-timeout: +60 s\nstop-grace: +30 s\nrelease-timeout: +3600 s\nrestart-policy: +steady\n/,
   );
   await statorOk(["runtime:set", "boot-timeout=4", "stop-grace=2", "-a", app]);
   assert.match(await statorOk(["runtime", "-a", app]), /boot-timeout: +4 s\nstop-grace: +2 s\n/);
