@@ -33,8 +33,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const files = args.filter((each) => !each.startsWith("--"));
   const options = args.filter((each) => each.startsWith("--"));
-  const before = new Set(await allOfOurs());
   const driven = mkdtempSync(join(tmpdir(), "stator-driven-"));
+  const before = new Set(await allOfOurs());
   process.env["STATOR_OFFICIAL_DRIVEN"] = join(driven, "commands"); // every test has it from here
   const kept = process.env["STATOR_TEST_HOME"];
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
