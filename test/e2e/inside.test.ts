@@ -161,9 +161,12 @@ test("natively a file is copied, also by its link, and a listener on the dyno's 
   }
 });
 
+/** Not ended by the SIGTERM that every process of a dyno gets, but with the dyno. */
+const SESSION = "trap '' TERM; echo shown; exec sleep 1000";
+
 test("a session is recorded where that was turned on, and ends with its dyno", async () => {
   await statorOk(["recordings:enable", "-a", app]);
-  const session = start(STATOR, ["ps:exec", "-a", app, "--", "echo shown; exec sleep 1000"], {
+  const session = start(STATOR, ["ps:exec", "-a", app, "--", SESSION], {
     env: ownEnvironment(),
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -176,7 +179,8 @@ test("a session is recorded where that was turned on, and ends with its dyno", a
   assert.match(told, /This session is recorded/);
   const listed = await statorOk(["recordings", "-a", app]);
   const [, id = ""] =
-    /^([0-9a-f]{8}) .* web\.1 +\S+@\S+ +137 +echo shown; exec sleep 1000$/m.exec(listed) ?? assert.fail(listed);
+    /^([0-9a-f]{8}) .* web\.1 +\S+@\S+ +137 +trap '' TERM; echo shown; exec sleep 1000$/m.exec(listed) ??
+    assert.fail(listed);
   assert.match(await statorOk(["recordings:get", id, "-a", app]), /,"o","shown\\n"\]$/m);
   await statorOk(["recordings:remove", id, "-a", app]);
   await statorOk(["recordings:disable", "-a", app]);
