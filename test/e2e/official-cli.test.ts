@@ -174,6 +174,16 @@ test("run -x: the command's own status", async () => {
   assert.equal(failed.code, 5, `${failed.stdout}\n${failed.stderr}`);
 });
 
+test("domains:add, domains:info, domains:wait, domains:remove, domains:clear", async () => {
+  const [name, other] = [`www.${app}.example`, `other.${app}.example`];
+  for (const each of [name, other]) assert.match(await herokuOk(["domains:add", each, "-a", app]), /DNS Target/);
+  assert.match(await herokuOk(["domains:info", name, "-a", app]), new RegExp(`hostname: +${name}`));
+  assert.match(await herokuOk(["domains:wait", name, "-a", app]), new RegExp(`Waiting for ${name}`));
+  assert.match(await herokuOk(["domains:remove", name, "-a", app]), /Removing .*done/);
+  assert.match(await herokuOk(["domains:clear", "-a", app]), /Removing all domains from .*done/);
+  assert.doesNotMatch(await herokuOk(["domains", "-a", app]), /example/);
+});
+
 test("run:detached", async () => {
   const detached = await herokuOk(["run:detached", "-a", app, "--", "echo", "seen later"]);
   assert.match(detached, /Run heroku logs --app \S+ --dyno run\.\d+ to view the output/);

@@ -79,6 +79,8 @@ test("a disk that has taken in what fills a segment says so, until all logs are 
   logs.allSeen();
   free += 10 * SEGMENT_BYTES;
   assert.equal(logs.mayHaveFilled(), false, "something was deleted");
+  free -= SEGMENT_BYTES + 1;
+  assert.equal(logs.mayHaveFilled(), true, "and something written after that");
 });
 
 test("logs are worth a look once their writers have worked, and wherever nobody counts that", () => {

@@ -57,7 +57,9 @@ export class LogFiles {
    * systems that count late (btrfs) a flood is seen at the next look at all logs.
    */
   mayHaveFilled(): boolean {
-    return this.#seenFree - this.#free() > SEGMENT_BYTES;
+    const free = this.#free();
+    if (free > this.#seenFree) this.#seenFree = free; // something was deleted: what is written from now on counts all the same
+    return this.#seenFree - free > SEGMENT_BYTES;
   }
 
   /** Whether who writes the logs has done anything worth a look since `allSeen`. */
