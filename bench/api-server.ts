@@ -3,11 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SimEngine } from "../src/engine/sim/sim-engine.ts";
 import { systemClock } from "../src/lib/clock.ts";
-import { silentLogger } from "../src/lib/logger.ts";
-import { systemRandom } from "../src/lib/random.ts";
-import { startSupervisor } from "../src/supervisor/supervisor.ts";
 import { openWorld } from "../test/support/api-world.ts";
-import { fillApps, type Shape } from "./many-apps.ts";
+import { fillApps, type Shape, superviseAlone } from "./many-apps.ts";
 
 /**
  * The API over a real database on disk and the real supervisor, with an engine in memory: a process of its own, since it is
@@ -25,21 +22,7 @@ async function main(shape: Shape): Promise<void> {
     checkResponses: false,
     engine: async (store) => {
       await fillApps(store, path, engine, shape);
-      const supervision = await startSupervisor({
-        store,
-        engine,
-        clock: systemClock,
-        random: systemRandom,
-        logger: silentLogger,
-        domain: "localhost",
-        routerPorts: [],
-        builds: { isLive: () => false },
-        routing: { settle: async () => {} },
-        slugs: { ensure: async () => {} },
-        sink: { append: () => {} },
-        commands: { follow: () => {} },
-        logs: { follow: () => {}, ended: async () => {}, forget: () => {}, output: async function* () {} },
-      });
+      const supervision = await superviseAlone(store, engine);
       return {
         parts: { supervision, engine, output: async function* () {} },
         [Symbol.asyncDispose]: () => supervision[Symbol.asyncDispose](),

@@ -3,8 +3,12 @@ import { DatabaseSync } from "node:sqlite";
 import { Readable } from "node:stream";
 import type { SimEngine } from "../src/engine/sim/sim-engine.ts";
 import { systemClock } from "../src/lib/clock.ts";
+import { silentLogger } from "../src/lib/logger.ts";
+import { systemRandom } from "../src/lib/random.ts";
 import { NO_MANIFEST } from "../src/model/app-manifest.ts";
 import type { Store } from "../src/store/store.ts";
+import type { Supervision } from "../src/supervisor/supervision.ts";
+import { startSupervisor } from "../src/supervisor/supervisor.ts";
 import { dynoRecord } from "../test/support/dyno.ts";
 
 /** Every app is the same. */
@@ -93,6 +97,25 @@ export async function fillApps(store: Store, path: string, engine: SimEngine, sh
     }
   }
   return app.id;
+}
+
+/** The real supervisor, with nothing beside it but the store and the engine. */
+export function superviseAlone(store: Store, engine: SimEngine): Promise<Supervision & AsyncDisposable> {
+  return startSupervisor({
+    store,
+    engine,
+    clock: systemClock,
+    random: systemRandom,
+    logger: silentLogger,
+    domain: "localhost",
+    routerPorts: [],
+    builds: { isLive: () => false },
+    routing: { settle: async () => {} },
+    slugs: { ensure: async () => {} },
+    sink: { append: () => {} },
+    commands: { follow: () => {} },
+    logs: { follow: () => {}, ended: async () => {}, forget: () => {}, output: async function* () {} },
+  });
 }
 
 const typeOf = (name: string): string => name.replace(/\.\d+$/, "");

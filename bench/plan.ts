@@ -5,11 +5,8 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { SimEngine } from "../src/engine/sim/sim-engine.ts";
 import { systemClock } from "../src/lib/clock.ts";
-import { silentLogger } from "../src/lib/logger.ts";
-import { systemRandom } from "../src/lib/random.ts";
 import { openStore } from "../src/store/sqlite.ts";
-import { startSupervisor } from "../src/supervisor/supervisor.ts";
-import { fillApps } from "./many-apps.ts";
+import { fillApps, superviseAlone } from "./many-apps.ts";
 import { median, type RowResult } from "./statistics.ts";
 
 const APPS = 10_000;
@@ -49,21 +46,7 @@ async function measureWith(count: number): Promise<{ readonly passes: number[]; 
     await using store = await openStore({ path, key: [randomBytes(32)], clock: systemClock });
     const engine = new HintedEngine({ clock: systemClock });
     const appId = await fillApps(store, path, engine, { apps: count, releases: 1, dynos: ["web.1"] });
-    await using _supervisor = await startSupervisor({
-      store,
-      engine,
-      clock: systemClock,
-      random: systemRandom,
-      logger: silentLogger,
-      domain: "localhost",
-      routerPorts: [],
-      builds: { isLive: () => false },
-      routing: { settle: async () => {} },
-      slugs: { ensure: async () => {} },
-      sink: { append: () => {} },
-      commands: { follow: () => {} },
-      logs: { follow: () => {}, ended: async () => {}, forget: () => {}, output: async function* () {} },
-    });
+    await using _supervisor = await superviseAlone(store, engine);
     await untilQuiet();
     const [passes, changed] = [[] as number[], [] as number[]];
     for (let round = 0; round < ROUNDS; round++) {

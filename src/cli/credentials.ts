@@ -1,7 +1,8 @@
-import { chownSync, mkdirSync, readFileSync } from "node:fs";
+import { chownSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
+import { readOwnFile } from "./own-file.ts";
 
 /** A token for one platform, as it stands in `~/.config/stator/credentials.json` under the platform's URL. */
 export interface Credential {
@@ -21,19 +22,7 @@ export function credentialsPath(home = homedir()): string {
 
 /** Nothing where there is no file. Throws for one that cannot be read as what it should be. */
 export function readCredentials(path = credentialsPath()): Credentials {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
-    throw error;
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${path} is not valid JSON; mend or remove it, then type: stator login`, { cause: error });
-  }
+  const value = readOwnFile(path, "mend or remove it, then type: stator login");
   if (typeof value !== "object" || value === null || Array.isArray(value)) return {};
   return Object.fromEntries(
     Object.entries(value).filter((pair): pair is [string, Credential] => isCredential(pair[1])),

@@ -1,5 +1,4 @@
 import { createServer, type Server, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { note } from "./output.ts";
 
 /** Listens on this machine's loopback alone: what comes in goes to a dyno. Throws where the port is taken. */
@@ -16,20 +15,6 @@ export async function listenLocally(port: number, take: (socket: Socket) => Prom
     server.listen(port, "127.0.0.1", resolve);
   });
   return server;
-}
-
-/** Both ways, until both have ended; one that breaks breaks the other. */
-export function join(one: Duplex, other: Duplex): void {
-  for (const [from, to] of [
-    [one, other],
-    [other, one],
-  ] as const) {
-    from.on("error", () => to.destroy());
-    from.once("close", () => {
-      if (!from.readableEnded) to.destroy();
-    });
-    from.pipe(to);
-  }
 }
 
 /** Until somebody types Ctrl-C, or ends us. */

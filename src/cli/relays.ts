@@ -1,10 +1,11 @@
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { execAddressOf } from "../model/exec-address.ts";
 import { Client } from "./client.ts";
+import { readOwnFile } from "./own-file.ts";
 
 /** What this person's relay to one platform keeps, so that shells and git remotes which name it outlive its restarts. */
 export interface SavedRelay {
@@ -31,19 +32,8 @@ export function relaysPath(home = process.env["HOME"] ?? homedir()): string {
 }
 
 export function readRelays(path = relaysPath()): Relays {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
-    throw error;
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Relays) : {}; // our own file
-  } catch (error) {
-    throw new Error(`${path} is not valid JSON; remove it, then type: stator connect`, { cause: error });
-  }
+  const value = readOwnFile(path, "remove it, then type: stator connect");
+  return typeof value === "object" && value !== null ? (value as Relays) : {}; // our own file
 }
 
 export function newSecret(): string {

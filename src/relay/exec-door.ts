@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
+import { join } from "../lib/join.ts";
 import { EXEC_PORT } from "../model/exec-address.ts";
-import { join } from "./join.ts";
 import type { Upstream } from "./upstream.ts";
 
 const CONNECTIONS_MAX = 64;

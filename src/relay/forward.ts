@@ -1,10 +1,10 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream";
+import { join } from "../lib/join.ts";
 import type { Access, Verdict } from "./access.ts";
 import type { ExecDoor } from "./exec-door.ts";
 import { toClient, toPlatform } from "./headers.ts";
-import { join } from "./join.ts";
 import { reasonOf, type Upstream } from "./upstream.ts";
 
 export interface Way {

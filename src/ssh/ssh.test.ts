@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import ssh2, { type Client, type ClientChannel, type ConnectConfig, type SFTPWrapper } from "ssh2";
+import { eventually } from "../../test/support/eventually.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { SimClock } from "../lib/sim-clock.ts";
@@ -483,14 +484,6 @@ function widen(channel: ClientChannel): void {
     readonly outgoing: { readonly id: number };
   };
   client._protocol.channelWindowAdjust(outgoing.id, 2 ** 32 - 1 - 4 * 1024 * 1024);
-}
-
-async function eventually(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  for (let n = 0; n < 1000; n++) {
-    if (await isTrue()) return;
-    await pause(10);
-  }
-  assert.fail("it never came");
 }
 
 /** Once the number has not risen for a while. */

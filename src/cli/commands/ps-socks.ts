@@ -1,8 +1,9 @@
+import { join } from "../../lib/join.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { connectInside, dynoOf } from "../inside.ts";
-import { join, listenLocally, untilInterrupted } from "../local-listener.ts";
+import { listenLocally, untilInterrupted } from "../local-listener.ts";
 import { print } from "../output.ts";
 import { answerSocks, readSocks } from "../socks.ts";
 

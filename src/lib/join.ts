@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 
-/** Bytes both ways, until either side ends. */
+/** Bytes both ways, until both have ended; one that breaks breaks the other. */
 export function join(one: Duplex, other: Duplex): void {
   for (const [from, to] of [
     [one, other],
