@@ -1,10 +1,10 @@
 import type { Writable } from "node:stream";
 import { addAbortListener } from "../lib/abort.ts";
-import type { Clock } from "../lib/clock.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { Store } from "../store/store.ts";
 import type { RunOptions } from "./one-off.ts";
 import { RECORDED_NOTICE, type Recording } from "./recordings.ts";
+import { slept, Traffic } from "./traffic.ts";
 
 /** The far end of an attached dyno, by whichever protocol it came. */
 export interface AttachedClient {
@@ -28,8 +28,6 @@ export type ClientEvent =
   | { readonly kind: "resize"; readonly rows: number; readonly columns: number }
   | { readonly kind: "end" };
 
-/** Without a byte in either direction for this long the connection is closed (spec 3.9). */
-const IDLE_MS = 3_600_000;
 /** Output that has not come this long after the dyno's end does not exist. */
 const LATE_OUTPUT_MS = 10_000;
 const INPUT_RETRY_MS = 100;
@@ -112,46 +110,19 @@ async function disconnect({ supervision, logger, dynoId }: Join): Promise<void> 
 }
 
 /** When bytes last went either way, and whether output is being waited for. */
-class Life {
-  readonly #clock: Clock;
-  #lastAt: number;
+class Life extends Traffic {
   waitsForOutput = true;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#lastAt = clock.now();
-  }
-
-  mark(): void {
-    this.#lastAt = this.#clock.now();
-  }
-
-  async endWhenIdle(over: AbortController): Promise<void> {
-    for (;;) {
-      const leftMs = this.#lastAt + IDLE_MS - this.#clock.now();
-      if (leftMs <= 0) return over.abort();
-      if (!(await slept(this.#clock, leftMs, over.signal))) return;
-    }
-  }
 
   /** Aborts `late` once the dyno's last output should have come long ago. */
   async endWhenLate(exited: Promise<unknown>, late: AbortController): Promise<void> {
     await exited.catch(() => {}); // aborted with the rest
     do {
       this.mark();
-      const before = this.#lastAt;
-      if (!(await slept(this.#clock, LATE_OUTPUT_MS, late.signal))) return;
-      if (this.waitsForOutput && this.#lastAt === before) late.abort();
+      const before = this.lastAt;
+      if (!(await slept(this.clock, LATE_OUTPUT_MS, late.signal))) return;
+      if (this.waitsForOutput && this.lastAt === before) late.abort();
     } while (!late.signal.aborted);
   }
-}
-
-/** Whether the time passed before the signal. */
-async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
-  return clock.sleep(ms, signal).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** True once all was written; false if the client went first. */

@@ -6,6 +6,7 @@ import { PlatformError } from "../model/errors.ts";
 import type { AttachedClient } from "./bridge.ts";
 import { Secrets } from "./secrets.ts";
 import type { Endpoint, SessionRequest, Sessions } from "./sessions.ts";
+import { Traffic } from "./traffic.ts";
 
 /** What a client may do inside one running dyno, once. */
 export type Visit = { readonly dynoId: string } & (
@@ -20,8 +21,6 @@ export interface VisitOptions {
   readonly logger: Logger;
 }
 
-/** Without a byte in either direction for this long the connection is closed, as that of a one-off dyno (spec 3.9). */
-const IDLE_MS = 3_600_000;
 /** What the status of a session is that could not begin, or whose end nobody saw. */
 const FAILED = 255;
 
@@ -67,7 +66,7 @@ export class Visits implements AsyncDisposable {
   async #carry(visit: Visit, client: AttachedClient, over: AbortController): Promise<void> {
     const { sessions, clock } = this.#options;
     const { signal } = over;
-    const life = new Life(clock);
+    const life = new Traffic(clock);
     switch (visit.kind) {
       case "process": {
         const opened = await sessions.open(visit.dynoId, visit.request, signal);
@@ -131,7 +130,7 @@ export class Visits implements AsyncDisposable {
     client: AttachedClient,
     hasTerminal: boolean,
     input: Writable | undefined,
-    life: Life,
+    life: Traffic,
     resize: (window: { readonly rows: number; readonly columns: number }) => void,
   ): Promise<void> {
     input?.on("error", () => {}); // it reads no more: what follows goes nowhere
@@ -152,31 +151,8 @@ export class Visits implements AsyncDisposable {
 const writeError = (client: AttachedClient, chunk: Uint8Array): Promise<void> =>
   client.writeError === undefined ? client.write(chunk) : client.writeError(chunk);
 
-/** When bytes last went either way. */
-class Life {
-  readonly #clock: Clock;
-  #lastAt: number;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#lastAt = clock.now();
-  }
-
-  mark(): void {
-    this.#lastAt = this.#clock.now();
-  }
-
-  async endWhenIdle(over: AbortController): Promise<void> {
-    while (!over.signal.aborted) {
-      const leftMs = this.#lastAt + IDLE_MS - this.#clock.now();
-      if (leftMs <= 0) return over.abort();
-      await this.#clock.sleep(leftMs, over.signal).catch(() => {}); // over
-    }
-  }
-}
-
 /** All of it, as fast as it is taken. */
-async function written(from: Readable, write: (chunk: Uint8Array) => Promise<void>, life: Life): Promise<void> {
+async function written(from: Readable, write: (chunk: Uint8Array) => Promise<void>, life: Traffic): Promise<void> {
   for await (const chunk of from) {
     life.mark();
     await write(chunk as Buffer); // no encoding is set

@@ -125,41 +125,35 @@ function accountFeatureNamed(wanted = ""): KnownOfAccount {
   });
 }
 
-function accountFeatureJson(
-  { name, displayName, description }: KnownOfAccount,
-  switches: readonly FeatureSwitch[],
-): Static<typeof FeatureSchema> {
-  const switched = switches.find((each) => each.name === name);
+function accountFeatureJson(feature: KnownOfAccount, switches: readonly FeatureSwitch[]): Static<typeof FeatureSchema> {
+  const switched = switches.find(({ name }) => name === feature.name);
   return {
-    created_at: switched ? dateTime(switched.createdAt) : SINCE,
-    description,
-    display_name: displayName,
-    doc_url: "",
+    ...switchedJson(feature, switched),
     enabled: switched?.enabled ?? false,
-    feedback_email: "",
-    id: constantId("account-feature", name),
-    name,
+    id: constantId("account-feature", feature.name),
     state: STATE.labs,
-    updated_at: switched ? dateTime(switched.updatedAt) : SINCE,
   };
 }
 
-function featureJson(
-  { name, displayName, description, kind }: Known,
-  switches: readonly FeatureSwitch[],
-  runtime: Runtime,
-) {
+function featureJson(feature: Known, switches: readonly FeatureSwitch[], runtime: Runtime) {
+  const { name, kind } = feature;
   const switched = switches.find((each) => each.name === name);
+  return {
+    ...switchedJson(feature, switched),
+    enabled: isFeatureOn(name, switches, runtime),
+    id: constantId("feature", name),
+    state: STATE[kind],
+  };
+}
+
+function switchedJson({ name, displayName, description }: Known | KnownOfAccount, switched: FeatureSwitch | undefined) {
   return {
     created_at: switched ? dateTime(switched.createdAt) : SINCE,
     description,
     display_name: displayName,
     doc_url: "",
-    enabled: isFeatureOn(name, switches, runtime),
     feedback_email: "",
-    id: constantId("feature", name),
     name,
-    state: STATE[kind],
     updated_at: switched ? dateTime(switched.updatedAt) : SINCE,
   };
 }
