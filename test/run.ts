@@ -36,6 +36,7 @@ async function main(args: readonly string[]): Promise<number> {
   const driven = mkdtempSync(join(tmpdir(), "stator-driven-"));
   const before = new Set(await allOfOurs());
   process.env["STATOR_OFFICIAL_DRIVEN"] = join(driven, "commands"); // every test has it from here
+  process.env["CI"] = "false"; // both clients print other tables where it is set: a test that wants those says so
   const kept = process.env["STATOR_TEST_HOME"];
   const base = kept ?? mkdtempSync("/var/tmp/stator-test-");
   try {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseEnv } from "node:util";
 import fc from "fast-check";
 import { run } from "../lib/command.ts";
-import { fileSize, keyed, shellQuote, table, timeAgo } from "./output.ts";
+import { fileSize, isInCi, keyed, shellQuote, table, timeAgo } from "./output.ts";
 
 const now = new Date(2023, 2, 2, 15, 56, 13);
 const ago = (seconds: number) => timeAgo(new Date(now.getTime() - seconds * 1000), now);
@@ -55,4 +55,11 @@ test("tables and keys are aligned, and end without blanks", () => {
     [fileSize(null), fileSize(1023), fileSize(2048), fileSize(5 * 1024 ** 2)],
     ["0 B", "1023 B", "2 KB", "5 MB"],
   );
+});
+
+test("tables are plain where the official client's are: CI is set and not 0 or false, or its relatives are", () => {
+  for (const env of [{ CI: "true" }, { CI: "1" }, { CI: "" }, { CI_JOB_ID: "7" }, { CONTINUOUS_INTEGRATION: "1" }])
+    assert.equal(isInCi(env), true, JSON.stringify(env));
+  for (const env of [{}, { CI: "false" }, { CI: "0", CI_JOB_ID: "7" }, { CI: "true", OCLIF_TABLE_SKIP_CI_CHECK: "1" }])
+    assert.equal(isInCi(env), false, JSON.stringify(env));
 });

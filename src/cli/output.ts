@@ -90,14 +90,24 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 /** The same below a line, as the official client's tables stand: the first row is the titles, an empty line comes last. */
 export function titled(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  const plain = isInCi(process.env);
   const lines = rows.map((row) =>
     widths
-      .map((width, column) => `  ${(row[column] ?? "").padEnd(width)} `)
+      .map((width, column) => `${plain ? "" : " "} ${(row[column] ?? "").padEnd(width)} `)
       .join("")
       .trimEnd(),
   );
-  const line = ` ${"─".repeat(widths.reduce((sum, width) => sum + width + 3, -1))}`;
+  const length = widths.reduce((sum, width) => sum + width + (plain ? 2 : 3), plain ? 0 : -1);
+  const line = plain ? "-".repeat(length) : ` ${"─".repeat(length)}`;
   return [...lines.slice(0, 1), line, ...lines.slice(1), ""];
+}
+
+/** Whether the official client would draw its tables with plain signs: its rule for machines that build and test. Pure. */
+export function isInCi(env: NodeJS.ProcessEnv): boolean {
+  const isTrue = (value: string | undefined): boolean => value !== "0" && value !== "false";
+  const { CI: ci, OCLIF_TABLE_SKIP_CI_CHECK: skip = "" } = env;
+  if ((skip !== "" && isTrue(skip)) || !isTrue(ci)) return false;
+  return Object.keys(env).some((name) => name === "CI" || name === "CONTINUOUS_INTEGRATION" || name.startsWith("CI_"));
 }
 
 /** `KEY: value` with the values below each other. */

@@ -32,7 +32,7 @@ export async function openOfficial(): Promise<Official> {
   const home = mkdtempSync(join(tmpdir(), "stator-official-"));
   const run = async (args: readonly string[], { input, cwd = home, env }: OfficialOptions = {}): Promise<Result> => {
     const result = await program(process.execPath, [OFFICIAL_CLI, ...args], {
-      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", COLUMNS: "250", ...env },
+      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", CI: "false", COLUMNS: "250", ...env },
       cwd,
       ...(input === undefined ? {} : { input }),
     });
