@@ -249,7 +249,6 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
-  setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HELD_MAX ${half(layout)}
   setenv STATOR_PAGE ${path(folder)}/H13.html
   setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
@@ -288,6 +287,10 @@ function renderDefaults(layout: HaproxyLayout): string {
   timeout server ${times.server}
   timeout tunnel ${times.tunnel}
   option abortonclose
+  # A worker that makes way closes an idle connection with the answer to its next request, which else might come just then.
+  option idle-close-on-response
+  # What browsers open ahead of need and leave unused ends without a page, which one of them might take for an answer.
+  option http-ignore-probes
   option redispatch 1
   retries 9
   retry-on conn-failure
