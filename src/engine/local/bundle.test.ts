@@ -3,7 +3,15 @@ import { test } from "node:test";
 import { BUILD_SIZE, HEROKU_SIZES } from "../../model/size.ts";
 import { specOf } from "../contract.ts";
 import type { DynoSpec } from "../engine.ts";
-import { type BundleFolders, bundleOf, hostsOf, memoryLimitFile, memoryLimitOf, resolvConfOf } from "./bundle.ts";
+import {
+  type BundleFolders,
+  bundleOf,
+  hostsOf,
+  memoryLimitFile,
+  memoryLimitOf,
+  NOTHING_COMMON,
+  resolvConfOf,
+} from "./bundle.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 const network = { index: 2, netnsPath: "/run/netns/st0-2", address: "10.1.0.2", gateway: "10.1.0.1", address6: null };
@@ -13,6 +21,7 @@ const folders: BundleFolders = {
   disk: { upper: "/s/upper", work: "/s/work", tmp: "/s/tmp", varTmp: "/s/var-tmp" },
   hosts: "/b/hosts",
   resolvConf: "/b/resolv.conf",
+  common: NOTHING_COMMON,
   build: null,
 };
 
@@ -166,6 +175,23 @@ test("decision 17: a runtime meets nothing on its way that a dyno could have put
     [],
   );
   assert.equal("hooks" in config, false);
+});
+
+test("what dynos have in common is read-only, and masked no second time; gVisor has its own", () => {
+  const common = { devices: "/r/dev", cover: { empty: "/h/empty", folders: ["/proc/acpi"] } };
+  const config = configOf({}, { folders: { ...folders, common } });
+  const places = config.mounts.map(({ destination }) => destination);
+  for (const [place, source] of [["/dev", "/r/dev"] as const, ["/proc/acpi", "/h/empty"] as const]) {
+    const mount = config.mounts[places.indexOf(place)];
+    assert.equal(mount?.source, source);
+    for (const option of ["ro", "nosuid", "noexec"]) assert.ok(mount?.options.includes(option), `${place}: ${option}`);
+  }
+  assert.ok(places.indexOf("/proc") < places.indexOf("/proc/acpi"));
+  assert.ok(places.indexOf("/dev") < places.indexOf("/dev/pts"));
+  assert.equal(config.linux.maskedPaths.includes("/proc/acpi"), false);
+  assert.ok(config.linux.maskedPaths.includes("/proc/kcore"));
+  const gvisor = configOf({ isolation: "gvisor" }, { folders: { ...folders, common } });
+  assert.equal(gvisor.mounts.find(({ destination }) => destination === "/dev")?.type, "tmpfs");
 });
 
 test("a terminal has a size; pipes have none", () => {
