@@ -16,6 +16,7 @@ import { connect, createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { type Attached, attached } from "../support/attached.ts";
 import {
   api,
   cgroupFolders,
@@ -26,6 +27,7 @@ import {
   eventually,
   type Files,
   hasIpv6,
+  logsOf,
   platform,
   processes,
   push,
@@ -85,6 +87,8 @@ const NEVER = [
   "fd00::1",
   "fe80::a9fe:a9fe",
 ];
+/** How often somebody enters a dyno that waits for it. */
+const SESSIONS = 30;
 const SYSCTLS = [
   "kernel/core_pattern",
   "kernel/hostname",
@@ -521,6 +525,50 @@ export function escapeSuite(isolation: Isolation): void {
       },
     );
 
+    attempt(
+      "while somebody looks into a dyno it gets hold of nothing of the runtime's: program, descriptors, folder, environment (CVE-2019-5736, -2024-21626)",
+      async () => {
+        const given = JSON.stringify({
+          seconds: 60,
+          paths: [join(canaries, "open"), "/etc/shadow"],
+          words: [word, ...readFileSync("/etc/shadow", "utf8").split("\n").slice(0, 1)],
+        });
+        const before = new Set((await dynosOf(app)).map(({ name }) => name));
+        await statorOk(["run:detached", "-a", app, "--", `echo begun; python3 probe.py watch '${given}'`]);
+        const dyno = (await dynosOf(app)).find(({ name }) => !before.has(name))?.name ?? "none";
+        const logged = (pattern: RegExp) =>
+          eventually(`${dyno} writes ${pattern}`, async () => {
+            const log = await logsOf(app);
+            const mine = log.split("\n").filter((line) => line.includes(`app[${dyno}]`));
+            return pattern.exec(mine.join("\n")) ?? undefined;
+          });
+        await logged(/WATCHING/);
+        const enter = async (command: string, terminal: object): Promise<Attached> => {
+          const path = `/apps/${app}/dynos/${dyno}`;
+          const { attach_url: url } = await platform<{ attach_url: string }>("POST", path, { command, ...terminal });
+          return attached({ api: { port: config.apiPort } }, new URL(url).pathname.slice(1), "");
+        };
+        const commands = Array.from({ length: SESSIONS }, (_, n) => (n % 3 === 0 ? "true" : "sleep 0.05"));
+        for (const command of commands) assert.equal((await enter(command, { force_no_tty: true })).status, 0);
+        assert.equal((await enter("sleep 0.05", { env: { TERM: "xterm", COLUMNS: 80, LINES: 24 } })).status, 0);
+        await enter("touch /tmp/enough", { force_no_tty: true });
+        const seen = JSON.parse((await logged(/PROBE (\{.*\})/))[1] ?? "") as Watched;
+        assert.ok(seen.count >= SESSIONS, `it saw ${seen.count} processes come: ${seen.names.join(" ")}`);
+        assert.deepEqual([seen.found, seen.opened], [{}, {}]);
+        const window = ["TERM", "COLUMNS", "LINES"]; // of the terminal's window
+        assert.deepEqual(
+          Object.keys(seen.environ).filter((each) => !window.includes(each)),
+          [],
+        );
+        const own = /^(\/usr\/bin\/(tini-static|bash|sleep|touch|python3\.\d+|true)|(refused|absent) \w+)$/;
+        assert.deepEqual(
+          seen.programs.filter((each) => !own.test(each)),
+          [],
+          "of the runtime not even the name can be read",
+        );
+      },
+    );
+
     attempt("mounts: each at its place and none shared; masked paths are empty (CVE-2025-31133, -52881)", async () => {
       const { mounts } = await probe<{ mounts: readonly MountInfo[] }>("mounts");
       if (isolation.name === "container") mustBeOurMounts(mounts);
@@ -693,6 +741,17 @@ interface Identity {
   readonly processes: readonly string[];
   readonly limits: Readonly<Record<string, readonly [number, number]>>;
   readonly interfaces: readonly string[];
+}
+
+/** What a dyno got of the processes that came into it. */
+interface Watched {
+  readonly count: number;
+  /** As the processes call themselves. */
+  readonly names: readonly string[];
+  readonly programs: readonly string[];
+  readonly found: Outcomes;
+  readonly opened: Outcomes;
+  readonly environ: Outcomes;
 }
 
 /** All of these ports, or all from the first to the last. */
