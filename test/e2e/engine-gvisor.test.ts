@@ -195,6 +195,23 @@ test("input: a megabyte through a program's standard input loses no byte, and it
   assert.equal(host.textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
 });
 
+test("with a terminal too, nothing in /dev can be replaced by a link for the runtime to follow (CVE-2025-52565)", async () => {
+  const pattern = () => readFileSync("/proc/sys/kernel/core_pattern", "utf8");
+  const before = pattern();
+  const evil = `for f in null zero tty console ptmx pts pts/0; do
+      for how in "rm -rf /dev/$f" "mv -T /dev/$f /dev/x" "ln -sfn /proc/sys/kernel/core_pattern /dev/$f"; do $how 2>&1; done
+    done
+    tty; echo links $(find /dev -lname "*core_pattern" | wc -l) nodes $(ls -d /dev/null /dev/zero /dev/tty | wc -l)`;
+  const terminal = { rows: 24, columns: 200 };
+  for (const change of [{}, { terminal }, { terminal }]) {
+    const text = (await output(evil, change)).replaceAll("\r", "");
+    assert.match(text, /^links 0 nodes 3$/m);
+    assert.match(text, /^rm: cannot remove '\/dev\/null': (Permission denied|Read-only file system)$/m);
+    if ("terminal" in change) assert.match(text, /^\/dev\/pts\/\d+$/m, "it has one");
+  }
+  assert.equal(pattern(), before);
+});
+
 test("a terminal has the size that was asked for, and another one later", async () => {
   const terminal = { rows: 33, columns: 77 };
   const spec = specOf({ command: "stty size; read x; stty size; exit 4", terminal, stdin: true, ...gvisor });

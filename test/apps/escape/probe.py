@@ -607,6 +607,26 @@ def note(result, port, code):
         result["errors"][name] = result["errors"].get(name, 0) + 1
 
 
+def udp(given):
+    """Which ports answer a datagram; two seconds for all."""
+    asked, results = {}, {}
+    for each in given["targets"]:
+        for port in each["ports"]:
+            name = "%s %d" % (each["address"], port)
+            one = socket.socket(socket.AF_INET6 if ":" in name else socket.AF_INET, socket.SOCK_DGRAM)
+            one.setblocking(False)
+            results[name] = attempt(lambda: one.connect((each["address"], port)) or one.send(b"hello")) or "refused by silence"
+            asked[name] = one
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        for name, one in asked.items():
+            answer = attempt(lambda: one.recv(64))
+            if answer != "refused EAGAIN":
+                results[name] = answer if isinstance(answer, str) else "answered %r" % answer
+        time.sleep(0.05)
+    return {"results": {name: "refused by silence" if what == 5 else what for name, what in results.items()}}
+
+
 def neighbours(given):
     """Unix sockets, abstract or in files, of others."""
     results = {}
