@@ -1,4 +1,4 @@
-import { mkdir, rm, rmdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
@@ -29,11 +29,8 @@ export async function mountStacks(instance: Instance): Promise<Stacks> {
     await mountImage({ image, at, type: "erofs", options: ["nodev", "nosuid"], readOnly: true });
   }
   const wanted = new Set(mounts.values());
-  for (const at of new Set(await mountsBelow(stacksFolder(instance)))) {
-    if (wanted.has(at)) continue;
-    await unmount(at);
-    await rmdir(at).catch(() => {}); // an empty folder hurts nobody
-  }
+  // Their folders stay: with a folder the kernel takes what is mounted on it in every namespace.
+  for (const at of new Set(await mountsBelow(stacksFolder(instance)))) if (!wanted.has(at)) await unmount(at);
   return { mountOf: (name) => mounts.get(name) ?? "" }; // each is there
 }
 
