@@ -89,7 +89,10 @@ before(async () => {
       [ON_HOST_6, HTTP_PORT],
       [ON_HOST_6, 18_022],
     ],
-    udp: [],
+    udp: [
+      ["0.0.0.0", 18_022],
+      ["0.0.0.0", HTTP_PORT],
+    ],
     dns: [LOOPBACK_RESOLVER],
   });
 });
@@ -135,7 +138,10 @@ test("a dyno reaches the router's two ports on the host, and no other port of it
     assert.equal(await inside(dyno, "tcp", address, HTTP_PORT), "hello");
     assert.equal(await inside(dyno, "tcp", address, HTTPS_PORT), "hello");
     assert.equal(await inside(dyno, "tcp", address, 18_022), "ECONNREFUSED");
+    // Nor by datagrams, to the numbers of the router's ports neither.
+    for (const port of [18_022, HTTP_PORT]) assert.notEqual(await inside(dyno, "udp", address, port), "hello");
   }
+  assert.equal(await client([], "udp", ON_HOST, 18_022), "hello", "the host itself is answered");
 });
 
 test("*.localhost, which every resolver calls 127.0.0.1, is the router inside a dyno; other local ports are its own", async () => {

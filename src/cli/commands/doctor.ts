@@ -5,6 +5,7 @@ import type { Input } from "../command.ts";
 import { execFinding } from "../exec-finding.ts";
 import { processesOf } from "../install/processes.ts";
 import { json, print, table } from "../output.ts";
+import { stackFindings } from "../stack-finding.ts";
 
 const MARKS = { ok: "ok", degraded: "less", missing: "MISSING" } as const;
 
@@ -15,6 +16,7 @@ export async function run(input: Input): Promise<number> {
   const findings = [
     ...(await probeHost(instance, disk, host)),
     ...(await certificateFindings(instance, Date.now())),
+    ...(await stackFindings(instance, Date.now())),
     await execFinding(execAddress, host),
   ];
   if (input.has("json")) json(findings);
