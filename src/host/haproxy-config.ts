@@ -15,6 +15,7 @@ import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
 import { checked } from "./haproxy-text.ts";
 import { HOST_PATTERN } from "./protocol.ts";
 import {
+  END_TO_END_CONTINUE,
   isLeast,
   OPTION_MAPS,
   type OptionMap,
@@ -333,7 +334,7 @@ defaults app from base
 ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   # HAProxy 2.6 has one limit for the first byte and for pauses: Heroku's 30 s for the first byte, but a stream of events may pause for 55.
   http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
-  http-request wait-for-body time 1s at-least 1 if { req.fhdr(expect) -m found }
+  http-request wait-for-body time ${times.client} at-least 1 if { req.fhdr(expect) -m found } !${END_TO_END_CONTINUE}
   http-response del-header Keep-Alive
   http-response del-header ${OWN_ERROR}
   http-response add-header Via "${VIA}"
