@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { Limit } from "../src/lib/limit.ts";
@@ -89,7 +88,19 @@ export async function measureScale(rounds: number): Promise<RowResult> {
   }
   done = true;
   await load;
-  const kilobytes = await workerKilobytes(rig);
+  const kilobytes = await rig.workerKilobytes();
+
+  for (const echo of echoes) echo.close();
+  server.close();
+
+  const deaths: number[] = [];
+  const survivor = rig.app();
+  await survivor.set({ dynoIds: [dyno] });
+  for (let round = 0; round < 2 * rounds; round++) {
+    await settled();
+    process.kill(round % 2 === 0 ? rig.pid : (await rig.workers()).current, "SIGKILL");
+    deaths.push(await timed(() => answeredInARow(survivor)));
+  }
 
   const before = await rig.reloads();
   const late: number[] = [];
@@ -97,8 +108,6 @@ export async function measureScale(rounds: number): Promise<RowResult> {
     Promise.all(Array.from({ length: STORM }, async () => late.push(await timed(() => routable(rig.app(), dyno))))),
   );
   const reloadsOfStorm = (await rig.reloads()) - before;
-  for (const echo of echoes) echo.close();
-  server.close();
   return {
     samples: [
       {
@@ -112,6 +121,11 @@ export async function measureScale(rounds: number): Promise<RowResult> {
       { who: "100 apps told again unchanged", unit: "ms", values: [again] },
       { who: "a reload", unit: "ms", values: reloads },
       { who: "a new app while one is under way, the same", unit: "ms", values: newsMeanwhile },
+      {
+        who: "kill -9 of HAProxy's master or worker, until 20 requests in a row were answered",
+        unit: "ms",
+        values: deaths,
+      },
       { who: `${STORM} new apps at once, until each has answered`, unit: "ms", values: [storm] },
       { who: "HAProxy's worker, resident", unit: "MiB", values: [kilobytes / 1024] },
     ],
@@ -135,6 +149,12 @@ export async function measureScale(rounds: number): Promise<RowResult> {
         unit: "",
         value: failures.length,
         bound: { atMost: 0 },
+      },
+      {
+        claim: "kill -9 of HAProxy, until 20 requests in a row were answered, longest",
+        unit: "ms",
+        value: percentile(deaths, 1),
+        bound: { atMost: 1_000 },
       },
       { claim: `reloads to fill it`, unit: "reloads", value: reloadsToFill, bound: { atMost: 9 } },
       {
@@ -162,6 +182,18 @@ async function answered(app: App): Promise<void> {
   while ((await app.ask()).status !== 200) await pause(5);
 }
 
+/** Nobody listens at first. */
+async function answeredInARow(app: App): Promise<void> {
+  for (let count = 0; count < 20; ) {
+    const isOk = await app.ask().then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+    count = isOk ? count + 1 : 0;
+    if (!isOk) await pause(5);
+  }
+}
+
 async function timed(act: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await act();
@@ -171,9 +203,4 @@ async function timed(act: () => Promise<unknown>): Promise<number> {
 /** Old workers have ended, what is to be written is. */
 async function settled(): Promise<void> {
   await pause(3_000);
-}
-
-async function workerKilobytes(rig: RouterRig): Promise<number> {
-  const { current } = await rig.workers();
-  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${current}/status`, "utf8"))?.[1]);
 }

@@ -3,7 +3,7 @@ import type { Files } from "./harness.ts";
 /** Small apps that the end-to-end tests push; the stack's own python3 runs them, so that a push takes a second. */
 
 /**
- * Answers with its dyno's name, pid and what it was asked; reads bodies whole; takes two seconds for /stream. Its worker counts
+ * Answers with its dyno's name, pid and what it was asked; reads bodies whole; takes two seconds for /stream; /die ends it. Its worker counts
  * lines into its log.
  */
 export const echo: Files = {
@@ -32,6 +32,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.1)
         self.wfile.write(b"0\\r\\n\\r\\n")
     def do_GET(self):
+        if self.path == "/die":
+            os._exit(1)
         self.stream() if self.path == "/stream" else self.answer()
     do_POST = answer
     def log_message(self, *args):

@@ -252,6 +252,24 @@ test("pushes with nothing to run, a failing build, and a port never bound are re
   assert.equal((await throughRouter(app)).status, 200);
 });
 
+test("spec 6.4: maintenance is H80, crashes are H10, no web dyno is H14, an app without a release is H81", async () => {
+  const meets = (name: string, code: string, path = "/"): Promise<string> =>
+    eventually(`${code} at ${name}`, async () => {
+      await throughRouter(name, { path });
+      return (await logsOf(name)).split("\n").find((line) => line.includes(` code=${code} `));
+    });
+  await statorOk(["maintenance:on", "-a", app]);
+  assert.match(await meets(app, "H80"), /at=info code=H80 desc="Maintenance mode" .* dyno= .* status=503 /);
+  await statorOk(["maintenance:off", "-a", app]);
+  await statorOk(["runtime:set", "restart-policy=heroku", "-a", app]);
+  await statorOk(["ps:scale", "web=1", "-a", app]);
+  assert.match(await meets(app, "H10", "/die"), /at=error code=H10 desc="App crashed" .* dyno= .* status=503 /);
+  await statorOk(["ps:scale", "web=0", "-a", app]);
+  assert.match(await meets(app, "H14"), /at=error code=H14 desc="No web processes running" .* status=503 /);
+  await using blank = await temporaryApp("blank");
+  assert.match(await meets(blank.name, "H81"), /at=info code=H81 desc="Blank app" .* status=502 /);
+});
+
 /** The worker numbers its lines: in what the log still holds of it none is missing and none is there twice. */
 async function assertEveryLineOnce(name: string): Promise<void> {
   const all = [

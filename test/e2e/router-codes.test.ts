@@ -275,6 +275,31 @@ describe("spec 6.4", { concurrency: true }, () => {
     for (const socket of held) socket.destroy();
   });
 
+  test("H11: 1,000 requests of one app are held, in bounded memory; another app's are held and answered as ever", async () => {
+    await using large = await RouterRig.open({ connectionsMax: 4_000 });
+    const [greedy, modest] = [large.app(), large.app()];
+    for (const app of [greedy, modest]) await app.set({});
+    const before = await large.workerKilobytes();
+    const answers: string[] = [];
+    const held = Array.from({ length: 1_010 }, (_, i) => {
+      const socket = connect({ port: large.layout.httpPort, host: "127.0.0.1", localAddress: `127.0.9.${i % 10}` });
+      socket.on("error", () => {}); // left behind below
+      socket.on("data", (chunk: Buffer) => answers.push(chunk.toString()));
+      socket.write(`POST /held HTTP/1.1\r\nHost: ${greedy.host}\r\nContent-Length: 50000\r\n\r\n${"x".repeat(50_000)}`);
+      return socket;
+    });
+    while (answers.length < 10) await pause(5);
+    const waiting = modest.ask({ body: "y".repeat(50_000) });
+    await modest.set({ dynoIds: [await large.dyno("web.1")] });
+    assert.equal((await waiting).status, 200);
+    const grown = (await large.workerKilobytes()) - before;
+    for (const answer of answers) assert.match(answer, /^HTTP\/1\.1 503 /);
+    await greedy.line(/H11/);
+    assert.equal(answers.length, 10, "1,000 are held");
+    assert.ok(grown < 60_000, `HAProxy took ${grown} kB more for 1,000 of them`);
+    for (const socket of held) socket.destroy();
+  });
+
   test("H22: an app has half of all connections; others are served", async () => {
     const app = rig.app();
     await using dyno = await RawDyno.open(rig);
@@ -391,10 +416,12 @@ describe("spec 6.4", { concurrency: true }, () => {
     assert.match(await body.until(/done$/), /done$/);
     assert.match(await upgraded.until(/(pong){6}/), /(pong){6}$/);
     upgraded.leave();
-    // A connection without a request ends without a word.
+    // A connection without a request ends without a word: after an answer, and one that was opened ahead of need.
+    const unused = await RawClient.open(rig);
     const since = performance.now();
     body.text = "";
     assert.equal(await body.ended(), "");
+    assert.equal(await unused.ended(), "");
     assert.ok(performance.now() - since < 2_000);
     assert.equal(app.log.filter((line) => line.includes("method=POST")).length, 1);
   });

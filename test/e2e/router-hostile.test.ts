@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -10,11 +9,12 @@ import { type App, RouterRig } from "./router-rig.ts";
 
 /** Clients that mean harm. What the dyno got is what counts: a TCP server that keeps every byte. Needs root. */
 const HEAD_MS = 1_000;
+const CLIENT_MS = 3_000;
 let rig: RouterRig;
 /** Another app, which is served meanwhile. */
 let other: App;
 before(async () => {
-  rig = await RouterRig.open({ timeouts: { head: HEAD_MS }, connectionsMax: 1_000 });
+  rig = await RouterRig.open({ timeouts: { head: HEAD_MS, client: CLIENT_MS }, connectionsMax: 1_000 });
   other = rig.app();
   await other.set({ dynoIds: [await rig.dyno("web.1")] });
 });
@@ -198,11 +198,12 @@ describe("request smuggling", { concurrency: true }, () => {
 });
 const requestOf = (line: string): string => (/method=(\S+) path="([^"]*)"/.exec(line) ?? []).slice(1).join(" ");
 
+const get = (host: string, ...more: readonly (readonly [string, string])[]) =>
+  fields([":method", "GET"], [":scheme", "https"], [":path", "/h2"], [":authority", host], ...more);
+const headers = (stream: number, block: Uint8Array, flags: number = FLAG.endHeaders | FLAG.endStream) =>
+  frame(TYPE.headers, flags, stream, block);
+
 describe("HTTP/2, frame by frame (RFC 9113)", { concurrency: true }, () => {
-  const get = (host: string, ...more: readonly (readonly [string, string])[]) =>
-    fields([":method", "GET"], [":scheme", "https"], [":path", "/h2"], [":authority", host], ...more);
-  const headers = (stream: number, block: Uint8Array, flags: number = FLAG.endHeaders | FLAG.endStream) =>
-    frame(TYPE.headers, flags, stream, block);
   const window = (increment: number) => {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(increment);
@@ -443,6 +444,33 @@ describe("clients that take what they can", { concurrency: true }, () => {
     assert.match(clients[0]?.text ?? "", /^(HTTP\/1\.1 408 [^]*)?$/);
   });
 
+  test("slowloris over TLS and HTTP/2: hellos and heads that come byte by byte, and mere PINGs, end in time", async () => {
+    const hello = Buffer.concat([Buffer.of(22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3), Buffer.alloc(501)]);
+    const ping = frame(TYPE.ping, FLAG.none, 0, "12345678");
+    const open = () => Promise.all(Array.from({ length: 20 }, () => RawHttp2.open(rig, other.host)));
+    const [slowHeads, slowContinuations, pings] = [await open(), await open(), await open()];
+    const shaking = Array.from({ length: 20 }, () =>
+      connect(rig.layout.httpsPort, "127.0.0.1")
+        .on("error", () => {})
+        .resume(),
+    ); // they are told by the close
+    const block = frame(TYPE.headers, FLAG.endHeaders, 1, "x".repeat(400));
+    const since = performance.now();
+    for (const client of slowContinuations) client.send(frame(TYPE.headers, FLAG.none, 1, fields([":method", "GET"])));
+    const all = [slowHeads, slowContinuations, pings, shaking];
+    for (let at = 0; all.flat().some(({ closed }) => !closed); at++) {
+      for (const client of slowHeads) if (!client.closed) client.send(block.subarray(at, at + 1));
+      for (const client of slowContinuations)
+        if (!client.closed) client.send(frame(TYPE.continuation, FLAG.none, 1, at === 0 ? fields(["x-a", "b"]) : ""));
+      for (const client of pings) if (!client.closed) client.send(ping);
+      for (const client of shaking) if (!client.closed) client.write(hello.subarray(at, at + 1));
+      await othersAreServed();
+      await pause(50);
+      const left = all.map((clients) => clients.filter(({ closed }) => !closed).length);
+      assert.ok(performance.now() - since < 3 * CLIENT_MS, `they are still there: ${left.join()}`);
+    }
+  });
+
   test("huge heads: refused once they do not fit, in HTTP/1.1 and HTTP/2", async () => {
     const { app, dyno } = await rawApp();
     await using _ = dyno;
@@ -478,7 +506,7 @@ describe("clients that take what they can", { concurrency: true }, () => {
       write();
     });
     await using _ = dyno;
-    const before = await memoryOf();
+    const before = await rig.workerKilobytes();
     const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.open(rig)));
     for (const client of clients) {
       client.socket.pause();
@@ -491,9 +519,29 @@ describe("clients that take what they can", { concurrency: true }, () => {
     }
     assert.equal((await app.ask({ path: "/small" })).status, 200);
     await othersAreServed();
-    const grown = (await memoryOf()) - before;
+    const grown = (await rig.workerKilobytes()) - before;
     assert.ok(grown < 30_000, `HAProxy took ${grown} kB more for 20 of them`);
     for (const client of clients) client.leave();
+  });
+
+  test("a client of HTTP/2 that opens no window, and pings: its request ends, others are served", async () => {
+    const { app, dyno } = await rawApp((_text, socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n${"x".repeat(1_000_000)}`);
+    });
+    await using _ = dyno;
+    const client = await RawHttp2.open(rig, app.host);
+    client.send(frame(TYPE.settings, FLAG.none, 0, Buffer.of(0, 4, 0, 0, 0, 0)), headers(1, get(app.host)));
+    const answer = await client.frame(({ type, stream }) => type === TYPE.headers && stream === 1);
+    assert.equal(answer && statusOf(answer), "200");
+    const since = performance.now();
+    while (app.log.length === 0) {
+      client.send(frame(TYPE.ping, FLAG.none, 0, "12345678"));
+      await othersAreServed();
+      await pause(50);
+      assert.ok(performance.now() - since < 3 * CLIENT_MS, "it is still there");
+    }
+    assert.match(await app.line(/h2/), /code=H28 .* status=499 /);
+    client.leave();
   });
 
   test("header injection: nothing that a client says becomes a header of an answer or of another request", async () => {
@@ -554,12 +602,3 @@ test("as many idle connections as this host can hold: an app is served meanwhile
   assert.equal(idle.filter(({ destroyed }) => destroyed).length, 0);
   for (const socket of idle) socket.destroy();
 });
-
-/** Of HAProxy's worker, in kB. */
-async function memoryOf(): Promise<number> {
-  const { HaproxySocket } = await import("../../src/host/haproxy-socket.ts");
-  const { systemClock } = await import("../../src/lib/clock.ts");
-  const { current } = await new HaproxySocket(`${rig.layout.socketFolder}/master.sock`, systemClock).workers();
-  const status = await readFile(`/proc/${current}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
-}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import {
   createServer as createHttpServer,
   request as httpRequest,
@@ -161,6 +161,12 @@ export class RouterRig {
 
   workers(): ReturnType<HaproxySocket["workers"]> {
     return new HaproxySocket(join(this.layout.socketFolder, "master.sock"), systemClock).workers();
+  }
+
+  /** Resident, of HAProxy's worker, in kB. */
+  async workerKilobytes(): Promise<number> {
+    const { current } = await this.workers();
+    return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${current}/status`, "utf8"))?.[1]);
   }
 
   /** How often HAProxy was reloaded, as it says itself. */
