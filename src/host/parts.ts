@@ -15,9 +15,10 @@ import type { SystemUser } from "../lib/system-user.ts";
 import { requestSocket } from "../router/request-socket.ts";
 import { allowedForBuilds } from "./build-allow.ts";
 import type { HostFolders } from "./folders.ts";
-import { Haproxy } from "./haproxy.ts";
+import { Haproxy, PROGRAM } from "./haproxy.ts";
 import { AllowFile } from "./network-allow.ts";
 import { RequestPark } from "./request-park.ts";
+import { RequestRingFiles } from "./request-ring-files.ts";
 import { createHostServer } from "./server.ts";
 import { listenBeside } from "./shared-port.ts";
 import { SshDoor } from "./ssh-door.ts";
@@ -79,13 +80,16 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       ...(cgroupParent !== undefined && { cgroupParent }),
     }),
   );
+  const owner = { uid: users.router.uid, gid: users.daemon.gid };
+  const rings = new RequestRingFiles({ folder: folders.requestRings, owner, logger });
   const haproxy = parts.use(
-    await openRouter(config, folders, users.router, (dynoId) => engine.endpointOf(dynoId), { clock, logger }),
+    await openRouter(config, folders, users.router, rings, (dynoId) => engine.endpointOf(dynoId), { clock, logger }),
   );
   parts.use(
     new RequestPark({
       socket: requestSocket(config.instance),
       own: join(config.instance.paths.run, "request-park.sock"),
+      isNeeded: async () => !(await rings.suits(PROGRAM)),
       clock,
       logger,
     }),
@@ -109,6 +113,7 @@ async function openRouter(
   config: Config,
   folders: HostFolders,
   user: SystemUser,
+  rings: RequestRingFiles,
   addressOf: (dynoId: string) => { readonly address: string; readonly port: number } | undefined,
   { clock, logger }: Tools,
 ): Promise<Haproxy> {
@@ -127,6 +132,7 @@ async function openRouter(
       connectionsMax,
     },
     user,
+    rings,
     tables: { volatile: join(paths.run, "routes.json"), durable: join(paths.host, "routes.json") },
     pidFile: join(paths.run, "haproxy.pid"),
     logFile: join(paths.processLogs, "router.log"),

@@ -6,6 +6,7 @@ import type { Input } from "../command.ts";
 import { execFinding } from "../exec-finding.ts";
 import { processesOf } from "../install/processes.ts";
 import { json, print, table } from "../output.ts";
+import { stackFindings } from "../stack-finding.ts";
 
 const MARKS = { ok: "ok", degraded: "less", missing: "MISSING" } as const;
 
@@ -17,6 +18,7 @@ export async function run(input: Input): Promise<number> {
   const findings = [
     ...(await probeHost(instance, disk, host)),
     ...(await certificateFindings(instance, Date.now())),
+    ...(await stackFindings(instance, Date.now())),
     await execFinding({ address: execAddress, hostPid: host, routerUid: router.uid }),
   ];
   if (input.has("json")) json(findings);
