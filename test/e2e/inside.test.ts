@@ -212,15 +212,13 @@ test("natively a file is copied, also by its link, and a listener on the dyno's 
   }
 });
 
-/** One in the first web dyno that has shown something, and how it ended. */
+/** A command of ours that has shown something, its input still open; and how it ended. */
 async function session(
-  command: string,
+  args: readonly string[],
 ): Promise<() => Promise<{ readonly code: number | null; readonly told: string }>> {
-  const child = start(STATOR, ["ps:exec", "-a", app, "--", command], {
-    env: ownEnvironment(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = start(STATOR, args, { env: ownEnvironment(), stdio: ["pipe", "pipe", "pipe"] });
   const end = ended(child, "stator"); // before it can have ended
+  child.stdin?.on("error", () => {}); // it has ended
   let told = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (told += text));
   await once(child.stdout ?? child, "data");
@@ -232,7 +230,7 @@ const SESSION = "trap '' TERM; echo shown; exec sleep 1000";
 
 test("a session is recorded where that was turned on, and ends with its dyno", async () => {
   await statorOk(["recordings:enable", "-a", app]);
-  const over = await session(SESSION);
+  const over = await session(["ps:exec", "-a", app, "--", SESSION]);
   await statorOk(["ps:restart", "web.1", "-a", app]);
   const { code, told } = await over();
   assert.deepEqual([code, /This session is recorded/.test(told)], [137, true], told);
@@ -246,23 +244,32 @@ test("a session is recorded where that was turned on, and ends with its dyno", a
   await waitUp(app, "web", 1);
 });
 
+/** By who was killed: what is said of a session, and of a one-off dyno whose input has not ended. */
 const LOST = {
-  host: / ?The session broke off, and nobody saw how it ended/,
-  daemon: / ›   Error: The connection to the platform was lost, and the session has ended with it\.\n/,
+  host: [/^The session broke off, and nobody saw how it ended/m, /^The command's standard input ended too early/m],
+  daemon: [
+    /^ ›   Error: The connection to the platform was lost, and the session has ended with it\.$/m,
+    /^ ›   Error: The connection to the dyno was lost; look at its end with `stator logs`\.$/m,
+  ],
 };
 
-test("kill -9 of the host process, or of the daemon: sessions end in words, with 255, and leave nothing; the dyno goes on", async () => {
+test("kill -9 of the host process, or of the daemon: sessions and runs end in words, with 255; the dyno goes on, and nothing stays", async () => {
   const before = await dynoId();
   for (const role of ["host", "daemon"] as const) {
-    const over = await session("echo shown; exec sleep 4321");
+    const open = await Promise.all([
+      session(["ps:exec", "-a", app, "--", "echo shown; exec sleep 4321"]),
+      session(["run", "-a", app, "--", "echo shown; exec cat"]),
+    ]);
     await killNow([role]);
-    const { code, told } = await over();
-    assert.deepEqual([code, LOST[role].test(told)], [255, true], told);
+    const ends = await Promise.all(open.map((over) => over()));
+    for (const [at, { code, told }] of ends.entries())
+      assert.deepEqual([code, LOST[role][at]?.test(told)], [255, true], told);
     await eventually("the platform answers", platformAnswers);
     await eventually("nothing of it stays in the dyno", async () => {
       const { stdout } = await program(STATOR, ["ps:exec", "-a", app, "--", "ps -eo args"]);
       return stdout.includes("python3 app.py") && !stdout.includes("sleep 4321");
     });
+    await eventually("nor the one-off dyno", async () => (await dynosOf(app)).length === 1);
     assert.equal(await dynoId(), before);
   }
 });
