@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { herokuClient, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { herokuClient, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { installedCommands } from "../support/official-manifest.ts";
 import { echo } from "./apps.ts";
 import {
@@ -344,6 +344,60 @@ test("pipelines:connect, pipelines:setup: ask a service of Heroku's first, with 
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);
     assert.match(refused.stderr, /which would be sent the token of this platform: push to the first app of a pipeline/);
   }
+});
+
+/** A terminal on which somebody types: the words that are waited for, and what is typed then, come as JSON in the environment. */
+const TYPIST = `
+import json, os, pty, sys
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+answers, text = json.loads(os.environ["ANSWERS"]), b""
+while True:
+    try: got = os.read(fd, 4096)
+    except OSError: break
+    if not got: break
+    os.write(1, got)
+    text += got
+    if answers and answers[0][0].encode() in text:
+        os.write(fd, answers.pop(0)[1].encode() + b"\\r")
+        text = b""
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+async function typed(args: readonly string[], answers: readonly (readonly [asked: string, answer: string])[]) {
+  const { home, environment } = official;
+  const own = { HOME: home, HEROKU_API_KEY: "", HEROKU_NETRC_WRITE: "true", HEROKU_SKIP_NEW_VERSION_CHECK: "true" };
+  const env = { ...environment, ...own, CI: "false", ANSWERS: JSON.stringify(answers) };
+  const result = await program("python3", ["-c", TYPIST, process.execPath, OFFICIAL_CLI, ...args], { env });
+  tellDriven(args, result.code);
+  return result;
+}
+
+test("login -i: the address, and a token for a password; login: a sentence, since there is no page", async () => {
+  const email = (await stator(["auth:whoami"])).stdout.trim();
+  const wrong = await typed(
+    ["auth:login", "-i"],
+    [
+      ["Email", email],
+      ["Password", "secret"],
+    ],
+  );
+  assert.notEqual(wrong.code, 0);
+  assert.match(unfolded(wrong.stdout), /There are no passwords here: a token is one/);
+  const right = await typed(
+    ["auth:login", "-i"],
+    [
+      ["Email", email],
+      ["Password", token()],
+    ],
+  );
+  assert.equal(right.code, 0, right.stdout);
+  assert.match(right.stdout, /Logged in as /);
+  assert.match((await typed(["auth:whoami"], [])).stdout, new RegExp(email));
+  assert.equal((await typed(["auth:logout"], [])).code, 0);
+  const page = await typed(["auth:login"], [["Press any key", ""]]);
+  assert.notEqual(page.code, 0);
+  assert.match(unfolded(page.stdout), /There is no page to log in on here: type heroku login -i/);
 });
 
 test("heroku-client: lists, pages by Range, creates and destroys an app, config vars, errors", async () => {
