@@ -335,9 +335,10 @@ test("without Heroku's own services: a sentence and a status", { concurrency: 3 
 test("pipelines:connect, pipelines:setup: ask a service of Heroku's first, with the token, which is why stator heroku refuses them", async () => {
   const commands = ["pipelines:connect shop -r me/shop", "pipelines:setup shop me/shop -y"];
   for (const args of commands.map((command) => command.split(" "))) {
-    const { code, stderr, asked } = await official.elsewhere(args);
+    const { code, stderr, asked, dialled } = await official.elsewhere(args);
     assert.notEqual(code, 0);
     assert.match(stderr, /Account not connected to GitHub/);
+    assert.deepEqual([...new Set(dialled)], ["kolkrabbi.heroku.com"]);
     assert.deepEqual([...new Set(asked.map(({ host, path }) => host + path))], [KOLKRABBI]);
     assert.ok(asked.every(({ authorization }) => authorization === `Bearer ${token()}`));
     const refused = await stator(["heroku", ...args]);
