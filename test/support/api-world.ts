@@ -6,6 +6,7 @@ import { PassThrough, Readable, type Writable } from "node:stream";
 import type { BuildRoutes } from "../../src/api/builds-interface.ts";
 import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
+import { openSigner } from "../../src/api/signer.ts";
 import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
 import { type ByteStream, EngineError, type ExecRequest, type StartMarks } from "../../src/engine/engine.ts";
@@ -154,6 +155,7 @@ export async function openWorld(
     ...options.certificates,
   });
   const door = await FakeDoor.open();
+  const signer = await openSigner(instance.paths.data);
   const realBuilds = await options.builds?.({ store, supervision, logs, config, clock });
   const apiOptions: ApiOptions = {
     certificates,
@@ -168,6 +170,7 @@ export async function openWorld(
     requests,
     engine: supervision,
     door,
+    signer,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     ...instead?.parts,
     clock,

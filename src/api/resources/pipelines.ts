@@ -6,7 +6,7 @@ import type { Permission } from "../../model/permission.ts";
 import { type Coupling, type Pipeline, STAGES } from "../../model/pipeline.ts";
 import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
-import type { Call, Routes } from "../route.ts";
+import type { AccountCall, Call, Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
 import { self } from "./accounts.ts";
 import { GENERATION } from "./platform.ts";
@@ -90,8 +90,9 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.account(
     { path: "DELETE /pipelines/:pipeline", response: PipelineSchema },
-    async ({ user, params, ...call }) => {
+    async ({ user, params, about, ...call }) => {
       const pipeline = await pipelineNamed(params["pipeline"] ?? "", user, context);
+      about(...(await couplings(await store.pipelines.couplings(pipeline.id))).map(({ app }) => app));
       await store.pipelines.remove(pipeline.id);
       return pipelineJson(pipeline, call);
     },
@@ -117,17 +118,19 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.account(
     { path: "POST /pipeline-couplings", body: CoupleBody, response: CouplingSchema, status: 201 },
-    async ({ user, body }) => {
+    async ({ user, body, about, tell }) => {
       const access = await appFor(user, named(body.app), store);
-      demand(access, "operate");
       const { app } = access;
+      about(app);
+      demand(access, "operate");
       const pipeline = await pipelineNamed(named(body.pipeline), user, context);
       const coupling = { pipelineId: pipeline.id, appId: app.id, stage: body.stage };
+      tell({ pipeline: pipeline.name, stage: body.stage });
       return couplingJson(await store.pipelines.couple(coupling), context);
     },
   );
-  routes.account({ path: "GET /pipeline-couplings/:coupling", response: CouplingSchema }, async ({ user, params }) =>
-    couplingJson(await couplingNamed(params["coupling"] ?? "", user, "view"), context),
+  routes.account({ path: "GET /pipeline-couplings/:coupling", response: CouplingSchema }, async (call) =>
+    couplingJson(await couplingNamed(call, "view"), context),
   );
   routes.account(
     {
@@ -135,29 +138,30 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
       body: Type.Object({ stage: Type.Optional(StageSchema) }),
       response: CouplingSchema,
     },
-    async ({ user, params, body }) => {
-      const coupling = await couplingNamed(params["coupling"] ?? "", user, "operate");
-      const { stage } = body;
+    async (call) => {
+      const coupling = await couplingNamed(call, "operate");
+      const { stage } = call.body;
+      if (stage !== undefined) call.tell({ stage });
       return couplingJson(stage === undefined ? coupling : await store.pipelines.setStage(coupling.id, stage), context);
     },
   );
-  routes.account(
-    { path: "DELETE /pipeline-couplings/:coupling", response: CouplingSchema },
-    async ({ user, params }) => {
-      const coupling = await couplingNamed(params["coupling"] ?? "", user, "operate");
-      const answer = await couplingJson(coupling, context);
-      await store.pipelines.uncouple(coupling.id);
-      return answer;
-    },
-  );
+  routes.account({ path: "DELETE /pipeline-couplings/:coupling", response: CouplingSchema }, async (call) => {
+    const coupling = await couplingNamed(call, "operate");
+    const answer = await couplingJson(coupling, context);
+    await store.pipelines.uncouple(coupling.id);
+    return answer;
+  });
 
   /** Of a pipeline of theirs, or of an app on which they may do that. */
-  async function couplingNamed(id: string, user: User, needed: Permission): Promise<Coupling> {
-    const coupling = await store.pipelines.couplingById(id);
+  async function couplingNamed({ params, user, about }: AccountCall, needed: Permission): Promise<Coupling> {
+    const coupling = await store.pipelines.couplingById(params["coupling"] ?? "");
     if (!coupling) throw noCoupling();
     const pipeline = await store.pipelines.byId(coupling.pipelineId);
-    if (pipeline?.ownerId === user.id) return coupling;
+    const app = await store.apps.byId(coupling.appId);
     const access = await store.apps.findFor(user.id, coupling.appId);
+    if (pipeline?.ownerId !== user.id && access === undefined) throw noCoupling();
+    if (app) about(app);
+    if (pipeline?.ownerId === user.id) return coupling;
     if (access === undefined) throw noCoupling();
     demand(access, needed);
     return coupling;
