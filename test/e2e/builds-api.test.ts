@@ -238,16 +238,16 @@ test("pipelines:transfer: by the official CLI and by ours, to another user, who 
   try {
     for (const transfer of give) {
       const name = appName("given");
-      await heroku("pipelines:create", name, "-a", staging, "-s", "staging");
+      await statorOk(["pipelines:create", name, "-a", staging, "-s", "staging"]);
       const wrong = await transfer(email, "-p", name, "-c", "another");
       assert.match(wrong, new RegExp(`Confirmation did not match ${name}\\. Aborted`));
       const said = (await transfer(email, "-p", name, "-c", name)).replaceAll(/\s+(› +)?/g, " ");
       assert.match(said, new RegExp(`Transferring ${name} pipeline to the ${email} account\\.\\.\\. done`));
       assert.match(said, /stator apps:transfers:accept/);
-      assert.doesNotMatch(await heroku("pipelines"), new RegExp(name));
+      assert.doesNotMatch(await statorOk(["pipelines"]), new RegExp(name));
       assert.match(await statorOk(["apps:transfers"]), new RegExp(`${staging} +.* → ${email} +pending`));
       await statorOk(["apps:transfers:cancel", staging]);
-      await heroku("pipelines:remove", "-a", staging);
+      await statorOk(["pipelines:remove", "-a", staging]);
     }
   } finally {
     await statorOk(["users:remove", email]);

@@ -56,7 +56,7 @@ export async function openOfficial(): Promise<Official> {
     },
     async elsewhere(args) {
       using internet = await NoInternet.open();
-      const trusted = join(home, "trusted.pem");
+      const trusted = join(home, `trusted-${new URL(internet.proxy).port}.pem`);
       writeFileSync(
         trusted,
         [readFileSync(exported["NODE_EXTRA_CA_CERTS"] ?? "", "utf8"), internet.authority].join("\n"),
