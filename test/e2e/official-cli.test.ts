@@ -369,7 +369,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 async function typed(args: readonly string[], answers: readonly (readonly [asked: string, answer: string])[]) {
   const { home, environment } = official;
   const own = { HOME: home, HEROKU_API_KEY: "", HEROKU_NETRC_WRITE: "true", HEROKU_SKIP_NEW_VERSION_CHECK: "true" };
-  const env = { ...environment, ...own, CI: "false", ANSWERS: JSON.stringify(answers) };
+  const env = { ...environment, ...own, NO_COLOR: "1", CI: "false", ANSWERS: JSON.stringify(answers) };
   const result = await program("python3", ["-c", TYPIST, process.execPath, OFFICIAL_CLI, ...args], { env });
   tellDriven(args, result.code);
   return result;
