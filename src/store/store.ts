@@ -89,7 +89,7 @@ export interface UserStore {
     change: Partial<Pick<User, "name" | "allowTracking" | "beta" | "isOperator">> & { readonly isSuspended?: boolean },
   ): Promise<User>;
   /**
-   * Forgets the user with their tokens, keys and parts in apps; their own apps go to `appsTo`. Releases and builds go on naming
+   * Forgets the user with their tokens, keys and parts in apps; their own apps and pipelines go to `appsTo`. Releases and builds go on naming
    * them. Throws `invalid_params` for the installation's owner, and for somebody who has apps while nobody is named to have them.
    */
   remove(id: string, appsTo: string | null): Promise<void>;

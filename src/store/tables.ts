@@ -228,6 +228,7 @@ export interface SniEndpointRow {
   automatic: number;
   /** PEM. */
   chain: string;
+  given: string | null;
   /** The private key. */
   sealed: string;
   created_at: Instant;

@@ -120,7 +120,14 @@ test("users: an operator adds, lists, suspends and removes them; the installatio
   refused(await remove("/stator/users/owner@example.com"), /owner of this installation/);
   refused(await remove(one), new RegExp(`owns ${app.name}`));
   await world.call("POST", `/apps/${app.name}/collaborators`, { token, body: { user: world.user.id } });
+  for (const name of ["theirs", "both"]) await world.call("POST", "/pipelines", { token, body: { name } });
+  const both = await post("/pipelines", { name: "both" });
   assert.equal((await remove(one, { apps_to: "owner@example.com" })).json.email, "new@example.com");
+  assert.deepEqual(
+    (await get("/pipelines")).json.map((each: { name: string }) => each.name),
+    ["both", "theirs"],
+  );
+  assert.equal((await get("/pipelines/both")).json.id, both.json.id, "the heir keeps their own");
   assert.equal((await get(`/apps/${app.name}`)).json.owner.email, "owner@example.com");
   assert.equal((await get(`/apps/${app.name}/collaborators`)).json.length, 1, "an owner is no collaborator besides");
   assert.equal((await get("/account", token)).status, 401);

@@ -57,11 +57,10 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
 
   /** The caller, or what whoever knows somebody's address may know of them: that they are here, to give them something. */
   async function shown(call: AccountCall): Promise<User> {
-    const { params, user, token } = call;
-    const wanted = decodedTwice(params["account"] ?? "").toLowerCase();
+    if (isSelf(call) || call.token.scopes.every((scope) => scope === "identity")) return self(call);
+    const wanted = named(call);
     const other = (await store.users.list()).find(({ id, email }) => id === wanted || email === wanted);
-    if (other === undefined || other.id === user.id || token.scopes.every((scope) => scope === "identity"))
-      return self(call);
+    if (other === undefined) return self(call); // which says that there is none
     const { createdAt } = other;
     return { ...other, name: null, allowTracking: false, beta: false, suspendedAt: null, updatedAt: createdAt };
   }
@@ -86,11 +85,13 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
 }
 
 /** The caller, when the path means them; others are nobody's business. */
-export function self({ params, user }: AccountCall): User {
-  const named = decodedTwice(params["account"] ?? "").toLowerCase();
-  if (named === "~" || named === user.id || named === user.email) return user;
+export function self(call: AccountCall): User {
+  if (isSelf(call)) return call.user;
   throw new PlatformError("not_found", "Couldn't find that user.", { resource: "user" });
 }
+
+const named = ({ params }: AccountCall): string => decodedTwice(params["account"] ?? "").toLowerCase();
+const isSelf = (call: AccountCall): boolean => ["~", call.user.id, call.user.email].includes(named(call));
 
 /** Of a word of the path: clients send addresses as they are, encoded, and encoded twice (platform-api 5.12). */
 export function decodedTwice(word: string): string {

@@ -21,6 +21,8 @@ const REVIEW_APPS =
   "There are no review apps here: push a branch to an app of its own, and put that into the pipeline's stage review.";
 const STAGE_VARS =
   "There is no CI here whose tests a stage's config vars would be for: each app of a pipeline has its own.";
+const LOGIN =
+  "There is no page to log in on here: type heroku login -i, with your e-mail address and, as the password, a token (sudo stator token --new on the platform's machine makes one).";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
@@ -92,6 +94,8 @@ const NOT_FOUND_OF_APP = {
 
 /** Kinds of things that are not here yet, or never will be. */
 export function missingRoutes(routes: Routes): void {
+  // What `heroku login` asks of its login host, which `stator env` says is this one (platform-api 3.9).
+  routes.open({ path: "POST /auth", response: Type.Never() }, refuse(LOGIN));
   for (const path of EMPTY_OF_ACCOUNT) routes.account({ path, response: Nothing }, () => []);
   for (const path of EMPTY_OF_APP) routes.app({ path, needs: "view", response: Nothing }, () => []);
   for (const [path, why] of entries(REFUSED_OF_ACCOUNT)) routes.account({ path, response: Type.Never() }, refuse(why));
