@@ -240,7 +240,9 @@ test("oauth tokens: a grant is exchanged once and in time, with the client's sec
   assert.equal((await exchange({ client: { secret }, grant: { type: "password" } })).status, 422);
   const listed = (await get(`/oauth/authorizations/${first.id}`)).json;
   assert.match(listed.refresh_token.token, /\*{10}/);
-  assert.equal((await remove(`/oauth/tokens/${first.id}`)).status, 200);
+  const removed = await remove(`/oauth/tokens/${first.id}`);
+  assert.deepEqual([removed.status, removed.json.id, removed.json.user], [200, first.id, { id: world.user.id }]);
+  assert.match(removed.json.access_token.token, /\*{3}/, "its text is not told again");
   assert.equal((await refresh(json.refresh_token.token)).status, 401);
 });
 
