@@ -8,6 +8,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { openWorld, type Program, type World } from "../../test/support/api-world.ts";
 import { Changes, sharedDatabasePath } from "../../test/support/changes.ts";
+import { thingsOf } from "../../test/support/furnished.ts";
 import {
   ALWAYS,
   ALWAYS_BODIES,
@@ -193,30 +194,8 @@ async function here(): Promise<Place> {
   const token: string = grant.access_token.token;
   place = { app, other, loose: loose.id, friend, pipeline, slug, token, ids: new Map(), done: 0 };
   const own = `/apps/${name}`;
-  for (const [path, body] of [
-    ["/pipeline-couplings", { app: app.id, pipeline, stage: "staging" }],
-    ["/pipeline-couplings", { app: other.id, pipeline, stage: "production" }],
-    ["/oauth/clients", { name: "client", redirect_uri: "https://example.com/" }],
-    [
-      "/telemetry-drains",
-      {
-        owner: { id: app.id, type: "app" },
-        signals: ["logs"],
-        exporter: { type: "otlphttp", endpoint: "https://otel.example.com", headers: {} },
-      },
-    ],
-    [`${own}/collaborators`, { user: member }],
-    ["/account/app-transfers", { app: loose.id, recipient: member }],
-    [`${own}/domains`, { hostname: `p${count}.fuzz.example` }],
-    [`${own}/log-drains`, { url: "https://drain.example.com/" }],
-    [`${own}/webhooks`, { include: ["api:release"], level: "notify", url: "https://hook.example.com/" }],
-    [`${own}/schedules`, { command: "x", schedule: "0 3 * * *", name: "nightly" }],
-    [`${own}/egress-rules`, { action: "deny", cidr: "10.0.0.0/8" }],
-    [`${own}/sni-endpoints`, { certificate_chain: pair.certificate, private_key: pair.key }],
-    [`${own}/builds`, { source_blob: { url: "https://example.com/a.tgz" } }],
-    [`${own}/dynos`, { command: "web" }],
-    [`${own}/routing/users`, { name: "guest" }],
-  ] as const) {
+  const hostname = `p${count}.fuzz.example`;
+  for (const [path, body] of thingsOf({ app, other, loose: loose.id, pipeline, member, hostname, pair })) {
     const { id } = await post(path, body);
     place.ids.set(path, id);
     if (path.endsWith("/dynos")) place.ids.set("/api/v2", id); // a one-off: those of the formation come and go
