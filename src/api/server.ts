@@ -50,6 +50,7 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { oauthClientRoutes } from "./resources/oauth-clients.ts";
 import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
+import { pipelineTransferRoutes } from "./resources/pipeline-transfers.ts";
 import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
@@ -203,6 +204,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   auditEventRoutes(routes, context);
   appRoutes(routes, context);
   appTransferRoutes(routes, context);
+  pipelineTransferRoutes(routes, context);
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);
   configVarRoutes(routes, context);

@@ -561,6 +561,8 @@ export interface PipelineStore {
   create(pipeline: { readonly name: string; readonly ownerId: string }): Promise<Pipeline>;
   /** Throws as `create` does. */
   rename(id: string, name: string): Promise<Pipeline>;
+  /** It is somebody else's from now on. Throws `invalid_params` if they have one of its name. */
+  give(id: string, ownerId: string): Promise<Pipeline>;
   /** Its apps stay. */
   remove(id: string): Promise<void>;
   /** Oldest first. */

@@ -93,6 +93,10 @@ export async function openWorld(
     readonly databasePath?: string;
     /** Others than dynos in memory that do as they are told at once; `World.supervision` is idle then. */
     readonly engine?: (store: Store) => Promise<WorldEngine>;
+    /** Others than builds in memory; `World.builds` is idle then. */
+    readonly builds?: (
+      parts: Pick<ApiOptions, "store" | "supervision" | "logs" | "config" | "clock">,
+    ) => Promise<BuildRoutes & AsyncDisposable>;
     /** False for benchmarks: every answer is checked against its schema. */
     readonly checkResponses?: boolean;
     /** Other certificates than those in memory. */
@@ -152,6 +156,7 @@ export async function openWorld(
   });
   const door = await FakeDoor.open();
   const signer = await openSigner(instance.paths.data);
+  const realBuilds = await options.builds?.({ store, supervision, logs, config, clock });
   const apiOptions: ApiOptions = {
     certificates,
     config,
@@ -159,7 +164,7 @@ export async function openWorld(
     supervision,
     schedules: scheduler,
     logs,
-    builds,
+    builds: realBuilds ?? builds,
     usage,
     outbound,
     requests,
@@ -211,6 +216,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await realBuilds?.[Symbol.asyncDispose]();
       await door[Symbol.asyncDispose]();
       await instead?.[Symbol.asyncDispose]();
       await certificates[Symbol.asyncDispose]();

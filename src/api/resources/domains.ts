@@ -70,7 +70,8 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
       const wanted = body.sni_endpoint;
       if (wanted !== undefined) {
         await store.transaction(async (inside) => {
-          const endpoint = wanted === null ? null : await endpointNamed(inside, app, wanted, "body");
+          // Terraform's provider says "" for none.
+          const endpoint = wanted === null || wanted === "" ? null : await endpointNamed(inside, app, wanted, "body");
           if (endpoint !== null) refuseUncovered(endpoint, hostname);
           await inside.certificates.bind(id, endpoint?.id ?? null);
         });

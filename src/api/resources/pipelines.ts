@@ -1,3 +1,4 @@
+import type { FastifyRequest } from "fastify";
 import Type from "typebox";
 import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
@@ -71,9 +72,10 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
       return pipelineJson(await store.pipelines.create({ name, ownerId: user.id }), call);
     },
   );
-  routes.account({ path: "GET /pipelines/:pipeline", response: PipelineSchema }, async ({ user, params, ...call }) =>
-    pipelineJson(await pipelineNamed(params["pipeline"] ?? "", user, context), call),
-  );
+  routes.account({ path: "GET /pipelines/:pipeline", response: PipelineSchema }, async ({ user, params, ...call }) => {
+    refuseOfficialDiff(call.request);
+    return pipelineJson(await pipelineNamed(params["pipeline"] ?? "", user, context), call);
+  });
   routes.account(
     {
       path: "PATCH /pipelines/:pipeline",
@@ -172,6 +174,20 @@ export async function pipelineNamed(text: string, user: User, { store }: ApiCont
   const pipeline = all.find(({ id, name }) => id === text || name === text);
   if (pipeline) return pipeline;
   throw new PlatformError("not_found", "Couldn't find that pipeline.", { resource: "pipeline" });
+}
+
+/**
+ * The official `pipelines:diff` sends its token to a service of Heroku's, whatever platform it is pointed at, after it has asked us for the
+ * pipeline. It alone asks for one in this variant as a later call of its run: each call has the ids of those before it in `Request-Id`.
+ */
+function refuseOfficialDiff({ headers }: FastifyRequest): void {
+  const { "user-agent": agent = "", accept = "" } = headers;
+  const isLater = String(headers["request-id"] ?? "").includes(",");
+  if (!agent.startsWith("heroku-cli/") || !accept.endsWith(".pipelines") || !isLater) return;
+  throw new PlatformError(
+    "invalid_params",
+    "heroku pipelines:diff would send your token to a service of Heroku's to ask GitHub: type stator pipelines:diff.",
+  );
 }
 
 function noCoupling(): PlatformError {
