@@ -252,6 +252,8 @@ test("sessions: the tokens that were handed out at a login, each ended by its id
   const [one, two] = await Promise.all([1, 2].map(() => world.store.tokens.create({ ...fresh, isSession: true })));
   const plain = await world.store.tokens.create(fresh);
   const token = one?.text ?? "";
+  assert.match((await get("/account", token)).json.last_login, /^\d{4}-.*Z$/, "when the newest was begun");
+  assert.equal((await get("/users/sessions@example.com")).json.last_login, null, "nobody else's business");
   const listed = (await get("/oauth/sessions", token)).json;
   assert.equal(listed.length, 2);
   assert.deepEqual(Object.keys(listed[0]).toSorted(), ["created_at", "description", "expires_in", "id", "updated_at"]);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openWorld, type World } from "../../../test/support/api-world.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { SimClock } from "../../lib/sim-clock.ts";
 
 const PLACE = { stack: "debian-12", domain: "localhost" };
 
@@ -225,6 +226,24 @@ test("spec 9.7: a promotion copies the code, keeps the targets' config vars, and
   assert.deepEqual([of(second)?.status, of(second)?.error_message], ["failed", "web.1 exited"]);
   await world.store.apps.remove(source.id);
   assert.equal((await world.store.apps.byId(first.id))?.id, first.id, "what was promoted does not hang on its source");
+});
+
+test("a promotion was updated when the last of its targets was", async () => {
+  const clock = new SimClock(1_700_000_000_000);
+  await using world = await openWorld({ clock });
+  const [source, target] = await Promise.all(["one", "two"].map((name) => world.deployed(name)));
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  for (const app of [source, target])
+    await world.call("POST", "/pipeline-couplings", { body: { app: app?.id, pipeline: id, stage: "staging" } });
+  world.supervision.isHolding = true;
+  const places = { source: { app: { id: source?.id } }, targets: [{ app: { id: target?.id } }] };
+  const { json } = await world.call("POST", "/pipeline-promotions", { body: { pipeline: { id }, ...places } });
+  assert.equal(json.updated_at, json.created_at);
+  clock.jump(60_000);
+  const release = await world.store.releases.newest(target?.id ?? "");
+  await world.store.releases.setStatus(release?.id ?? "", "failed", "web.1 exited");
+  const { created_at, updated_at } = (await world.call("GET", `/pipeline-promotions/${json.id}`)).json;
+  assert.equal(Date.parse(updated_at) - Date.parse(created_at), 60_000);
 });
 
 test("an app without code has nothing to promote", async () => {

@@ -151,14 +151,15 @@ async function promotionNamed(id: string, user: User, { store }: ApiContext): Pr
 
 async function promotionJson(promotion: Promotion, { store }: ApiContext) {
   const targets = await store.pipelines.targets(promotion.id);
-  const all = await Promise.all(targets.map((each) => targetJson(each, store)));
+  const releases = await Promise.all(targets.map(({ releaseId }) => store.releases.byId(releaseId)));
+  const all = releases.map(outcomeOf);
   return {
     created_at: dateTime(promotion.createdAt),
     id: promotion.id,
     pipeline: { id: promotion.pipelineId },
     source: { app: { id: promotion.sourceAppId }, release: { id: promotion.sourceReleaseId } },
     status: all.some(({ status }) => status === "pending") ? ("pending" as const) : ("completed" as const),
-    updated_at: dateTime(promotion.createdAt),
+    updated_at: dateTime(Math.max(promotion.createdAt, ...releases.map((release) => release?.updatedAt ?? 0))),
   };
 }
 
