@@ -248,6 +248,8 @@ export interface AppStore {
       }
     >,
   ): Promise<App>;
+  /** Nothing follows from it: nobody is told. An app that is gone is none of its business. */
+  setRepoBytes(id: string, bytes: number): Promise<void>;
   /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
   remove(id: string): Promise<void>;
 }
@@ -273,6 +275,8 @@ export interface AppFacts {
   readonly slug: Pick<Slug, "sizeBytes" | "buildpackDescription"> | null;
   /** Certificates come by themselves. */
   readonly isAutomatic: boolean;
+  /** Of the repository, after the last push; null: there was none. */
+  readonly repoBytes: number | null;
 }
 
 /** Offers of apps. The newest one of each app is kept, with what became of it. */

@@ -182,6 +182,8 @@ export interface AppRow {
   daily_cycling: number;
   /** UTC. */
   cycling_hour: number | null;
+  /** After the last push. */
+  repo_bytes: number | null;
 }
 
 export interface FeatureRow {

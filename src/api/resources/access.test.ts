@@ -247,7 +247,9 @@ test("oauth tokens: a grant is exchanged once and in time, with the client's sec
   assert.equal((await exchange({ client: { secret }, grant: { type: "password" } })).status, 422);
   const listed = (await get(`/oauth/authorizations/${first.id}`)).json;
   assert.match(listed.refresh_token.token, /\*{10}/);
-  assert.equal((await remove(`/oauth/tokens/${first.id}`)).status, 200);
+  const removed = await remove(`/oauth/tokens/${first.id}`);
+  assert.deepEqual([removed.status, removed.json.id, removed.json.user], [200, first.id, { id: world.user.id }]);
+  assert.match(removed.json.access_token.token, /\*{3}/, "its text is not told again");
   assert.equal((await refresh(json.refresh_token.token)).status, 401);
 });
 
@@ -257,6 +259,8 @@ test("sessions: the tokens that were handed out at a login, each ended by its id
   const [one, two] = await Promise.all([1, 2].map(() => world.store.tokens.create({ ...fresh, isSession: true })));
   const plain = await world.store.tokens.create(fresh);
   const token = one?.text ?? "";
+  assert.match((await get("/account", token)).json.last_login, /^\d{4}-.*Z$/, "when the newest was begun");
+  assert.equal((await get("/users/sessions@example.com")).json.last_login, null, "nobody else's business");
   const listed = (await get("/oauth/sessions", token)).json;
   assert.equal(listed.length, 2);
   assert.deepEqual(Object.keys(listed[0]).toSorted(), ["created_at", "description", "expires_in", "id", "updated_at"]);

@@ -30,6 +30,7 @@ const REFUSED_OF_ACCOUNT = {
   "POST /addon-attachments": ADDONS,
   "POST /teams": TEAMS,
   "POST /teams/apps": TEAMS,
+  "POST /enterprise-accounts/:enterprise/teams": TEAMS,
   "POST /spaces": SPACES,
   "POST /pipelines/:pipeline/review-app-config": REVIEW_APPS,
   "PATCH /pipelines/:pipeline/review-app-config": REVIEW_APPS,
@@ -38,6 +39,7 @@ const REFUSED_OF_ACCOUNT = {
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
+  "PUT /apps/:app/pre-authorizations": "There is no two-factor login here: no call asks for a second factor.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
@@ -62,6 +64,13 @@ const NOT_FOUND_OF_ACCOUNT = {
   "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
   "GET /spaces/:space/dynos": "space",
+  "GET /spaces/:space/log-drain": "space",
+  "GET /enterprise-accounts/:enterprise/teams": "enterprise_account",
+  // Hours of eco dynos: as many as there are.
+  "GET /accounts/:account/actions/get-quota": "quota",
+  // Where a pipeline is connected to GitHub.
+  "GET /pipelines/:pipeline/repo": "repo",
+  "GET /pipelines/:pipeline/repo/branches/:branch": "repo",
   "GET /pipelines/:pipeline/review-app-config": "review_app_config",
   "GET /pipelines/:pipeline/stage/:stage/config-vars": "pipeline_config_var",
 } as const;
@@ -78,18 +87,23 @@ const NOT_FOUND_TO_CHANGE = {
   "PUT /teams/:team/invitations": "team",
   "PATCH /spaces/:space": "space",
   "DELETE /spaces/:space": "space",
+  "PUT /spaces/:space/log-drain": "space",
   "DELETE /pipelines/:pipeline/review-app-config": "review_app_config",
 } as const;
 
 const NOT_FOUND_TO_CHANGE_OF_APP = {
   "PATCH /apps/:app/addons/:addon": "add_on",
   "DELETE /apps/:app/addons/:addon": "add_on",
+  "PATCH /apps/:app/config-vars-settings": "config_vars_settings",
 } as const;
 
 const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addons/:addon": "add_on",
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
   "GET /apps/:app/review-app": "review_app",
+  // Of the variant 3.sdk, which no client of a user's asks for.
+  "GET /apps/:app/config-vars-settings": "config_vars_settings",
+  "GET /apps/:app/build-metadata": "build_metadata",
 } as const;
 
 /** Kinds of things that are not here yet, or never will be. */
