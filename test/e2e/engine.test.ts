@@ -180,6 +180,42 @@ test("the compiled filter is what the runtime makes of the profile, byte for byt
   assert.equal(denied, "165 1\n272 1\n250 1\n321 1\n", "mount, unshare, keyctl and bpf give EPERM");
 });
 
+test("a dyno has no filter of its own compiled, whose code is counted for the machine; other options of sockets are as ever", async () => {
+  const calls = { x64: [54, 157, 317], arm64: [208, 167, 277] }[process.arch as "x64" | "arm64"];
+  const text = await output(`perl -MSocket -e '
+    my ($setsockopt, $prctl, $seccomp) = (${calls.join(", ")});
+    my $high = 1 << 32; # the kernel reads the lower half
+    socket(U, PF_INET, SOCK_DGRAM, 0); socket(T, PF_INET6, SOCK_STREAM, 0);
+    my $code = pack("SCCL", 6, 0, 0, 0x7fff0000); my $program = pack("S x6 P", 1, $code); my $one = pack("L", 1);
+    sub asked { my ($what, @call) = @_; $! = 0; syscall(shift @call, @call); print $what, " ", $!+0, "\\n" }
+    sub option { my ($socket, $level, $option) = @_; asked("socket", $setsockopt, fileno($socket), $level, $option, $one, 4) }
+    for my $level (1, $high | 1) { for my $option (26, 51, $high | 26) {
+      asked("filter", $setsockopt, fileno(U), $level, $option, $program, 16) } }
+    asked("self", $prctl, 22, 2, $program, 0, 0); asked("self", $prctl, $high | 22, 2, $program, 0, 0);
+    asked("self", $seccomp, 1, 0, $program); asked("self", $seccomp, $high | 1, 0, $program);
+    option(U, 1, $_) for (2, 6, 9, 15, 27, 29, 42, 47, 49, 64); option(T, 41, 26); option(T, 6, 1); option(T, 1, 60); option(T, 6, 25);
+    asked("other", $prctl, $_, 1, 0, 0, 0) for (4, 36, 38); asked("other", $seccomp, 2, 0, pack("L", 0));
+  '`);
+  const seen = Object.groupBy(text.trim().split("\n"), (line) => line.split(" ")[0] ?? "");
+  assert.deepEqual(
+    seen["filter"],
+    Array.from({ length: 6 }, () => "filter 92"),
+    "ENOPROTOOPT",
+  );
+  assert.deepEqual(
+    seen["self"],
+    Array.from({ length: 4 }, () => "self 22"),
+    "EINVAL",
+  );
+  assert.deepEqual(new Set(seen["other"]), new Set(["other 0"]));
+  // SO_DETACH_FILTER of none: ENOENT. All others are taken.
+  assert.deepEqual(
+    seen["socket"]?.filter((line) => line !== "socket 0"),
+    ["socket 2"],
+    text,
+  );
+});
+
 test("what a dyno writes is its own, vanishes with it, and removes as it should", async () => {
   const slug = await putSlug([
     { name: "./dir/file", text: "from the slug\n" },

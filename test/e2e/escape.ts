@@ -841,7 +841,7 @@ function mustBeOurMounts(mounts: readonly MountInfo[]): void {
   const expected: Readonly<Record<string, RegExp>> = {
     "/": /^erofs ro/,
     "/proc": /^proc rw,nosuid,nodev,noexec/,
-    "/dev": /^tmpfs rw,nosuid/,
+    "/dev": /^tmpfs (ro,nosuid,noexec|rw,nosuid)/,
     "/dev/pts": /^devpts rw,nosuid,noexec/,
     "/dev/shm": /^tmpfs rw,nosuid,nodev,noexec/,
     "/dev/mqueue": /^mqueue rw,nosuid,nodev,noexec/,

@@ -280,6 +280,29 @@ for (const [what, server] of [
   });
 }
 
+test("one dyno's flood of questions reaches the resolver in part, by whichever protocol, and others have theirs answered", async () => {
+  const server = "192.168.254.2";
+  await using net = await network("questions", { resolverFiles: await resolverFiles(server) });
+  const [dyno, other] = [await net.pool.take("formation", APP), await net.pool.take("formation", OTHER_APP)];
+  for (const [protocol, burst, aSecond] of [
+    ["udp", 2000, 1000],
+    ["tcp", 512 * 1024, 128 * 1024],
+  ] as const) {
+    for (const address of [dyno.gateway, server]) {
+      const began = Date.now();
+      const arrived = await countingArrivals("53", protocol, protocol === "udp" ? "packets" : "bytes");
+      const asked = run("nsenter", [`--net=${dyno.netnsPath}`, process.execPath, "-e", ASKER, protocol, address]);
+      // A burst may fill the resolver's own queue for a moment: whoever asks asks again.
+      await until(async () => (await inside(other, "dns", dyno.gateway, 53)) === "1.2.3.4");
+      await asked;
+      const count = await arrived();
+      const most = burst + (aSecond * (Date.now() - began)) / 1000;
+      assert.ok(count > 100 && count < most * 1.5, `${protocol} to ${address}: ${count} of at most ${most}`);
+    }
+  }
+  await until(async () => (await inside(dyno, "dns", dyno.gateway, 53)) === "1.2.3.4");
+});
+
 test("a change of resolv.conf is followed by dynos that run", async () => {
   const files = await resolverFiles("192.168.254.99");
   await using net = await network("follow", { resolverFiles: files });
@@ -729,7 +752,7 @@ for (const port of echo) tcpServer("0.0.0.0", port, (socket) => socket.pipe(sock
 for (const [host, port] of udp) udpServer(host, port, () => greeting);
 for (const host of dns) {
   udpServer(host, 53, answer);
-  tcpServer(host, 53, (socket) => known(host, socket.remoteAddress) && socket.on("data", (data) => { const body = answer(data.subarray(2)); socket.end(Buffer.concat([Buffer.from([0, body.length]), body])); }));
+  tcpServer(host, 53, (socket) => known(host, socket.remoteAddress) && socket.on("data", (data) => { const body = answer(data.subarray(2)); socket.write(Buffer.concat([Buffer.from([0, body.length]), body])); }));
 }
 Promise.all(listening).then(() => process.stdout.write("ready"));
 `;
@@ -805,13 +828,35 @@ const send = (at) => at === Number(count) ? socket.close() : socket.send("x", Nu
 send(0);
 `;
 
+/** As many questions as it can send within a second, from one port. */
+const ASKER = `
+const [protocol, address] = process.argv.slice(1);
+const query = Buffer.from("0007010000010000000000000361707004746573740000010001", "hex");
+setTimeout(() => process.exit(0), 1000);
+if (protocol === "udp") {
+  const socket = require("dgram").createSocket("udp4");
+  const send = () => socket.send(query, () => setImmediate(send));
+  socket.connect(53, address, () => { for (let at = 0; at < 20; at++) send(); });
+} else {
+  const socket = require("net").connect({ host: address, port: 53 }).on("error", () => {}).resume();
+  const many = Buffer.concat(Array.from({ length: 5000 }, () => Buffer.concat([Buffer.from([0, query.length]), query])));
+  const send = () => { while (socket.write(many)); };
+  socket.on("drain", send); send();
+}
+`;
+
 /** Counts what reaches the world for ports where nobody answers. */
-async function countingArrivals(ports = String(UNHEARD_PORT)): Promise<() => Promise<number>> {
+async function countingArrivals(
+  ports = String(UNHEARD_PORT),
+  protocol = "udp",
+  unit = "packets",
+): Promise<() => Promise<number>> {
   const inWorld = (...args: readonly string[]) => run("nsenter", [`--net=/run/netns/${WORLD}`, "nft", ...args]);
   await inWorld(
-    `add table ip seen; add chain ip seen in { type filter hook prerouting priority -400; }; flush chain ip seen in; add rule ip seen in udp dport ${ports} counter`,
+    `add table ip seen; add chain ip seen in { type filter hook prerouting priority -400; }; flush chain ip seen in; add rule ip seen in ${protocol} dport ${ports} counter`,
   );
-  return async () => Number(/packets (\d+)/.exec((await inWorld("list", "table", "ip", "seen")).stdout)?.[1]);
+  return async () =>
+    Number(new RegExp(`${unit} (\\d+)`).exec((await inWorld("list", "table", "ip", "seen")).stdout)?.[1]);
 }
 
 async function resolverFiles(server: string) {
