@@ -941,8 +941,8 @@ function ownSockets(): readonly string[] {
   const sockets = [
     paths.hostSocket,
     join(paths.run, "router-sockets", "stats.sock"),
+    join(paths.run, "router-sockets", "master.sock"),
     join(paths.daemonRun, "admin.sock"),
-    join(paths.daemonRun, "requests.sock"),
   ];
   for (const each of sockets) assert.ok(statSync(each).isSocket(), each);
   return sockets;
