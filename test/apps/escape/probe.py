@@ -213,11 +213,12 @@ def entered(path):
 
 
 def leads(path):
-    """To a folder, or into a file: what a process has open, its streams apart."""
-    target, mode = os.readlink(path), os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        return "the folder " + target
-    return write(path, "x") + " to " + target if stat.S_ISREG(mode) else "refused: a stream"
+    """To a folder that is not the dyno's own, or into a file: what a process has open, its streams apart."""
+    target, facts = os.readlink(path), os.stat(path)
+    if stat.S_ISDIR(facts.st_mode):
+        own = attempt(lambda: os.path.samestat(os.stat(target), facts))
+        return "refused: its own folder" if own is True else "the folder " + target
+    return write(path, "x") + " to " + target if stat.S_ISREG(facts.st_mode) else "refused: a stream"
 
 
 def list_of(folder):
