@@ -8,13 +8,8 @@ export interface Driven {
   readonly isGood: boolean;
 }
 
-/** Goes on until it is ended: `test/e2e/inside.test.ts` starts it in its own way, and it is not noted. */
-const GOES_ON = new Set(["ps:forward"]);
-/**
- * `certs:generate` makes a key and a request with openssl, and asks the platform for its list of certificates alone;
- * the others would send its token to a service of Heroku's.
- */
-const NEVER = new Set(["certs:generate", "pipelines:connect", "pipelines:diff", "pipelines:setup"]);
+/** They would send the platform's token to a service of Heroku's. */
+const NEVER = new Set(["pipelines:connect", "pipelines:diff", "pipelines:setup"]);
 
 /** `folder`: where every run of the official CLI was noted (`tellDriven`). */
 export function drivenCommands(folder: string): readonly Driven[] {
@@ -39,7 +34,7 @@ export function drivenOf(lines: readonly string[], known: OfficialCommands): rea
     );
     return {
       title: `heroku ${name}: ${ends.length === 0 ? "not driven" : `ended ${ends.join(", ")}`}`,
-      isGood: ends.length > 0 || GOES_ON.has(name) || NEVER.has(name),
+      isGood: ends.length > 0 || NEVER.has(name),
     };
   });
 }
