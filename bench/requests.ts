@@ -1,5 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { connect } from "node:net";
+import { openSync, writeSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -9,7 +9,7 @@ import { openLogs } from "../src/logs/hub.ts";
 import { RequestLog } from "../src/router/request-log.ts";
 
 /**
- * What a request's line costs the daemon, from HAProxy's socket to the app's log on disk and into the counts:
+ * What a request's line costs the daemon, from HAProxy's ring to the app's log on disk and into the counts:
  * `node bench/requests.ts [LINES] [APPS]`. Prints processor time a line (user and system, of this process alone).
  */
 const LINES = Number(process.argv[2] ?? 500_000);
@@ -20,14 +20,42 @@ const id = (kind: string, number: number) => `${kind.repeat(8)}-2222-3333-4444-$
 const line = (count: number): string => {
   const app = count % APPS;
   const text = `stator3 42 ${count} ${Date.now() * 1000 + (count % 1000)} ${id("a", app)} ${id("d", app * 5 + (count % 5))} - 200 312 ---- 0 0 0 ${count % 40} 0 ${count % 40} 5f3b0c1e-7d2a-4a56-9c7e-${String(count).padStart(12, "0")} http 192.0.2.${count % 250} 99 - 0"GET /articles/${count}?page=2&sort=new HTTP/1.1"{app-${app}.example.com||198.51.100.7}"`;
-  return `${text.length} ${text}`;
+  return text;
+};
+
+/** A message as it stands in HAProxy's ring (`src/router/request-ring.ts`); of 240 to 2,287 characters. */
+const message = (text: string): Buffer => {
+  const rest = text.length - 0xf0;
+  return Buffer.concat([Buffer.of((text.length & 0xff) | 0xf0, rest >> 4), Buffer.from(text, "latin1"), Buffer.of(0)]);
 };
 
 // The feeder writes ready blocks, so that making them is not measured.
 const BLOCK = 1_000;
 const blocks = Array.from({ length: Math.ceil(LINES / BLOCK) }, (_, block) =>
-  Buffer.from(Array.from({ length: BLOCK }, (_unused, index) => line(block * BLOCK + index)).join(""), "latin1"),
+  Buffer.concat(Array.from({ length: BLOCK }, (_unused, index) => message(line(block * BLOCK + index)))),
 );
+const HEAD = 72;
+const SIZE = 8 * 1024 * 1024 - HEAD;
+await mkdir(join(home, "requests"));
+const ring = openSync(join(home, "requests", "42"), "w");
+let written = 0;
+/** As HAProxy does, but many messages at once; none is deleted, only written over. */
+function write(bytes: Buffer): void {
+  const at = written % SIZE;
+  const first = Math.min(bytes.length, SIZE - at);
+  writeSync(ring, bytes, 0, first, HEAD + at);
+  writeSync(ring, bytes, first, bytes.length - first, HEAD);
+  written += bytes.length;
+  const head = Buffer.alloc(HEAD);
+  head.writeBigUInt64LE(BigInt(SIZE), 0);
+  head.writeBigUInt64LE(BigInt(Math.min(written, ROOM)), 16);
+  head.writeBigUInt64LE(BigInt(Math.max(0, written - ROOM)), 32);
+  writeSync(ring, head, 0, HEAD, 0);
+}
+/** What is offered to the reader at most; it never waits for what is beyond. */
+const ROOM = SIZE / 2;
+write(Buffer.alloc(1));
+writeSync(ring, Buffer.of(0), 0, 1, HEAD + SIZE - 1);
 
 await using hub = await openLogs({
   folder: join(home, "logs"),
@@ -37,25 +65,26 @@ await using hub = await openLogs({
   logger: jsonLogger("bench"),
 });
 await using requests = await RequestLog.open({
-  instance: { paths: { daemonRun: home } },
+  instance: { paths: { run: home, daemonRun: home } },
   logs: hub,
   nameOf: async (_appId, dynoId) => `web.${(Number(dynoId.slice(-12)) % 5) + 1}`,
   clock: systemClock,
   logger: jsonLogger("bench"),
 });
-const socket = connect(join(home, "requests.sock"));
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
 const before = process.cpuUsage();
 const start = performance.now();
-for (const block of blocks) if (!socket.write(block)) await new Promise((resolve) => socket.once("drain", resolve));
+for (const [index, block] of blocks.entries()) {
+  while (requests.linesRead < (index - 4) * BLOCK) await new Promise((resolve) => setTimeout(resolve, 1));
+  write(block);
+}
 const wanted = blocks.length * BLOCK;
 while (requests.linesRead < wanted) await new Promise((resolve) => setTimeout(resolve, 1));
 for (let app = 0; app < APPS; app++) await hub.history(id("a", app), { lines: 1 });
 const seconds = (performance.now() - start) / 1000;
 const { user, system } = process.cpuUsage(before);
 delay.disable();
-socket.destroy();
 console.log({
   lines: wanted,
   linesEachSecond: Math.round(wanted / seconds),

@@ -138,7 +138,7 @@ class Reader implements AsyncDisposable {
 
   static async start(rig: RouterRig, app: App, processors: string): Promise<Reader> {
     const program = join(import.meta.dirname, "router-reader.ts");
-    const child = start("taskset", ["-c", processors, process.execPath, program, join(rig.folder, "daemon"), app.id], {
+    const child = start("taskset", ["-c", processors, process.execPath, program, rig.folder, app.id], {
       ...ALONE,
       stdio: ["pipe", "pipe", "inherit"],
     });

@@ -18,14 +18,14 @@ export interface ReaderCounts {
 
 const [folder = "", appId = ""] = process.argv.slice(2);
 const hub = await openLogs({
-  folder: `${folder}/logs`,
-  rawFolder: folder,
+  folder: `${folder}/daemon/logs`,
+  rawFolder: `${folder}/daemon`,
   engine: { trimLog: async () => {} },
   clock: systemClock,
   logger: jsonLogger("bench"),
 });
 const requests = await RequestLog.open({
-  instance: { paths: { daemonRun: folder } },
+  instance: { paths: { run: folder, daemonRun: `${folder}/daemon` } },
   logs: hub,
   nameOf: async () => "web.1",
   clock: systemClock,

@@ -122,6 +122,7 @@ export interface ReleaseJson {
 }
 
 export interface AccountJson {
+  readonly id: string;
   readonly email: string;
 }
 

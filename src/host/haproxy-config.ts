@@ -31,8 +31,10 @@ export interface HaproxyLayout {
   readonly folder: string;
   /** HAProxy's own: its sockets. */
   readonly socketFolder: string;
-  /** Where the daemon takes request lines. */
+  /** Where the daemon takes request lines, if there is no `requestRing`. */
   readonly requestSocket: string;
+  /** The file in which HAProxy is to keep the ring of its request lines (`RequestRingFiles`). */
+  readonly requestRing?: string;
   readonly httpPort: number;
   readonly httpsPort: number;
   readonly ipv6: boolean;
@@ -234,8 +236,25 @@ function renderBackend(name: string, servers: readonly Server[], quarantine: num
   ].join("\n");
 }
 
+/** Of a worker's request lines: about 20,000 of them. */
+export const RING_BYTES: number = 8 * 1024 * 1024;
+
+/** The ring of request lines: a file that the daemon reads; or else memory, out of which HAProxy sends. */
+function renderRing({ requestRing, requestSocket }: HaproxyLayout): string {
+  const ring = `ring requests
+  format raw
+  maxlen 16384
+  size ${RING_BYTES}
+`;
+  if (requestRing !== undefined) return `${ring}  backing-file ${path(requestRing)}\n`;
+  return `${ring}  timeout connect 1s
+  timeout server 10s
+  server daemon unix@${path(requestSocket)} log-proto octet-count
+`;
+}
+
 function renderGlobal(layout: HaproxyLayout): string {
-  const { folder, requestSocket } = layout;
+  const { folder } = layout;
   return `global
   maxconn ${whole(layout.connectionsMax)}
   hard-stop-after 24h
@@ -256,15 +275,8 @@ function renderGlobal(layout: HaproxyLayout): string {
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
   lua-load ${path(folder)}/hold.lua
 
-# Request lines wait here while the daemon is dead: about 20,000 of them.
-ring requests
-  format raw
-  maxlen 16384
-  size 8388608
-  timeout connect 1s
-  timeout server 10s
-  server daemon unix@${path(requestSocket)} log-proto octet-count
-`;
+# Request lines wait here until the daemon takes them.
+${renderRing(layout)}`;
 }
 
 function renderDefaults(layout: HaproxyLayout): string {
@@ -297,17 +309,14 @@ ${files.join("\n")}
 defaults app from base
   balance random
   http-reuse safe
-  option forwardfor if-none
   http-request set-var(txn.start) date(0,ms)
-  http-request add-header X-Request-Id %[var(txn.request_id)]
-  http-request add-header X-Request-Start %[var(txn.start)]
-  http-request add-header X-Forwarded-Proto %f
-  http-request add-header X-Forwarded-Port %fp
-  http-request add-header Via "${VIA}"
+  http-request add-header X-Request-Id "${ORDINARY_HEADERS}"
   http-request allow unless { var(txn.state) -m found } || { be_conn gt ${half(layout)} }
   http-request set-header X-Request-Id %[var(txn.request_id)]
   http-request set-header X-Request-Start %[var(txn.start)]
   http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.fhdr_cnt(x-forwarded-for) gt 0 }
+  http-request set-header X-Forwarded-For %[src] unless { req.fhdr_cnt(x-forwarded-for) gt 0 }
+  http-request add-header Via "${VIA}"
   http-request set-header X-Forwarded-Proto %f
   http-request set-header X-Forwarded-Port %fp
   http-request del-header Connection unless { req.hdr(connection) -m str -i upgrade }
@@ -349,7 +358,19 @@ backend next_https from handover
 const FRONT_CODES = DECIDED_CODES.filter((code) => code !== "H22" && code !== "H25");
 
 /** 1.1 or 2.0; what HTTP/1.0 clients get is 1.1, too. */
-const VIA = "%[fc_http_major].%[fc_http_major,neg,add(2)] stator-router";
+const VIA = "%[fc_http_major,odd,iif(1.1,2.0)] stator-router";
+/**
+ * What every dyno gets, for requests that have none of it: as the value of one header, line ends and all, since each header that HAProxy
+ * adds costs it as much as ten such lines. It goes to dynos over HTTP/1 alone; for all others (`txn.state`) it is replaced.
+ */
+const ORDINARY_HEADERS = [
+  "%[var(txn.request_id)]",
+  "X-Request-Start: %[var(txn.start)]",
+  "X-Forwarded-For: %[src]",
+  "X-Forwarded-Proto: %f",
+  "X-Forwarded-Port: %fp",
+  `Via: ${VIA}`,
+].join("\\r\\n");
 
 /**
  * Fields of a request line, blank separated, and then what users wrote: the first line of the request, and some of its headers, in

@@ -38,6 +38,7 @@ import {
 import { applyBy, HaproxySocket } from "./haproxy-socket.ts";
 import { HaproxyTalk } from "./haproxy-talk.ts";
 import { KeptProcess, killMarked } from "./kept-process.ts";
+import type { RequestRingFiles } from "./request-ring-files.ts";
 import { RouteTable } from "./route-table.ts";
 
 export interface HaproxyOptions {
@@ -47,6 +48,8 @@ export interface HaproxyOptions {
   /** Where the routes are remembered: on tmpfs before each change, on disk soon after. */
   readonly tables: { readonly volatile: string; readonly durable: string };
   readonly pidFile: string;
+  /** Where HAProxy's request lines are, if it is a version whose rings the daemon can read. */
+  readonly rings: RequestRingFiles;
   /** HAProxy's own words go here. */
   readonly logFile: string;
   /** Certificate chain and key for the https port, PEM. */
@@ -61,7 +64,7 @@ export interface HaproxyOptions {
   readonly logger: Logger;
 }
 
-const PROGRAM = "/usr/sbin/haproxy";
+export const PROGRAM = "/usr/sbin/haproxy";
 /** Changes that need a reload are gathered for this long. */
 const GATHER_MS = 50;
 /** Apps that the worker before is told of between two looks whether the new one is there. */
@@ -76,6 +79,7 @@ const PATIENCE_MS = 10_000;
 const DELETE_MS = 1_000;
 const DELETE_AT_ONCE = 10;
 const DURABLE_MS = 5_000;
+const RINGS_MS = 60_000;
 
 /**
  * The root side of the router (architecture, decision 6): renders what the routes say into HAProxy's configuration, keeps HAProxy
@@ -327,6 +331,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   async #look(): Promise<Worker> {
     this.#pendingAll = true; // it may have anything
     const { current } = await this.#socket.workers();
+    await this.#options.rings.took(current, false);
     return this.#socket.look(current, this.#options.layout);
   }
 
@@ -355,7 +360,9 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
         this.#worker = undefined; // nobody asks while the master begins anew
         process.kill(pid, "SIGUSR2");
       });
-      this.#worker = freshWorker(await this.#untilReady(before.pid), snapshot);
+      const fresh = await this.#untilReady(before.pid);
+      await this.#options.rings.took(fresh, true);
+      this.#worker = freshWorker(fresh, snapshot);
       logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
       return count;
     } finally {
@@ -415,8 +422,9 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     return start("setpriv", args, { detached: true, stdio: ["ignore", log.fd, log.fd] });
   }
   /** What HAProxy refuses must not keep it down: it starts as it last did, and is asked what it has. */
-  #asBefore(error: unknown): undefined {
+  async #asBefore(error: unknown): Promise<undefined> {
     if (!existsSync(configPath(this.#options.layout))) throw error;
+    await this.#options.rings.prepare(); // for what it has, if it says so
     this.#options.logger.error("router.refused", { error });
   }
   #startedWith: Snapshot | undefined;
@@ -430,6 +438,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       this.#checkedHead = undefined; // whatever it is, look at everything again
       throw error;
     });
+    await this.#options.rings.took(pid, how === "started");
     const known = how === "started" ? this.#startedWith : undefined;
     this.#worker = known === undefined ? undefined : freshWorker(pid, known);
     // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
@@ -441,9 +450,15 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
   /** Whether the configuration that HAProxy was last given is ours now, in all but apps and dynos. */
   async #runsAsLaidOut(): Promise<boolean> {
-    const { layout } = this.#options;
+    const layout = await this.#layout();
     const text = await readFile(configPath(layout), "utf8").catch(() => ""); // it ran without: to be given one
     return headOf(text) === headOf(renderConfig(layout, { apps: [], spare: [0] }));
+  }
+
+  /** As it is for the HAProxy that is installed. */
+  async #layout(): Promise<HaproxyLayout> {
+    const { layout, rings } = this.#options;
+    return (await rings.suits(PROGRAM)) ? { ...layout, requestRing: rings.next } : layout;
   }
 
   /** The pid of the worker that came up; not `before`. */
@@ -461,7 +476,9 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
   /** Writes all that HAProxy reads. What HAProxy refuses is taken back: it would start with it the next time. */
   async #writeFiles(certificatesMax?: number): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
-    const { layout, tables } = this.#options;
+    const { tables, rings } = this.#options;
+    const layout = await this.#layout();
+    if (layout.requestRing !== undefined) await rings.prepare();
     this.#table.refill();
     await this.#table.begin(tables.volatile);
     const [count] = this.#take();
@@ -560,6 +577,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       try {
         const worker = this.#worker;
         if (worker !== undefined) await this.#deleteServers(worker);
+        if (round % (RINGS_MS / DELETE_MS) === 0) await this.#options.rings.tidy(clock.now());
         if (!this.#unsaved || round % (DURABLE_MS / DELETE_MS) !== 0) continue;
         this.#unsaved = false;
         await this.#table.save(tables.durable);

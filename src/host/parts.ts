@@ -15,10 +15,12 @@ import type { SystemUser } from "../lib/system-user.ts";
 import { requestSocket } from "../router/request-socket.ts";
 import { allowedForBuilds } from "./build-allow.ts";
 import type { HostFolders } from "./folders.ts";
-import { Haproxy } from "./haproxy.ts";
+import { Haproxy, PROGRAM } from "./haproxy.ts";
 import { AllowFile } from "./network-allow.ts";
 import { RequestPark } from "./request-park.ts";
+import { RequestRingFiles } from "./request-ring-files.ts";
 import { createHostServer } from "./server.ts";
+import { listenBeside } from "./shared-port.ts";
 import { SshDoor } from "./ssh-door.ts";
 import { ensureCertificates, routerCertificatePath } from "./tls.ts";
 import { claimUids } from "./uids.ts";
@@ -78,19 +80,24 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
       ...(cgroupParent !== undefined && { cgroupParent }),
     }),
   );
+  const owner = { uid: users.router.uid, gid: users.daemon.gid };
+  const rings = new RequestRingFiles({ folder: folders.requestRings, owner, logger });
   const haproxy = parts.use(
-    await openRouter(config, folders, users.router, (dynoId) => engine.endpointOf(dynoId), { clock, logger }),
+    await openRouter(config, folders, users.router, rings, (dynoId) => engine.endpointOf(dynoId), { clock, logger }),
   );
   parts.use(
     new RequestPark({
       socket: requestSocket(config.instance),
       own: join(config.instance.paths.run, "request-park.sock"),
+      isNeeded: async () => !(await rings.suits(PROGRAM)),
       clock,
       logger,
     }),
   );
   parts.use(engine.watch((dynoId) => haproxy.refresh(dynoId)));
-  const door = parts.use(new SshDoor({ address: config.execAddress, clock, logger }));
+  const door = parts.use(
+    new SshDoor({ address: config.execAddress, listen: listenBeside(users.router.uid), clock, logger }),
+  );
   const server = createHostServer({ engine, router: haproxy, door, instance, clock, logger });
   parts.use(await listen(server, config, users.daemon));
   parts.use(renewCertificates(config, folders, users.daemon, haproxy, { clock, logger }));
@@ -106,6 +113,7 @@ async function openRouter(
   config: Config,
   folders: HostFolders,
   user: SystemUser,
+  rings: RequestRingFiles,
   addressOf: (dynoId: string) => { readonly address: string; readonly port: number } | undefined,
   { clock, logger }: Tools,
 ): Promise<Haproxy> {
@@ -124,6 +132,7 @@ async function openRouter(
       connectionsMax,
     },
     user,
+    rings,
     tables: { volatile: join(paths.run, "routes.json"), durable: join(paths.host, "routes.json") },
     pidFile: join(paths.run, "haproxy.pid"),
     logFile: join(paths.processLogs, "router.log"),

@@ -8,6 +8,8 @@ export interface RequestParkOptions {
   readonly socket: string;
   /** Where ours is made; a name in a folder of root's on the same file system. */
   readonly own: string;
+  /** Whether HAProxy sends its lines at all; always if not given. */
+  readonly isNeeded?: () => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -15,7 +17,7 @@ export interface RequestParkOptions {
 const LOOK_MS = 2_000;
 
 /**
- * Takes HAProxy's connection for request lines while the daemon is dead, and reads nothing from it: HAProxy would otherwise connect
+ * For an HAProxy that sends its request lines (`RequestLog`). Takes HAProxy's connection for request lines while the daemon is dead, and reads nothing from it: HAProxy would otherwise connect
  * again thousands of times a second, for as long as nobody listens. The lines wait in the kernel and in HAProxy's ring. When the
  * daemon is back it gets what has come, and HAProxy a closed connection, at which it connects to the daemon.
  */
@@ -39,12 +41,13 @@ export class RequestPark implements AsyncDisposable {
   }
 
   async #watch(): Promise<void> {
-    const { clock, logger } = this.#options;
+    const { isNeeded, clock, logger } = this.#options;
     const { signal } = this.#closed;
     while (!signal.aborted) {
       try {
-        if (this.#server === undefined) await this.#parkUnlessAnswered();
-        else if (!(await this.#isOurs(this.#server.inode))) await this.#release();
+        if (this.#server !== undefined) {
+          if (!(await this.#isOurs(this.#server.inode))) await this.#release();
+        } else if ((await isNeeded?.()) !== false) await this.#parkUnlessAnswered();
       } catch (error) {
         logger.warn("router.park_failed", { error });
       }

@@ -35,7 +35,7 @@ export interface InstancePaths {
   readonly run: string;
   /** The host process's socket: root:daemon, 0660. */
   readonly hostSocket: string;
-  /** Below `run`, owned by the daemon's user, group router, 0750; HAProxy sends request lines to `requests.sock` in it (`router/request-socket.ts`). */
+  /** Below `run`, owned by the daemon's user, group router, 0750; an HAProxy that sends its request lines does so to `requests.sock` in it (`router/request-socket.ts`). */
   readonly daemonRun: string;
   /** Below `run`, owned by root, 0700, tmpfs: OCI bundles, which hold config vars. */
   readonly bundles: string;

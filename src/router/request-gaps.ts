@@ -1,4 +1,4 @@
-/** What is known of one worker's lines. */
+/** What is known of the lines of one worker's frontend. */
 interface Count {
   readonly first: number;
   highest: number;
@@ -9,22 +9,33 @@ interface Count {
   missing: number;
 }
 
+/** Each worker counts its lines of http and those of https. */
+export type Counter = number;
+export function counterOf(worker: number, tls: boolean): Counter {
+  return 2 * worker + (tls ? 1 : 0);
+}
+
 /**
- * Counts request lines that never came, by the counter that each HAProxy worker puts into its lines. Its threads swap
+ * Counts request lines that never came, by the counters that each HAProxy worker puts into its lines. Its threads swap
  * neighbours, and now and then two lines get one number and the next number none: so lines are counted, not numbers.
  */
 export class Gaps {
-  readonly #counts = new Map<number, Count>();
+  readonly #counts = new Map<Counter, Count>();
 
-  saw(worker: number, number: number): void {
-    let count = this.#counts.get(worker);
-    if (count === undefined) {
-      this.#forgetOldWorkers();
-      count = { first: number, highest: number, received: 0, told: 0, missing: 0 };
-      this.#counts.set(worker, count);
-    }
+  saw(counter: Counter, number: number): void {
+    const count = this.#counts.get(counter) ?? this.#begin(counter, number);
     count.highest = Math.max(count.highest, number);
     count.received++;
+  }
+
+  /** Another reader has seen those up to `highest`. */
+  goOn(counter: Counter, highest: number): void {
+    this.#begin(counter, highest + 1).highest = highest;
+  }
+
+  /** The highest number that was seen, if any was. */
+  highestOf(counter: Counter): number | undefined {
+    return this.#counts.get(counter)?.highest;
   }
 
   /** How many were lost; to be called every few seconds. */
@@ -40,10 +51,17 @@ export class Gaps {
     return lost;
   }
 
+  #begin(counter: Counter, first: number): Count {
+    this.#forgetOldWorkers();
+    const count: Count = { first, highest: first, received: 0, told: 0, missing: 0 };
+    this.#counts.set(counter, count);
+    return count;
+  }
+
   #forgetOldWorkers(): void {
-    for (const worker of this.#counts.keys()) {
-      if (this.#counts.size < 64) return;
-      this.#counts.delete(worker);
+    for (const counter of this.#counts.keys()) {
+      if (this.#counts.size < 128) return;
+      this.#counts.delete(counter);
     }
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ function frame(count: number, { app = APP, dyno = 1 } = {}): string {
 async function reading(nameOf: (dynoId: string) => Promise<string | undefined>) {
   const lines: (LogLine & { readonly appId: string })[] = [];
   const requests = await RequestLog.open({
-    instance: { paths: { daemonRun: folder } },
+    instance: { paths: { run: folder, daemonRun: folder } },
     logs: { append: (appId, line) => void lines.push({ ...line, appId }) },
     nameOf: (_appId, id) => nameOf(id),
     clock,
@@ -86,6 +86,83 @@ test("lines that were lost are counted, and said in the logs of the apps that ha
   assert.deepEqual(told.map(({ appId }) => appId).sort(), [APP, OTHER]);
   for (const { text } of told)
     assert.equal(text, "Error L10 (output buffer overflow): 1000 request lines of all apps were lost");
+});
+
+/** A worker's ring, which was never full. */
+class RingFile {
+  readonly #path: string;
+  readonly #size = 100_000;
+  #messages = Buffer.of(0);
+
+  constructor(worker: number) {
+    mkdirSync(join(folder, "requests"), { recursive: true });
+    this.#path = join(folder, "requests", String(worker));
+    this.write("");
+  }
+
+  /** Those that are shorter than 240 characters. */
+  write(...texts: readonly string[]): void {
+    const messages = texts.flatMap((text) =>
+      text === "" ? [] : [Buffer.of(text.length), Buffer.from(text), Buffer.of(0)],
+    );
+    this.#messages = Buffer.concat([this.#messages, ...messages]);
+    const file = Buffer.alloc(72 + this.#size);
+    file.writeUInt32LE(this.#size, 0);
+    file.writeUInt32LE(this.#messages.length, 16);
+    this.#messages.copy(file, 72);
+    writeFileSync(this.#path, file, { flag: existsSync(this.#path) ? "r+" : "w" }); // HAProxy's file stays the same
+  }
+
+  remove(): void {
+    rmSync(this.#path);
+  }
+}
+const message = (count: number, worker = 42) =>
+  frame(count).replace(/^\d+ /, "").replace("stator3 42 ", `stator3 ${worker} `);
+
+test("rings are read: those that come later too, and those of workers that are gone until their files are", async () => {
+  const old = new RingFile(41);
+  old.write(message(1, 41), message(2, 41), "Proxy http started.");
+  await using reader = await reading(async () => "web.1");
+  await reader.until(() => reader.lines.length === 2);
+  const next = new RingFile(42);
+  next.write(message(1));
+  await reader.until(() => reader.lines.length === 3);
+  old.write(message(3, 41));
+  await reader.until(() => reader.lines.length === 4);
+  old.remove();
+  next.write(message(2));
+  await reader.until(() => reader.lines.length === 5);
+  assert.deepEqual(
+    reader.lines.map(({ text }) => /path="\/(\d+)"/.exec(text)?.[1]),
+    ["1", "2", "1", "3", "2"],
+  );
+  next.remove();
+});
+
+test("a reader goes on where the one before had come to, and knows what is missing between them", async () => {
+  const ring = new RingFile(43);
+  ring.write(message(7, 43), message(8, 43));
+  {
+    await using first = await reading(async () => "web.1");
+    await first.until(() => first.lines.length === 2);
+  }
+  ring.write(message(13, 43));
+  await using second = await reading(async () => "web.1");
+  await second.until(() => second.requests.linesLost === 4);
+  assert.match(second.lines[0]?.text ?? "", /path="\/13"/);
+  ring.remove();
+});
+
+test("a ring in which nothing can be read is gone past, and what comes then is read", async () => {
+  const ring = new RingFile(44);
+  ring.write(message(1, 44), "\0\xff\xff\xff".repeat(20));
+  await using reader = await reading(async () => "web.1");
+  await reader.until(() => reader.lines.length === 1);
+  writeFileSync(join(folder, "requests", "45"), "no ring at all");
+  ring.write(message(2, 44));
+  await reader.until(() => reader.lines.length === 2);
+  rmSync(join(folder, "requests"), { recursive: true });
 });
 
 test("what is not HAProxy's is hung up on, and the next connection is read", async () => {

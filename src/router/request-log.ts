@@ -1,16 +1,19 @@
 import { chmod, rm, stat } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
-import { Gaps } from "./request-gaps.ts";
+import { counterOf, Gaps } from "./request-gaps.ts";
 import { parseRequest, type RequestRecord, requestLogLine } from "./request-line.ts";
 import { type AppRequests, RequestMetrics, type RequestReader } from "./request-metrics.ts";
-import { requestSocket } from "./request-socket.ts";
+import { LOOK_BYTES } from "./request-ring.ts";
+import { RequestRings } from "./request-rings.ts";
+import { requestRings, requestSocket } from "./request-socket.ts";
 
 export interface RequestLogOptions {
-  readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
+  readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun" | "run"> };
   readonly logs: LogSink;
   /** The dyno's name, if it is one of the app's. */
   readonly nameOf: (appId: string, dynoId: string) => Promise<string | undefined>;
@@ -22,21 +25,27 @@ export interface RequestLogOptions {
 const LINE_BYTES_MAX = 32 * 1024;
 const GAP_LOOK_MS = 2_000;
 /**
- * A wakeup costs as much as ten lines: unless many have come, we rest before the next look, and they gather in the socket. HAProxy
- * has room for a thousand times as many.
+ * A wakeup costs as much as ten lines: unless many have come, we rest before the next look, and they gather. HAProxy has room for a
+ * thousand times as many.
  */
 const REST_MS = 20;
 const MANY_BYTES = 16 * 1024;
 /** After many: what gathers in 20 ms at 40,000 lines a second would keep a processor from HAProxy for 4 ms. */
 const SHORT_REST_MS = 3;
+/** Between looks at rings, when nothing has come for a second. */
+const QUIET_REST_MS = 50;
+const QUIET_LOOKS = 50;
+/** While no worker has a ring in a file. */
+const NO_RING_REST_MS = 500;
 const NAMES_MAX = 10_000;
 /** Apps that are told of lost lines, of those that had requests lately. */
 const TOLD_MAX = 1_000;
 
 /**
- * Takes request lines from HAProxy's ring (a unix socket in the daemon's run folder, which only HAProxy's group can reach) and
- * appends them to the apps' logs and counts. While the daemon is dead the host process holds HAProxy's connection (`RequestPark`) and the
- * lines wait in the ring; what it drops is counted and said.
+ * Takes request lines from HAProxy's rings and appends them to the apps' logs and counts; what a ring drops is counted and said. HAProxy
+ * 2.6 has its rings in files that we read (`RequestRings`). Other versions, whose files we do not know, send what is in the ring to a
+ * unix socket in the daemon's run folder, which only HAProxy's group can reach; while the daemon is dead the host process holds their
+ * connection (`RequestPark`).
  */
 export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #options: RequestLogOptions;
@@ -48,6 +57,8 @@ export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #gaps = new Gaps();
   readonly #metrics: RequestMetrics;
   readonly #watch: Promise<void>;
+  readonly #rings: RequestRings;
+  readonly #reading: Promise<void>;
   /** What waits before more is read: lines for the name of a dyno, and we for more lines. */
   readonly #resting = new Set<Promise<void>>();
   #linesRead = 0;
@@ -57,6 +68,13 @@ export class RequestLog implements RequestReader, AsyncDisposable {
     this.#options = options;
     this.#metrics = new RequestMetrics(options.clock.now());
     this.#watch = this.#watchGaps();
+    this.#rings = new RequestRings({
+      folder: requestRings(options.instance),
+      placesFile: join(options.instance.paths.daemonRun, "requests.places"),
+      gaps: this.#gaps,
+      logger: options.logger,
+    });
+    this.#reading = this.#readRings();
   }
 
   static async open(options: RequestLogOptions): Promise<RequestLog> {
@@ -86,8 +104,29 @@ export class RequestLog implements RequestReader, AsyncDisposable {
     this.#closed.abort();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#listening?.server.close(resolve) ?? resolve(undefined));
-    await this.#watch;
-    await Promise.all(this.#resting);
+    await Promise.all([this.#watch, this.#reading, ...this.#resting]);
+    this.#rings[Symbol.dispose]();
+  }
+
+  async #readRings(): Promise<void> {
+    const { clock, logger } = this.#options;
+    const closed = this.#closed.signal;
+    let wereMany = false;
+    for (let quiet = 0; !closed.aborted; ) {
+      let restMs = this.#rings.isEmpty ? NO_RING_REST_MS : QUIET_REST_MS;
+      try {
+        const { lines, bytes } = this.#rings.look();
+        if (lines.length > 0) await this.#append(parsed(lines));
+        quiet = bytes > 0 ? 0 : quiet + 1;
+        if (bytes > LOOK_BYTES / 2) restMs = 0;
+        else if (bytes >= MANY_BYTES || wereMany) restMs = SHORT_REST_MS;
+        else if (bytes > 0 || (quiet < QUIET_LOOKS && !this.#rings.isEmpty)) restMs = REST_MS;
+        wereMany = bytes >= MANY_BYTES;
+      } catch (error) {
+        logger.error("router.rings_unread", { error });
+      }
+      await clock.sleep(restMs, closed).catch(() => {}); // closed
+    }
   }
 
   #read(socket: Socket): void {
@@ -108,8 +147,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
         return;
       }
       rest = left;
-      const records = lines.map(parseRequest).filter((record) => record !== undefined);
-      const waiting = this.#append(records);
+      const waiting = this.#append(parsed(lines));
       const areMany = chunk.length >= MANY_BYTES;
       const restMs = areMany || wereMany ? SHORT_REST_MS : REST_MS;
       wereMany = areMany;
@@ -142,7 +180,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
 
   #take(record: RequestRecord, dyno: string | null): void {
     this.#linesRead++;
-    this.#gaps.saw(record.worker, record.count);
+    this.#gaps.saw(counterOf(record.worker, record.tls), record.count);
     if (record.appId === null) return;
     try {
       const line = requestLogLine(record, dyno);
@@ -187,6 +225,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
     const { clock, logs, logger } = this.#options;
     while (!this.#closed.signal.aborted) {
       await clock.sleep(GAP_LOOK_MS, this.#closed.signal).catch(() => {}); // closed
+      this.#rings.refresh();
       await this.#stay().catch((error: unknown) => logger.warn("router.requests_unheard", { error }));
       const lost = this.#gaps.takeLost();
       if (lost === 0) continue;
@@ -197,6 +236,10 @@ export class RequestLog implements RequestReader, AsyncDisposable {
         logs.append(appId, { at: clock.now(), source: "heroku", process: "router", text });
     }
   }
+}
+
+function parsed(lines: readonly string[]): readonly RequestRecord[] {
+  return lines.map(parseRequest).filter((record) => record !== undefined);
 }
 
 /** Messages with their length in front (`12 hello world!`); `left` undefined: not that. */

@@ -123,7 +123,7 @@ class World {
         },
       },
       logs: { append: () => {} },
-      instance: { paths: { daemonRun: folder } },
+      instance: { paths: { run: folder, daemonRun: folder } },
       clock: systemClock,
       logger: silentLogger,
     };

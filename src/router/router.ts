@@ -23,7 +23,7 @@ export interface RouterOptions {
   >;
   readonly target: ReturningTarget;
   readonly logs: LogSink;
-  readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
+  readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun" | "run"> };
   readonly clock: Clock;
   readonly logger: Logger;
 }

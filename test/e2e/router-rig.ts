@@ -16,20 +16,35 @@ import { Haproxy } from "../../src/host/haproxy.ts";
 import type { HaproxyLayout, Timeouts } from "../../src/host/haproxy-config.ts";
 import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
 import { RequestPark } from "../../src/host/request-park.ts";
+import { RequestRingFiles } from "../../src/host/request-ring-files.ts";
 import { systemClock } from "../../src/lib/clock.ts";
-import { jsonLogger } from "../../src/lib/logger.ts";
-import { formatLine } from "../../src/logs/line.ts";
+import { jsonLogger, silentLogger } from "../../src/lib/logger.ts";
+import { type LogHub, openLogs } from "../../src/logs/hub.ts";
+import { formatLine, type LogSink } from "../../src/logs/line.ts";
 import { RequestLog } from "../../src/router/request-log.ts";
+import { requestRings, requestSocket } from "../../src/router/request-socket.ts";
 import type { AppRoute, RouteState } from "../../src/router/routes.ts";
 
 /** A user that nobody is: HAProxy's, in these tests. */
-const ROUTER_UID = 64_321;
+export const ROUTER_UID = 64_321;
 
 export interface RigOptions {
   readonly timeouts?: Partial<Timeouts>;
   readonly connectionsMax?: number;
+  /** Default: a free one. */
+  readonly httpPort?: number;
   /** false: nobody takes request lines yet. */
   readonly withDaemon?: boolean;
+  /** true: HAProxy is taken for one whose rings nobody can read, and sends its request lines. */
+  readonly sendsLines?: boolean;
+}
+
+/** HAProxy's files of request lines; in these tests the daemon is root. */
+class RingFiles extends RequestRingFiles {
+  sendsLines = false;
+  override async suits(program: string): Promise<boolean> {
+    return (await super.suits(program)) && !this.sendsLines;
+  }
 }
 
 /** A real HAProxy on free ports with dynos that are Node servers on 127.x.y.z; everything else is the real host side. */
@@ -43,21 +58,28 @@ export class RouterRig {
   readonly #servers: Server[] = [];
   certificate = (): Promise<string> => selfSigned(["localhost", "*.localhost"], Date.now());
   layout: HaproxyLayout;
+  readonly rings: RingFiles;
   haproxy: Haproxy | undefined;
   requests: RequestLog | undefined;
   park: RequestPark | undefined;
+
+  get instance(): { readonly paths: { readonly run: string; readonly daemonRun: string } } {
+    return { paths: { run: this.folder, daemonRun: join(this.folder, "daemon") } };
+  }
 
   private constructor(ports: readonly [number, number], options: RigOptions) {
     chmodSync(this.folder, 0o755);
     const folder = join(this.folder, "router");
     const socketFolder = join(this.folder, "own");
-    const daemonRun = join(this.folder, "daemon");
-    for (const each of [folder, socketFolder, daemonRun]) mkdirSync(each, { mode: 0o755 });
+    const ringFolder = requestRings(this.instance);
+    for (const each of [folder, socketFolder, this.instance.paths.daemonRun]) mkdirSync(each, { mode: 0o755 });
+    mkdirSync(ringFolder, { mode: 0o711 });
     chownSync(socketFolder, ROUTER_UID, ROUTER_UID);
+    this.rings = new RingFiles({ folder: ringFolder, owner: { uid: ROUTER_UID, gid: 0 }, logger: silentLogger });
     this.layout = {
       folder,
       socketFolder,
-      requestSocket: join(daemonRun, "requests.sock"),
+      requestSocket: requestSocket(this.instance),
       httpPort: ports[0],
       httpsPort: ports[1],
       ipv6: false,
@@ -66,8 +88,9 @@ export class RouterRig {
     };
   }
 
-  static async open({ withDaemon = true, ...options }: RigOptions = {}): Promise<RouterRig> {
+  static async open({ withDaemon = true, sendsLines = false, ...options }: RigOptions = {}): Promise<RouterRig> {
     const rig = new RouterRig([await freePort(), await freePort()], options);
+    rig.rings.sendsLines = sendsLines;
     await using opening = new AsyncDisposableStack();
     opening.use(rig);
     await rig.startHost();
@@ -84,6 +107,7 @@ export class RouterRig {
       user: { uid: ROUTER_UID, gid: ROUTER_UID },
       tables: { volatile: join(this.folder, "routes.json"), durable: join(this.folder, "routes-disk.json") },
       pidFile: join(this.folder, "haproxy.pid"),
+      rings: this.rings,
       logFile: join(this.folder, "haproxy.log"),
       certificate: () => this.certificate(),
       addressOf: (dynoId) => this.dynos.get(dynoId),
@@ -107,11 +131,22 @@ export class RouterRig {
     });
   }
 
-  /** The daemon's part. */
-  async startDaemon(): Promise<void> {
+  /** The apps' logs on disk. */
+  openLogs(): Promise<LogHub> {
+    return openLogs({
+      folder: join(this.instance.paths.daemonRun, "logs"),
+      rawFolder: this.instance.paths.daemonRun,
+      engine: { trimLog: async () => {} },
+      clock: systemClock,
+      logger: silentLogger,
+    });
+  }
+
+  /** The daemon's part; by default with logs in memory (`lines`). */
+  async startDaemon(logs?: LogSink): Promise<void> {
     this.requests = await RequestLog.open({
-      instance: { paths: { daemonRun: join(this.folder, "daemon") } },
-      logs: {
+      instance: this.instance,
+      logs: logs ?? {
         append: (appId, line) => {
           const lines = this.lines.get(appId) ?? [];
           lines.push(formatLine(line));
