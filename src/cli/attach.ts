@@ -1,12 +1,12 @@
 import type { Duplex, Writable } from "node:stream";
 import type { ReadStream } from "node:tty";
-import { type Client, errorOf, requester, textOf } from "./client.ts";
+import { type Client, errorOf, requester, textOf, UnreachableError } from "./client.ts";
 import { encodeFrame, FRAME, FrameReader } from "./frames.ts";
 import { note } from "./output.ts";
 
 /**
  * Joins this terminal (or pipe) with a one-off dyno that waits for its client, and gives the exit status of its command.
- * `secret` is the path of the dyno's `attach_url`. Throws when the connection breaks before the end.
+ * `secret` is the path of the dyno's `attach_url`. Throws `UnreachableError` when the connection breaks before the end.
  */
 export async function attach(
   client: Client,
@@ -76,10 +76,12 @@ function readToEnd(socket: Duplex, output: Writable): Promise<number> {
         reject(error as Error);
       }
     });
-    socket.once("error", reject);
-    socket.once("close", () =>
-      reject(new Error("The connection to the dyno was lost; look at its end with `stator logs`.")),
-    );
+    const lost = (cause?: Error) =>
+      reject(
+        new UnreachableError("The connection to the dyno was lost; look at its end with `stator logs`.", { cause }),
+      );
+    socket.once("error", lost);
+    socket.once("close", () => lost());
   });
 }
 
