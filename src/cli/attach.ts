@@ -121,9 +121,10 @@ function passTerminal(socket: Duplex): () => void {
   const stdin: ReadStream = process.stdin;
   const presses: number[] = [];
   const pass = (chunk: Buffer) => {
-    if (chunk.length === 1 && chunk[0] === 3) {
+    // Pressed quickly they may come together.
+    if (chunk.every((byte) => byte === 3)) {
       const now = Date.now();
-      presses.push(now);
+      presses.push(...Array.from(chunk, () => now));
       if (now - (presses.at(-FORCE_KEYS) ?? now) < FORCE_WITHIN_MS && presses.length >= FORCE_KEYS) {
         note("forcing dyno disconnect");
         socket.destroy();
