@@ -48,6 +48,7 @@ const options: fc.Arbitrary<RouteOptions> = fc.record({
   firstByteSeconds: fc.integer({ min: 1, max: 3600 }),
   rollingSeconds: fc.integer({ min: 1, max: 3600 }),
   sessionAffinity: fc.boolean(),
+  endToEndContinue: fc.boolean(),
   users: fc.uniqueArray(user, { maxLength: 3, selector: ({ name }) => name }),
   errorPage: page,
   maintenancePage: page,
@@ -127,6 +128,8 @@ test("decision 13c: text that is no host, id, address or state throws and never 
     }),
   );
   assert.match(render({ ...good, options: goodOptions }), /^[0-9a-f-]{36} 30000\.55000\.users$/m);
+  const continuing = render({ ...good, options: { ...goodOptions, endToEndContinue: true } });
+  assert.match(continuing, /^[0-9a-f-]{36} 30000\.55000\.users\.continue$/m);
   for (const bad of ['https://x.example/"onload=x', "https://x/\n", "https://x/ y", "javascript:x", "http://x/<"])
     assert.throws(() => render({ ...good, options: { ...goodOptions, errorPage: bad } }), bad);
   for (const name of ["a\nb", "a b", "a\r", "a\0", `${randomUUID()}\n`])

@@ -15,6 +15,7 @@ import { crtListPath, renderChallengeRules } from "./haproxy-certificates.ts";
 import { checked } from "./haproxy-text.ts";
 import { HOST_PATTERN } from "./protocol.ts";
 import {
+  END_TO_END_CONTINUE,
   isLeast,
   OPTION_MAPS,
   type OptionMap,
@@ -268,7 +269,6 @@ function renderGlobal(layout: HaproxyLayout): string {
   stats timeout 10m
   setenv STATOR_STATES ${path(mapPath(layout, "states"))}
   setenv STATOR_BACKENDS ${path(mapPath(layout, "backends"))}
-  setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HELD_MAX ${half(layout)}
   setenv STATOR_PAGE ${path(folder)}/H13.html
   setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
@@ -300,6 +300,10 @@ function renderDefaults(layout: HaproxyLayout): string {
   timeout server ${times.server}
   timeout tunnel ${times.tunnel}
   option abortonclose
+  # A worker that makes way closes an idle connection with the answer to its next request, which else might come just then.
+  option idle-close-on-response
+  # What browsers open ahead of need and leave unused ends without a page, which one of them might take for an answer.
+  option http-ignore-probes
   option redispatch 1
   retries 9
   retry-on conn-failure
@@ -330,7 +334,7 @@ defaults app from base
 ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   # HAProxy 2.6 has one limit for the first byte and for pauses: Heroku's 30 s for the first byte, but a stream of events may pause for 55.
   http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
-  http-request wait-for-body time 1s at-least 1 if { req.fhdr(expect) -m found }
+  http-request wait-for-body time ${times.client} at-least 1 if { req.fhdr(expect) -m found } !${END_TO_END_CONTINUE}
   http-response del-header Keep-Alive
   http-response del-header ${OWN_ERROR}
   http-response add-header Via "${VIA}"

@@ -166,6 +166,7 @@ const routeOptions = Type.Object(
     firstByteSeconds: Type.Integer({ minimum: 1, maximum: ROUTING_TIMEOUT_MAX }),
     rollingSeconds: Type.Integer({ minimum: 1, maximum: ROUTING_TIMEOUT_MAX }),
     sessionAffinity: Type.Boolean(),
+    endToEndContinue: Type.Optional(Type.Boolean()),
     users: Type.Array(
       Type.Object(
         {

@@ -8,7 +8,7 @@ import { checked } from "./haproxy-text.ts";
  * so that no option needs a reload. An app at the defaults is in none of these maps: it costs one look into the first, and then
  * goes past all rules that are not for every app (`http-request allow`).
  *
- *     options  <app>          30000.55000.affinity.https.users.h2c    milliseconds to the first byte, of a pause; flags
+ *     options  <app>          30000.55000.affinity.https.users.h2c.continue    milliseconds to the first byte, of a pause; flags
  *     users    <app>.<name>   <salt>:<digest>                         the name in hex, as HAProxy writes it
  *     pages    <app>.error    what stands in the page instead of ours, HTML in base64; also <app>.maintenance
  */
@@ -43,7 +43,8 @@ export function optionEntries(
 
 const USER_NAME = /^[A-Za-z0-9_.@+-]{1,64}$/;
 
-function wordOf({ sessionAffinity, httpsRedirect, users, dynoProtocol, ...times }: RouteOptions): string {
+function wordOf(options: RouteOptions): string {
+  const { sessionAffinity, endToEndContinue, httpsRedirect, users, dynoProtocol, ...times } = options;
   return [
     milliseconds(times.firstByteSeconds),
     milliseconds(times.rollingSeconds),
@@ -51,6 +52,7 @@ function wordOf({ sessionAffinity, httpsRedirect, users, dynoProtocol, ...times 
     ...(httpsRedirect === true ? ["https"] : []),
     ...(users.length > 0 ? ["users"] : []),
     ...(isH2c(dynoProtocol) ? ["h2c"] : []),
+    ...(endToEndContinue === true ? ["continue"] : []),
   ].join(".");
 }
 
@@ -88,6 +90,8 @@ export interface RulePaths {
 }
 
 const has = (flag: string): string => `{ var(txn.options) -m sub .${flag} }`;
+/** `Expect: 100-continue` is the dyno's to answer. */
+export const END_TO_END_CONTINUE: string = has("continue");
 
 /** For the frontend, once the app and `txn.options` are known, and before anything of the app is shown. */
 export function renderAdmission({ map, badRequest, unauthorized, httpsPort }: RulePaths): string {
@@ -121,6 +125,7 @@ export function renderTreatment(): string {
   return `  http-request allow unless { var(txn.options) -m found }
   http-request set-timeout server var(txn.options),field(1,.)
   http-request set-timeout server var(txn.options),field(2,.) if { req.hdr(accept) -m sub text/event-stream }
+  http-request set-timeout server var(txn.options),field(2,.) if ${has("h2c")} { req.hdr(content-type) -m beg application/grpc }
   http-request set-timeout tunnel var(txn.options),field(2,.)
   http-request set-header TE trailers if { var(txn.te) -m found }
   http-request del-header Authorization if ${has("users")}

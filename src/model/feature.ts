@@ -90,6 +90,14 @@ export const FEATURES = [
     },
   },
   {
+    name: "http-end-to-end-continue",
+    displayName: "End-to-end 100-continue",
+    description: "Expect: 100-continue is passed on to the dyno, which answers it",
+    kind: "labs",
+    isOnByDefault: false,
+    control: { kind: "switch", does: "the router leaves `100 Continue` to the dyno (src/router/routes.ts)" },
+  },
+  {
     name: "runtime-heroku-exec",
     displayName: "Exec",
     description: "A shell inside a running dyno",

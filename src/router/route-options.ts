@@ -18,6 +18,7 @@ export function routeOptionsOf({ settings, users, features, vars }: OptionSource
   const options: RouteOptions = {
     ...settings,
     sessionAffinity: isFeatureOn("http-session-affinity", features),
+    ...(isFeatureOn("http-end-to-end-continue", features) && { endToEndContinue: true }),
     users,
     errorPage: pageUrl(vars["ERROR_PAGE_URL"]),
     maintenancePage: pageUrl(vars["MAINTENANCE_PAGE_URL"]),
@@ -25,11 +26,13 @@ export function routeOptionsOf({ settings, users, features, vars }: OptionSource
   return isUsual(options) ? undefined : options;
 }
 
-function isUsual({ sessionAffinity, users, errorPage, maintenancePage, ...settings }: RouteOptions): boolean {
+function isUsual(options: RouteOptions): boolean {
+  const { sessionAffinity, endToEndContinue = false, users, errorPage, maintenancePage, ...settings } = options;
   const names = Object.keys(DEFAULT_ROUTING) as (keyof RoutingSettings)[]; // its keys
   return (
     names.every((name) => settings[name] === DEFAULT_ROUTING[name]) &&
     !sessionAffinity &&
+    !endToEndContinue &&
     users.length === 0 &&
     errorPage === null &&
     maintenancePage === null

@@ -229,6 +229,8 @@ test("spec 7.7, 7.8, 12: options come of settings, features and config vars; wha
   const usual = { ...DEFAULT_ROUTING, sessionAffinity: false, users: [], errorPage: null, maintenancePage: null };
   assert.equal(routeOptionsOf(sources), undefined);
   assert.deepEqual(routeOptionsOf({ ...sources, features: [feature] }), { ...usual, sessionAffinity: true });
+  const continues = { ...feature, name: "http-end-to-end-continue" };
+  assert.deepEqual(routeOptionsOf({ ...sources, features: [continues] }), { ...usual, endToEndContinue: true });
   assert.equal(routeOptionsOf({ ...sources, features: [{ ...feature, enabled: false }] }), undefined);
   const page = (url: string) => routeOptionsOf({ ...sources, vars: { ERROR_PAGE_URL: url } })?.errorPage;
   assert.equal(page("https://x.example/a?b=1&c='\"<>"), "https://x.example/a?b=1&c=%27%22%3C%3E");

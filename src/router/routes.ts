@@ -18,6 +18,8 @@ export interface AppRoute {
 export interface RouteOptions extends RoutingSettings {
   /** A browser's requests stay with one dyno (spec 7.7). */
   readonly sessionAffinity: boolean;
+  /** `Expect: 100-continue` is the dyno's to answer (spec 7.5); absent, as in what an older program told: the router does. */
+  readonly endToEndContinue?: boolean;
   /** Who may come in; empty: everybody. */
   readonly users: readonly BasicAuthUser[];
   /** Addresses in `pageUrl`'s form; null: the platform's own page (spec 7.8). */

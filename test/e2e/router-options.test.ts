@@ -133,6 +133,13 @@ test("spec 7.7: session affinity: a browser stays with its dyno, and gets anothe
   assert.equal(moved.status, 200);
   assert.notEqual(seen(moved).name, name);
   assert.match(moved.headers["set-cookie"]?.[0] ?? "", /^heroku-session-affinity=/);
+  const client = connectHttp2(`https://127.0.0.1:${rig.layout.httpsPort}`, {
+    rejectUnauthorized: false,
+    servername: app.host,
+  });
+  const secure = await exchange(client, { ":path": "/", ":authority": app.host });
+  client.close();
+  assert.match(String(secure.headers["set-cookie"]), /^heroku-session-affinity=[^;]+; .*; HttpOnly; Secure$/);
   for (const forged of ["", "../x", "Li4vLi4v", "%00", Buffer.from(gone ?? "").toString("base64")])
     assert.equal((await app.ask({ headers: { Cookie: `heroku-session-affinity=${forged}` } })).status, 200, forged);
 });
@@ -303,6 +310,7 @@ test("h2c to dynos: calls as gRPC makes them, both ways at once, with trailers; 
   const grpc = createHttp2Server();
   grpc.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     calls.push(headers);
+    stream.on("error", () => {}); // a client left
     stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
     let sent: IncomingHttpHeaders = {};
     stream.on("trailers", (trailers) => (sent = trailers));
@@ -344,6 +352,22 @@ test("h2c to dynos: calls as gRPC makes them, both ways at once, with trailers; 
     assert.equal(headers?.["te"], "trailers");
     assert.match(String(headers["x-request-id"]), /^[0-9a-f-]{36}$/);
   }
+  await withOptions(app, { dynoProtocol: "h2c", firstByteSeconds: 1, rollingSeconds: 20 });
+  const patient = connectHttp2(`http://127.0.0.1:${rig.layout.httpPort}`);
+  const call = patient.request({
+    ":method": "POST",
+    ":path": "/pkg.Echo/Talk",
+    ":authority": app.host,
+    "content-type": "application/grpc+proto",
+  });
+  for (const word of ["before", "after"]) {
+    call.write(word);
+    const [chunk = "cut"] = (await Promise.race([once(call, "data"), once(call, "close")])) as [Buffer?];
+    assert.equal(chunk.toString(), `echo ${word}`);
+    if (word === "before") await pause(1_500);
+  }
+  call.close();
+  patient.close();
   assert.equal((await app.ask({ body: "hi" })).text, "echo hi");
   assert.match(await app.line(/path="\/pkg\.Echo\/Talk"/), /method=POST .* status=200/);
   grpc.close();

@@ -5,6 +5,7 @@ import { request as httpRequest, type IncomingMessage, type RequestListener } fr
 import { type ClientHttp2Session, connect as connectHttp2, constants, type IncomingHttpHeaders } from "node:http2";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { DEFAULT_ROUTING } from "../../src/model/routing.ts";
 import { NOTHING, RawClient, RawDyno, requestsIn } from "./raw-http.ts";
 import { type App, RouterRig } from "./router-rig.ts";
 
@@ -332,7 +333,7 @@ describe("spec 7.5: protocols", { concurrency: true }, () => {
       if (text.endsWith("ping")) socket.write("\0pong\xff", "latin1");
     });
     await using _ = dyno;
-    for (const method of ["GET", "POST", "PATCH"]) {
+    for (const method of ["GET", "HEAD", "POST", "PATCH"]) {
       const client = await RawClient.open(rig);
       client.send(
         `${method} / HTTP/1.1\r\nHost: ${app.host}\r\nConnection: keep-alive, upgrade\r\nUpgrade: my-own/2\r\n\r\n`,
@@ -389,6 +390,7 @@ describe("spec 7.5: protocols", { concurrency: true }, () => {
       `POST / HTTP/1.1\r\nHost: ${app.host}\r\nExpect: ${expect}\r\nContent-Length: 4\r\n\r\n`;
     client.send(head("100-Continue"));
     assert.match(await client.until(/\r\n\r\n/), /^HTTP\/1\.1 100 Continue\r\n\r\n$/i);
+    await pause(1_200); // a client may take its time (spec 7.2)
     client.send("body");
     assert.match(await client.until(/ok$/), /HTTP\/1\.1 200 OK/);
     assert.deepEqual(valuesOf(arrivedAt(dyno), "expect"), []);
@@ -409,6 +411,30 @@ describe("spec 7.5: protocols", { concurrency: true }, () => {
     early.send("body");
     assert.match(await early.until(/ok$/), /HTTP\/1\.1 200 OK/);
     early.leave();
+  });
+
+  test("labs http-end-to-end-continue: the dyno is asked, and says 100 or refuses the body itself", async () => {
+    const { app, dyno } = await rawAppOf((text, socket) => {
+      if (text.startsWith("POST /no")) socket.write("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+      else if (text.endsWith("\r\n\r\n")) socket.write("HTTP/1.1 100 Continue\r\n\r\n");
+      else socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    await using _ = dyno;
+    const usual = { ...DEFAULT_ROUTING, sessionAffinity: false, users: [], errorPage: null, maintenancePage: null };
+    await app.set({ options: { ...usual, endToEndContinue: true } });
+    const head = (path: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: ${app.host}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n`;
+    const client = await RawClient.open(rig);
+    client.send(head("/yes"));
+    assert.match(await client.until(/\r\n\r\n/), /^HTTP\/1\.1 100 Continue\r\n/i);
+    assert.deepEqual(valuesOf(arrivedAt(dyno), "expect"), ["100-continue"]);
+    client.send("body");
+    assert.match(await client.until(/ok$/), /HTTP\/1\.1 200 OK/);
+    client.leave();
+    const refused = await RawClient.open(rig);
+    refused.send(head("/no"));
+    assert.match(await refused.until(/no$/), /^HTTP\/1\.1 413 /);
+    refused.leave();
   });
 
   test("chunks pass as they come, in both directions, with trailers", async () => {

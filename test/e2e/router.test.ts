@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -9,6 +10,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { run, start } from "../../src/lib/command.ts";
 import { requestRings } from "../../src/router/request-socket.ts";
+import { RawClient } from "./raw-http.ts";
+import { FLAG, fields, frame, RawHttp2, statusOf, TYPE } from "./raw-http2.ts";
 import { type Answer, type App, freePort, RouterRig } from "./router-rig.ts";
 
 /** The router alone: real HAProxy, real host side of it, dynos that are Node servers. Needs root. */
@@ -341,6 +344,68 @@ test("reload under load, with held requests: none fails, held ones go to the new
   // Each has one, also what a stopping worker carried to its end.
   for (const until = performance.now() + 5_000; busy.log.length < asked && performance.now() < until; ) await pause(10);
   assert.equal(busy.log.length, asked);
+});
+
+test("a reload drops no idle connection: what comes next on it is answered, over HTTP/1.1 and HTTP/2", async () => {
+  const app = rig.app();
+  await app.set({ dynoIds: [await rig.dyno("web.1", (_request, response) => response.end("fine"))] });
+  const clients = await Promise.all([RawClient.open(rig), RawClient.open(rig, { servername: app.host })]);
+  const session = await RawHttp2.open(rig, app.host);
+  const get = fields([":method", "GET"], [":scheme", "https"], [":path", "/"], [":authority", app.host]);
+  const all = async (stream: number) => {
+    session.send(frame(TYPE.headers, FLAG.endHeaders | FLAG.endStream, stream, get));
+    for (const client of clients) client.send(`GET / HTTP/1.1\r\nHost: ${app.host}\r\n\r\n`);
+    for (const client of clients) assert.match(await client.until(/fine$/), /^HTTP\/1\.1 200 /);
+    const answer = await session.frame((each) => each.type === TYPE.headers && each.stream === stream);
+    assert.equal(answer && statusOf(answer), "200");
+  };
+  await all(1);
+  for (const client of clients) client.text = "";
+  await rig.haproxy?.reload();
+  await all(3);
+  for (const client of clients) {
+    assert.match(client.text, /\r\nconnection: close\r\n/i);
+    assert.match(await client.ended(), /fine$/);
+  }
+  session.leave();
+});
+
+test("held requests over TLS, of HTTP/1.1 and HTTP/2, cross a reload as what they are", async () => {
+  const app = rig.app();
+  await app.set({});
+  const client = await RawClient.open(rig, { servername: app.host });
+  client.send(`GET /held1 HTTP/1.1\r\nHost: ${app.host}\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n`);
+  const session = connectHttp2(`https://127.0.0.1:${rig.layout.httpsPort}`, {
+    rejectUnauthorized: false,
+    servername: app.host,
+  });
+  const stream = session.request(
+    { ":method": "POST", ":path": "/held2", ":authority": app.host, "x-forwarded-for": "6.6.6.6" },
+    { endStream: false },
+  );
+  stream.end(randomBytes(50_000));
+  let text = "";
+  stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+  const ended = once(stream, "end");
+  await pause(200); // nobody tells when they are held
+  await rig.haproxy?.reload();
+  await app.set({ dynoIds: [await rig.dyno("web.1")] });
+  await ended;
+  const [, body = ""] = (await client.until(/\}$/)).split("\r\n\r\n");
+  for (const each of [body, text]) {
+    const { headers } = JSON.parse(each) as Seen;
+    assert.equal(headers["x-forwarded-for"], "6.6.6.6, 127.0.0.1");
+    assert.equal(headers["x-forwarded-proto"], "https");
+    assert.equal(headers["x-forwarded-port"], String(rig.layout.httpsPort));
+  }
+  assert.equal((JSON.parse(text) as Seen).bytes, 50_000);
+  for (const path of ["/held1", "/held2"])
+    assert.match(
+      await app.line(new RegExp(path)),
+      / fwd="6\.6\.6\.6, 127\.0\.0\.1" dyno=web\.1 .* status=200 .* tls=true /,
+    );
+  client.leave();
+  session.close();
 });
 
 test("more new apps than spare backends: a reload, and every one is served", async () => {

@@ -360,6 +360,7 @@ test("features say what is so, and refuse what would do nothing", async () => {
   const all = (await get(path)).json.map((each: { name: string; enabled: boolean }) => [each.name, each.enabled]);
   assert.deepEqual(Object.fromEntries(all), {
     "daily-cycling": false,
+    "http-end-to-end-continue": false,
     "http-session-affinity": false,
     "log-runtime-metrics": false,
     preboot: true,
