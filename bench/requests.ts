@@ -15,6 +15,8 @@ import { RequestLog } from "../src/router/request-log.ts";
 const LINES = Number(process.argv[2] ?? 500_000);
 const APPS = Number(process.argv[3] ?? 20);
 const home = await mkdtemp(join(tmpdir(), "stator-bench-"));
+/** HAProxy's rings are on tmpfs. */
+const volatile = await mkdtemp("/dev/shm/stator-bench-");
 
 const id = (kind: string, number: number) => `${kind.repeat(8)}-2222-3333-4444-${String(number).padStart(12, "0")}`;
 const line = (count: number): string => {
@@ -36,8 +38,8 @@ const blocks = Array.from({ length: Math.ceil(LINES / BLOCK) }, (_, block) =>
 );
 const HEAD = 72;
 const SIZE = 8 * 1024 * 1024 - HEAD;
-await mkdir(join(home, "requests"));
-const ring = openSync(join(home, "requests", "42"), "w");
+await mkdir(join(volatile, "requests"));
+const ring = openSync(join(volatile, "requests", "42"), "w");
 let written = 0;
 /** As HAProxy does, but many messages at once; none is deleted, only written over. */
 function write(bytes: Buffer): void {
@@ -65,7 +67,7 @@ await using hub = await openLogs({
   logger: jsonLogger("bench"),
 });
 await using requests = await RequestLog.open({
-  instance: { paths: { run: home, daemonRun: home } },
+  instance: { paths: { run: volatile, daemonRun: volatile } },
   logs: hub,
   nameOf: async (_appId, dynoId) => `web.${(Number(dynoId.slice(-12)) % 5) + 1}`,
   clock: systemClock,
@@ -92,4 +94,4 @@ console.log({
   userMicrosEachLine: Number((user / wanted).toFixed(2)),
   loopHeldMs: { p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 },
 });
-await rm(home, { recursive: true });
+await Promise.all([home, volatile].map((folder) => rm(folder, { recursive: true })));

@@ -115,7 +115,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
     for (let quiet = 0; !closed.aborted; ) {
       let restMs = this.#rings.isEmpty ? NO_RING_REST_MS : QUIET_REST_MS;
       try {
-        const { lines, bytes } = this.#rings.look();
+        const { lines, bytes } = this.#rings.look(clock.now());
         if (lines.length > 0) await this.#append(parsed(lines));
         quiet = bytes > 0 ? 0 : quiet + 1;
         if (bytes > LOOK_BYTES / 2) restMs = 0;
