@@ -1,7 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { outputPath } from "./api/output-links.ts";
 import { tellEgress } from "./api/resources/egress-rules.ts";
 import { startApi } from "./api/server.ts";
+import { openSigner, type Signer } from "./api/signer.ts";
 import { type Builds, openBuilds } from "./build/builds.ts";
 import { ReleaseOutputs } from "./build/release-output.ts";
 import { startCertificates } from "./certificates/certificates.ts";
@@ -113,7 +115,8 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   const outbound = new Outbound({ clock, mayReach: reachOf(instance) });
   const program = programOf(instance);
   parts.use(await startDrains({ store, logs, outbound, clock, random, logger, program }));
-  parts.use(startWebhooks({ store, outbound, addresses: addressesOf(config), clock, random, logger }));
+  const signer = await openSigner(data);
+  parts.use(startWebhooks({ store, outbound, addresses: addressesOf(config, signer), clock, random, logger }));
   parts.use(
     await startApi({
       config,
@@ -128,6 +131,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       outbound,
       requests: routing,
       door: engine.door,
+      signer,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,
@@ -140,11 +144,14 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
 }
 
 /** As the API shows them to whoever asks on this machine. */
-function addressesOf({ domain, httpPort, apiPort }: Config): Addresses {
+function addressesOf({ domain, httpPort, apiPort }: Config, signer: Signer): Addresses {
   const port = httpPort === 80 ? "" : `:${httpPort}`;
+  const api = `http://localhost:${apiPort}`;
   return {
+    hostname: (name) => `${name}.${domain}`,
+    outputUrl: (kind, id) => `${api}${outputPath(kind, id, { signer, now: systemClock.now(), tokenId: null })}`,
     webUrl: (name) => `http://${name}.${domain}${port}/`,
-    gitUrl: (name) => `http://localhost:${apiPort}/${name}.git`,
+    gitUrl: (name) => `${api}/${name}.git`,
   };
 }
 

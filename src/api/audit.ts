@@ -59,14 +59,14 @@ export class Audit implements AsyncDisposable {
     };
   }
 
-  /** Makes a change, and tells of it in the same transaction. */
-  change<T>(event: NewAuditEvent, body: () => Promise<T>): Promise<T> {
-    return this.#options.store.audited(event, body);
+  /** Makes a change, and tells of it in the same transaction: of what `events` gives at its end. */
+  change<T>(events: () => readonly NewAuditEvent[], body: () => Promise<T>): Promise<T> {
+    return this.#options.store.audited(events, body);
   }
 
   /** Tells of what changed nothing, soon. */
-  async note(event: NewAuditEvent): Promise<void> {
-    this.#waiting.push(event);
+  async note(...events: readonly NewAuditEvent[]): Promise<void> {
+    this.#waiting.push(...events);
     if (this.#waiting.length >= WAITING_MAX) return this.flush();
     if (this.#isTimed) return;
     this.#isTimed = true;

@@ -21,6 +21,8 @@ interface Range {
 
 export interface Bound {
   readonly text: string;
+  /** Of the item that it lies behind, where several have that value. */
+  readonly id?: string;
   readonly isExclusive: boolean;
 }
 
@@ -28,17 +30,23 @@ const MAX_DEFAULT = 200;
 const MAX_LIMIT = 1000;
 
 /**
- * The part of `all` that `header` asks for. `fields` may be ordered by, the first is the default; their values must be unique
- * in the list. Throws `requested_range_not_satisfiable`.
+ * The part of `all` that `header` asks for. `fields` may be ordered by, the first is the default; where several items have the same value
+ * (times are whole seconds) their ids decide. Throws `requested_range_not_satisfiable`.
  */
 export function paginate<T>(all: readonly T[], header: string | undefined, fields: readonly string[]): Page<T> {
   const range = parseRange(header ?? "", fields);
-  const value = (item: T) => (item as Record<string, Value>)[range.field] ?? ""; // the response schema says that it has it
+  const valueOf = (item: T, field: string) => (item as Record<string, Value>)[field] ?? ""; // the response schema says that it has it
+  const value = (item: T) => valueOf(item, range.field);
+  const id = (item: T) => valueOf(item, "id");
   const sign = range.order === "asc" ? 1 : -1;
-  const sorted = all.toSorted((one, other) => sign * compare(value(one), value(other)));
-  const inside = sorted.filter((item) => isInside(value(item), range, sign));
+  const sorted = all.toSorted(
+    (one, other) => sign * (compare(value(one), value(other)) || compare(id(one), id(other))),
+  );
+  const inside = sorted.filter((item) => isInside(value(item), id(item), range, sign));
   const items = inside.slice(0, range.max);
-  return pageOf(items, items.length < inside.length, value, { ...range, fields });
+  const [last, next] = [items.at(-1), inside[range.max]];
+  const isCut = last !== undefined && next !== undefined && (value(last) === value(next) || value(last) === "");
+  return pageOf(items, next !== undefined, value, { ...range, fields, ...(isCut && { lastId: String(id(last)) }) });
 }
 
 /**
@@ -108,33 +116,38 @@ function pageOf<T>(
     order,
     options,
     fields,
-  }: Pick<Range, "field" | "max" | "order" | "options"> & { fields: readonly string[] },
+    lastId,
+  }: Pick<Range, "field" | "max" | "order" | "options"> & { fields: readonly string[]; lastId?: string },
 ): Page<T> {
   const [first, last] = [items[0], items.at(-1)];
   const accepted = { "Accept-Ranges": fields.join(", ") };
   if (first === undefined || last === undefined) return { items, status: 200, headers: accepted };
-  const headers = { ...accepted, "Content-Range": `${field} ${value(first)}..${value(last)}${options}` };
+  const [from, to] = [written(value(first)), written(value(last))];
+  const headers = { ...accepted, "Content-Range": `${field} ${from}..${to}${options}` };
   if (!isMore) return { items, status: 200, headers };
-  const next = `${field} ]${value(last)}..; max=${max}${order === "desc" ? ", order=desc" : ""}`;
+  const behind = lastId === undefined ? to : `${to}~${lastId}`;
+  const next = `${field} ]${behind}..; max=${max}${order === "desc" ? ", order=desc" : ""}`;
   return { items, status: 206, headers: { ...headers, "Next-Range": next } };
 }
 
-const RANGE = /^\s*([a-z_]+)?\s*(\]?)([^\s;]*?)\.\.([^\s;[]*)(\[?)\s*(?:;\s*(.*))?$/;
-
-/** The pattern takes time by the square of the length; the longest bounds are host names. */
-const RANGE_LENGTH_MAX = 1000;
+/** The longest bounds are names of 200 letters, written with percent signs. */
+const RANGE_LENGTH_MAX = 3000;
 
 function parseRange(text: string, fields: readonly string[]): Range {
   const [byDefault = "id"] = fields;
   if (text.trim() === "") {
     return { field: byDefault, start: undefined, end: undefined, max: MAX_DEFAULT, order: "asc", options: "" };
   }
-  const match = text.length > RANGE_LENGTH_MAX ? null : RANGE.exec(text);
-  if (match === null) throw refused(text, fields);
-  const [, field = byDefault, startMark = "", start = "", end = "", endMark = "", given = ""] = match;
+  const parts = text.length > RANGE_LENGTH_MAX ? undefined : partsOf(text.trim());
+  if (parts === undefined) throw refused(text, fields);
+  const { start, end } = parts;
+  const isWhole = start === undefined && end === undefined;
+  // `heroku-client` sends `id ..` with whatever it asks for (platform-api 1.3): where a list has no ids, its own order is meant.
+  const isOwn = parts.field === "" || (parts.field === "id" && isWhole && !fields.includes("id"));
+  const field = isOwn ? byDefault : parts.field;
   if (!fields.includes(field)) throw refused(text, fields);
   const options = new Map(
-    given
+    parts.options
       .split(/[,;]/)
       .filter((pair) => pair.trim() !== "")
       .map(pairOf),
@@ -143,14 +156,46 @@ function parseRange(text: string, fields: readonly string[]): Range {
   const order = options.get("order") ?? "asc";
   if (!Number.isSafeInteger(max) || max < 1 || max > MAX_LIMIT) throw refused(text, fields);
   if (order !== "asc" && order !== "desc") throw refused(text, fields);
-  return {
-    field,
-    start: start === "" ? undefined : { text: start, isExclusive: startMark !== "" },
-    end: end === "" ? undefined : { text: end, isExclusive: endMark !== "" },
-    max,
-    order,
-    options: given.trim() === "" ? "" : `; ${given.trim()}`,
-  };
+  return { field, start, end, max, order, options: parts.options === "" ? "" : `; ${parts.options}` };
+}
+
+/** `FIELD ]START..END[; OPTIONS`, all but the dots optional; undefined: it is none. Takes time by the length, whatever it holds. */
+function partsOf(text: string) {
+  const semicolon = text.indexOf(";");
+  const bounds = (semicolon < 0 ? text : text.slice(0, semicolon)).trimEnd();
+  const dots = bounds.indexOf("..");
+  if (dots < 0) return undefined;
+  const field = /^[a-z_]*/.exec(bounds)?.[0] ?? "";
+  const start = bounds.slice(field.length, dots).trimStart();
+  const end = bounds.slice(dots + 2);
+  const [isAfter, isBefore] = [start.startsWith("]"), end.endsWith("[")];
+  try {
+    return {
+      field,
+      start: boundOf(isAfter ? start.slice(1) : start, isAfter),
+      end: boundOf(isBefore ? end.slice(0, -1) : end, isBefore),
+      options: semicolon < 0 ? "" : text.slice(semicolon + 1).trim(),
+    };
+  } catch {
+    return undefined; // a blank, or a percent sign with nothing behind it
+  }
+}
+
+function boundOf(bound: string, isExclusive: boolean): Bound | undefined {
+  if (bound === "") return undefined;
+  if (/[\s[]/.test(bound)) throw new RangeError("a bound has no blanks");
+  const [value = "", id] = bound.split("~");
+  return { text: decodeURIComponent(value), ...(id !== undefined && { id }), isExclusive };
+}
+
+/** As it can stand in a header and be read again: names have blanks, letters of all the world, and dots. */
+function written(value: Value): string {
+  const plain = String(value).toWellFormed();
+  return plain
+    .replace(/[^\w:@*.+-]+/g, encodeURIComponent)
+    .replaceAll("~", "%7E")
+    .replaceAll("..", "%2E%2E")
+    .replace(/^\.|\.$/g, "%2E");
 }
 
 function pairOf(pair: string): [string, string] {
@@ -158,12 +203,17 @@ function pairOf(pair: string): [string, string] {
   return [key.trim(), value.trim()];
 }
 
-function isInside(value: Value, { start, end }: Range, sign: number): boolean {
-  const from = start === undefined ? 1 : sign * compare(value, like(start.text, value));
-  const to = end === undefined ? -1 : sign * compare(value, like(end.text, value));
+function isInside(value: Value, id: Value, { start, end }: Range, sign: number): boolean {
+  const from = start === undefined ? 1 : sign * distance(start);
+  const to = end === undefined ? -1 : sign * distance(end);
   return (
     (from > 0 || (from === 0 && start?.isExclusive !== true)) && (to < 0 || (to === 0 && end?.isExclusive !== true))
   );
+
+  function distance(bound: Bound): number {
+    const byValue = compare(value, like(bound.text, value));
+    return byValue === 0 && bound.id !== undefined ? compare(id, like(bound.id, id)) : byValue;
+  }
 }
 
 function like(text: string, value: Value): Value {

@@ -28,6 +28,17 @@ export interface Call<Body = unknown> {
   readonly reply: FastifyReply;
   /** Facts for the audit log, told before the first change: no secrets. Names of the body's fields are there already. */
   readonly tell: (facts: Readonly<Record<string, unknown>>) => void;
+  /**
+   * For the audit log, told before the first change: the apps that the call is about, where its path names none. Each has an entry of its
+   * own. Say it before what may be refused.
+   */
+  readonly about: (...apps: readonly Pick<App, "id" | "name">[]) => void;
+}
+
+/** What a call is told to be, beside its path. */
+interface Told {
+  readonly data: Record<string, unknown>;
+  readonly apps: Pick<App, "id" | "name">[];
 }
 
 export interface AccountCall<Body = unknown> extends Call<Body> {
@@ -131,7 +142,7 @@ export class Routes {
       config: { rule },
       schema,
       handler: async (request, reply) => {
-        const told: Record<string, unknown> = { ...fieldsOf(request.body) };
+        const told: Told = { data: { ...fieldsOf(request.body) }, apps: [] };
         const call = callOf<Static<B>>(request, reply, told);
         const act = async () => this.#told(shape, request, told, async () => handle(call, () => callerOf(request)));
         const who = callers.get(request)?.user.id;
@@ -151,19 +162,22 @@ export class Routes {
   async #told<T>(
     { path, audit = path.startsWith("GET ") ? "none" : "change" }: Pick<Shape<TSchema, TSchema>, "path" | "audit">,
     request: FastifyRequest,
-    told: Readonly<Record<string, unknown>>,
+    told: Told,
     handle: () => Promise<T>,
   ): Promise<T> {
-    if (audit === "none") return handle();
-    const event = this.#audit.eventOf(request, path, callers.get(request) ?? {}, told);
+    const events = (outcome: "done" | "refused" = "done") => {
+      const event = { ...this.#audit.eventOf(request, path, callers.get(request) ?? {}, told.data), outcome };
+      return told.apps.length === 0 ? [event] : told.apps.map(({ id, name }) => ({ ...event, app: { id, name } }));
+    };
     try {
-      if (audit === "change") return await this.#audit.change(event, handle);
+      if (audit === "none") return await handle();
+      if (audit === "change") return await this.#audit.change(events, handle);
       const value = await handle();
-      await this.#audit.note(event);
+      await this.#audit.note(...events());
       return value;
     } catch (error) {
-      if (error instanceof PlatformError && error.id === "forbidden")
-        await this.#audit.note({ ...event, outcome: "refused" });
+      const isRefused = error instanceof PlatformError && error.id === "forbidden" && callers.has(request);
+      if (isRefused) await this.#audit.note(...events("refused"));
       throw error;
     }
   }
@@ -177,7 +191,7 @@ function hasBody(shape: { readonly path: string }): boolean {
   return !shape.path.startsWith("GET ");
 }
 
-function callOf<Body>(request: FastifyRequest, reply: FastifyReply, told: Record<string, unknown>): Call<Body> {
+function callOf<Body>(request: FastifyRequest, reply: FastifyReply, told: Told): Call<Body> {
   return {
     body: request.body as Body, // it passed the route's schema
     params: request.params as Readonly<Record<string, string>>,
@@ -186,7 +200,8 @@ function callOf<Body>(request: FastifyRequest, reply: FastifyReply, told: Record
     isSdk: /version=3\.sdk\b/.test(request.headers.accept ?? ""),
     request,
     reply,
-    tell: (facts) => void Object.assign(told, facts),
+    tell: (facts) => void Object.assign(told.data, facts),
+    about: (...apps) => void told.apps.push(...apps),
   };
 }
 

@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
 import Type, { type Static, type TObject, type TProperties, type TSchema } from "typebox";
 import type { Instant } from "../lib/clock.ts";
+
+export { constantId, constantRef } from "../lib/constant-id.ts";
 
 /** An object of a response: exactly these fields. */
 export function exactly<T extends TProperties>(properties: T): TObject<T> {
@@ -34,20 +35,4 @@ export type DateTime = Static<typeof DateTime>;
 
 export function dateTime(at: Instant): DateTime {
   return `${new Date(at).toISOString().slice(0, 19)}Z`;
-}
-
-/** The same UUID for the same words, for ever: ids of what is in no table (stacks, regions, sizes). */
-export function constantId(kind: string, name: string): string {
-  const hex = createHash("sha256").update(`${kind}/${name}`).digest("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-}
-
-const constants = new Map<string, { readonly id: string; readonly name: string }>();
-
-/** Of what is in no table and has a name of ours: there are few, so that they are remembered. */
-export function constantRef(kind: string, name: string): { readonly id: string; readonly name: string } {
-  const key = `${kind}/${name}`;
-  const made = constants.get(key) ?? Object.freeze({ id: constantId(kind, name), name });
-  constants.set(key, made);
-  return made;
 }

@@ -50,6 +50,7 @@ import { logSessionRoutes } from "./resources/log-sessions.ts";
 import { missingRoutes } from "./resources/missing.ts";
 import { oauthClientRoutes } from "./resources/oauth-clients.ts";
 import { oauthTokenRoutes } from "./resources/oauth-tokens.ts";
+import { pipelineTransferRoutes } from "./resources/pipeline-transfers.ts";
 import { pipelineRoutes } from "./resources/pipelines.ts";
 import { platformRoutes } from "./resources/platform.ts";
 import { promotionRoutes } from "./resources/promotions.ts";
@@ -68,7 +69,6 @@ import { usageRoutes } from "./resources/usage.ts";
 import { userRoutes } from "./resources/users.ts";
 import { webhookRoutes } from "./resources/webhooks.ts";
 import { Routes } from "./route.ts";
-import { openSigner } from "./signer.ts";
 import { listenTls } from "./tls-listener.ts";
 
 export interface ApiOptions
@@ -87,6 +87,7 @@ export interface ApiOptions
     | "clock"
     | "random"
     | "logger"
+    | "signer"
   > {
   readonly engine: RunOptions["engine"] & SessionOptions["engine"] & ApiContext["engine"];
   /** Where SSH clients come in. */
@@ -130,7 +131,6 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const background = parts.use(new Background(logger));
   const audit = parts.use(new Audit({ store: options.store, clock, logger, keepMs: config.auditDays * DAY_MS }));
   const rateLimit = new RateLimit(clock, options.callsPerHour ?? CALLS_PER_HOUR);
-  const signer = await openSigner(config.instance.paths.data);
   const context: ApiContext = {
     ...options,
     version: ownVersion(),
@@ -140,7 +140,6 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     ssh,
     rateLimit,
     audit,
-    signer,
     until: closing.signal,
     background,
     tlsPort: () => tlsPort,
@@ -205,6 +204,7 @@ export async function addRoutes(server: FastifyInstance, context: ApiContext): P
   auditEventRoutes(routes, context);
   appRoutes(routes, context);
   appTransferRoutes(routes, context);
+  pipelineTransferRoutes(routes, context);
   collaboratorRoutes(routes, context);
   featureRoutes(routes, context);
   configVarRoutes(routes, context);

@@ -1,5 +1,6 @@
 import { type Frame, type FrameKind, ProtocolError } from "../../buildkit/frames.ts";
 import { type BuildRequest, type Job, parseBuildRequest, parseExit } from "../../buildkit/messages.ts";
+import { aborted } from "../lib/abort.ts";
 import type { BuildDyno } from "./build-dyno.ts";
 
 /** Answers the driver's question whether a push may be accepted. */
@@ -28,7 +29,8 @@ export async function converse({ dyno, job, input, output, builder }: Conversati
   const channel = new BuildChannel(dyno);
   let judging: Promise<void> | undefined;
   await dyno.sendJson("job", job);
-  const feeding = feed(dyno, input);
+  const gitEnded = new AbortController();
+  const feeding = feed(dyno, input, gitEnded.signal);
   try {
     for await (const frame of dyno.frames) {
       switch (frame.kind) {
@@ -67,6 +69,7 @@ export async function converse({ dyno, job, input, output, builder }: Conversati
     throw error;
   } finally {
     channel.fail(new DynoLost("git has ended"));
+    gitEnded.abort();
     dyno.close(); // whatever still feeds or judges ends with it
     await Promise.all([feeding, judging]);
   }
@@ -80,14 +83,26 @@ function requestOf(frame: Frame, { service }: Job): BuildRequest {
   return request;
 }
 
-/** The client's words to git; a client that breaks off is noticed where it is answered. */
-async function feed(dyno: BuildDyno, input: AsyncIterable<Uint8Array>): Promise<void> {
+/**
+ * The client's words to git, until git has ended: a client that says nothing more, and stays, is answered all the same. One that breaks
+ * off is noticed where it is answered.
+ */
+async function feed(dyno: BuildDyno, input: AsyncIterable<Uint8Array>, until: AbortSignal): Promise<void> {
+  const chunks = input[Symbol.asyncIterator]();
+  const over = aborted(until).then(() => undefined);
   try {
-    for await (const chunk of input) await dyno.sendBytes("input", chunk);
-    await dyno.send("inputEnd");
+    for (;;) {
+      const asked = chunks.next();
+      asked.catch(() => {}); // nobody may be left to hear it
+      const next = await Promise.race([asked, over]);
+      if (next === undefined) break;
+      if (next.done === true) return await dyno.send("inputEnd");
+      await dyno.sendBytes("input", next.value);
+    }
   } catch {
     dyno.close(); // half a push is no push; when git has ended this changes nothing
   }
+  chunks.return?.().catch(() => {}); // when it has given what it was asked for
 }
 
 async function judge(dyno: BuildDyno, builder: Builder, request: BuildRequest, channel: BuildChannel): Promise<void> {

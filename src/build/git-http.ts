@@ -71,6 +71,7 @@ export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Uint8Arr
   if (!["identity", "gzip", "x-gzip"].includes(coding)) throw new Error(`content encoding ${coding}`);
   const plain = coding === "identity" ? request : request.pipe(createGunzip());
   request.once("error", (error) => plain.destroy(error));
+  plain.on("error", () => {}); // whoever reads is told; a client that breaks off when git has ended breaks nothing else
   let bytes = 0;
   // The answer must still be able to leave on this connection when git wants no more.
   for await (const chunk of Readable.prototype.iterator.call(plain, { destroyOnReturn: false })) {

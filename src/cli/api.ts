@@ -5,6 +5,7 @@ export interface AppJson {
   readonly owner: { readonly id: string; readonly email: string };
   readonly region: { readonly name: string };
   readonly stack: { readonly name: string };
+  readonly build_stack: { readonly name: string };
   readonly acm: boolean;
   /** Ours; absent on an older platform, and on Heroku. */
   readonly isolation?: string;
@@ -121,6 +122,7 @@ export interface ReleaseJson {
 }
 
 export interface AccountJson {
+  readonly id: string;
   readonly email: string;
 }
 

@@ -1,12 +1,13 @@
 import type { Client } from "./client.ts";
 import { type Input, UsageError } from "./command.ts";
-import { keyed, print, warn } from "./output.ts";
+import { fields, print, warn } from "./output.ts";
 import { ask } from "./prompt.ts";
 
 /** What the commands about certificates share (platform-api 4.5). */
 export interface EndpointJson {
   readonly id: string;
   readonly name: string;
+  /** Their ids. */
   readonly domains: readonly string[];
   readonly ssl_cert: {
     readonly acm: boolean;
@@ -26,6 +27,7 @@ export interface DomainJson {
   readonly sni_endpoint: { readonly name: string } | null;
   readonly acm_status: string | null;
   readonly acm_status_reason: string | null;
+  readonly updated_at: string;
 }
 
 const SOON_MS = 14 * 86_400_000;
@@ -53,10 +55,11 @@ export async function endpointOf(input: Input, client: Client, app: string): Pro
   return only;
 }
 
-/** What `certs:add`, `certs:info` and `certs:update` print. `hosts`: the domains that it is shown for. */
+/** What `certs:add`, `certs:info`, `certs:update` and `certs:auto` print. `hosts`: the domains that it is shown for. */
 export function details(
   { ssl_cert: cert }: EndpointJson,
-  title: string,
+  now: Date,
+  title = "Certificate details:",
   hosts: readonly string[] = [],
 ): readonly string[] {
   const trust = cert["ca_signed?"]
@@ -64,16 +67,19 @@ export function details(
     : cert.issuer === cert.subject
       ? "SSL certificate is self signed."
       : "SSL certificate is not trusted.";
+  const renewal = new Date(cert.expires_at);
+  renewal.setMonth(renewal.getMonth() - 1);
   return [
+    ...(cert.acm && renewal > now ? [`Renewal scheduled for ${minuteOf(renewal.toISOString())}.`, ""] : []),
     title,
-    ...keyed([
-      ["Common Name(s)", cert.cert_domains.join(", ")],
-      ...(hosts.length > 0 ? [["Domain(s)", hosts.join(", ")] as const] : []),
-      ["Expires At", minuteOf(cert.expires_at)],
-      ["Issuer", cert.issuer],
-      ["Starts At", minuteOf(cert.starts_at)],
-      ["Subject", cert.subject],
-    ]),
+    ...fields({
+      "Common Name(s)": cert.cert_domains,
+      "Expires At": minuteOf(cert.expires_at),
+      Issuer: cert.issuer,
+      "Starts At": minuteOf(cert.starts_at),
+      Subject: cert.subject,
+      "Domain(s)": hosts,
+    }),
     trust,
   ];
 }

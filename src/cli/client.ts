@@ -76,7 +76,7 @@ export class Client {
       method,
       agent: false,
       headers: {
-        Accept: "application/vnd.heroku+json; version=3.sdk",
+        Accept: "application/vnd.heroku+json; version=3",
         "User-Agent": "stator-cli",
         ...(own && this.platform.token !== undefined && { Authorization: `Bearer ${this.platform.token}` }),
         ...(options.body !== undefined && { "Content-Type": "application/json" }),

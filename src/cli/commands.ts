@@ -228,6 +228,16 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./commands/isolation-install.ts"),
   },
   {
+    name: "stack:update",
+    noJson: MACHINE,
+    usage: "",
+    summary: "build the stacks of the distribution's packages of today (root on the platform's machine)",
+    flags: [],
+    positionals: "none",
+    group: "machine",
+    load: () => import("./commands/stack-update.ts"),
+  },
+  {
     name: "uninstall",
     noJson: MACHINE,
     usage: "",

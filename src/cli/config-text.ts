@@ -1,4 +1,5 @@
 import { UsageError } from "./command.ts";
+import { shellQuote } from "./output.ts";
 
 /** Config vars as lines of a file that a person edits: `KEY=value`, quoted where a POSIX shell would need it (config:edit). */
 export function linesOf(vars: Readonly<Record<string, string>>): string {
@@ -22,12 +23,18 @@ export function varsOf(text: string): Readonly<Record<string, string>> {
 
 /** One line, whatever the value holds: '...', or "..." with \n for a line break where it holds quotes or breaks itself. */
 export function quoted(value: string): string {
-  if (/^[\w%+./~-]*$/.test(value)) return value;
+  if (!/["'\s#!$&()*,:;<=>?@[\\\]^`{|}]/.test(value)) return value;
   if (!/['\n]/.test(value)) return `'${value}'`;
   return `"${value.replaceAll(/["\\$`!]/g, "\\$&").replaceAll("\n", "\\n")}"`;
 }
 
-/** The opposite. Nothing is expanded. Throws `UsageError` for a quote that has no end. */
+/** As the official client quotes it for a shell, but where a shell would read another value: `~` at the front, `\n` and `\!` in "...". */
+export function shellValue(value: string): string {
+  const isRead = !value.startsWith("~") && !/\n|'[\s\S]*!|![\s\S]*'/.test(value);
+  return isRead ? quoted(value) : shellQuote(value);
+}
+
+/** The opposite of `quoted`. Nothing is expanded. Throws `UsageError` for a quote that has no end. */
 export function unquoted(text: string): string {
   const quote = text[0];
   if (quote !== '"' && quote !== "'") return text;

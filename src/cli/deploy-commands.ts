@@ -269,7 +269,18 @@ export function deployCommands(app: readonly Flag[], jsonFlag: Flag): readonly C
       flags: [],
       load: () => import("./commands/pipelines-destroy.ts"),
     },
-    ...(["open", "connect", "setup", "transfer"] as const).map(
+    {
+      ...common,
+      name: "pipelines:transfer",
+      usage: "OWNER",
+      summary: "give a pipeline to another user, and offer them your apps in it",
+      flags: [
+        { name: "pipeline", short: "p", value: "PIPELINE", summary: "which pipeline" },
+        { name: "confirm", short: "c", value: "PIPELINE", summary: "its name again, instead of asking for it" },
+      ],
+      load: () => import("./commands/pipelines-transfer.ts"),
+    },
+    ...(["open", "connect", "setup"] as const).map(
       (name): CommandSpec => ({
         ...common,
         name: `pipelines:${name}`,
@@ -288,5 +299,4 @@ const REFUSALS = {
   open: () => import("./commands/pipelines-open.ts"),
   connect: () => import("./commands/pipelines-connect.ts"),
   setup: () => import("./commands/pipelines-setup.ts"),
-  transfer: () => import("./commands/pipelines-transfer.ts"),
 } as const;

@@ -12,6 +12,7 @@ const domain = (hostname: string, more: Partial<DomainJson> = {}): DomainJson =>
   sni_endpoint: null,
   acm_status: null,
   acm_status_reason: null,
+  updated_at: "2026-01-02T03:04:05Z",
   ...more,
 });
 const domains = [domain("www.example.com", { sni_endpoint: { name: "cert-1" } }), domain("example.com")];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { ended, run, start } from "../lib/command.ts";
 import { appsOfRemotes, gitRemotes, originsOf } from "./app-name.ts";
-import { note, warn } from "./output.ts";
+import { warn } from "./output.ts";
 import type { Platform } from "./platform.ts";
 
 /** The installed launcher, so that a repository's settings survive an upgrade and a moved checkout. */
@@ -28,7 +28,6 @@ export async function setRemote(platform: Platform, app: string, asked?: string)
   const known = remotes.some((each) => each.name === name);
   await git(known ? ["remote", "set-url", "--", name, url] : ["remote", "add", "--", name, url]);
   await letGitAskUs(platform);
-  note(`set git remote ${name} to ${url}`);
   if (platform.ca !== undefined && process.env["GIT_SSL_CAINFO"])
     warn("GIT_SSL_CAINFO is set, so git will not look at the platform's own authority: unset GIT_SSL_CAINFO to push.");
   return name;

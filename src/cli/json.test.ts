@@ -34,15 +34,7 @@ after(async () => {
 /** These look at the machine, not at the API: `test/e2e/cli.test.ts` has them. */
 const OF_MACHINE = ["status", "doctor", "network", "network:allow", "network:deny"];
 /** Say in a sentence that they cannot work here. */
-const REFUSALS = [
-  "apps:join",
-  "apps:lock",
-  "apps:unlock",
-  "pipelines:connect",
-  "pipelines:open",
-  "pipelines:setup",
-  "pipelines:transfer",
-];
+const REFUSALS = ["apps:join", "apps:lock", "apps:unlock", "pipelines:connect", "pipelines:open", "pipelines:setup"];
 
 /**
  * One line for each command, in an order in which each finds what it needs. `{x}` is the word that an earlier answer gave
@@ -152,6 +144,9 @@ pipelines:promote -a hello-staging
 pipelines:update -s development -a hello-staging
 pipelines:remove -a hello-staging
 pipelines:rename line other
+pipelines:create given -s staging -a hello-staging
+pipelines:transfer friend@example.com -p given -c given
+apps:transfers:cancel hello-staging
 pipelines:destroy other
 git:remote -a hello
 maintenance:on -a hello

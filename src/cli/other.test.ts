@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { saidBy } from "../../test/support/command-line.ts";
 import { ended, start } from "../lib/command.ts";
 
 /** A stand-in for the official CLI, which says what it was given and ends as it is told to. */
@@ -44,6 +45,20 @@ test("stator heroku: every word after it is the official CLI's, also what looks 
     7,
   ]);
   assert.equal((await outcome("heroku", "is-killed"))[1], 137);
+});
+
+test("stator heroku: what would take the token to Heroku is refused in a sentence, and never started", async () => {
+  for (const words of [["heroku", "pipelines:diff", "-a", "x"], ["heroku", "pipelines:connect", "shop"], ["ci:run"]]) {
+    const { code, stdout, stderr } = await saidBy(words, { HOME: home, PATH: bin, STATOR_TOKEN: "HRKU-STx" });
+    assert.deepEqual([code, stdout], [1, ""], words.join(" "));
+    assert.match(stderr, /asks a service of Heroku's, which would be sent the token of this platform: /);
+  }
+  const [given] = await outcome("heroku", "ends", "pipelines:diff");
+  assert.deepEqual(
+    (given as readonly unknown[])[0],
+    ["ends", "pipelines:diff"],
+    "a word of another command is let through",
+  );
 });
 
 test("stator heroku: a signal reaches the official CLI, whose end it waits for", async () => {

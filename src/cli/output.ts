@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /** What `--json` makes of a command's output: one JSON value on standard output and nothing else there. */
 interface JsonOutput {
   wasWritten: boolean;
@@ -110,10 +112,29 @@ export function isInCi(env: NodeJS.ProcessEnv): boolean {
   return Object.keys(env).some((name) => name === "CI" || name === "CONTINUOUS_INTEGRATION" || name.startsWith("CI_"));
 }
 
-/** `KEY: value` with the values below each other. */
+/** `KEY: value` with the values below each other; an empty key goes on with the one before. */
 export function keyed(pairs: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(0, ...pairs.map(([key]) => key.length)) + 1;
-  return pairs.map(([key, value]) => `${`${key}:`.padEnd(width)} ${value}`);
+  return pairs.map(([key, value]) => `${(key === "" ? "" : `${key}:`).padEnd(width)} ${value}`);
+}
+
+/** An answer's fields below each other, as the official client shows them: a list takes a line for each, what is null none. */
+export function fields(object: Readonly<Record<string, unknown>>): string[] {
+  const lists = Object.entries(object).map(([key, value]): readonly [string, readonly unknown[]] => [
+    key,
+    Array.isArray(value) ? value : value === null || value === undefined ? [] : [value],
+  ]);
+  return keyed(
+    lists.flatMap(([key, values]) => values.map((value, index) => [index === 0 ? key : "", inLine(value)] as const)),
+  );
+}
+
+/** `id: '1', name: 'x'` of an object. */
+function inLine(value: unknown): string {
+  if (typeof value !== "object" || value === null) return String(value);
+  return Object.entries(value)
+    .map(([key, each]) => `${key}: ${inspect(each)}`)
+    .join(", ");
 }
 
 /** One word for a POSIX shell, whatever it holds. */

@@ -18,7 +18,7 @@ const NOT_NATIVE: Readonly<Record<string, string>> = {
 };
 
 /** Commands that only say in a sentence why they cannot work: they take every flag. */
-const REFUSALS = ["pipelines:connect", "pipelines:setup", "pipelines:transfer"];
+const REFUSALS = ["pipelines:connect", "pipelines:setup"];
 
 test("every promised command of the official CLI is native, by every word that calls it", () => {
   for (const [name, { aliases }] of Object.entries(official)) {

@@ -3,6 +3,7 @@ import { type Input, UsageError } from "./command.ts";
 /** What the commands about webhooks read of the API's answers. */
 export interface WebhookJson {
   readonly id: string;
+  readonly created_at: string;
   readonly include: readonly string[];
   readonly level: string;
   readonly url: string;

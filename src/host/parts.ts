@@ -20,6 +20,7 @@ import { AllowFile } from "./network-allow.ts";
 import { RequestPark } from "./request-park.ts";
 import { RequestRingFiles } from "./request-ring-files.ts";
 import { createHostServer } from "./server.ts";
+import { listenBeside } from "./shared-port.ts";
 import { SshDoor } from "./ssh-door.ts";
 import { ensureCertificates, routerCertificatePath } from "./tls.ts";
 import { claimUids } from "./uids.ts";
@@ -94,7 +95,9 @@ export async function openParts(options: PartsOptions): Promise<AsyncDisposable>
     }),
   );
   parts.use(engine.watch((dynoId) => haproxy.refresh(dynoId)));
-  const door = parts.use(new SshDoor({ address: config.execAddress, clock, logger }));
+  const door = parts.use(
+    new SshDoor({ address: config.execAddress, listen: listenBeside(users.router.uid), clock, logger }),
+  );
   const server = createHostServer({ engine, router: haproxy, door, instance, clock, logger });
   parts.use(await listen(server, config, users.daemon));
   parts.use(renewCertificates(config, folders, users.daemon, haproxy, { clock, logger }));

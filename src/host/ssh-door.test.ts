@@ -4,8 +4,15 @@ import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { silentLogger } from "../lib/logger.ts";
 import { SimClock } from "../lib/sim-clock.ts";
+import type { Listen } from "./shared-port.ts";
 import { listenerOn, SshDoor } from "./ssh-door.ts";
 
+/** In our own process: the other way takes root. */
+const listen: Listen = async (host, port, take) => {
+  const server = createServer(take).listen({ host, port, reusePort: true });
+  await once(server, "listening");
+  return server;
+};
 const never = new AbortController().signal;
 /** Each test has an address of its own, and a port that needs no privilege. */
 let last = 1;
@@ -17,7 +24,7 @@ const closed = (socket: Socket) => new Promise<void>((resolve) => socket.once("c
 test("nobody listens before it is asked for, nor ten seconds after the last who asked", async () => {
   const clock = new SimClock();
   const at = place();
-  await using door = new SshDoor({ ...at, clock, logger: silentLogger });
+  await using door = new SshDoor({ ...at, listen, clock, logger: silentLogger });
   await closed(knock(at));
   assert.equal(await door.refusal(), null);
   const early = knock(at);
@@ -38,7 +45,7 @@ test("nobody listens before it is asked for, nor ten seconds after the last who 
 test("who gives up waiting is not handed anybody", async () => {
   const clock = new SimClock();
   const at = place();
-  await using door = new SshDoor({ ...at, clock, logger: silentLogger });
+  await using door = new SshDoor({ ...at, listen, clock, logger: silentLogger });
   const over = new AbortController();
   const given = door.next(over.signal);
   await door.refusal();
@@ -53,7 +60,7 @@ test("who gives up waiting is not handed anybody", async () => {
 
 test("more than can wait are sent away", async () => {
   const at = place();
-  await using door = new SshDoor({ ...at, clock: new SimClock(), logger: silentLogger });
+  await using door = new SshDoor({ ...at, listen, clock: new SimClock(), logger: silentLogger });
   await door.refusal();
   const sockets = Array.from({ length: 20 }, () => knock(at).resume());
   const gone = await Promise.race([
@@ -73,7 +80,7 @@ test("where another has the port, on this address or on all of them, it says so;
     const other = createServer();
     other.listen(at.port, host === "own" ? at.address : host);
     await once(other, "listening");
-    await using door = new SshDoor({ ...at, clock: new SimClock(), logger: silentLogger });
+    await using door = new SshDoor({ ...at, listen, clock: new SimClock(), logger: silentLogger });
     assert.match((await door.refusal()) ?? "", /Another program/);
     await assert.rejects(door.next(never), /Another program/);
     other.close();
@@ -83,7 +90,7 @@ test("where another has the port, on this address or on all of them, it says so;
 });
 
 test("turned off", async () => {
-  await using door = new SshDoor({ address: null, clock: new SimClock(), logger: silentLogger });
+  await using door = new SshDoor({ address: null, listen, clock: new SimClock(), logger: silentLogger });
   assert.match((await door.refusal()) ?? "", /turned .* off/);
 });
 

@@ -1,17 +1,20 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type Server, type Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { EngineError } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { EXEC_PORT } from "../model/exec-address.ts";
 import type { Door } from "../ssh/door.ts";
+import type { Listen } from "./shared-port.ts";
 
 export interface SshDoorOptions {
   /** An address of this machine's loopback; null: the operator wants none. */
   readonly address: string | null;
   /** Tests: another than 80. */
   readonly port?: number;
+  /** Shares the port with a router of ours that has it on every address. */
+  readonly listen: Listen;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -76,16 +79,19 @@ export class SshDoor implements Door, AsyncDisposable {
   /** Why it cannot be opened; null: it is open. */
   async #open(): Promise<string | null> {
     if (this.#server?.listening === true) return null;
-    const { address, port = EXEC_PORT, logger } = this.#options;
+    const { address, port = EXEC_PORT, listen, logger } = this.#options;
     if (address === null) return "The operator of this platform has turned SSH for the official CLI off.";
     // Our own router may stand on port 80 of every address, and that both may is said by both; so somebody else's would not be noticed.
     if (listenerOn(await listenersNow(), address, port) !== undefined)
       return `Another program listens on port ${port} of ${address} already.`;
-    const server = createServer({ noDelay: true }, (client) => this.#take(client));
-    const code = await listening(server, address, port);
-    if (code === undefined) {
+    let code: string;
+    try {
+      const server = await listen(address, port, (client) => this.#take(client));
+      server.on("error", () => {}); // accepting failed, for want of descriptors: the next may succeed
       this.#server = server;
       return null;
+    } catch (error) {
+      code = (error as NodeJS.ErrnoException).code ?? "unknown";
     }
     logger.warn("ssh.door_not_opened", { address, port, code });
     if (code !== "EADDRINUSE")
@@ -95,6 +101,7 @@ export class SshDoor implements Door, AsyncDisposable {
 
   #take(client: Socket): void {
     client.on("error", () => {}); // it went; told by `close`
+    client.setNoDelay(true);
     const next = this.#waiting.shift();
     if (next) next(client);
     else if (this.#come.length < COME_MAX) this.#come.push(client);
@@ -115,18 +122,6 @@ export class SshDoor implements Door, AsyncDisposable {
     this.#server = undefined;
     for (const client of this.#come.splice(0)) client.destroy();
   }
-}
-
-/** The error's code; undefined: it listens. */
-function listening(server: Server, host: string, port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "unknown"));
-    server.listen({ host, port, reusePort: true }, () => {
-      server.removeAllListeners("error");
-      server.on("error", () => {}); // accepting failed, for want of descriptors: the next may succeed
-      resolve(undefined);
-    });
-  });
 }
 
 /** The kernel's table of TCP sockets; empty where it cannot be read: then the opening itself tells. */

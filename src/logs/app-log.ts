@@ -76,8 +76,8 @@ export class AppLog implements AsyncDisposable {
 
   /** That `count` lines of a dyno were dropped by the host before they could be carried. */
   tellDropped(dynoId: string, process: string, count: number, cursor: Cursor): void {
-    const text = `Error L12 (Local buffer overflow): ${count} messages of ${process} dropped: it wrote faster than they could be read.`;
-    this.#push({ line: { at: this.#parts.clock.now(), source: "heroku", process: "logplex", text }, dynoId, cursor });
+    const text = `Error L12: ${count} messages of ${process} dropped: it wrote faster than they could be read.`;
+    this.#push({ line: this.#ownLine(text), dynoId, cursor });
   }
 
   forget(dynoId: string): void {
@@ -255,8 +255,12 @@ export class AppLog implements AsyncDisposable {
   }
 
   #lossLine({ count, since }: { readonly count: number; readonly since: number }): LogLine {
-    const text = `Error L12 (Local buffer overflow): ${count} messages dropped since ${secondOf(since)}.`;
-    return { at: this.#parts.clock.now(), source: "heroku", process: "logplex", text };
+    return this.#ownLine(`Error L12: ${count} messages dropped since ${secondOf(since)}.`);
+  }
+
+  /** Of the way from dynos to here, in whose name Heroku tells it (spec 6.3). */
+  #ownLine(text: string): LogLine {
+    return { at: this.#parts.clock.now(), source: "app", process: "log-shuttle", text };
   }
 
   async #startSegment(): Promise<void> {

@@ -71,8 +71,14 @@ test("spec 8.4: messages and their frames, to the byte", () => {
   const priority = (source: "app" | "heroku", process: string) =>
     /^<(\d+)>/.exec(httpMessage({ ...up, source, process }))?.[1];
   assert.deepEqual(
-    [priority("app", "web.1"), priority("app", "api"), priority("heroku", "router"), priority("heroku", "logplex")],
-    ["190", "133", "158", "172"],
+    [
+      priority("app", "web.1"),
+      priority("app", "api"),
+      priority("app", "log-shuttle"),
+      priority("heroku", "router"),
+      priority("heroku", "logplex"),
+    ],
+    ["190", "133", "172", "158", "172"],
   );
   assert.equal(framed(["é\n", "b\n"]).toString(), "3 é\n2 b\n");
   assert.equal(

@@ -36,7 +36,7 @@ export function lossLine(count: number, since: number, at: number): LogLine {
 
 /** Facility and severity (spec 8.4). */
 function priorityOf({ source, process }: LogLine): number {
-  if (source === "app") return process === "api" ? 133 : 190;
+  if (source === "app") return process === "api" ? 133 : process === "log-shuttle" ? 172 : 190;
   if (process === "router") return 158;
   return process === "logplex" ? 172 : 134;
 }

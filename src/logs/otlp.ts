@@ -21,7 +21,7 @@ function resourceOf(line: LogLine | undefined, appName: string): readonly object
 
 function recordOf({ at, micros = 0, source, process, text }: LogLine, observedAt: number): object {
   // Of the platform's own lines those of its log system tell of losses; all others are news.
-  const isWarning = source === "heroku" && process === "logplex";
+  const isWarning = source === "heroku" ? process === "logplex" : process === "log-shuttle";
   return {
     timeUnixNano: nanosOf(at, micros),
     observedTimeUnixNano: nanosOf(observedAt, 0),

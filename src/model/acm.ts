@@ -57,3 +57,20 @@ export function unfitReason(hostname: string): string | null {
     return `${hostname} is no name of the public internet: upload a certificate with certs:add.`;
   return null;
 }
+
+interface ShownDomain {
+  readonly hostname: string;
+  /** Below the platform's own domain. */
+  readonly isOwn: boolean;
+  /** The platform gets its certificate. */
+  readonly isAutomatic: boolean;
+  readonly state: AcmState | undefined;
+}
+
+/** How the platform's own certificate of a domain stands, as clients are told; null: nothing was tried yet, or it is not ours to get. */
+export function acmShown({ hostname, isOwn, isAutomatic, state }: ShownDomain) {
+  const unfit = isAutomatic ? unfitReason(hostname) : null;
+  if (unfit !== null && !isOwn) return { acm_status: "failed", acm_status_reason: unfit };
+  if (unfit !== null || !isAutomatic) return { acm_status: null, acm_status_reason: null };
+  return { acm_status: state?.status ?? null, acm_status_reason: state?.reason ?? null };
+}

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext, rootCertificates } from "node:tls";
 import type { Instant } from "../lib/clock.ts";
+import { constantId } from "../lib/constant-id.ts";
 import { PlatformError } from "./errors.ts";
 
 /** A certificate with its key, which an app's domains may be bound to. The key is asked for by itself. */
@@ -81,6 +82,23 @@ export function factsOf(chain: string): CertificateFacts {
     isTrusted: isTrusted(last),
     isSelfSigned: leaf.subject === leaf.issuer && leaf.verify(leaf.publicKey),
     fingerprint: leaf.fingerprint256.replaceAll(":", "").toLowerCase(),
+  };
+}
+
+/** `ssl_cert` of an endpoint, as clients are told. */
+export function shownCertificate({ id, chain, isAutomatic }: Pick<SniEndpoint, "id" | "chain" | "isAutomatic">) {
+  const facts = factsOf(chain);
+  const time = (at: Instant) => `${new Date(at).toISOString().slice(0, 19)}Z`;
+  return {
+    acm: isAutomatic,
+    "ca_signed?": facts.isTrusted,
+    cert_domains: [...facts.names],
+    expires_at: time(facts.expiresAt),
+    id: constantId("ssl-cert", `${id}/${facts.fingerprint}`),
+    issuer: facts.issuer,
+    "self_signed?": facts.isSelfSigned,
+    starts_at: time(facts.startsAt),
+    subject: facts.subject,
   };
 }
 

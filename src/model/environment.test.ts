@@ -6,7 +6,7 @@ const input = {
   dyno: { id: "1f0c3c4e-0000-4000-a000-000000000001", name: "web.1" },
   app: { id: "app-id", name: "hello", defaultDomain: "hello.localhost" },
   release: { version: 12, createdAt: Date.UTC(2015, 3, 2, 18, 0, 42, 123) },
-  slugCommit: "0f1e2d",
+  slugCommit: "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c",
   config: {},
   port: 23_456,
 };
@@ -23,7 +23,18 @@ test("spec 4.4: what every dyno has", () => {
   assert.equal(env["HEROKU_DYNO_ID"], input.dyno.id);
   assert.equal(env["HEROKU_RELEASE_VERSION"], "v12");
   assert.equal(env["HEROKU_RELEASE_CREATED_AT"], "2015-04-02T18:00:42Z");
-  assert.equal(env["HEROKU_SLUG_COMMIT"], "0f1e2d");
+  assert.equal(env["HEROKU_SLUG_COMMIT"], "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c");
+  assert.equal(env["HEROKU_SLUG_DESCRIPTION"], "Deploy 0f1e2d3c");
+  assert.equal(env["HEROKU_BUILD_COMMIT"], env["HEROKU_SLUG_COMMIT"]);
+  assert.equal(env["HEROKU_BUILD_DESCRIPTION"], "Deploy 0f1e2d3c");
+});
+
+test("a slug without a commit, and a release without a slug, have the same names", () => {
+  const env = environmentOf({ ...input, slugCommit: null });
+  assert.deepEqual(
+    ["SLUG_COMMIT", "SLUG_DESCRIPTION", "BUILD_COMMIT", "BUILD_DESCRIPTION"].map((name) => env[`HEROKU_${name}`]),
+    ["", "Deploy", "", "Deploy"],
+  );
 });
 
 test("spec 3.1: config vars over the defaults, the platform's facts over config vars, the call's over all", () => {

@@ -39,11 +39,24 @@ export function environmentOf({
     HEROKU_DYNO_ID: dyno.id,
     HEROKU_RELEASE_VERSION: `v${release.version}`,
     HEROKU_RELEASE_CREATED_AT: new Date(release.createdAt).toISOString().replace(/\.\d+Z$/, "Z"),
-    HEROKU_SLUG_COMMIT: slugCommit ?? "",
+    ...slugMetadata(slugCommit),
     ...call,
   };
 }
 
+/** Of what was built; a slug is one build's, so both names say the same. */
+function slugMetadata(slugCommit: string | null): Record<string, string> {
+  const commit = slugCommit ?? "";
+  const description = `Deploy ${commit.slice(0, SHORT_COMMIT)}`.trim();
+  return {
+    HEROKU_SLUG_COMMIT: commit,
+    HEROKU_SLUG_DESCRIPTION: description,
+    HEROKU_BUILD_COMMIT: commit,
+    HEROKU_BUILD_DESCRIPTION: description,
+  };
+}
+
+const SHORT_COMMIT = 8;
 const FIRST_PORT = 10_000;
 const PORTS = 50_000;
 

@@ -71,6 +71,14 @@ export const FEATURES = [
     control: { kind: "fixed", why: "Dyno metadata is always in the environment here, and cannot be turned off." },
   },
   {
+    name: "runtime-dyno-build-metadata",
+    displayName: "Build metadata",
+    description: "Commit and description of the build in environment variables",
+    kind: "labs",
+    isOnByDefault: true,
+    control: { kind: "fixed", why: "Build metadata is always in the environment here, and cannot be turned off." },
+  },
+  {
     name: "http-session-affinity",
     displayName: "Session affinity",
     description: "Requests of one browser go to one dyno",

@@ -55,6 +55,22 @@ test("what cannot be run is refused: no code, no command, sizes and times that a
   }
 });
 
+test("spec 2.3: 50 one-off dynos of an app at a time, of whatever size; the next is refused until one ends", async () => {
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  program = async () => {
+    await ended;
+    return 0;
+  };
+  await world.deployed("many");
+  const another = () => world.call("POST", "/apps/many/dynos", { body: { command: "cmd", size: "Performance-M" } });
+  for (let count = 0; count < 50; count++) assert.equal((await another()).status, 201, `${count}`);
+  const refused = await another();
+  assert.deepEqual([refused.status, refused.json.id], [422, "invalid_params"]);
+  assert.match(refused.json.message, /^50 one-off dynos are running: at most 50 for an app\. End some with ps:stop\.$/);
+  end();
+  await eventually(async () => (await another()).status === 201);
+});
+
 test("a changed config var is seen by the next run; while other code comes up the call is held", async () => {
   program = async () => 0;
   world.supervision.isHolding = true;

@@ -16,7 +16,7 @@ class Daemon {
   readonly #scheduler: Schedules & AsyncDisposable;
 
   static async start(world: World, calls = Number.POSITIVE_INFINITY): Promise<Daemon> {
-    await world.start(calls === Number.POSITIVE_INFINITY ? undefined : calls * 10);
+    await world.start({ callsLeft: calls * 10 });
     return new Daemon(world, { callsLeft: calls });
   }
 

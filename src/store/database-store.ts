@@ -60,7 +60,7 @@ export function databaseStore(parts: StoreParts): Store {
         try {
           const value = await here.run(transaction, () => body(transaction));
           transaction.throwIfFailed();
-          if (told) await insertAudit(parts, db, told.event);
+          if (told) await insertAudit(parts, db, ...told.events());
           await parts.outbox.sign(db, actor(), parts.clock.now());
           isWhole = true;
           return value;
@@ -85,12 +85,12 @@ export function databaseStore(parts: StoreParts): Store {
     },
     write: (body) => transact((transaction) => body(transaction.db, transaction.touch)),
   };
-  const audited: Store["audited"] = async (event, body) => {
-    const mine = new Telling(event);
+  const audited: Store["audited"] = async (events, body) => {
+    const mine = new Telling(events);
     try {
       const value = await telling.run(mine, body);
       const left = mine.take();
-      if (left) await work.write((db) => insertAudit(parts, db, left.event));
+      if (left) await work.write((db) => insertAudit(parts, db, ...left.events()));
       return value;
     } finally {
       mine.take(); // what goes on after `body` is not part of it
@@ -109,19 +109,19 @@ export function databaseStore(parts: StoreParts): Store {
   };
 }
 
-/** An event that the next transaction takes with it. */
+/** Events that the next transaction takes with it. */
 class Telling {
-  #event: NewAuditEvent | undefined;
+  #events: (() => readonly NewAuditEvent[]) | undefined;
 
-  constructor(event: NewAuditEvent) {
-    this.#event = event;
+  constructor(events: () => readonly NewAuditEvent[]) {
+    this.#events = events;
   }
 
   /** For one taker; undefined: somebody has it. */
-  take(): { readonly event: NewAuditEvent; readonly giveBack: () => void } | undefined {
-    const event = this.#event;
-    this.#event = undefined;
-    return event && { event, giveBack: () => void (this.#event = event) };
+  take(): { readonly events: () => readonly NewAuditEvent[]; readonly giveBack: () => void } | undefined {
+    const events = this.#events;
+    this.#events = undefined;
+    return events && { events, giveBack: () => void (this.#events = events) };
   }
 }
 
@@ -162,10 +162,11 @@ function innerStore(parts: StoreParts, transaction: Transaction, onChange: Store
   const store: Store = {
     ...queries(work),
     transaction: (body) => transaction.join(() => body(store)),
-    audited: (event, body) =>
+    audited: (events, body) =>
       transaction.join(async () => {
-        await insertAudit(parts, transaction.db, event);
-        return body();
+        const value = await body();
+        await insertAudit(parts, transaction.db, ...events());
+        return value;
       }),
     onChange,
     [Symbol.asyncDispose]: async () => {}, // the transaction's end is its end

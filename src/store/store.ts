@@ -67,10 +67,10 @@ export interface Store extends AsyncDisposable {
   /** Runs `body` in one transaction: all of it or nothing. Writers wait for each other. */
   transaction<T>(body: (store: Store) => Promise<T>): Promise<T>;
   /**
-   * Runs `body`, of which the audit log shall tell: the event is part of the first transaction in it that commits, else one of its own
-   * before this resolves. Nothing is told of a `body` that failed before it changed anything.
+   * Runs `body`, of which the audit log shall tell: the events, asked for then, are part of the first transaction in it that commits, else
+   * of one of their own before this resolves. Nothing is told of a `body` that failed before it changed anything.
    */
-  audited<T>(event: NewAuditEvent, body: () => Promise<T>): Promise<T>;
+  audited<T>(events: () => readonly NewAuditEvent[], body: () => Promise<T>): Promise<T>;
   /** Calls `listener` after a commit that changed something of an app. */
   onChange(listener: (appId: string) => void): Disposable;
 }
@@ -561,6 +561,8 @@ export interface PipelineStore {
   create(pipeline: { readonly name: string; readonly ownerId: string }): Promise<Pipeline>;
   /** Throws as `create` does. */
   rename(id: string, name: string): Promise<Pipeline>;
+  /** It is somebody else's from now on. Throws `invalid_params` if they have one of its name. */
+  give(id: string, ownerId: string): Promise<Pipeline>;
   /** Its apps stay. */
   remove(id: string): Promise<void>;
   /** Oldest first. */

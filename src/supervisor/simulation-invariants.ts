@@ -9,6 +9,7 @@ import { DEFAULT_RUNTIME, type RestartPolicyName, type RolloutName } from "../mo
 import type { CrashRecord } from "../store/store.ts";
 import { nextStartAt, RESTART_POLICIES } from "./restart-policy.ts";
 import { stopsFirst } from "./rollout.ts";
+import { Acknowledged } from "./simulation-acknowledged.ts";
 import type { World } from "./simulation-world.ts";
 import { wasAskedToEnd } from "./transitions.ts";
 
@@ -32,6 +33,7 @@ export class Invariants {
   readonly #world: World;
   readonly #app: App;
   readonly asked: Asked[] = [];
+  readonly acknowledged: Acknowledged;
   /** Releases whose programs do not come up. */
   readonly bad = new Set<string>();
   /** Without room for all, or with a clock that jumps, more is allowed. */
@@ -56,6 +58,7 @@ export class Invariants {
   constructor(world: World, app: App) {
     this.#world = world;
     this.#app = app;
+    this.acknowledged = new Acknowledged(world, app);
     world.store.onChange(() => this.#storeChanges++);
   }
 
@@ -76,6 +79,7 @@ export class Invariants {
     const byId = new Map(records.map((record) => [record.id, record]));
     const live = engine.live.filter(({ spec }) => spec.appId === app.id && spec.kind !== "build");
     this.#note(formation);
+    for (const what of await this.acknowledged.lost(app, records, formation)) this.#broken(what);
     const standing = live
       .map(({ spec }) => byId.get(spec.id))
       .filter((record) => record !== undefined && isLive(record));

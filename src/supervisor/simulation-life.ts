@@ -1,15 +1,22 @@
 import type { SupervisorStore } from "./parts.ts";
 
+export interface Lifetime {
+  readonly callsLeft?: number;
+  readonly insideLeft?: number;
+}
+
 /**
  * One life of the daemon. Once it is dead none of its calls takes effect or returns, as if the process had been killed
- * between two instructions; `callsLeft` chooses which two.
+ * between two instructions; `callsLeft` chooses which two, or `insideLeft`, which counts only calls inside transactions.
  */
 export class Life {
   #callsLeft: number;
+  #insideLeft: number;
   isDead = false;
 
-  constructor(callsLeft = Number.POSITIVE_INFINITY) {
+  constructor({ callsLeft = Number.POSITIVE_INFINITY, insideLeft = Number.POSITIVE_INFINITY }: Lifetime = {}) {
     this.#callsLeft = callsLeft;
+    this.#insideLeft = insideLeft;
   }
 
   die(): void {
@@ -43,6 +50,7 @@ export class Life {
   #inside(target: SupervisorStore): SupervisorStore {
     const refuse = <R>(call: () => R): R => {
       this.#step();
+      if (--this.#insideLeft <= 0) this.die();
       this.#throwIfDead();
       return call();
     };

@@ -13,8 +13,9 @@ import type { Release } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
 import { openStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
+import type { SupervisorStore } from "./parts.ts";
 import type { plan } from "./plan.ts";
-import { Life } from "./simulation-life.ts";
+import { Life, type Lifetime } from "./simulation-life.ts";
 import type { Supervision } from "./supervision.ts";
 import { startSupervisor } from "./supervisor.ts";
 
@@ -24,6 +25,8 @@ const ROUTER_PATIENCE_MS = 20_000;
 export interface WorldOptions {
   readonly seed?: number;
   readonly plan?: typeof plan;
+  /** What the supervisor sees in place of the store: tests plant faults here. */
+  readonly storeFault?: (store: SupervisorStore) => SupervisorStore;
 }
 
 /** The supervisor with everything around it: a real store in memory, a simulated engine and clock, and stand-ins for the rest. */
@@ -56,26 +59,26 @@ export class World implements AsyncDisposable {
   bornAt = 0;
   supervisor: (Supervision & AsyncDisposable) | undefined;
   life: Life | undefined;
-  readonly #plan: typeof plan | undefined;
+  readonly #faults: Pick<WorldOptions, "plan" | "storeFault">;
   /** Until the router has been away, no dyno is stopped that it sends requests to. */
   #routerAwayAt = Number.NEGATIVE_INFINITY;
   #ownerId = "";
 
-  static async make({ seed = 1, plan }: WorldOptions = {}): Promise<World> {
+  static async make({ seed = 1, ...faults }: WorldOptions = {}): Promise<World> {
     const random = seededRandom(seed);
     const clock = new SimClock();
     const bytes = (count: number) => Buffer.from(Array.from({ length: count }, () => random.below(256)));
     const store = await openStore({ path: ":memory:", key: [new Uint8Array(32)], clock, random: bytes });
-    const world = new World(clock, random, store, plan);
+    const world = new World(clock, random, store, faults);
     world.#ownerId = (await store.users.ensure("me@example.com")).id;
     return world;
   }
 
-  private constructor(clock: SimClock, random: Random, store: Store, chosen: typeof plan | undefined) {
+  private constructor(clock: SimClock, random: Random, store: Store, faults: WorldOptions) {
     this.clock = clock;
     this.random = random;
     this.store = store;
-    this.#plan = chosen;
+    this.#faults = faults;
     this.engine = new SimEngine({
       clock,
       onStart: ({ kind, id, releaseId }) => {
@@ -95,14 +98,15 @@ export class World implements AsyncDisposable {
     return this.clock.elapsed;
   }
 
-  /** Starts the daemon's part; `callsLeft`: it dies at that call of its. */
-  async start(callsLeft?: number): Promise<void> {
-    const life = new Life(callsLeft);
+  /** Starts the daemon's part, for as long as it is given to live. */
+  async start(lifetime?: Lifetime): Promise<void> {
+    const life = new Life(lifetime);
     this.life = life;
     this.bornAt = this.elapsed;
     const { clock, random } = this;
+    const { plan, storeFault = (store) => store } = this.#faults;
     const supervisor = await startSupervisor({
-      store: life.store(this.store, () => this.storeFails()),
+      store: life.store(storeFault(this.store), () => this.storeFails()),
       engine: life.wrap(this.engine),
       clock: life.wrap(clock),
       random,
@@ -122,7 +126,7 @@ export class World implements AsyncDisposable {
         forget: () => {},
         output: async function* () {},
       }),
-      ...(this.#plan !== undefined && { plan: this.#plan }),
+      ...(plan !== undefined && { plan }),
     });
     this.supervisor = supervisor;
   }

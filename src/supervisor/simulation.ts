@@ -3,11 +3,11 @@ import { EngineError } from "../engine/engine.ts";
 import { NO_FAULTS } from "../engine/sim/sim-engine.ts";
 import { type Random, seededRandom } from "../lib/random.ts";
 import type { App } from "../model/app.ts";
+import { isLive } from "../model/dyno.ts";
 import { RELEASE_TYPE, type Release } from "../model/release.ts";
 import type { Runtime } from "../model/runtime.ts";
-import type { plan } from "./plan.ts";
 import { Invariants, notConverged } from "./simulation-invariants.ts";
-import { World } from "./simulation-world.ts";
+import { World, type WorldOptions } from "./simulation-world.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -19,8 +19,8 @@ const STORM_STEPS = 25;
  * deploys, restarts and one-offs, with settings of its own; then calm weather. Gives every promise that was not kept; the same for the same seed.
  */
 export async function simulate(seed: number, options: SimulateOptions = {}): Promise<readonly string[]> {
-  const { plan: chosen, settings = seededRandom(seed + 1_000_000_007) } = options;
-  await using world = await World.make({ seed, ...(chosen !== undefined && { plan: chosen }) });
+  const { settings = seededRandom(seed + 1_000_000_007), ...faults } = options;
+  await using world = await World.make({ seed, ...faults });
   const commands = settings === "default" ? undefined : seededRandom(seed + 2_000_000_011);
   const storm = new Storm(world, await world.app(), settings, commands);
   await storm.blow();
@@ -28,10 +28,49 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   return world.broken;
 }
 
-export interface SimulateOptions {
-  readonly plan?: typeof plan;
+type Faults = Pick<WorldOptions, "plan" | "storeFault">;
+
+export interface SimulateOptions extends Faults {
   /** Chooses the app's settings, and what happens because of them. "default": they stay as they are, as when the seed was found. */
   readonly settings?: Random | "default";
+}
+
+/**
+ * A release with a command, after a scaling, rolled out by a daemon that dies at its `write`th call inside a transaction; then by
+ * one that lives. Gives every promise that was not kept, and whether there was such a call.
+ */
+export async function diesAtWrite(write: number, faults: Faults = {}): Promise<Died> {
+  await using world = await World.make(faults);
+  const app = await world.app();
+  const invariants = new Invariants(world, app);
+  const { acknowledged } = invariants;
+  const pass = (ms: number) => world.clock.advance(ms, () => invariants.check());
+  const releases: Release[] = [];
+  const deploy = async (types: Readonly<Record<string, string>>): Promise<void> => {
+    const release = await world.deploy(app.id, types);
+    releases.push(release);
+    acknowledged.deployed(release, Object.keys(types));
+  };
+  await deploy({ web: "run", worker: "run", clock: "run" });
+  await world.start();
+  await pass(2 * SECOND);
+  await world.scale(app.id, "web", 2, "Standard-2X");
+  acknowledged.scaled("web", 2, "Standard-2X");
+  await pass(2 * SECOND);
+  world.kill();
+  await deploy({ web: "run", worker: "run", release: "run exit=1000/0" });
+  await world.start({ insideLeft: write });
+  await pass(4 * SECOND);
+  const isDead = world.life?.isDead === true;
+  world.kill();
+  await world.start();
+  await pass(15 * SECOND);
+  return { broken: [...world.broken, ...(await notConverged(world, app, releases))], isDead };
+}
+
+interface Died {
+  readonly broken: readonly string[];
+  readonly isDead: boolean;
 }
 
 class Storm {
@@ -136,7 +175,9 @@ class Storm {
         if (this.#withJumps) this.#world.clock.jump((this.#chance(50) ? -1 : 1) * this.#below(10 * MINUTE));
         return;
       case 10:
-        await this.#world.run(this.#app.id, this.#chance(50) ? "run" : "run exit=500/3");
+        this.#invariants.acknowledged.ran(
+          await this.#world.run(this.#app.id, this.#chance(50) ? "run" : "run exit=500/3"),
+        );
         return;
       default:
         if (this.#withoutRoom) this.#world.engine.capacity = this.#below(8);
@@ -175,6 +216,7 @@ class Storm {
   async #set(settings: Partial<Runtime>): Promise<void> {
     if (settings.rollout !== undefined) this.#invariants.rollouts.add(settings.rollout);
     await this.#world.store.apps.update(this.#app.id, settings);
+    this.#invariants.acknowledged.set(settings);
   }
 
   /** By its own row of chances, so that seeds of before mean what they meant. */
@@ -184,7 +226,7 @@ class Storm {
 
   async #startDaemon(): Promise<void> {
     this.#world.kill();
-    await this.#world.start(this.#withDeaths && this.#chance(50) ? 1 + this.#below(400) : undefined);
+    await this.#world.start(this.#withDeaths && this.#chance(50) ? { callsLeft: 1 + this.#below(400) } : {});
   }
 
   async #scale(): Promise<void> {
@@ -194,7 +236,9 @@ class Storm {
     if (row === undefined) return;
     const size = this.#chance(15) ? ["Basic", "Standard-2X"][this.#below(2)] : undefined;
     if (size !== undefined) this.#invariants.resized.add(row.type);
-    await this.#world.scale(this.#app.id, row.type, this.#below(4), size);
+    const quantity = this.#below(4);
+    await this.#world.scale(this.#app.id, row.type, quantity, size);
+    this.#invariants.acknowledged.scaled(row.type, quantity, size);
     await this.#invariants.noteFormation();
   }
 
@@ -209,6 +253,7 @@ class Storm {
     const types = { web, ...others, ...(command !== undefined && { release: command }) };
     const release = await this.#world.deploy(this.#app.id, types);
     this.#releases.push(release);
+    this.#invariants.acknowledged.deployed(release, Object.keys(types));
     if (isBad || command?.includes("/1") === true) this.#invariants.bad.add(release.id);
   }
 
@@ -232,6 +277,9 @@ class Storm {
     this.#invariants.asked.push({ at: this.#world.clock.now(), kind });
     const standing = this.#world.engine.live.filter(({ spec }) => spec.kind === "formation").map(({ spec }) => spec.id);
     const { supervisor, life } = this.#world;
+    const chosen = (await this.#world.records(this.#app.id)).filter(
+      (record) => isLive(record) && (kind === "stop" || record.kind === "formation"),
+    );
     const asking = supervisor?.[kind](this.#app.id, { kind: "all" });
     let isDone = false;
     void asking?.then(
@@ -239,7 +287,9 @@ class Storm {
       () => {}, // the store failed: nothing was promised
     );
     await this.#pass(0);
-    if (isDone && life?.isDead === false) this.#restarted.push(...standing);
+    if (!isDone || life?.isDead !== false) return;
+    this.#restarted.push(...standing);
+    this.#invariants.acknowledged.ended(chosen.map(({ id }) => id));
   }
 
   async #crash(): Promise<void> {

@@ -1,4 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
+import { constantRef } from "../lib/constant-id.ts";
+import { acmShown } from "../model/acm.ts";
+import type { BuildpackRef } from "../model/buildpack.ts";
+import { shownCertificate } from "../model/certificate.ts";
+import { PERMISSION_DESCRIPTIONS, type Permission } from "../model/permission.ts";
+import type { BuildSource } from "../model/release.ts";
 import type { WebhookEntity } from "../model/webhook.ts";
 import type { ChangedRow, NotedChange, Store, WebhookEvent } from "../store/store.ts";
 
@@ -6,6 +12,10 @@ import type { ChangedRow, NotedChange, Store, WebhookEvent } from "../store/stor
 export interface Addresses {
   readonly webUrl: (appName: string) => string;
   readonly gitUrl: (appName: string) => string;
+  /** The app's own host name. */
+  readonly hostname: (appName: string) => string;
+  /** Where what a build or a release command said is read, without a token, as long as a delivery may take. */
+  readonly outputUrl: (kind: "build" | "release", id: string) => string;
 }
 
 type News = Pick<WebhookEvent, "include" | "payload">;
@@ -20,13 +30,16 @@ interface Kind {
 
 interface Facts {
   readonly app: { readonly id: string; readonly name: string };
+  readonly stack: string | null;
   readonly currentReleaseId: string | null;
   readonly addresses: Addresses;
   readonly store: Reading;
 }
 
-type Reading = Pick<Store, "apps" | "users" | "releases" | "slugs">;
+type Reading = Pick<Store, "apps" | "users" | "releases" | "slugs" | "domains" | "certificates">;
 
+const GENERATION = constantRef("generation", "cedar");
+const REGION = constantRef("region", "us");
 /** Heroku's. */
 const VERSION = "application/vnd.heroku+json; version=3";
 
@@ -38,6 +51,7 @@ export async function eventsOf(change: NotedChange, store: Reading, addresses: A
   const name = app?.name ?? textOf(change.kind === "apps" ? change.row["name"] : null);
   const facts: Facts = {
     app: { id: change.appId, name },
+    stack: app?.stack ?? null,
     currentReleaseId: app?.currentReleaseId ?? null,
     addresses,
     store,
@@ -72,19 +86,30 @@ const KINDS: Readonly<Record<string, Kind>> = {
 
 async function appData(row: ChangedRow, { addresses, store }: Facts): Promise<Data> {
   const name = textOf(row["name"]);
-  const stack = { name: row["stack"] };
+  const stack = constantRef("stack", textOf(row["stack"]));
+  const facts = await store.apps.facts(textOf(row["id"])); // none of what is gone
   return {
+    acm: facts?.isAutomatic ?? false,
     archived_at: null,
     build_stack: stack,
+    buildpack_provided_description: facts?.slug?.buildpackDescription ?? null,
+    create_status: "complete",
     created_at: timeOf(row["created_at"]),
+    generation: GENERATION,
     git_url: addresses.gitUrl(name),
     id: row["id"],
+    internal_routing: null,
     isolation: row["isolation"],
     maintenance: row["maintenance"] === 1,
     name,
+    organization: null,
     owner: await personOf(textOf(row["owner_id"]), store),
-    region: { name: "us" },
+    process_tier: "basic",
+    region: REGION,
     released_at: timeOf(row["released_at"]),
+    repo_migrated: true,
+    repo_size: null,
+    slug_size: facts?.slug?.sizeBytes ?? null,
     space: null,
     stack,
     team: null,
@@ -93,43 +118,57 @@ async function appData(row: ChangedRow, { addresses, store }: Facts): Promise<Da
   };
 }
 
-async function buildData(row: ChangedRow, { app, addresses, store }: Facts): Promise<Data> {
-  const slugId = row["slug_id"];
-  const slug = typeof slugId === "string" ? await store.slugs.byId(slugId) : undefined;
+async function buildData(row: ChangedRow, { app, stack, addresses, store }: Facts): Promise<Data> {
   const releaseId = row["release_id"];
   const release = typeof releaseId === "string" ? await store.releases.byId(releaseId) : undefined;
-  const commit = row["commit_hash"];
+  const source = jsonOf<BuildSource>(row["source"]);
   return {
     app,
-    buildpacks: null,
+    buildpacks: jsonOf<readonly BuildpackRef[]>(row["buildpacks"])?.map(({ name, url }) => ({ name, url })) ?? null,
     created_at: timeOf(row["created_at"]),
+    generation: GENERATION.name,
     id: row["id"],
+    output_stream_url: addresses.outputUrl("build", textOf(row["id"])),
     release: release ? { id: release.id, version: release.version } : null,
-    slug: slug ? { id: slug.id, commit: slug.commit, commit_description: null } : null,
-    source_blob: { checksum: null, url: addresses.gitUrl(app.name), version: commit, version_description: null },
+    slug: await slugOf(row["slug_id"], store),
+    source_blob: {
+      checksum: source?.checksum ?? null,
+      url: source?.url ?? addresses.gitUrl(app.name),
+      version: row["commit_hash"],
+      version_description: source?.versionDescription ?? null,
+    },
+    stack,
     status: row["status"],
     updated_at: timeOf(row["updated_at"]),
     user: await personOf(textOf(row["user_id"]), store),
   };
 }
 
-async function releaseData(row: ChangedRow, { app, currentReleaseId, store }: Facts): Promise<Data> {
-  const slugId = row["slug_id"];
-  const slug = typeof slugId === "string" ? await store.slugs.byId(slugId) : undefined;
+async function releaseData(row: ChangedRow, { app, currentReleaseId, addresses, store }: Facts): Promise<Data> {
+  const hasCode = row["slug_id"] !== null;
   return {
+    addon_plan_names: [],
     app,
+    artifacts: hasCode ? [{ type: "slug", id: row["slug_id"] }] : [],
     created_at: timeOf(row["created_at"]),
     current: row["id"] === currentReleaseId,
     description: row["description"],
+    eligible_for_rollback: hasCode && (row["status"] === "succeeded" || row["status"] === "pending"),
     failure: row["failure"],
     id: row["id"],
-    output_stream_url: null,
-    slug: slug ? { id: slug.id, commit: slug.commit, commit_description: null } : null,
+    oci_image: null,
+    output_stream_url: row["phase"] === null ? null : addresses.outputUrl("release", textOf(row["id"])),
+    slug: await slugOf(row["slug_id"], store),
     status: row["status"],
     updated_at: timeOf(row["updated_at"]),
     user: await personOf(textOf(row["user_id"]), store),
     version: row["version"],
   };
+}
+
+async function slugOf(id: ChangedRow[string] | undefined, { slugs }: Reading): Promise<Data | null> {
+  const slug = typeof id === "string" ? await slugs.byId(id) : undefined;
+  return slug ? { id: slug.id, commit: slug.commit, commit_description: slug.commitDescription } : null;
 }
 
 async function formationData(row: ChangedRow, { app, currentReleaseId, store }: Facts): Promise<Data> {
@@ -140,6 +179,7 @@ async function formationData(row: ChangedRow, { app, currentReleaseId, store }: 
     app,
     command: (slug && Object.hasOwn(slug.processTypes, type) ? slug.processTypes[type] : undefined) ?? "",
     created_at: timeOf(row["created_at"]),
+    dyno_size: constantRef("dyno-size", textOf(row["size"])),
     id: row["id"],
     quantity: row["quantity"],
     size: row["size"],
@@ -148,41 +188,51 @@ async function formationData(row: ChangedRow, { app, currentReleaseId, store }: 
   };
 }
 
-function domainData(row: ChangedRow, { app }: Facts): Data {
+async function domainData(row: ChangedRow, { app, addresses, store }: Facts): Promise<Data> {
+  const isOwn = row["kind"] === "heroku";
+  const endpoint = (await store.certificates.list(app.id)).find(({ id }) => id === row["sni_endpoint_id"]);
+  const isAutomatic = (await store.certificates.isAutomatic(app.id)) && endpoint?.isAutomatic !== false;
+  const state = (isAutomatic ? await store.certificates.states() : []).find(({ domainId }) => domainId === row["id"]);
   return {
-    acm_status: null,
+    ...acmShown({ hostname: textOf(row["hostname"]), isOwn, isAutomatic, state }),
     app,
-    cname: row["kind"] === "heroku" ? null : row["hostname"],
+    cname: isOwn ? null : addresses.hostname(app.name),
     created_at: timeOf(row["created_at"]),
     hostname: row["hostname"],
     id: row["id"],
     kind: row["kind"],
+    sni_endpoint: endpoint ? { id: endpoint.id, name: endpoint.name } : null,
     status: "none",
     updated_at: timeOf(row["updated_at"]),
   };
 }
 
 async function collaboratorData(row: ChangedRow, { app, store }: Facts): Promise<Data> {
-  const permissions = JSON.parse(textOf(row["permissions"])) as readonly string[]; // as the store's queries write them
+  const permissions = jsonOf<readonly Permission[]>(row["permissions"]) ?? [];
+  const user = await personOf(textOf(row["user_id"]), store);
   return {
     app,
     created_at: timeOf(row["created_at"]),
     id: row["id"],
-    permissions: permissions.map((name) => ({ name })),
+    permissions: permissions.map((name) => ({ name, description: PERMISSION_DESCRIPTIONS[name] })),
+    role: null,
     updated_at: timeOf(row["updated_at"]),
-    user: await personOf(textOf(row["user_id"]), store),
+    user: { ...user, federated: false },
   };
 }
 
-function sniEndpointData(row: ChangedRow, { app }: Facts): Data {
+async function sniEndpointData(row: ChangedRow, { app, store }: Facts): Promise<Data> {
+  const domains = await store.domains.list(app.id);
+  const id = textOf(row["id"]);
   return {
     app,
     certificate_chain: row["chain"],
     created_at: timeOf(row["created_at"]),
     display_name: null,
-    id: row["id"],
+    domains: domains.filter(({ sniEndpointId }) => sniEndpointId === id).map((domain) => domain.id),
+    id,
     name: row["name"],
-    ssl_cert: { acm: row["automatic"] === 1 },
+    ssl_cert: shownCertificate({ id, chain: textOf(row["chain"]), isAutomatic: row["automatic"] === 1 }),
     updated_at: timeOf(row["updated_at"]),
   };
 }
@@ -197,6 +247,8 @@ async function dynoData(row: ChangedRow, { app, store }: Facts): Promise<Data> {
     exit_status: exitStatusOf(row["exit"]),
     id: row["id"],
     name: row["name"],
+    next_start_at: null, // decided after this was told
+    ready: row["ready"] !== 0,
     release: { id: row["release_id"], version: release?.version ?? null },
     size: row["size"],
     state: row["state"],
@@ -206,8 +258,12 @@ async function dynoData(row: ChangedRow, { app, store }: Facts): Promise<Data> {
 }
 
 function exitStatusOf(exit: ChangedRow[string] | undefined): number | null {
-  if (typeof exit !== "string") return null;
-  return (JSON.parse(exit) as { readonly status: number | null }).status; // a `DynoRecord.exit`
+  return jsonOf<{ readonly status: number | null }>(exit)?.status ?? null;
+}
+
+/** As the store's queries write it; null: it is not there. */
+function jsonOf<T>(value: ChangedRow[string] | undefined): T | null {
+  return typeof value === "string" ? (JSON.parse(value) as T) : null;
 }
 
 /** What of `before` is not as it is now. */

@@ -4,12 +4,14 @@ import { test } from "node:test";
 import { dynoRecord } from "../../test/support/dyno.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { type Got, type HttpReceiver, httpReceiver } from "../../test/support/receivers.ts";
+import { makeAuthority } from "../host/certificates.ts";
 import { actingAs } from "../lib/acting.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { App, User } from "../model/app.ts";
 import { NO_MANIFEST } from "../model/app-manifest.ts";
+import { PERMISSION_DESCRIPTIONS } from "../model/permission.ts";
 import type { WebhookEntity } from "../model/webhook.ts";
 import { Outbound } from "../outbound/outbound.ts";
 import { openStore } from "../store/sqlite.ts";
@@ -32,6 +34,8 @@ const KEY = [Buffer.alloc(32, 7)];
 const ADDRESSES = {
   webUrl: (name: string) => `http://${name}.localhost/`,
   gitUrl: (name: string) => `http://localhost:5480/${name}.git`,
+  hostname: (name: string) => `${name}.localhost`,
+  outputUrl: (kind: string, id: string) => `http://localhost:5480/${kind}/${id}`,
 };
 
 interface World extends AsyncDisposable {
@@ -235,20 +239,20 @@ test("collaborators who come, change and go are told, by whom they were made", a
   );
   const update = bodyOf(receiver.got[1]);
   assert.deepEqual([update.actor.email, update.data.user.email], ["owner@example.com", "other@example.com"]);
-  assert.deepEqual([update.data.permissions.length, update.previous_data.permissions], [2, [{ name: "view" }]]);
+  assert.deepEqual(
+    [update.data.permissions.length, update.previous_data.permissions],
+    [2, [{ name: "view", description: PERMISSION_DESCRIPTIONS.view }]],
+  );
 });
 
 test("certificates are told of, and never their keys", async () => {
   await using here = await world();
   const { store, app, receiver } = here;
   await here.hook(["api:sni-endpoint"]);
-  const made = await store.certificates.create({
-    appId: app.id,
-    isAutomatic: false,
-    chain: "chain 1",
-    key: "very-secret",
-  });
-  await store.certificates.update(made.id, { isAutomatic: false, chain: "chain 2", key: "very-secret" });
+  const [first, second] = [await makeAuthority("one", Date.now()), await makeAuthority("two", Date.now())];
+  const pair = (chain: string) => ({ isAutomatic: false, chain, key: "very-secret" });
+  const made = await store.certificates.create({ appId: app.id, ...pair(first.certificate) });
+  await store.certificates.update(made.id, pair(second.certificate));
   await store.certificates.remove(made.id);
   await eventually(() => receiver.got.length === 3);
   assert.deepEqual(
@@ -256,7 +260,11 @@ test("certificates are told of, and never their keys", async () => {
     ["create", "update", "destroy"].map((each) => `api:sni-endpoint ${each}`),
   );
   const update = bodyOf(receiver.got[1]);
-  assert.deepEqual([update.data.certificate_chain, update.previous_data.certificate_chain], ["chain 2", "chain 1"]);
+  assert.deepEqual(
+    [update.data.certificate_chain, update.previous_data.certificate_chain],
+    [second.certificate, first.certificate],
+  );
+  assert.notEqual(update.data.ssl_cert.id, update.previous_data.ssl_cert.id);
   assert.ok(!receiver.got.some(({ body }) => body.includes("very-secret")));
 });
 

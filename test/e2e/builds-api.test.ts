@@ -211,6 +211,12 @@ test("pipelines: created, promoted through and destroyed by the official CLI; th
   assert.match(await heroku("pipelines:promote", "-a", staging), /Promotion successful/);
   await answers(production, "built production");
   assert.match(await statorOk(["pipelines:diff", "-a", staging]), /is up to date with/);
+  const theirs = await (official ?? assert.fail()).elsewhere(["pipelines:diff", "-a", staging]);
+  assert.deepEqual([theirs.code, theirs.asked], [2, []], theirs.stderr);
+  assert.match(
+    theirs.stderr,
+    /would send your token to a service of Heroku's[^]*type\s+(› +)?stator\s+(› +)?pipelines:diff/,
+  );
   assert.match(
     await statorOk(["pipelines:promote", "-a", staging, "--to", production]),
     /Promotion successful[^]*succeeded/,
@@ -220,6 +226,32 @@ test("pipelines: created, promoted through and destroyed by the official CLI; th
   await heroku("pipelines:remove", "-a", production);
   await heroku("pipelines:destroy", `${name}2`);
   assert.doesNotMatch(await statorOk(["pipelines"]), new RegExp(name));
+});
+
+test("pipelines:transfer: by the official CLI and by ours, to another user, who is offered the apps in it", async () => {
+  const email = `${appName("friend")}@example.com`;
+  await statorOk(["users:add", email]);
+  const give = [
+    (...args: readonly string[]) => heroku("pipelines:transfer", ...args),
+    async (...args: readonly string[]) => (await stator(["pipelines:transfer", ...args])).stderr,
+  ];
+  try {
+    for (const transfer of give) {
+      const name = appName("given");
+      await heroku("pipelines:create", name, "-a", staging, "-s", "staging");
+      const wrong = await transfer(email, "-p", name, "-c", "another");
+      assert.match(wrong, new RegExp(`Confirmation did not match ${name}\\. Aborted`));
+      const said = (await transfer(email, "-p", name, "-c", name)).replaceAll(/\s+(› +)?/g, " ");
+      assert.match(said, new RegExp(`Transferring ${name} pipeline to the ${email} account\\.\\.\\. done`));
+      assert.match(said, /stator apps:transfers:accept/);
+      assert.doesNotMatch(await heroku("pipelines"), new RegExp(name));
+      assert.match(await statorOk(["apps:transfers"]), new RegExp(`${staging} +.* → ${email} +pending`));
+      await statorOk(["apps:transfers:cancel", staging]);
+      await heroku("pipelines:remove", "-a", staging);
+    }
+  } finally {
+    await statorOk(["users:remove", email]);
+  }
 });
 
 test("platform-api 3.4: a slug that was built elsewhere is uploaded and released; its archive can be had again", async () => {

@@ -325,7 +325,10 @@ test("the same natively", async () => {
   await good("certs:remove", "--confirm", "hello");
   await good("certs:auto:enable", "--wait");
   assert.equal(await shown("www.own.example"), "DNS:www.own.example");
-  assert.match(await good("certs:auto"), /is enabled on hello\n\n +Domain .*\n.*\n +www\.own\.example +Cert issued/);
+  assert.match(
+    await good("certs:auto"),
+    /is enabled on hello\n\nRenewal .*\n\nCertificate details:[^]*\n +Domain .*\n.*\n +www\.own\.example +Cert issued/,
+  );
   await good("certs:auto:refresh");
   await good("certs:auto:disable", "--confirm", "hello");
   assert.match(

@@ -195,6 +195,26 @@ test("input: a megabyte through a program's standard input loses no byte, and it
   assert.equal(host.textOf(spec.id), `${createHash("sha256").update(bytes).digest("hex")}  -\ndone\n`);
 });
 
+test("with a terminal too, nothing in /dev can be replaced by a link for the runtime to follow (CVE-2025-52565)", async () => {
+  const pattern = () => readFileSync("/proc/sys/kernel/core_pattern", "utf8");
+  const before = pattern();
+  const evil = `perl -e '
+    sub tried { print "$_[0]: ", $_[1] ? "done" : $!, "\\n" }
+    for (map { "/dev/$_" } qw(null zero tty console ptmx pts/0)) {
+      tried("unlink $_", unlink); tried("rename $_", rename($_, "/dev/x")); tried("link $_", symlink("/proc/sys/kernel/core_pattern", $_));
+    }
+    print -t STDOUT ? "a terminal\\n" : "a pipe\\n"'`;
+  const terminal = { rows: 24, columns: 200 };
+  for (const change of [{}, { terminal }]) {
+    const text = (await output(evil, change)).replaceAll("\r", "");
+    for (const how of ["unlink", "rename"])
+      assert.match(text, new RegExp(`\\b${how} /dev/null: Permission denied$`, "m"));
+    assert.doesNotMatch(text, /: done$/m);
+    assert.match(text, "terminal" in change ? /\ba terminal$/m : /\ba pipe$/m);
+  }
+  assert.equal(pattern(), before);
+});
+
 test("a terminal has the size that was asked for, and another one later", async () => {
   const terminal = { rows: 33, columns: 77 };
   const spec = specOf({ command: "stty size; read x; stty size; exit 4", terminal, stdin: true, ...gvisor });

@@ -49,6 +49,8 @@ export class EngineHost implements AsyncDisposable {
     this.instance = instanceOf(join(base, "home"));
   }
 
+  readonly stacks = { mountOf: (name: StackName) => this.#stack(name) };
+
   /** What the host process does when it starts; may be done again after `close` or without it, as after a kill. */
   async openEngine(change: Partial<LocalEngineOptions> = {}): Promise<LocalEngine & { close(): Promise<void> }> {
     const { instance } = this;
@@ -68,7 +70,7 @@ export class EngineHost implements AsyncDisposable {
     const engine = await openLocalEngine({
       instance,
       network,
-      stacks: { mountOf: (name) => this.#stack(name) },
+      stacks: this.stacks,
       programFolder: checkout,
       uidBase: UID_BASE,
       logger,

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { text as textOf } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { after, afterEach, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -13,6 +14,7 @@ import { cleanInstance, stopAll } from "../../src/engine/local/clean.ts";
 import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
+import { processOver } from "../../src/lib/process-frames.ts";
 import { EngineHost, SERVER } from "./engine-host.ts";
 import { sessionTests } from "./sessions.ts";
 import { putTar } from "./slugs.ts";
@@ -70,6 +72,28 @@ async function output(command: string, change: Partial<DynoSpec> = {}): Promise<
   return text;
 }
 
+/** Leaves twenty children of dead parents behind; says whose they become, and how many are there still when they have ended. */
+const ORPHANS = `python3 -c '
+import os, time
+reading, writing = os.pipe()
+for _ in range(20):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            parent = os.getppid()
+            while os.getppid() != 1 and parent != 1: time.sleep(0.01)
+            os.write(writing, b"%d " % os.getppid())
+        os._exit(0)
+    os.wait()
+os.close(writing)
+parents = b""
+while data := os.read(reading, 4096): parents += data
+def ended():
+    states = [open("/proc/%s/stat" % pid).read().rpartition(")")[2].split() for pid in os.listdir("/proc") if pid.isdigit()]
+    return sum(state[0] == "Z" and state[1] == "1" for state in states)
+until = time.monotonic() + 10
+while ended() and time.monotonic() < until: time.sleep(0.01)
+print("orphans", len(parents.split()), "of", str(sorted({int(each) for each in parents.split()})) + ", then", ended())'`;
+
 test("a dyno has walls: user, capabilities, system calls, processes, devices, root file system, namespaces", async () => {
   const text = await output(`
     id; hostname; pwd; umask
@@ -79,7 +103,8 @@ test("a dyno has walls: user, capabilities, system calls, processes, devices, ro
     echo files $(ulimit -n) procs $(ulimit -u)
     cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null
     ls /sys /dev; cat /proc/sys/kernel/hostname; echo 1 2>&1 > /proc/sys/kernel/hostname
-    cat /proc/kcore | head -c 1 | wc -c`);
+    cat /proc/kcore | head -c 1 | wc -c
+    ${ORPHANS}`);
   assert.match(text, /uid=1000\(dyno\) gid=1000\(dyno\) groups=1000\(dyno\)/);
   assert.match(text, /CapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+1\nSeccomp:\s+2/);
   assert.match(text, /^\/app$/m);
@@ -89,6 +114,27 @@ test("a dyno has walls: user, capabilities, system calls, processes, devices, ro
   assert.match(text, /files 10000 procs 256/);
   const processes = Number(/processes (\d+)/.exec(text)?.[1]);
   assert.ok(processes > 0 && processes < 8, `it sees only its own processes, not ${processes}`);
+  assert.match(text, /^orphans 20 of \[1\], then 0$/m, "its init reaps what its programs leave behind (spec 1.1)");
+});
+
+test("a dyno keeps its stack when the host's mount of it goes, as it does once a newer image has one", async () => {
+  const { instance } = host;
+  const at = join(instance.home, "older-stack");
+  mkdirSync(at);
+  await run("mount", ["--bind", host.stacks.mountOf("debian-12"), at]);
+  await engine.close();
+  engine = await host.openEngine({ stacks: { mountOf: () => at } });
+  const spec = specOf({ command: "touch ready; exec sleep 1000", kind: "run", name: "run.1" });
+  await engine.start(spec);
+  await until(engine, spec.id, ({ kind }) => kind === "running");
+  await run("umount", [at]); // not busy
+  await engine.close();
+  engine = await host.openEngine();
+  const request = { command: "ls -d /usr/bin; exit 3", setting: "dyno", env: {}, terminal: null } as const;
+  const process = processOver(await engine.exec(spec.id, request), { isTerminal: false });
+  process.stdin.end();
+  assert.deepEqual([await textOf(process.stdout), await process.exited], ["/usr/bin\n", 3]);
+  assert.equal((await engine.list()).find(({ id }) => id === spec.id)?.state.kind, "running");
 });
 
 test("the compiled filter is what the runtime makes of the profile, byte for byte, and what it denies is denied", async () => {
@@ -132,6 +178,42 @@ test("the compiled filter is what the runtime makes of the profile, byte for byt
     'perl -e \'for (165, 272, 250, 321) { $! = 0; syscall($_, 0, 0, 0); print $_, " ", $!+0, "\\n" }\'',
   );
   assert.equal(denied, "165 1\n272 1\n250 1\n321 1\n", "mount, unshare, keyctl and bpf give EPERM");
+});
+
+test("a dyno has no filter of its own compiled, whose code is counted for the machine; other options of sockets are as ever", async () => {
+  const calls = { x64: [54, 157, 317], arm64: [208, 167, 277] }[process.arch as "x64" | "arm64"];
+  const text = await output(`perl -MSocket -e '
+    my ($setsockopt, $prctl, $seccomp) = (${calls.join(", ")});
+    my $high = 1 << 32; # the kernel reads the lower half
+    socket(U, PF_INET, SOCK_DGRAM, 0); socket(T, PF_INET6, SOCK_STREAM, 0);
+    my $code = pack("SCCL", 6, 0, 0, 0x7fff0000); my $program = pack("S x6 P", 1, $code); my $one = pack("L", 1);
+    sub asked { my ($what, @call) = @_; $! = 0; syscall(shift @call, @call); print $what, " ", $!+0, "\\n" }
+    sub option { my ($socket, $level, $option) = @_; asked("socket", $setsockopt, fileno($socket), $level, $option, $one, 4) }
+    for my $level (1, $high | 1) { for my $option (26, 51, $high | 26) {
+      asked("filter", $setsockopt, fileno(U), $level, $option, $program, 16) } }
+    asked("self", $prctl, 22, 2, $program, 0, 0); asked("self", $prctl, $high | 22, 2, $program, 0, 0);
+    asked("self", $seccomp, 1, 0, $program); asked("self", $seccomp, $high | 1, 0, $program);
+    option(U, 1, $_) for (2, 6, 9, 15, 27, 29, 42, 47, 49, 64); option(T, 41, 26); option(T, 6, 1); option(T, 1, 60); option(T, 6, 25);
+    asked("other", $prctl, $_, 1, 0, 0, 0) for (4, 36, 38); asked("other", $seccomp, 2, 0, pack("L", 0));
+  '`);
+  const seen = Object.groupBy(text.trim().split("\n"), (line) => line.split(" ")[0] ?? "");
+  assert.deepEqual(
+    seen["filter"],
+    Array.from({ length: 6 }, () => "filter 92"),
+    "ENOPROTOOPT",
+  );
+  assert.deepEqual(
+    seen["self"],
+    Array.from({ length: 4 }, () => "self 22"),
+    "EINVAL",
+  );
+  assert.deepEqual(new Set(seen["other"]), new Set(["other 0"]));
+  // SO_DETACH_FILTER of none: ENOENT. All others are taken.
+  assert.deepEqual(
+    seen["socket"]?.filter((line) => line !== "socket 0"),
+    ["socket 2"],
+    text,
+  );
 });
 
 test("what a dyno writes is its own, vanishes with it, and removes as it should", async () => {

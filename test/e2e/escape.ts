@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
 import {
   existsSync,
   globSync,
@@ -16,6 +18,7 @@ import { connect, createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { type Attached, attached } from "../support/attached.ts";
 import {
   api,
   cgroupFolders,
@@ -26,6 +29,7 @@ import {
   eventually,
   type Files,
   hasIpv6,
+  logsOf,
   platform,
   processes,
   push,
@@ -85,6 +89,8 @@ const NEVER = [
   "fd00::1",
   "fe80::a9fe:a9fe",
 ];
+/** How often somebody enters a dyno that waits for it. */
+const SESSIONS = 30;
 const SYSCTLS = [
   "kernel/core_pattern",
   "kernel/hostname",
@@ -382,7 +388,7 @@ export function escapeSuite(isolation: Isolation): void {
         "/etc/shadow",
         paths.settings,
         paths.data,
-        paths.hostSocket,
+        ...ownSockets(),
         join(paths.bundles, mine?.dyno ?? "", "config.json"),
         join(paths.logs, `${mine?.dyno}.log`),
         "/usr/bin/crun",
@@ -441,7 +447,7 @@ export function escapeSuite(isolation: Isolation): void {
         "each has its own /app/secret and /tmp/secret",
       );
       const sockets = await probe<{ results: Outcomes }>("neighbours", {
-        sockets: [config.instance.paths.hostSocket, join(config.instance.paths.bundles, both[0]?.dyno ?? "", "attach")],
+        sockets: [...ownSockets(), join(config.instance.paths.bundles, both[0]?.dyno ?? "", "attach")],
       });
       mustBeRefused(sockets.results, 15);
       await mustNotReach(both);
@@ -521,6 +527,50 @@ export function escapeSuite(isolation: Isolation): void {
       },
     );
 
+    attempt(
+      "while somebody looks into a dyno it gets hold of nothing of the runtime's: program, descriptors, folder, environment (CVE-2019-5736, -2024-21626)",
+      async () => {
+        const given = JSON.stringify({
+          seconds: 60,
+          paths: [join(canaries, "open"), "/etc/shadow"],
+          words: [word, ...readFileSync("/etc/shadow", "utf8").split("\n").slice(0, 1)],
+        });
+        const before = new Set((await dynosOf(app)).map(({ name }) => name));
+        await statorOk(["run:detached", "-a", app, "--", `echo begun; python3 probe.py watch '${given}'`]);
+        const dyno = (await dynosOf(app)).find(({ name }) => !before.has(name))?.name ?? "none";
+        const logged = (pattern: RegExp) =>
+          eventually(`${dyno} writes ${pattern}`, async () => {
+            const log = await logsOf(app);
+            const mine = log.split("\n").filter((line) => line.includes(`app[${dyno}]`));
+            return pattern.exec(mine.join("\n")) ?? undefined;
+          });
+        await logged(/WATCHING/);
+        const enter = async (command: string, terminal: object): Promise<Attached> => {
+          const path = `/apps/${app}/dynos/${dyno}`;
+          const { attach_url: url } = await platform<{ attach_url: string }>("POST", path, { command, ...terminal });
+          return attached({ api: { port: config.apiPort } }, new URL(url).pathname.slice(1), "");
+        };
+        const commands = Array.from({ length: SESSIONS }, (_, n) => (n % 3 === 0 ? "true" : "sleep 0.05"));
+        for (const command of commands) assert.equal((await enter(command, { force_no_tty: true })).status, 0);
+        assert.equal((await enter("sleep 0.05", { env: { TERM: "xterm", COLUMNS: 80, LINES: 24 } })).status, 0);
+        await enter("touch /tmp/enough", { force_no_tty: true });
+        const seen = JSON.parse((await logged(/PROBE (\{.*\})/))[1] ?? "") as Watched;
+        assert.ok(seen.count >= SESSIONS, `it saw ${seen.count} processes come: ${seen.names.join(" ")}`);
+        assert.deepEqual([seen.found, seen.opened], [{}, {}]);
+        const window = ["TERM", "COLUMNS", "LINES"]; // of the terminal's window
+        assert.deepEqual(
+          Object.keys(seen.environ).filter((each) => !window.includes(each)),
+          [],
+        );
+        const own = /^(\/usr\/bin\/(tini-static|bash|sleep|touch|python3\.\d+|true)|(refused|absent) \w+)$/;
+        assert.deepEqual(
+          seen.programs.filter((each) => !own.test(each)),
+          [],
+          "of the runtime not even the name can be read",
+        );
+      },
+    );
+
     attempt("mounts: each at its place and none shared; masked paths are empty (CVE-2025-31133, -52881)", async () => {
       const { mounts } = await probe<{ mounts: readonly MountInfo[] }>("mounts");
       if (isolation.name === "container") mustBeOurMounts(mounts);
@@ -557,6 +607,22 @@ export function escapeSuite(isolation: Isolation): void {
           [],
           address, // 127.0.0.1 and ::1 are its own
         );
+    });
+
+    attempt("UDP: nothing of the host's but names answers, by whatever address of its own", async () => {
+      const servers = await Promise.all((hasIpv6 ? (["udp4", "udp6"] as const) : (["udp4"] as const)).map(answering));
+      try {
+        const ports = servers.map((server) => server.address().port);
+        const [mine] = standing.victims;
+        const gateways = [mine?.address.replace(/\.\d+\.\d+$/, ".0.1"), mine?.address6?.replace(/::\w+$/, "::1")];
+        const addresses = [...hostAddresses(), ...gateways.filter((each) => each !== undefined)];
+        assert.ok(await heard("127.0.0.1", ports[0] ?? 0), "it answers the host");
+        const targets = addresses.map((address) => ({ address, ports: [...ports, 123, 161, 5353] }));
+        const seen = await probe<{ results: Outcomes }>("udp", { targets });
+        mustBeRefused(seen.results, 5);
+      } finally {
+        for (const server of servers) server.close();
+      }
     });
 
     attempt("ports: no other app's dyno, no metadata service, no private network", async () => {
@@ -632,6 +698,24 @@ export function escapeSuite(isolation: Isolation): void {
             scripts: { postdeploy: `touch /tmp/${pwned}` },
             buildpacks: [{ url: `--upload-pack=touch /tmp/${pwned}` }, { url: "../../../etc" }, { url: "\0" }],
             formation: { "-rf": { quantity: 1 }, web: { quantity: 1, size: "$(id)" } },
+            cron: [
+              {
+                command: `echo "as $(id -u)"; touch /tmp/${pwned}; -rf; echo \`id\` > /dev/null`,
+                schedule: "0 0 1 1 *",
+              },
+            ],
+            healthchecks: {
+              web: [
+                {
+                  type: "liveness",
+                  path: `/$(touch\${IFS}/tmp/${pwned})\`id\`;'"|&?--help=<>{}`,
+                  httpHeaders: [{ name: "X-$`|", value: `$(touch /tmp/${pwned}) \`id\`; '"` }],
+                  wait: 1,
+                  attempts: 100,
+                },
+                { type: "liveness", command: ["touch", `/tmp/checked $(id);\`id\` -rf`], wait: 1, attempts: 100 },
+              ],
+            },
           }),
           "victim.py": readFileSync(join(checkout, "test/apps/escape/victim.py"), "utf8"),
         });
@@ -646,6 +730,14 @@ export function escapeSuite(isolation: Isolation): void {
         }
         const main = await push(repository.folder, made.name);
         assert.equal(main.code, 0, main.stderr);
+        const [schedule] = await platform<readonly { id: string }[]>("GET", `/apps/${made.name}/schedules`);
+        await platform("POST", `/apps/${made.name}/schedules/${schedule?.id}/runs`);
+        await waitLog(made.name, /app\[scheduler\.\d+\]: as 1000$/m);
+        await eventually("both checks pass, the command's word being one", async () => {
+          const checked = await stator(["ps:exec", "-a", made.name, "--", "ls /tmp"]);
+          return checked.stdout.includes("checked $(id);`id` -rf") || undefined;
+        });
+        assert.doesNotMatch(await logsOf(made.name), /Liveness check failed/);
         const { stdout } = await stator([
           "run",
           "-a",
@@ -695,6 +787,17 @@ interface Identity {
   readonly interfaces: readonly string[];
 }
 
+/** What a dyno got of the processes that came into it. */
+interface Watched {
+  readonly count: number;
+  /** As the processes call themselves. */
+  readonly names: readonly string[];
+  readonly programs: readonly string[];
+  readonly found: Outcomes;
+  readonly opened: Outcomes;
+  readonly environ: Outcomes;
+}
+
 /** All of these ports, or all from the first to the last. */
 type Target = { readonly address: string } & (
   | { readonly ports: readonly number[] }
@@ -730,7 +833,7 @@ function mustBeOurMounts(mounts: readonly MountInfo[]): void {
   const expected: Readonly<Record<string, RegExp>> = {
     "/": /^erofs ro/,
     "/proc": /^proc rw,nosuid,nodev,noexec/,
-    "/dev": /^tmpfs rw,nosuid/,
+    "/dev": /^tmpfs (ro,nosuid,noexec|rw,nosuid)/,
     "/dev/pts": /^devpts rw,nosuid,noexec/,
     "/dev/shm": /^tmpfs rw,nosuid,nodev,noexec/,
     "/dev/mqueue": /^mqueue rw,nosuid,nodev,noexec/,
@@ -824,6 +927,19 @@ exit 0
   };
 }
 
+/** On which the platform's processes are told what to do: the host process, HAProxy, the daemon. */
+function ownSockets(): readonly string[] {
+  const { paths } = config.instance;
+  const sockets = [
+    paths.hostSocket,
+    join(paths.run, "router-sockets", "stats.sock"),
+    join(paths.daemonRun, "admin.sock"),
+    join(paths.daemonRun, "requests.sock"),
+  ];
+  for (const each of sockets) assert.ok(statSync(each).isSocket(), each);
+  return sockets;
+}
+
 function digestOf(program: string): string {
   const path = ["/usr/bin", "/usr/sbin"].map((folder) => join(folder, program)).find((each) => existsSync(each));
   if (path === undefined) return "none";
@@ -873,6 +989,28 @@ function listen(host: string): Promise<Server> {
     server.once("error", reject);
     server.listen({ port: 0, host, ipv6Only: true }, () => resolve(server));
   });
+}
+
+/** Answers every datagram. */
+function answering(family: "udp4" | "udp6"): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({ type: family, ipv6Only: family === "udp6" });
+    socket.on("message", (_, { port, address }) => socket.send("decoy", port, address));
+    socket.once("error", reject);
+    socket.bind(0, () => resolve(socket));
+  });
+}
+
+/** Whether a datagram of the host's own is answered. */
+async function heard(host: string, port: number): Promise<boolean> {
+  const socket = createSocket("udp4");
+  try {
+    socket.send("hello", port, host);
+    await once(socket, "message", { signal: AbortSignal.timeout(5000) });
+    return true;
+  } finally {
+    socket.close();
+  }
 }
 
 /** Whether something accepts a connection of the host's own. */

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
+import { type Asked, NoInternet } from "../support/no-internet.ts";
 import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { program, type Result, statorOk } from "./harness.ts";
 
@@ -22,7 +23,12 @@ export interface Official extends Disposable {
   run(args: readonly string[], options?: OfficialOptions): Promise<Result>;
   /** The same, failing the test unless it ends with 0; gives all that it said. */
   ok(args: readonly string[], options?: OfficialOptions): Promise<string>;
+  /** As `run`, where every other host is one that notes what it is asked and says 401: for commands that ask Heroku's. */
+  elsewhere(args: readonly string[]): Promise<Result & { readonly asked: readonly Asked[] }>;
 }
+
+/** Looks and asks of a program's own: the npm registry for a newer version among them. */
+const QUIET = { TERM: "dumb", NO_COLOR: "1", CI: "false", COLUMNS: "250", HEROKU_SKIP_NEW_VERSION_CHECK: "true" };
 
 /** Installs it where that was not done yet. */
 export async function openOfficial(): Promise<Official> {
@@ -32,7 +38,7 @@ export async function openOfficial(): Promise<Official> {
   const home = mkdtempSync(join(tmpdir(), "stator-official-"));
   const run = async (args: readonly string[], { input, cwd = home, env }: OfficialOptions = {}): Promise<Result> => {
     const result = await program(process.execPath, [OFFICIAL_CLI, ...args], {
-      env: { ...exported, HOME: home, TERM: "dumb", NO_COLOR: "1", CI: "false", COLUMNS: "250", ...env },
+      env: { ...exported, ...QUIET, HOME: home, ...env },
       cwd,
       ...(input === undefined ? {} : { input }),
     });
@@ -47,6 +53,17 @@ export async function openOfficial(): Promise<Official> {
       const { code, stdout, stderr } = await run(args, options);
       assert.equal(code, 0, `heroku ${args.join(" ")}: ${stdout}\n${stderr}`);
       return `${stdout}${stderr}`;
+    },
+    async elsewhere(args) {
+      using internet = await NoInternet.open();
+      const trusted = join(home, "trusted.pem");
+      writeFileSync(
+        trusted,
+        [readFileSync(exported["NODE_EXTRA_CA_CERTS"] ?? "", "utf8"), internet.authority].join("\n"),
+      );
+      const own = { NO_PROXY: "127.0.0.1,localhost", NODE_EXTRA_CA_CERTS: trusted };
+      const result = await run(args, { env: { ...own, HTTPS_PROXY: internet.proxy, HTTP_PROXY: internet.proxy } });
+      return { ...result, asked: internet.asked };
     },
     [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
   };

@@ -89,7 +89,10 @@ before(async () => {
       [ON_HOST_6, HTTP_PORT],
       [ON_HOST_6, 18_022],
     ],
-    udp: [],
+    udp: [
+      ["0.0.0.0", 18_022],
+      ["0.0.0.0", HTTP_PORT],
+    ],
     dns: [LOOPBACK_RESOLVER],
   });
 });
@@ -135,7 +138,10 @@ test("a dyno reaches the router's two ports on the host, and no other port of it
     assert.equal(await inside(dyno, "tcp", address, HTTP_PORT), "hello");
     assert.equal(await inside(dyno, "tcp", address, HTTPS_PORT), "hello");
     assert.equal(await inside(dyno, "tcp", address, 18_022), "ECONNREFUSED");
+    // Nor by datagrams, to the numbers of the router's ports neither.
+    for (const port of [18_022, HTTP_PORT]) assert.notEqual(await inside(dyno, "udp", address, port), "hello");
   }
+  assert.equal(await client([], "udp", ON_HOST, 18_022), "hello", "the host itself is answered");
 });
 
 test("*.localhost, which every resolver calls 127.0.0.1, is the router inside a dyno; other local ports are its own", async () => {
@@ -273,6 +279,29 @@ for (const [what, server] of [
     if (!server.startsWith("127.")) assert.equal(await inside(dyno, "dns", server, 53), "1.2.3.4");
   });
 }
+
+test("one dyno's flood of questions reaches the resolver in part, by whichever protocol, and others have theirs answered", async () => {
+  const server = "192.168.254.2";
+  await using net = await network("questions", { resolverFiles: await resolverFiles(server) });
+  const [dyno, other] = [await net.pool.take("formation", APP), await net.pool.take("formation", OTHER_APP)];
+  for (const [protocol, burst, aSecond] of [
+    ["udp", 2000, 1000],
+    ["tcp", 512 * 1024, 128 * 1024],
+  ] as const) {
+    for (const address of [dyno.gateway, server]) {
+      const began = Date.now();
+      const arrived = await countingArrivals("53", protocol, protocol === "udp" ? "packets" : "bytes");
+      const asked = run("nsenter", [`--net=${dyno.netnsPath}`, process.execPath, "-e", ASKER, protocol, address]);
+      // A burst may fill the resolver's own queue for a moment: whoever asks asks again.
+      await until(async () => (await inside(other, "dns", dyno.gateway, 53)) === "1.2.3.4");
+      await asked;
+      const count = await arrived();
+      const most = burst + (aSecond * (Date.now() - began)) / 1000;
+      assert.ok(count > 100 && count < most * 1.5, `${protocol} to ${address}: ${count} of at most ${most}`);
+    }
+  }
+  await until(async () => (await inside(dyno, "dns", dyno.gateway, 53)) === "1.2.3.4");
+});
 
 test("a change of resolv.conf is followed by dynos that run", async () => {
   const files = await resolverFiles("192.168.254.99");
@@ -723,7 +752,7 @@ for (const port of echo) tcpServer("0.0.0.0", port, (socket) => socket.pipe(sock
 for (const [host, port] of udp) udpServer(host, port, () => greeting);
 for (const host of dns) {
   udpServer(host, 53, answer);
-  tcpServer(host, 53, (socket) => known(host, socket.remoteAddress) && socket.on("data", (data) => { const body = answer(data.subarray(2)); socket.end(Buffer.concat([Buffer.from([0, body.length]), body])); }));
+  tcpServer(host, 53, (socket) => known(host, socket.remoteAddress) && socket.on("data", (data) => { const body = answer(data.subarray(2)); socket.write(Buffer.concat([Buffer.from([0, body.length]), body])); }));
 }
 Promise.all(listening).then(() => process.stdout.write("ready"));
 `;
@@ -799,13 +828,35 @@ const send = (at) => at === Number(count) ? socket.close() : socket.send("x", Nu
 send(0);
 `;
 
+/** As many questions as it can send within a second, from one port. */
+const ASKER = `
+const [protocol, address] = process.argv.slice(1);
+const query = Buffer.from("0007010000010000000000000361707004746573740000010001", "hex");
+setTimeout(() => process.exit(0), 1000);
+if (protocol === "udp") {
+  const socket = require("dgram").createSocket("udp4");
+  const send = () => socket.send(query, () => setImmediate(send));
+  socket.connect(53, address, () => { for (let at = 0; at < 20; at++) send(); });
+} else {
+  const socket = require("net").connect({ host: address, port: 53 }).on("error", () => {}).resume();
+  const many = Buffer.concat(Array.from({ length: 5000 }, () => Buffer.concat([Buffer.from([0, query.length]), query])));
+  const send = () => { while (socket.write(many)); };
+  socket.on("drain", send); send();
+}
+`;
+
 /** Counts what reaches the world for ports where nobody answers. */
-async function countingArrivals(ports = String(UNHEARD_PORT)): Promise<() => Promise<number>> {
+async function countingArrivals(
+  ports = String(UNHEARD_PORT),
+  protocol = "udp",
+  unit = "packets",
+): Promise<() => Promise<number>> {
   const inWorld = (...args: readonly string[]) => run("nsenter", [`--net=/run/netns/${WORLD}`, "nft", ...args]);
   await inWorld(
-    `add table ip seen; add chain ip seen in { type filter hook prerouting priority -400; }; flush chain ip seen in; add rule ip seen in udp dport ${ports} counter`,
+    `add table ip seen; add chain ip seen in { type filter hook prerouting priority -400; }; flush chain ip seen in; add rule ip seen in ${protocol} dport ${ports} counter`,
   );
-  return async () => Number(/packets (\d+)/.exec((await inWorld("list", "table", "ip", "seen")).stdout)?.[1]);
+  return async () =>
+    Number(new RegExp(`${unit} (\\d+)`).exec((await inWorld("list", "table", "ip", "seen")).stdout)?.[1]);
 }
 
 async function resolverFiles(server: string) {

@@ -42,6 +42,7 @@ after(async () => {
 
 const heroku = (args: readonly string[], options?: OfficialOptions): Promise<Result> => official.run(args, options);
 const herokuOk = (args: readonly string[], options?: OfficialOptions): Promise<string> => official.ok(args, options);
+const KOLKRABBI = "kolkrabbi.heroku.com/account/github/token";
 /** A sentence that was folded at the terminal's width, in one line again. */
 const unfolded = (text: string): string => text.replaceAll(/\s*\n ›\s+/g, " ");
 
@@ -329,6 +330,20 @@ test("without Heroku's own services: a sentence and a status", { concurrency: 3 
       }),
     ),
   );
+});
+
+test("pipelines:connect, pipelines:setup: ask a service of Heroku's first, with the token, which is why stator heroku refuses them", async () => {
+  const commands = ["pipelines:connect shop -r me/shop", "pipelines:setup shop me/shop -y"];
+  for (const args of commands.map((command) => command.split(" "))) {
+    const { code, stderr, asked } = await official.elsewhere(args);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /Account not connected to GitHub/);
+    assert.deepEqual([...new Set(asked.map(({ host, path }) => host + path))], [KOLKRABBI]);
+    assert.ok(asked.every(({ authorization }) => authorization === `Bearer ${token()}`));
+    const refused = await stator(["heroku", ...args]);
+    assert.deepEqual([refused.code, refused.stdout], [1, ""]);
+    assert.match(refused.stderr, /which would be sent the token of this platform: push to the first app of a pipeline/);
+  }
 });
 
 test("heroku-client: lists, pages by Range, creates and destroys an app, config vars, errors", async () => {

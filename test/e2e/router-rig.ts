@@ -26,11 +26,13 @@ import { requestRings, requestSocket } from "../../src/router/request-socket.ts"
 import type { AppRoute, RouteState } from "../../src/router/routes.ts";
 
 /** A user that nobody is: HAProxy's, in these tests. */
-const ROUTER_UID = 64_321;
+export const ROUTER_UID = 64_321;
 
 export interface RigOptions {
   readonly timeouts?: Partial<Timeouts>;
   readonly connectionsMax?: number;
+  /** Default: a free one. */
+  readonly httpPort?: number;
   /** false: nobody takes request lines yet. */
   readonly withDaemon?: boolean;
   /** true: HAProxy is taken for one whose rings nobody can read, and sends its request lines. */

@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { createReadStream, existsSync } from "node:fs";
-import { lstat, mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { after, before, test } from "node:test";
 import { mountsBelow } from "../../src/engine/local/loop.ts";
 import { buildStacks, isBuilt, STACK_NAMES, stackFiles } from "../../src/engine/local/stack.ts";
 import { mountStacks, type Stacks, unmountStacks } from "../../src/engine/local/stack-mount.ts";
-import { run } from "../../src/lib/command.ts";
+import { RECIPES, recipeHash } from "../../src/engine/local/stack-recipe.ts";
+import { ended, run, start } from "../../src/lib/command.ts";
 import { instanceOf } from "../../src/model/instance.ts";
+import { eventually } from "../support/eventually.ts";
 
 /**
  * Stacks as the distribution really makes them: those of the instance that `bin/up` has just installed (links to its files), and
@@ -102,6 +105,66 @@ test("a lost part is built again, and the same packages give the same bytes", as
   assert.ok(!(await isBuilt(instance, "debian-12")));
   await buildStacks({ instance, onProgress: () => {} });
   assert.deepEqual([await digest(files.tar), await digest(files.image)], before);
+});
+
+test("a build anew that fails leaves what stood", async () => {
+  const files = Object.values(stackFiles(instance, "debian-12"));
+  const facts = () => Promise.all(files.map(async (path) => (await stat(path)).ino));
+  const before = await facts();
+  const failed = buildStacks({ instance, anew: true, env: { PATH: "/nowhere" }, onProgress: () => {} });
+  await assert.rejects(failed, /mmdebstrap/);
+  assert.deepEqual(await facts(), before);
+  assert.ok(await isBuilt(instance, "debian-12"));
+  const left = (await readdir(join(instance.paths.host, "stacks"))).filter((name) => name.startsWith("building-"));
+  assert.deepEqual(left, []);
+});
+
+test("an image built anew gets a mount of its own; the older one goes from sight, and with the last who has it", async () => {
+  const small = instanceOf(await mkdtemp("/var/tmp/stack-test-"));
+  const loops = async () =>
+    (await run("losetup", ["--list", "--noheadings", "--output", "BACK-FILE"])).stdout.split(small.home).length - 1;
+  const build = async (builtAt: number) => {
+    const tree = join(small.home, String(builtAt));
+    await mkdir(tree);
+    await writeFile(join(tree, "day"), String(builtAt));
+    for (const name of STACK_NAMES) {
+      const files = stackFiles(small, name);
+      await mkdir(join(files.image, ".."), { recursive: true });
+      await writeFile(files.tar, "");
+      await run("mkfs.erofs", ["--quiet", `${files.image}.new`, tree]);
+      await rename(`${files.image}.new`, files.image);
+      await writeFile(files.recipe, JSON.stringify({ recipe: recipeHash(RECIPES[name]), builtAt }));
+    }
+  };
+  const dayOf = (stack: Stacks) => join(stack.mountOf("debian-12"), "day");
+  await build(1);
+  const older = await mountStacks(small);
+  const holder = start("unshare", ["--mount", "--propagation", "private", "--", "cat"], {
+    stdio: ["pipe", "pipe", "ignore"],
+  }); // as a dyno: in a mount namespace of its own
+  try {
+    holder.stdin?.write("made\n");
+    await once(holder.stdout ?? holder, "data");
+    await build(2);
+    const newer = await mountStacks(small);
+    assert.deepEqual(
+      await mountsBelow(small.home),
+      STACK_NAMES.map((name) => newer.mountOf(name)),
+    );
+    assert.equal(await readFile(dayOf(newer), "utf8"), "2");
+    const inside = ["nsenter", [`--mount=/proc/${holder.pid}/ns/mnt`, "cat", dayOf(older)]] as const;
+    assert.equal((await run(...inside)).stdout, "1");
+    assert.equal(await loops(), 2 * STACK_NAMES.length);
+    const end = ended(holder, "cat");
+    holder.stdin?.end();
+    await end;
+    await eventually(async () => (await loops()) === STACK_NAMES.length);
+    assert.deepEqual((await mountStacks(small)).mountOf("debian-12"), newer.mountOf("debian-12"));
+  } finally {
+    holder.kill("SIGKILL");
+    await unmountStacks(small);
+    await rm(small.home, { recursive: true, force: true });
+  }
 });
 
 async function digest(path: string): Promise<string> {

@@ -6,6 +6,7 @@ import { PassThrough, Readable, type Writable } from "node:stream";
 import type { BuildRoutes } from "../../src/api/builds-interface.ts";
 import type { AppLogs, LogEntry, LogFilter } from "../../src/api/logs-interface.ts";
 import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
+import { openSigner } from "../../src/api/signer.ts";
 import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
 import { type ByteStream, EngineError, type ExecRequest, type StartMarks } from "../../src/engine/engine.ts";
@@ -92,6 +93,10 @@ export async function openWorld(
     readonly databasePath?: string;
     /** Others than dynos in memory that do as they are told at once; `World.supervision` is idle then. */
     readonly engine?: (store: Store) => Promise<WorldEngine>;
+    /** Others than builds in memory; `World.builds` is idle then. */
+    readonly builds?: (
+      parts: Pick<ApiOptions, "store" | "supervision" | "logs" | "config" | "clock">,
+    ) => Promise<BuildRoutes & AsyncDisposable>;
     /** False for benchmarks: every answer is checked against its schema. */
     readonly checkResponses?: boolean;
     /** Other certificates than those in memory. */
@@ -150,6 +155,8 @@ export async function openWorld(
     ...options.certificates,
   });
   const door = await FakeDoor.open();
+  const signer = await openSigner(instance.paths.data);
+  const realBuilds = await options.builds?.({ store, supervision, logs, config, clock });
   const apiOptions: ApiOptions = {
     certificates,
     config,
@@ -157,12 +164,13 @@ export async function openWorld(
     supervision,
     schedules: scheduler,
     logs,
-    builds,
+    builds: realBuilds ?? builds,
     usage,
     outbound,
     requests,
     engine: supervision,
     door,
+    signer,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
     ...instead?.parts,
     clock,
@@ -208,6 +216,7 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
+      await realBuilds?.[Symbol.asyncDispose]();
       await door[Symbol.asyncDispose]();
       await instead?.[Symbol.asyncDispose]();
       await certificates[Symbol.asyncDispose]();

@@ -28,15 +28,20 @@ export async function rendezvous(world: World, secret: string, waits = true) {
   return { socket, chunks, ended, until, [Symbol.asyncDispose]: async () => void socket.destroy() };
 }
 
+/** All that frames need of a test's world. */
+interface Api {
+  readonly api: { readonly port: number };
+}
+
 export function upgrade(
-  world: World,
+  { api }: Api,
   secret: string,
   path = `/stator/attach/${secret}`,
   protocol = "stator-attach",
 ): Promise<{ readonly status: number; readonly socket?: Duplex }> {
   return new Promise((resolve, reject) => {
     const headers = { Connection: "Upgrade", Upgrade: protocol };
-    const outgoing = request({ host: "127.0.0.1", port: world.api.port, path, headers, agent: false });
+    const outgoing = request({ host: "127.0.0.1", port: api.port, path, headers, agent: false });
     outgoing.once("error", reject);
     outgoing.once("response", (incoming) => {
       incoming.resume();
@@ -59,7 +64,7 @@ export interface Attached {
 }
 
 /** Sends input and its end, and reads to the end. */
-export async function attached(world: World, secret: string, input: string, ...frames: Buffer[]): Promise<Attached> {
+export async function attached(world: Api, secret: string, input: string, ...frames: Buffer[]): Promise<Attached> {
   const { socket, status } = await upgrade(world, secret);
   if (socket === undefined) throw new Error(`no upgrade but ${status}`);
   for (const frame of frames) socket.write(frame);

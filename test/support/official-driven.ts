@@ -10,11 +10,8 @@ export interface Driven {
 
 /** Goes on until it is ended: `test/e2e/inside.test.ts` starts it in its own way, and it is not noted. */
 const GOES_ON = new Set(["ps:forward"]);
-/**
- * `certs:generate` makes a key and a request with openssl, and asks the platform for its list of certificates alone;
- * the others would send its token to a service of Heroku's.
- */
-const NEVER = new Set(["certs:generate", "pipelines:connect", "pipelines:diff", "pipelines:setup"]);
+/** Makes a key and a request with openssl, and asks the platform for its list of certificates alone. */
+const NEVER = new Set(["certs:generate"]);
 
 /** `folder`: where every run of the official CLI was noted (`tellDriven`). */
 export function drivenCommands(folder: string): readonly Driven[] {

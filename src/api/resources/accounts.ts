@@ -36,7 +36,9 @@ const ChangeBody = Type.Object({
 export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext): void {
   for (const path of ["/account", "/users/:account"] as const) {
     const who = (call: AccountCall) => (path === "/account" ? call.user : self(call));
-    routes.account({ path: `GET ${path}`, power: "identity", response: Account }, (call) => accountJson(who(call)));
+    routes.account({ path: `GET ${path}`, power: "identity", response: Account }, async (call) =>
+      path === "/account" ? accountJson(call.user) : accountJson(await shown(call)),
+    );
     routes.account({ path: `PATCH ${path}`, power: "global", body: ChangeBody, response: Account }, async (call) => {
       const { allow_tracking, beta, name } = call.body;
       const change = {
@@ -52,6 +54,18 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
       return accountJson(user);
     });
   }
+
+  /** The caller, or what whoever knows somebody's address may know of them: that they are here, to give them something. */
+  async function shown(call: AccountCall): Promise<User> {
+    const { params, user, token } = call;
+    const wanted = decodedTwice(params["account"] ?? "").toLowerCase();
+    const other = (await store.users.list()).find(({ id, email }) => id === wanted || email === wanted);
+    if (other === undefined || other.id === user.id || token.scopes.every((scope) => scope === "identity"))
+      return self(call);
+    const { createdAt } = other;
+    return { ...other, name: null, allowTracking: false, beta: false, suspendedAt: null, updatedAt: createdAt };
+  }
+
   routes.account(
     {
       path: "GET /account/rate-limits",

@@ -41,24 +41,26 @@ export function appTransferRoutes(routes: Routes, context: ApiContext): void {
     async ({ user }) => Promise.all((await store.appTransfers.list(user.id)).map(json)),
   );
   routes.account({ path: `POST ${path}`, power: "global", body: CreateBody, response, status: 201 }, async (call) => {
-    const { user, body, tell } = call;
+    const { user, body, tell, about } = call;
     const { app } = await appFor(user, body.app, store);
+    about(app);
     if (app.ownerId !== user.id)
       throw new PlatformError("forbidden", `Only the owner of ${app.name} can transfer it to somebody else.`);
     const recipient = await userNamed(body.recipient);
-    tell({ app: app.name, recipient: recipient.email });
+    tell({ recipient: recipient.email });
     const transfer = await store.appTransfers.create({ appId: app.id, recipientId: recipient.id });
     sayAction(context, app, user, `Offer the app to ${recipient.email}`);
     return json(transfer);
   });
   routes.account({ path: `GET ${path}/:transfer`, response }, async (call) => json(await named(call)));
   routes.account({ path: `PATCH ${path}/:transfer`, power: "global", body: AnswerBody, response }, async (call) => {
-    const { user, body, tell } = call;
+    const { user, body, tell, about } = call;
     const transfer = await named(call);
+    const app = await appOf(transfer);
+    about(app);
     if (transfer.recipientId !== user.id)
       throw new PlatformError("forbidden", "Only the recipient of a transfer can accept or decline it.");
-    const app = await appOf(transfer);
-    tell({ app: app.name, state: body.state });
+    tell({ state: body.state });
     const answered = await store.appTransfers.answer(transfer.id, body.state, COLLABORATOR_PERMISSIONS);
     sayAction(context, app, user, body.state === "accepted" ? "Accept the app" : "Decline the app");
     return json(answered);
@@ -67,7 +69,7 @@ export function appTransferRoutes(routes: Routes, context: ApiContext): void {
   routes.account({ path: `DELETE ${path}/:transfer`, power: "global", response }, async (call) => {
     const transfer = await named(call);
     const gone = await json(transfer);
-    call.tell({ app: gone.app.name });
+    call.about(gone.app);
     await store.appTransfers.remove(transfer.id);
     return gone;
   });

@@ -158,7 +158,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   });
 
   async function create(call: AccountCall<Static<typeof CreateBody>>, { config, random }: ApiContext): Promise<App> {
-    const { body, user, tell } = call;
+    const { body, user, tell, about } = call;
     for (const key of ["team", "space"] as const) {
       if (typeof body[key] === "string") throw new PlatformError("invalid_params", `There are no ${key}s here.`);
     }
@@ -171,6 +171,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
       const settings = newAppSettings(await store.accountFeatures.list(user.id));
       const made = await store.transaction(async (inside) => {
         const fresh = await inside.apps.create({ ...app, name });
+        about(fresh);
         return Object.keys(settings).length === 0 ? fresh : inside.apps.update(fresh.id, settings);
       });
       for (const release of (await store.releases.list(made.id)).toReversed()) announce(context, release, made, user);

@@ -76,20 +76,28 @@ test("a transaction that failed takes no entry with it, and what follows in the 
   const { store } = world;
   const { id, name } = await newApp();
   const event = { ...EVENT, app: { id, name } };
-  const failing = store.audited(event, () =>
-    store.transaction(async (inside) => {
-      await inside.apps.update(id, { maintenance: true });
-      throw new Error("on purpose");
-    }),
+  const failing = store.audited(
+    () => [event],
+    () =>
+      store.transaction(async (inside) => {
+        await inside.apps.update(id, { maintenance: true });
+        throw new Error("on purpose");
+      }),
   );
   await assert.rejects(failing, /on purpose/);
   assert.deepEqual(await store.audit.list({ appId: id, order: "asc", limit: 10 }), []);
-  await store.audited(event, async () => {
-    await store.apps.update(id, { name: "Not A Name" }).catch(() => {});
-    await store.apps.update(id, { maintenance: true });
-    await store.apps.update(id, { maintenance: false });
-  });
-  await store.audited({ ...event, type: "nothing" }, async () => {});
+  await store.audited(
+    () => [event],
+    async () => {
+      await store.apps.update(id, { name: "Not A Name" }).catch(() => {});
+      await store.apps.update(id, { maintenance: true });
+      await store.apps.update(id, { maintenance: false });
+    },
+  );
+  await store.audited(
+    () => [{ ...event, type: "nothing" }],
+    async () => {},
+  );
   const all = await store.audit.list({ appId: id, order: "asc", limit: 10 });
   assert.deepEqual(
     all.map(({ type }) => type),
@@ -149,6 +157,87 @@ test("what tells of an app outlives it; git, one-off dynos, log sessions, tokens
   const [user, token] = await everything();
   assert.deepEqual([user?.type, user?.action, user?.data["email"]], ["user", "create", "late@example.com"]);
   assert.deepEqual([token?.type, token?.data["scope"]], ["authorization", ["read"]]);
+});
+
+test("what changes an app by a path that does not name it is in that app's log: who made it, couplings, promotions, drains, owners", async () => {
+  const { name, id } = await newApp();
+  const target = await newApp();
+  const made = async (method: string, path: string, body?: object, token?: string) => {
+    const { status, json, text } = await world.call(method, path, {
+      ...(body && { body }),
+      ...(token !== undefined && { token }),
+    });
+    assert.ok(status < 300, `${method} ${path}: ${text}`);
+    return json;
+  };
+  const heir = await world.store.users.ensure("heir@example.com");
+  const fresh = { userId: heir.id, description: "", scopes: ["global"], expiresAt: null };
+  const { text: token } = await world.store.tokens.create(fresh);
+  await made("POST", "/apps", { name: "made-by-api" });
+  const pipeline = await made("POST", "/pipelines", { name: "audited" });
+  const coupling = await made("POST", "/pipeline-couplings", { app: id, pipeline: pipeline.id, stage: "staging" });
+  await made("POST", "/pipeline-couplings", { app: target.id, pipeline: pipeline.id, stage: "production" });
+  await made("PATCH", `/pipeline-couplings/${coupling.id}`, { stage: "review" });
+  const places = { source: { app: { id } }, targets: [{ app: { id: target.id } }] };
+  await made("POST", "/pipeline-promotions", { pipeline: { id: pipeline.id }, ...places });
+  await made("DELETE", `/pipeline-couplings/${coupling.id}`);
+  await made("DELETE", `/pipelines/${pipeline.id}`);
+  const exporter = { type: "otlphttp", endpoint: "https://127.0.0.1/", headers: {} };
+  const drain = await made("POST", "/telemetry-drains", { owner: { id, type: "app" }, signals: ["logs"], exporter });
+  await made("PATCH", `/telemetry-drains/${drain.id}`, { signals: ["logs"] });
+  await made("DELETE", `/telemetry-drains/${drain.id}`);
+  for (const state of ["declined", "accepted"]) {
+    const transfer = await made("POST", "/account/app-transfers", { app: id, recipient: heir.email });
+    await made("PATCH", `/account/app-transfers/${transfer.id}`, { state }, token);
+  }
+  await made("DELETE", `/apps/${name}/collaborators/owner@example.com`, undefined, token);
+  const logOf = async (app: string, by?: string) => {
+    const { json } = await world.call("GET", `/apps/${app}/audit-events`, { ...(by !== undefined && { token: by }) });
+    return (json as Event[]).map(({ type, action }) => `${type} ${action}`);
+  };
+  assert.deepEqual(await logOf("made-by-api"), ["app create"]);
+  assert.deepEqual(await logOf(target.id), [
+    "pipeline-coupling create",
+    "pipeline-promotion create",
+    "pipeline destroy",
+  ]);
+  assert.deepEqual(await logOf(id, token), [
+    "pipeline-coupling create",
+    "pipeline-coupling update",
+    "pipeline-promotion create",
+    "pipeline-coupling destroy",
+    "telemetry-drain create",
+    "telemetry-drain update",
+    "telemetry-drain destroy",
+    "app-transfer create",
+    "app-transfer update",
+    "app-transfer create",
+    "app-transfer update",
+    "collaborator destroy",
+  ]);
+  const promotion = (await eventsOf(target.id)).find(({ type }) => type === "pipeline-promotion");
+  assert.deepEqual([promotion?.data["from"], promotion?.data["pipeline"]], [name, "audited"]);
+  await made("DELETE", `/stator/users/${heir.email}`, { apps_to: "owner@example.com" });
+  const last = (await eventsOf(id)).at(-1);
+  assert.deepEqual([last?.type, last?.data["apps_to"]], ["user", "owner@example.com"]);
+});
+
+test("who may not, in an app that the path does not name, is in its log as refused, of reads too", async () => {
+  const { name, id } = await newApp();
+  const viewer = await world.store.users.ensure("viewer@example.com");
+  const fresh = { userId: viewer.id, description: "", scopes: ["global"], expiresAt: null };
+  const { text: token } = await world.store.tokens.create(fresh);
+  await world.call("POST", `/apps/${name}/collaborators`, { body: { user: viewer.email, permissions: ["view"] } });
+  const exporter = { type: "otlphttp", endpoint: "https://127.0.0.1/", headers: {} };
+  const body = { owner: { id, type: "app" }, signals: ["logs"], exporter };
+  const drain = (await world.call("POST", "/telemetry-drains", { body })).json;
+  assert.equal((await world.call("POST", "/telemetry-drains", { body, token })).status, 403);
+  assert.equal((await world.call("GET", `/telemetry-drains/${drain.id}`, { token })).status, 403);
+  const refusals = (await eventsOf(id)).filter(({ outcome }) => outcome === "refused");
+  assert.deepEqual(refusals.map(inWords), [
+    "viewer@example.com telemetry-drain create refused",
+    "viewer@example.com telemetry-drain read refused",
+  ]);
 });
 
 test("pages: by sequence, from either end; a range that is none is 416", async () => {

@@ -5,7 +5,8 @@ import { parseBuildpacks } from "../../model/buildpack.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Build } from "../../model/release.ts";
 import type { ApiContext } from "../context.ts";
-import type { Call, Routes } from "../route.ts";
+import { openOutput, outputPath } from "../output-links.ts";
+import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, nullable, Person, Uuid } from "../schema.ts";
 import { sendStream } from "../stream.ts";
 import { Checksum, line } from "./slugs.ts";
@@ -32,8 +33,6 @@ const BuildSchema = exactly({
   user: Person,
 });
 
-const PURPOSE = "build-output";
-
 const CreateBody = Type.Object({
   buildpacks: Type.Optional(
     nullable(
@@ -55,7 +54,7 @@ const CreateBody = Type.Object({
 });
 
 export function buildRoutes(routes: Routes, context: ApiContext): void {
-  const { store, builds, signer } = context;
+  const { store, builds, signer, clock } = context;
   routes.app(
     { path: "GET /apps/:app/builds", needs: "view", response: Type.Array(BuildSchema), orderBy: ["id", "created_at"] },
     async (call) => Promise.all((await store.builds.list(call.app.id)).map((build) => json(build, call.app, call))),
@@ -67,8 +66,8 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
   });
   /** For clients that follow `output_stream_url`, which they do without credentials. */
   routes.open({ path: "GET /stator/build-output/:build", response: Type.Unknown() }, async ({ params, reply }) => {
-    const buildId = signer.open(PURPOSE, params["build"] ?? "");
-    return sendOutput(reply, typeof buildId === "string" ? buildId : undefined);
+    const appIdOf = async (id: string) => (await store.builds.byId(id))?.appId;
+    return sendOutput(reply, await openOutput("build", params["build"] ?? "", appIdOf, context));
   });
   /** For people: the address that a failed build's log line gives. */
   routes.app(
@@ -123,7 +122,7 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
     return sendStream(reply, { type: "text/plain; charset=utf-8", body: output });
   }
 
-  async function json(build: Build, app: App, { address }: Call) {
+  async function json(build: Build, app: App, { address, token }: AppCall) {
     const user = await store.users.byId(build.userId);
     return {
       app: { id: app.id },
@@ -131,7 +130,7 @@ export function buildRoutes(routes: Routes, context: ApiContext): void {
       created_at: dateTime(build.createdAt),
       generation: "cedar",
       id: build.id,
-      output_stream_url: address.link(`/stator/build-output/${signer.seal(PURPOSE, build.id)}`),
+      output_stream_url: address.link(outputPath("build", build.id, { signer, now: clock.now(), tokenId: token.id })),
       release: build.releaseId === null ? null : { id: build.releaseId },
       slug: build.slugId === null ? null : { id: build.slugId },
       source_blob: {

@@ -1,5 +1,5 @@
 import Type from "typebox";
-import { type AcmState, unfitReason } from "../../model/acm.ts";
+import { acmShown } from "../../model/acm.ts";
 import type { App, Domain } from "../../model/app.ts";
 import { covers, factsOf, type SniEndpoint } from "../../model/certificate.ts";
 import { PlatformError } from "../../model/errors.ts";
@@ -70,7 +70,8 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
       const wanted = body.sni_endpoint;
       if (wanted !== undefined) {
         await store.transaction(async (inside) => {
-          const endpoint = wanted === null ? null : await endpointNamed(inside, app, wanted, "body");
+          // Terraform's provider says "" for none.
+          const endpoint = wanted === null || wanted === "" ? null : await endpointNamed(inside, app, wanted, "body");
           if (endpoint !== null) refuseUncovered(endpoint, hostname);
           await inside.certificates.bind(id, endpoint?.id ?? null);
         });
@@ -104,10 +105,11 @@ export function domainRoutes(routes: Routes, context: ApiContext): void {
     return domains.map((domain) => {
       const endpoint = endpoints.find(({ id }) => id === domain.sniEndpointId);
       const state = states.find(({ domainId }) => domainId === domain.id);
-      const acm = isAutomatic && endpoint?.isAutomatic !== false ? acmOf(domain, state) : NO_ACM;
+      const { hostname, kind } = domain;
+      const isOurs = isAutomatic && endpoint?.isAutomatic !== false;
       return {
         ...domainJson(domain, app, context.config.domain),
-        ...acm,
+        ...acmShown({ hostname, isOwn: kind === "heroku", isAutomatic: isOurs, state }),
         sni_endpoint: endpoint ? { id: endpoint.id, name: endpoint.name } : null,
       };
     });
@@ -141,15 +143,6 @@ async function endpointFor(
   }
   const [only, ...more] = (await store.certificates.list(app.id)).filter(({ isAutomatic }) => !isAutomatic);
   return only !== undefined && more.length === 0 && covers(factsOf(only.chain).names, hostname) ? only : undefined;
-}
-
-const NO_ACM = { acm_status: null, acm_status_reason: null };
-
-/** How the platform's own certificate of the domain stands; null: nothing was tried yet. */
-function acmOf({ hostname, kind }: Domain, state: AcmState | undefined) {
-  const unfit = unfitReason(hostname);
-  if (unfit !== null) return kind === "heroku" ? NO_ACM : { acm_status: "failed", acm_status_reason: unfit };
-  return { acm_status: state?.status ?? null, acm_status_reason: state?.reason ?? null };
 }
 
 function domainJson(domain: Domain, app: App, ownDomain: string) {

@@ -86,9 +86,9 @@ test("spec 3.7: a key is registered for a dyno, and its SSH client gets into tha
   assert.deepEqual(
     told.map(({ action, app: of, actor, data }: AuditJson) => [action, of.name, actor.email, data]),
     [
-      ["tunnel", "execs", "owner@example.com", { dyno: "web.1" }],
+      ["tunnel", "execs", "owner@example.com", { dyno: "web.1", fields: ["client_key"] }],
       ["exec", "execs", "owner@example.com", { dyno: "web.1", command: "ls" }],
-      ["tunnel", "execs", "owner@example.com", { dyno: "web.1" }],
+      ["tunnel", "execs", "owner@example.com", { dyno: "web.1", fields: ["client_key"] }],
     ],
   );
 });

@@ -25,7 +25,7 @@ const TunnelSchema = exactly({
 
 /** What the official CLI's `ps:exec`, `ps:copy`, `ps:forward` and `ps:socks` ask before they come by SSH (platform-api 3.7). */
 export function execManagerRoutes(routes: Routes, context: ApiContext): void {
-  const { store, ssh, audit, config } = context;
+  const { store, ssh, config } = context;
   routes.account(
     { path: "GET /api/v2", power: "write", response: Type.Array(exactly({ dyno_name: Type.String() })) },
     async (call) => {
@@ -38,45 +38,42 @@ export function execManagerRoutes(routes: Routes, context: ApiContext): void {
     {
       path: "PUT /api/v2/:dyno",
       power: "write",
-      audit: "none", // told below, with the app
       body: Type.Object({ client_key: Type.String({ maxLength: KEY_MAX }) }),
       response: TunnelSchema,
     },
     async (call) => {
-      const { user, token, params, request, body } = call;
+      const { user, token, params, request, body, tell } = call;
       const access = await accessOf(call);
       const wanted = params["dyno"] ?? "";
-      const event = audit.eventOf(request, "PUT /api/v2/:dyno", { user, token, access }, { dyno: wanted });
-      return audit.change(event, async () => {
-        await demandExec(access.app, context);
-        const dyno = (await enterable(access.app)).find(({ name, id }) => name === wanted || id === wanted);
-        if (dyno === undefined)
-          throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}), or it is not up.`, {
-            resource: "dyno",
-          });
-        const refusal = await officialExecRefusal(context, request);
-        const tunnelHost = call.address.execAddress ?? config.execAddress;
-        if (refusal !== null || tunnelHost === null)
-          throw new PlatformError("service_unavailable", refusal ?? "SSH is turned off here.");
-        const { tunnel, hostKey } = await ssh.register({
-          appId: access.app.id,
-          dynoId: dyno.id,
-          dynoName: dyno.name,
-          userId: user.id,
-          tokenId: token.id,
-          key: blobOf(body.client_key),
+      tell({ dyno: wanted.slice(0, 300) });
+      await demandExec(access.app, context);
+      const dyno = (await enterable(access.app)).find(({ name, id }) => name === wanted || id === wanted);
+      if (dyno === undefined)
+        throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}), or it is not up.`, {
+          resource: "dyno",
         });
-        return {
-          dyno_ip: "127.0.0.1",
-          client_user: tunnel.name,
-          proxy_public_key: hostKey,
-          tunnel_host: tunnelHost,
-        };
+      const refusal = await officialExecRefusal(context, request);
+      const tunnelHost = call.address.execAddress ?? config.execAddress;
+      if (refusal !== null || tunnelHost === null)
+        throw new PlatformError("service_unavailable", refusal ?? "SSH is turned off here.");
+      const { tunnel, hostKey } = await ssh.register({
+        appId: access.app.id,
+        dynoId: dyno.id,
+        dynoName: dyno.name,
+        userId: user.id,
+        tokenId: token.id,
+        key: blobOf(body.client_key),
       });
+      return {
+        dyno_ip: "127.0.0.1",
+        client_user: tunnel.name,
+        proxy_public_key: hostKey,
+        tunnel_host: tunnelHost,
+      };
     },
   );
 
-  async function accessOf({ user, request }: AccountCall): Promise<Access> {
+  async function accessOf({ user, request, about }: AccountCall): Promise<Access> {
     const name = nameIn(request.headers.authorization);
     if (name === undefined)
       throw new PlatformError(
@@ -84,6 +81,7 @@ export function execManagerRoutes(routes: Routes, context: ApiContext): void {
         "Name the app as the user of Basic authentication, with the token as its password.",
       );
     const access = await appFor(user, name, store);
+    about(access.app);
     demand(access, "deploy");
     return access;
   }

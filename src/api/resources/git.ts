@@ -29,7 +29,11 @@ export async function gitRoutes(server: FastifyInstance, { builds, audit }: ApiC
           const event = audit.eventOf(request, `POST /:app.git/${service}`, caller, {});
           const what = { ...event, type: "git", action: isPush(request) ? "push" : "fetch" };
           // A push goes on for minutes, in transactions of its own: that somebody pushes is told before.
-          if (isPush(request)) await audit.change(what, async () => {});
+          if (isPush(request))
+            await audit.change(
+              () => [what],
+              async () => {},
+            );
           else await audit.note(what);
         }
         reply.hijack();

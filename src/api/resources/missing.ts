@@ -17,6 +17,10 @@ const EMPTY_OF_APP = ["GET /apps/:app/addons", "GET /apps/:app/addon-attachments
 
 const TEAMS = "There are no teams here: an app's owner gives others a part in it, with stator access:add EMAIL.";
 const SPACES = "There are no spaces here: every app runs on this machine, behind walls of its own.";
+const REVIEW_APPS =
+  "There are no review apps here: push a branch to an app of its own, and put that into the pipeline's stage review.";
+const STAGE_VARS =
+  "There is no CI here whose tests a stage's config vars would be for: each app of a pipeline has its own.";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
@@ -25,7 +29,9 @@ const REFUSED_OF_ACCOUNT = {
   "POST /teams": TEAMS,
   "POST /teams/apps": TEAMS,
   "POST /spaces": SPACES,
-  "POST /pipeline-transfers": "Pipelines cannot be given to somebody else yet: make one there.",
+  "POST /pipelines/:pipeline/review-app-config": REVIEW_APPS,
+  "PATCH /pipelines/:pipeline/review-app-config": REVIEW_APPS,
+  "PATCH /pipelines/:pipeline/stage/:stage/config-vars": STAGE_VARS,
 } as const;
 
 const REFUSED_OF_APP = {
@@ -54,6 +60,8 @@ const NOT_FOUND_OF_ACCOUNT = {
   "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
   "GET /spaces/:space/dynos": "space",
+  "GET /pipelines/:pipeline/review-app-config": "review_app_config",
+  "GET /pipelines/:pipeline/stage/:stage/config-vars": "pipeline_config_var",
 } as const;
 
 /** The same for changes of such things. */
@@ -68,6 +76,7 @@ const NOT_FOUND_TO_CHANGE = {
   "PUT /teams/:team/invitations": "team",
   "PATCH /spaces/:space": "space",
   "DELETE /spaces/:space": "space",
+  "DELETE /pipelines/:pipeline/review-app-config": "review_app_config",
 } as const;
 
 const NOT_FOUND_TO_CHANGE_OF_APP = {

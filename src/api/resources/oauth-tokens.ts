@@ -73,8 +73,9 @@ export function oauthTokenRoutes(routes: Routes, { store, clock, audit }: ApiCon
     const refresh = kept === undefined ? "new" : "keep";
     const data = { client: client.name, grant: body.grant.type };
     const event = audit.eventOf(request, "POST /oauth/tokens", { user, token: before }, data);
-    const { token, text, refreshText } = await audit.change(event, () =>
-      store.tokens.regenerate(before.id, { refresh, expiresAt }),
+    const { token, text, refreshText } = await audit.change(
+      () => [event],
+      () => store.tokens.regenerate(before.id, { refresh, expiresAt }),
     );
     return {
       access_token: { expires_in: secondsUntil(token.expiresAt, clock.now()), id: token.id, token: text },

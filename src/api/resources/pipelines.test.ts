@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { openWorld, type World } from "../../../test/support/api-world.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 
+const PLACE = { stack: "debian-12", domain: "localhost" };
+
 async function strangersToken(world: World): Promise<string> {
   const { id } = await world.store.users.ensure("stranger@example.com");
   return (await world.store.tokens.create({ userId: id, description: "", scopes: ["global"], expiresAt: null })).text;
@@ -36,6 +38,71 @@ test("pipelines: made, found by name and id, renamed, destroyed; nobody else see
   assert.equal((await world.call("PATCH", "/pipelines/shop", { body: { name: "store" } })).json.name, "store");
   assert.equal((await world.call("DELETE", "/pipelines/store", { body: { name: "store" } })).json.id, made.json.id);
   assert.equal((await world.call("GET", "/pipelines/store")).status, 404);
+});
+
+test("a pipeline is given away: its owner changes at once, their apps in it are offered, others' stay", async () => {
+  await using world = await openWorld();
+  const token = await strangersToken(world);
+  const stranger = (await world.store.users.byEmail("stranger@example.com")) ?? assert.fail();
+  const own = await world.deployed("shop-staging");
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  const theirs = await world.store.apps.create({ ...PLACE, name: "their-shop", ownerId: stranger.id });
+  for (const appId of [own.id, theirs.id])
+    await world.store.pipelines.couple({ pipelineId: id, appId, stage: "staging" });
+  const give = (body: object, as = world.token) =>
+    world.call("POST", "/pipeline-transfers", { body: { pipeline: { id }, ...body }, token: as });
+  const toThem = { new_owner: { id: stranger.id, type: "user" } };
+
+  assert.match((await give({ new_owner: { id: stranger.id, type: "team" } })).json.message, /There are no teams here/);
+  assert.match((await give({ new_owner: { id: world.user.id, type: "user" } })).json.message, /shop is yours already/);
+  assert.equal((await give({ new_owner: { id: own.id, type: "user" } })).json.resource, "user");
+  const stolen = await give(toThem, token);
+  assert.deepEqual([stolen.status, stolen.json.resource], [404, "pipeline"], "only its owner gives it");
+  await world.call("POST", "/pipelines", { body: { name: "shop" }, token });
+  assert.match((await give(toThem)).json.message, /They have a pipeline called shop already/);
+  assert.deepEqual((await world.call("GET", "/account/app-transfers")).json, [], "and nothing was offered");
+  await world.call("DELETE", "/pipelines/shop", { token });
+
+  const given = await give(toThem);
+  assert.deepEqual(
+    [given.status, given.json],
+    [201, { new_owner: toThem.new_owner, pipeline: { id }, previous_owner: { id: world.user.id, type: "user" } }],
+  );
+  assert.match(given.headers.get("warning-message") ?? "", /apps:transfers:accept: shop-staging$/);
+  assert.equal((await world.call("GET", "/pipelines/shop")).status, 404);
+  assert.deepEqual((await world.call("GET", `/pipelines/${id}`, { token })).json.owner, toThem.new_owner);
+  assert.equal((await world.call("GET", "/apps/shop-staging")).json.owner.id, world.user.id, "until it is accepted");
+  await world.call("PATCH", "/account/app-transfers/shop-staging", { body: { state: "accepted" }, token });
+  assert.equal((await world.call("GET", "/apps/shop-staging", { token })).json.owner.id, stranger.id);
+  assert.equal((await world.call("GET", "/apps/shop-staging/pipeline-couplings", { token })).json.pipeline.id, id);
+});
+
+test("of another user whoever knows the address learns the id, to give them something, and nothing else", async () => {
+  await using world = await openWorld();
+  const token = await strangersToken(world);
+  await world.call("PATCH", "/account", { body: { name: "Ann Owner", beta: true } });
+  const other = (await world.call("GET", "/users/owner@example.com", { token })).json;
+  assert.deepEqual([other.id, other.email, other.name, other.beta], [world.user.id, "owner@example.com", null, false]);
+  assert.equal((await world.call("GET", "/users/owner@example.com")).json.name, "Ann Owner");
+  assert.equal((await world.call("GET", "/users/nobody@example.com", { token })).status, 404);
+  const narrow = { userId: world.user.id, description: "", scopes: ["identity"], expiresAt: null };
+  const { text } = await world.store.tokens.create(narrow);
+  assert.equal((await world.call("GET", "/users/stranger@example.com", { token: text })).status, 404);
+});
+
+test("the official pipelines:diff, which would take its token elsewhere, is stopped at the pipeline it asks for", async () => {
+  await using world = await openWorld();
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  const ask = (ids: string, agent = "heroku-cli/11.10.0 linux-x64", variant = ".pipelines") =>
+    world.call("GET", `/pipelines/${id}`, {
+      headers: { "User-Agent": agent, Accept: `application/vnd.heroku+json; version=3${variant}`, "Request-Id": ids },
+    });
+  assert.equal((await ask("one")).status, 200, "pipelines:info asks for it first of all");
+  const { status, json } = await ask("two,one");
+  assert.deepEqual([status, json.id], [422, "invalid_params"]);
+  assert.match(json.message, /type stator pipelines:diff\.$/);
+  assert.equal((await ask("two,one", "heroku-go/v5")).status, 200);
+  assert.equal((await ask("two,one", undefined, "")).status, 200);
 });
 
 test("couplings: one for an app, one object by app, a list by pipeline", async () => {

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from "fastify";
 import Type from "typebox";
 import type { App, User } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
@@ -5,7 +6,7 @@ import type { Permission } from "../../model/permission.ts";
 import { type Coupling, type Pipeline, STAGES } from "../../model/pipeline.ts";
 import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
-import type { Call, Routes } from "../route.ts";
+import type { AccountCall, Call, Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
 import { self } from "./accounts.ts";
 import { GENERATION } from "./platform.ts";
@@ -71,9 +72,10 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
       return pipelineJson(await store.pipelines.create({ name, ownerId: user.id }), call);
     },
   );
-  routes.account({ path: "GET /pipelines/:pipeline", response: PipelineSchema }, async ({ user, params, ...call }) =>
-    pipelineJson(await pipelineNamed(params["pipeline"] ?? "", user, context), call),
-  );
+  routes.account({ path: "GET /pipelines/:pipeline", response: PipelineSchema }, async ({ user, params, ...call }) => {
+    refuseOfficialDiff(call.request);
+    return pipelineJson(await pipelineNamed(params["pipeline"] ?? "", user, context), call);
+  });
   routes.account(
     {
       path: "PATCH /pipelines/:pipeline",
@@ -88,8 +90,9 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.account(
     { path: "DELETE /pipelines/:pipeline", response: PipelineSchema },
-    async ({ user, params, ...call }) => {
+    async ({ user, params, about, ...call }) => {
       const pipeline = await pipelineNamed(params["pipeline"] ?? "", user, context);
+      about(...(await couplings(await store.pipelines.couplings(pipeline.id))).map(({ app }) => app));
       await store.pipelines.remove(pipeline.id);
       return pipelineJson(pipeline, call);
     },
@@ -115,17 +118,19 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.account(
     { path: "POST /pipeline-couplings", body: CoupleBody, response: CouplingSchema, status: 201 },
-    async ({ user, body }) => {
+    async ({ user, body, about, tell }) => {
       const access = await appFor(user, named(body.app), store);
-      demand(access, "operate");
       const { app } = access;
+      about(app);
+      demand(access, "operate");
       const pipeline = await pipelineNamed(named(body.pipeline), user, context);
       const coupling = { pipelineId: pipeline.id, appId: app.id, stage: body.stage };
+      tell({ pipeline: pipeline.name, stage: body.stage });
       return couplingJson(await store.pipelines.couple(coupling), context);
     },
   );
-  routes.account({ path: "GET /pipeline-couplings/:coupling", response: CouplingSchema }, async ({ user, params }) =>
-    couplingJson(await couplingNamed(params["coupling"] ?? "", user, "view"), context),
+  routes.account({ path: "GET /pipeline-couplings/:coupling", response: CouplingSchema }, async (call) =>
+    couplingJson(await couplingNamed(call, "view"), context),
   );
   routes.account(
     {
@@ -133,29 +138,30 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
       body: Type.Object({ stage: Type.Optional(StageSchema) }),
       response: CouplingSchema,
     },
-    async ({ user, params, body }) => {
-      const coupling = await couplingNamed(params["coupling"] ?? "", user, "operate");
-      const { stage } = body;
+    async (call) => {
+      const coupling = await couplingNamed(call, "operate");
+      const { stage } = call.body;
+      if (stage !== undefined) call.tell({ stage });
       return couplingJson(stage === undefined ? coupling : await store.pipelines.setStage(coupling.id, stage), context);
     },
   );
-  routes.account(
-    { path: "DELETE /pipeline-couplings/:coupling", response: CouplingSchema },
-    async ({ user, params }) => {
-      const coupling = await couplingNamed(params["coupling"] ?? "", user, "operate");
-      const answer = await couplingJson(coupling, context);
-      await store.pipelines.uncouple(coupling.id);
-      return answer;
-    },
-  );
+  routes.account({ path: "DELETE /pipeline-couplings/:coupling", response: CouplingSchema }, async (call) => {
+    const coupling = await couplingNamed(call, "operate");
+    const answer = await couplingJson(coupling, context);
+    await store.pipelines.uncouple(coupling.id);
+    return answer;
+  });
 
   /** Of a pipeline of theirs, or of an app on which they may do that. */
-  async function couplingNamed(id: string, user: User, needed: Permission): Promise<Coupling> {
-    const coupling = await store.pipelines.couplingById(id);
+  async function couplingNamed({ params, user, about }: AccountCall, needed: Permission): Promise<Coupling> {
+    const coupling = await store.pipelines.couplingById(params["coupling"] ?? "");
     if (!coupling) throw noCoupling();
     const pipeline = await store.pipelines.byId(coupling.pipelineId);
-    if (pipeline?.ownerId === user.id) return coupling;
+    const app = await store.apps.byId(coupling.appId);
     const access = await store.apps.findFor(user.id, coupling.appId);
+    if (pipeline?.ownerId !== user.id && access === undefined) throw noCoupling();
+    if (app) about(app);
+    if (pipeline?.ownerId === user.id) return coupling;
     if (access === undefined) throw noCoupling();
     demand(access, needed);
     return coupling;
@@ -168,6 +174,20 @@ export async function pipelineNamed(text: string, user: User, { store }: ApiCont
   const pipeline = all.find(({ id, name }) => id === text || name === text);
   if (pipeline) return pipeline;
   throw new PlatformError("not_found", "Couldn't find that pipeline.", { resource: "pipeline" });
+}
+
+/**
+ * The official `pipelines:diff` sends its token to a service of Heroku's, whatever platform it is pointed at, after it has asked us for the
+ * pipeline. It alone asks for one in this variant as a later call of its run: each call has the ids of those before it in `Request-Id`.
+ */
+function refuseOfficialDiff({ headers }: FastifyRequest): void {
+  const { "user-agent": agent = "", accept = "" } = headers;
+  const isLater = String(headers["request-id"] ?? "").includes(",");
+  if (!agent.startsWith("heroku-cli/") || !accept.endsWith(".pipelines") || !isLater) return;
+  throw new PlatformError(
+    "invalid_params",
+    "heroku pipelines:diff would send your token to a service of Heroku's to ask GitHub: type stator pipelines:diff.",
+  );
 }
 
 function noCoupling(): PlatformError {

@@ -7,7 +7,7 @@ import type { Store } from "../../store/store.ts";
 import { addRelease, announce } from "../actions.ts";
 import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
-import type { Routes } from "../route.ts";
+import type { AccountCall, Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, nullable, Uuid } from "../schema.ts";
 import { pipelineNamed } from "./pipelines.ts";
 
@@ -41,7 +41,7 @@ export function promotionRoutes(routes: Routes, context: ApiContext): void {
   const { store } = context;
   routes.account(
     { path: "POST /pipeline-promotions", power: "write", body: Body, response: PromotionSchema, status: 201 },
-    async ({ user, body }) => promotionJson(await promote(body, user, context), context),
+    async (call) => promotionJson(await promote(call, context), context),
   );
   routes.account({ path: "GET /pipeline-promotions/:promotion", response: PromotionSchema }, async ({ user, params }) =>
     promotionJson(await promotionNamed(params["promotion"] ?? "", user, context), context),
@@ -59,15 +59,18 @@ export function promotionRoutes(routes: Routes, context: ApiContext): void {
   );
 }
 
-async function promote(body: Static<typeof Body>, user: User, context: ApiContext): Promise<Promotion> {
+async function promote(call: AccountCall<Static<typeof Body>>, context: ApiContext): Promise<Promotion> {
   const { store } = context;
+  const { body, user, tell } = call;
   const pipeline = await pipelineNamed(body.pipeline.id, user, context);
-  const source = await appIn(pipeline, body.source.app.id, user, store);
+  const source = await appIn(pipeline, body.source.app.id, call, store);
   const release = await releaseToPromote(source, body.source.release?.id, store);
   const ids = [...new Set(body.targets.map(({ app }) => app.id))];
-  const targets = await Promise.all(ids.map((id) => appIn(pipeline, id, user, store)));
+  const targets: App[] = [];
+  for (const id of ids) targets.push(await appIn(pipeline, id, call, store));
   if (targets.some(({ id }) => id === source.id))
     throw new PlatformError("invalid_params", `Cannot promote from an app to itself: ${source.name}.`);
+  tell({ pipeline: pipeline.name, from: source.name, version: release.version });
   const { promotion, made } = await store.transaction(async (inside) => {
     const releases: { readonly app: App; readonly release: Release }[] = [];
     for (const app of targets) releases.push({ app, release: await promoteTo(app, source, release, user, inside) });
@@ -86,10 +89,16 @@ async function promote(body: Static<typeof Body>, user: User, context: ApiContex
 }
 
 /** Code may be taken from where one may deploy, and put there. */
-async function appIn(pipeline: Pipeline, id: string, user: User, store: Store): Promise<App> {
+async function appIn(
+  pipeline: Pipeline,
+  id: string,
+  { user, about }: Pick<AccountCall, "user" | "about">,
+  store: Store,
+): Promise<App> {
   const access = await appFor(user, id, store);
-  demand(access, "deploy");
   const { app } = access;
+  about(app);
+  demand(access, "deploy");
   const coupling = await store.pipelines.couplingOfApp(app.id);
   if (coupling?.pipelineId === pipeline.id) return app;
   throw new PlatformError("invalid_params", `The app ${app.name} is not in the pipeline ${pipeline.name}.`);

@@ -5,6 +5,7 @@ import { PlatformError } from "../../model/errors.ts";
 import type { Release } from "../../model/release.ts";
 import { addRelease, announce } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
+import { openOutput, outputPath } from "../output-links.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, Named, nullable, Person, Uuid } from "../schema.ts";
 import { sendStream } from "../stream.ts";
@@ -42,7 +43,7 @@ const CreateBody = Type.Object({
 });
 
 export function releaseRoutes(routes: Routes, context: ApiContext): void {
-  const { store, builds, signer, until } = context;
+  const { store, builds, until } = context;
   routes.app(
     { path: "GET /apps/:app/releases", needs: "view", response: Type.Array(ReleaseSchema), orderBy: ["version", "id"] },
     async (call) => {
@@ -76,8 +77,9 @@ export function releaseRoutes(routes: Routes, context: ApiContext): void {
   );
   /** For clients that follow `output_stream_url`, which they do without credentials. */
   routes.open({ path: "GET /stator/release-output/:release", response: Type.Unknown() }, async ({ params, reply }) => {
-    const id = signer.open(PURPOSE, params["release"] ?? "");
-    const release = typeof id === "string" ? await store.releases.byId(id) : undefined;
+    const appIdOf = async (id: string) => (await store.releases.byId(id))?.appId;
+    const id = await openOutput("release", params["release"] ?? "", appIdOf, context);
+    const release = id === undefined ? undefined : await store.releases.byId(id);
     if (release === undefined)
       throw new PlatformError("not_found", "Couldn't find that release.", { resource: "release" });
     const isOver = release.status !== "pending" || release.phase === "done";
@@ -137,7 +139,6 @@ async function findRelease(releases: ApiContext["store"]["releases"], app: App, 
   throw new PlatformError("not_found", `Couldn't find that release (${named}).`, { resource: "release" });
 }
 
-const PURPOSE = "release-output";
 /** So long a client waits for a command that is about to begin, before it is told to come again. */
 const BEGIN_MS = 15_000;
 
@@ -149,8 +150,8 @@ function isEligible(release: Release): boolean {
 /** `emails` remembers who is who over a list. */
 async function releaseJson(
   release: Release,
-  { app, address }: Pick<AppCall, "app" | "address">,
-  { store, signer }: ApiContext,
+  { app, address, token }: Pick<AppCall, "app" | "address" | "token">,
+  { store, signer, clock }: ApiContext,
   emails: Map<string, Promise<string>> = new Map(),
 ) {
   const email = emails.get(release.userId) ?? store.users.byId(release.userId).then((user) => user?.email ?? "");
@@ -167,7 +168,9 @@ async function releaseJson(
     id: release.id,
     oci_image: null,
     output_stream_url:
-      release.phase === null ? null : address.link(`/stator/release-output/${signer.seal(PURPOSE, release.id)}`),
+      release.phase === null
+        ? null
+        : address.link(outputPath("release", release.id, { signer, now: clock.now(), tokenId: token.id })),
     slug: release.slugId === null ? null : { id: release.slugId },
     status: release.status,
     updated_at: dateTime(release.updatedAt),

@@ -363,6 +363,7 @@ test("features say what is so, and refuse what would do nothing", async () => {
     "http-session-affinity": false,
     "log-runtime-metrics": false,
     preboot: true,
+    "runtime-dyno-build-metadata": true,
     "runtime-dyno-metadata": true,
     "runtime-heroku-exec": true,
   });

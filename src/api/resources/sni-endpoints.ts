@@ -1,12 +1,12 @@
 import Type, { type Static } from "typebox";
 import { EngineError } from "../../engine/engine.ts";
 import type { App, Domain } from "../../model/app.ts";
-import { checkPair, covers, factsOf, type SniEndpoint } from "../../model/certificate.ts";
+import { checkPair, covers, factsOf, type SniEndpoint, shownCertificate } from "../../model/certificate.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Store } from "../../store/store.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
-import { constantId, DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
+import { DateTime, dateTime, exactly, Named, nullable, Uuid } from "../schema.ts";
 
 const Endpoint = exactly({
   app: Named,
@@ -137,7 +137,6 @@ function notCovered(names: readonly string[], hostname: string): PlatformError {
 }
 
 function endpointJson(endpoint: SniEndpoint, app: App, domains: readonly Domain[]): Static<typeof Endpoint> {
-  const facts = factsOf(endpoint.chain);
   return {
     app: { id: app.id, name: app.name },
     certificate_chain: endpoint.chain,
@@ -146,17 +145,7 @@ function endpointJson(endpoint: SniEndpoint, app: App, domains: readonly Domain[
     domains: domains.filter(({ sniEndpointId }) => sniEndpointId === endpoint.id).map(({ id }) => id),
     id: endpoint.id,
     name: endpoint.name,
-    ssl_cert: {
-      acm: endpoint.isAutomatic,
-      "ca_signed?": facts.isTrusted,
-      cert_domains: [...facts.names],
-      expires_at: dateTime(facts.expiresAt),
-      id: constantId("ssl-cert", `${endpoint.id}/${facts.fingerprint}`),
-      issuer: facts.issuer,
-      "self_signed?": facts.isSelfSigned,
-      starts_at: dateTime(facts.startsAt),
-      subject: facts.subject,
-    },
+    ssl_cert: shownCertificate(endpoint),
     updated_at: dateTime(endpoint.updatedAt),
   };
 }

@@ -55,12 +55,13 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
   );
   routes.account(
     { path: "POST /telemetry-drains", body: CreateBody, response: DrainSchema, status: 201 },
-    async ({ user, body, reply }) => {
+    async ({ user, body, reply, about }) => {
       if (body.owner.type === "space")
         throw new PlatformError("not_found", "There are no spaces here.", { resource: "space" });
       const access = await appFor(user, body.owner.id, store);
-      demand(access, "operate");
       const { app } = access;
+      about(app);
+      demand(access, "operate");
       const { endpoint, headers = {} } = body.exporter;
       const settings = { signals: checkedSignals(body.signals), endpoint, headers };
       await check(app, body.exporter);
@@ -99,13 +100,14 @@ export function telemetryDrainRoutes(routes: Routes, context: ApiContext): void 
 
   /** What the caller may not see is not there for them; `forbidden` for what they see and may not do. */
   async function drainNamed(
-    { user, params }: AccountCall,
+    { user, params, about }: AccountCall,
     needed: Permission,
   ): Promise<{ readonly app: App; readonly drain: TelemetryDrain }> {
     const drain = await store.telemetryDrains.byId(params["drain"] ?? "");
     const access = drain && (await store.apps.findFor(user.id, drain.appId));
     if (drain === undefined || access === undefined)
       throw new PlatformError("not_found", "Couldn't find that telemetry drain.", { resource: "telemetry_drain" });
+    about(access.app);
     demand(access, needed);
     return { app: access.app, drain };
   }

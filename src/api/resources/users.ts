@@ -62,6 +62,8 @@ export function userRoutes(routes: Routes, { store }: ApiContext): void {
       const user = await named(call.params["user"]);
       const heir = call.body?.apps_to ? await named(call.body.apps_to) : undefined;
       call.tell({ email: user.email, apps_to: heir?.email ?? null });
+      const apps = await store.apps.visibleTo(user.id, { field: "id", order: "asc", limit: Number.MAX_SAFE_INTEGER });
+      call.about(...apps.map(({ app }) => app));
       await store.users.remove(user.id, heir?.id ?? null);
       return userJson(user);
     },

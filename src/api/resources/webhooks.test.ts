@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { openWorld, type World } from "../../../test/support/api-world.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+import { makeAuthority, makeServerCertificate } from "../../host/certificates.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { silentLogger } from "../../lib/logger.ts";
+import { systemRandom } from "../../lib/random.ts";
+import { Outbound } from "../../outbound/outbound.ts";
+import { startWebhooks } from "../../webhooks/webhooks.ts";
 
 let world: World;
 before(async () => {
@@ -106,3 +113,79 @@ test("events and deliveries: listed as the official command asks for them, with 
   assert.equal((await world.call("GET", `/apps/${elsewhere}/webhook-events/${delivery.event.id}`)).status, 404);
   assert.equal((await world.call("GET", `/apps/${elsewhere}/webhook-deliveries/${delivery.id}`)).status, 404);
 });
+
+// oxlint-disable-next-line typescript/no-explicit-any -- as JSON comes
+type Json = any;
+
+test("platform-api 5: what a webhook is told of a thing is what the API shows of it, field by field", async () => {
+  const app = await newApp();
+  const path = `/apps/${app}`;
+  await using _telling = startTelling();
+  const entities = ["app", "build", "collaborator", "domain", "dyno", "formation", "release", "sni-endpoint"];
+  await post(app, { ...hook, include: entities.map((entity) => `api:${entity}`) });
+  const made = async (to: string, body: object, method = "POST"): Promise<Json> => {
+    const { status, json, text } = await world.call(method, `${path}${to}`, { body });
+    assert.ok(status < 300, text);
+    return json;
+  };
+  const friend = await world.store.users.ensure("friend@example.com");
+  const authority = await makeAuthority("CA", Date.now());
+  const pair = await makeServerCertificate(authority, ["www.example.org"], Date.now());
+  await made("/collaborators", { user: friend.email, permissions: ["view", "deploy"] });
+  await made("/sni-endpoints", { certificate_chain: pair.certificate, private_key: pair.key });
+  await made("/domains", { hostname: "www.example.org" }); // bound to the certificate by itself
+  await made("/domains", { hostname: "other.example.org" });
+  const version_description = "why";
+  const source_blob = { url: "https://example.org/a.tgz", version: "v7", version_description };
+  await made("/builds", { source_blob, buildpacks: [{ url: "heroku/nodejs" }] });
+  await made("/formation/web", { quantity: 2 }, "PATCH");
+  await made("/config-vars", { A: "1" }, "PATCH");
+  await world.supervision.idle();
+  await made("", { maintenance: true }, "PATCH");
+  const told = async (): Promise<Json[]> =>
+    (await world.store.webhooks.events((await world.store.apps.find(app))?.id ?? "")).map(({ payload }) => payload);
+  await eventually(async () => (await told()).some(({ resource }) => resource === "app"));
+  const seen = new Set<string>();
+  for (const { resource, action, data } of await told()) {
+    const list = { app: "", formation: "/formation" }[String(resource)] ?? `/${resource}s`;
+    const shown = await world.call("GET", `${path}${list && `${list}/${data.id}`}`);
+    if (action === "destroy" || shown.status === 404 || seen.has(`${resource} ${data.id}`)) continue;
+    seen.add(`${resource} ${data.id}`); // the newest comes first
+    sameFields(data, shown.json, `${resource} ${action}`);
+  }
+  for (const entity of entities)
+    assert.ok(
+      [...seen].some((each) => each.startsWith(entity)),
+      `${entity} was told of`,
+    );
+});
+
+/** Where the daemon knows another address than the one that was asked, or what is newer by now. */
+const OTHERWISE = new Set(["current", "domains", "output_stream_url", "updated_at"]);
+
+function sameFields(told: Json, shown: Json, where: string): void {
+  for (const [key, value] of Object.entries(shown)) {
+    assert.ok(Object.hasOwn(told, key), `${where}: ${key} is missing`);
+    if (typeof value === "object" && value !== null && !Array.isArray(value))
+      sameFields(told[key], value, `${where} ${key}`);
+    else if (OTHERWISE.has(key)) assert.equal(typeof told[key], typeof value, `${where}: ${key}`);
+    else assert.deepEqual(told[key], value, `${where}: ${key}`);
+  }
+}
+
+function startTelling() {
+  const { store, url } = world;
+  return startWebhooks({
+    store,
+    outbound: new Outbound({ clock: systemClock, mayReach: async () => false }),
+    addresses: {
+      hostname: (name) => `${name}.localhost`,
+      webUrl: (name) => `http://${name}.localhost:8080/`,
+      gitUrl: (name) => `${url}/${name}.git`,
+      outputUrl: (kind, id) => `${url}/${kind}/${id}`,
+    },
+    clock: systemClock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
+}

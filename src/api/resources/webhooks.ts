@@ -82,16 +82,17 @@ const DELIVERY_ORDERS = ["seq", "id"] as const;
 
 export function webhookRoutes(routes: Routes, context: ApiContext): void {
   const { store } = context;
+  // A webhook's URL may hold a password, as a drain's may: who may see it is who may set it.
   routes.app(
     {
       path: "GET /apps/:app/webhooks",
-      needs: "view",
+      needs: "operate",
       response: Type.Array(WebhookSchema),
       orderBy: ["id", "created_at"],
     },
     async ({ app }) => (await store.webhooks.list(app.id)).map((webhook) => webhookJson(webhook, app)),
   );
-  routes.app({ path: "GET /apps/:app/webhooks/:webhook", needs: "view", response: WebhookSchema }, async (call) =>
+  routes.app({ path: "GET /apps/:app/webhooks/:webhook", needs: "operate", response: WebhookSchema }, async (call) =>
     webhookJson(await webhookNamed(call), call.app),
   );
   routes.app(

@@ -3,7 +3,7 @@ import { put } from "../buildpacks.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { gitUrl, setRemote } from "../git-remote.ts";
-import { action, json, marked, print } from "../output.ts";
+import { action, json, marked, note, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -19,13 +19,20 @@ export async function run(input: Input): Promise<number> {
   const app = await action(
     `Creating ${name === undefined ? "app" : `${marked(name)}`}`,
     () => client.call<AppJson>("POST", "/apps", { body }),
-    (made) => (name === undefined ? `${marked(made.name)}` : ""),
+    (made) =>
+      [
+        ...(name === undefined ? [marked(made.name)] : []),
+        ...(region === undefined ? [] : [`region is ${made.region.name}`]),
+        ...(stack === undefined ? [] : [`stack is ${made.stack.name}`]),
+      ].join(", "),
   );
   const buildpack = input.text("buildpack");
   if (buildpack !== undefined)
     await action(`Setting buildpack to ${buildpack}`, () => put(client, app.name, [buildpack]));
   if (input.has("json")) json(app);
   else print(`${app.web_url} | ${gitUrl(client.platform, app.name)}`);
-  if (!input.has("no-remote")) await setRemote(client.platform, app.name, input.text("remote"));
+  if (input.has("no-remote")) return 0;
+  const remote = await setRemote(client.platform, app.name, input.text("remote"));
+  if (remote !== undefined) note(`set git remote ${remote} to ${gitUrl(client.platform, app.name)}`);
   return 0;
 }

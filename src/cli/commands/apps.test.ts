@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { DynoJson, ReleaseJson } from "../api.ts";
+import type { AppJson, DynoJson, ReleaseJson } from "../api.ts";
 import { appsOfRemotes } from "../app-name.ts";
 import { Input, UsageError } from "../command.ts";
 import { commandOf, envOf } from "../one-off.ts";
 import { versionOf } from "../releases.ts";
 import { inWords, whichOf } from "../which-dynos.ts";
+import { type AppInfo, format as formatInfo, shellLines } from "./apps-info.ts";
 import { parseVars } from "./config-set.ts";
 import { linesOf } from "./isolation.ts";
 import { coloured, queryOf } from "./logs.ts";
@@ -248,4 +249,63 @@ test("isolation: the class, what runs while another one comes up, and why a clas
     "container",
     "gvisor cannot be had on this machine: gVisor is not installed.",
   ]);
+});
+
+const app: AppJson = {
+  id: "a1",
+  name: "hello",
+  owner: { id: "u1", email: "me@example.com" },
+  region: { name: "us" },
+  stack: { name: "debian-12" },
+  build_stack: { name: "debian-13" },
+  acm: true,
+  git_url: "",
+  web_url: "http://hello.localhost/",
+  repo_size: null,
+  slug_size: 2048,
+  released_at: null,
+};
+
+test("apps:info: who else and which pipeline, a line for each collaborator; --shell as the official client's, not quoted", () => {
+  const users = ["zoe@example.com", "me@example.com", "amy@example.com"].map((email) => ({ user: { email } }));
+  const info: AppInfo = {
+    addons: [],
+    app,
+    collaborators: users,
+    dynos: [dyno("worker.1"), dyno("web.1"), dyno("web.2")],
+    pipeline_coupling: { pipeline: { name: "line" }, stage: "staging" },
+  };
+  assert.deepEqual(formatInfo(info, "http://git/hello.git"), [
+    "=== hello",
+    "",
+    "Collaborators:  amy@example.com",
+    "                zoe@example.com",
+    "Pipeline:       line - staging",
+    "Auto Cert Mgmt: true",
+    "Git URL:        http://git/hello.git",
+    "Web URL:        http://hello.localhost/",
+    "Repo Size:      0 B",
+    "Slug Size:      2 KB",
+    "Owner:          me@example.com",
+    "Region:         us",
+    "Dynos:          worker: 1, web: 2",
+    "Stack:          debian-12 (next build will use debian-13)",
+  ]);
+  assert.deepEqual(shellLines(info, "http://git/hello.git"), [
+    "auto_cert_mgmt=true",
+    "addons=",
+    "collaborators=amy@example.com,zoe@example.com",
+    "pipeline=line:staging",
+    "git_url=http://git/hello.git",
+    "web_url=http://hello.localhost/",
+    "repo_size=0 B",
+    "slug_size=2 KB",
+    "owner=me@example.com",
+    "region=us",
+    "dynos={ worker: 1, web: 2 }",
+    "stack=debian-12",
+  ]);
+  const alone = { ...info, collaborators: [], dynos: [], pipeline_coupling: null };
+  assert.doesNotMatch(formatInfo(alone, "").join("\n"), /Collaborators|Pipeline/);
+  assert.match(shellLines(alone, "").join("\n"), /^collaborators=$[\s\S]*^dynos=\{\}$/m);
 });

@@ -23,6 +23,6 @@ export function format(apps: readonly AppJson[], email: string): readonly string
   const others = apps.filter((app) => app.owner.email !== email).map((app) => [named(app), app.owner.email]);
   return [
     ...(own.length === 0 ? [] : [`=== ${email} Apps`, "", ...own]),
-    ...(others.length === 0 ? [] : ["", "=== Collaborated Apps", "", ...titled([["Name", "Email"], ...others])]),
+    ...(others.length === 0 ? [] : ["", "Collaborated Apps", "", ...titled([["Name", "Email"], ...others])]),
   ];
 }

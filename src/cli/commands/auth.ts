@@ -2,6 +2,7 @@ import type { AccountJson } from "../api.ts";
 import { ApiError, Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { forgetCredential } from "../credentials.ts";
+import { byWords } from "../order.ts";
 import { action, json, print, titled, warn } from "../output.ts";
 import { wordOf } from "../words.ts";
 
@@ -57,7 +58,7 @@ export async function logout(): Promise<number> {
 
 export async function sessions(input: Input): Promise<number> {
   const all = await new Client().get<readonly SessionJson[]>("/oauth/sessions");
-  const sorted = all.toSorted((one, other) => (one.description < other.description ? -1 : 1));
+  const sorted = byWords(all, ({ description }) => description);
   if (input.has("json")) json(sorted);
   else if (sorted.length === 0) print("No OAuth sessions.");
   else

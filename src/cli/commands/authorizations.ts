@@ -1,6 +1,8 @@
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { action, dateTime, json, keyed, print, titled } from "../output.ts";
+import { distance } from "../distance.ts";
+import { byWords, naturally } from "../order.ts";
+import { action, fields, json, print, titled } from "../output.ts";
 import { listOf, wordOf } from "../words.ts";
 
 export interface AuthorizationJson {
@@ -14,9 +16,9 @@ export interface AuthorizationJson {
 
 export async function list(input: Input): Promise<number> {
   const all = await new Client().get<readonly AuthorizationJson[]>("/oauth/authorizations");
-  const sorted = all.toSorted((one, other) => (one.description < other.description ? -1 : 1));
-  const rows = sorted.map(({ description, id, scope }) => [description, id, scope.join(",")]);
-  if (input.has("json")) json(sorted);
+  const wordOf = ({ description }: AuthorizationJson): string => description;
+  const rows = naturally(all, wordOf).map(({ description, id, scope }) => [description, id, scope.join(",")]);
+  if (input.has("json")) json(byWords(all, wordOf));
   else if (rows.length === 0) print("No OAuth authorizations.");
   else for (const line of titled([["Description", "ID", "Scope"], ...rows])) print(line);
   return 0;
@@ -83,16 +85,17 @@ function show(authorization: AuthorizationJson, input: Input): void {
 }
 
 export function format({ client, access_token, ...rest }: AuthorizationJson, now: Date): readonly string[] {
-  const expiresIn = access_token?.expires_in ?? null;
-  const rows: (readonly [string, string])[] = [
-    ["Client", client?.name ?? "<none>"],
-    ...(client === null ? [] : [["Redirect URI", client.redirect_uri] as const]),
-    ["ID", rest.id],
-    ["Description", rest.description],
-    ["Scope", rest.scope.join(",")],
-    ...(access_token === null ? [] : [["Token", access_token.token] as const]),
-    ...(expiresIn === null ? [] : [["Expires at", dateTime(new Date(now.getTime() + expiresIn * 1000))] as const]),
-    ["Updated at", dateTime(new Date(rest.updated_at))],
-  ];
-  return keyed(rows);
+  const updated = new Date(rest.updated_at);
+  const seconds = access_token?.expires_in ?? null;
+  const end = seconds === null ? undefined : new Date(now.getTime() + seconds * 1000);
+  return fields({
+    Client: client?.name ?? "<none>",
+    "Redirect URI": client?.redirect_uri,
+    ID: rest.id,
+    Description: rest.description,
+    Scope: rest.scope.join(","),
+    Token: access_token?.token,
+    "Expires at": end && `${String(end)} (in ${distance(end, now)})`,
+    "Updated at": access_token && `${String(updated)} (${distance(updated, now)} ago)`,
+  });
 }

@@ -8,7 +8,7 @@ export async function run(input: Input): Promise<number> {
   const client = new Client();
   const app = await appOf(input, client.platform);
   const list = await installationsOf(client, app);
-  if (input.has("json")) json(list);
+  if (input.has("json")) json(list.map((each) => ({ ...each, buildpack: { ...each.buildpack, url: shown(each) } })));
   else if (list.length === 0) print(`${app} has no Buildpacks.`);
   else {
     print(`=== ${app} Classic Buildpack${list.length > 1 ? "s" : ""}\n`);

@@ -15,7 +15,7 @@ export async function run(input: Input): Promise<number> {
     client.call<EndpointJson>("POST", `/apps/${app}/sni-endpoints`, { body }),
   );
   if (input.has("json")) json(endpoint);
-  else printAll(details(endpoint, "Certificate details:"));
+  else printAll(details(endpoint, new Date()));
   await offerDomains(client, app, endpoint);
   return 0;
 }

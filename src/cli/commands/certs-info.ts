@@ -9,9 +9,9 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const endpoint = await endpointOf(input, client, app);
   const domains = input.has("show-domains") ? await domainsOf(client, app) : [];
-  const hosts = domains.filter(({ id }) => endpoint.domains.includes(id)).map(({ hostname }) => hostname);
+  const hosts = endpoint.domains.flatMap((id) => domains.find((each) => each.id === id)?.hostname ?? []);
   if (input.has("json")) json(endpoint);
-  else printAll(details(endpoint, `=== ${endpoint.name}`, hosts));
+  else printAll(details(endpoint, new Date(), undefined, hosts));
   warnOfExpiry([endpoint], Date.now());
   return 0;
 }

@@ -14,6 +14,6 @@ export async function run(input: Input): Promise<number> {
   const endpoint = await action(`Updating SSL certificate ${name} for ${marked(app)}`, () =>
     client.call<EndpointJson>("PATCH", `/apps/${app}/sni-endpoints/${name}`, { body }),
   );
-  printAll(details(endpoint, "Updated certificate details:"));
+  printAll(details(endpoint, new Date(), "Updated certificate details:"));
   return 0;
 }

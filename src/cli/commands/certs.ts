@@ -16,18 +16,17 @@ export async function run(input: Input): Promise<number> {
 
 export function format(endpoints: readonly EndpointJson[], app: string): readonly string[] {
   if (endpoints.length === 0)
-    return [
-      `${marked(app)} has no SSL certificates.`,
-      "Use stator certs:add CRT KEY to add one, or stator certs:auto:enable.",
-    ];
-  const titles = ["Name", "Common Name(s)", "Expires", "Trusted", "Type", "Domains"];
-  const rows = endpoints.map(({ name, domains, ssl_cert: cert }) => [
+    return [`${marked(app)} has no SSL certificates.`, "Use stator certs:add CRT KEY to add one."];
+  const sorted = endpoints.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  const isCounted = sorted.some(({ ssl_cert: cert }) => !cert.acm);
+  const titles = ["Name", "Common Name(s)", "Expires", "Trusted", "Type", ...(isCounted ? ["Domains"] : [])];
+  const rows = sorted.map(({ name, domains, ssl_cert: cert }) => [
     name,
     cert.cert_domains.join(", "),
     minuteOf(cert.expires_at),
     cert["ca_signed?"] ? "True" : "False",
     cert.acm ? "ACM" : "SNI",
-    String(domains.length),
+    cert.acm ? "" : String(domains.length),
   ]);
   return titled([titles, ...rows]);
 }

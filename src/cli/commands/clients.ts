@@ -1,6 +1,7 @@
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { action, json, keyed, print, titled } from "../output.ts";
+import { byWords, naturally } from "../order.ts";
+import { action, fields, json, print, titled } from "../output.ts";
 import { wordOf } from "../words.ts";
 
 interface ClientJson {
@@ -12,9 +13,9 @@ interface ClientJson {
 
 export async function list(input: Input): Promise<number> {
   const all = await new Client().get<readonly ClientJson[]>("/oauth/clients");
-  const sorted = all.toSorted((one, other) => (one.name < other.name ? -1 : 1));
-  const rows = sorted.map(({ name, id, redirect_uri }) => [name, id, redirect_uri]);
-  if (input.has("json")) json(sorted);
+  const nameOf = ({ name }: ClientJson): string => name;
+  const rows = naturally(all, nameOf).map(({ name, id, redirect_uri }) => [name, id, redirect_uri]);
+  if (input.has("json")) json(byWords(all, nameOf));
   else if (rows.length === 0) print("No OAuth clients.");
   else for (const line of titled([["name", "id", "redirect_uri"], ...rows])) print(line);
   return 0;
@@ -70,8 +71,7 @@ function show(client: ClientJson, input: Input): void {
   else {
     print(`=== ${client.name}`);
     print();
-    const { id, name, redirect_uri, secret } = client;
-    for (const line of keyed(Object.entries({ id, name, redirect_uri, secret }))) print(line);
+    for (const line of fields({ ...client })) print(line);
   }
 }
 

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { type DomainJson, printAll } from "../certs.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
-import { json, keyed } from "../output.ts";
+import { fields, json } from "../output.ts";
 import { hostnameOf } from "./domains-add.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -17,9 +17,5 @@ export async function run(input: Input): Promise<number> {
 
 /** The API's fields, as the official CLI shows them; what is null is left out. */
 export function format(domain: DomainJson, app: string): readonly string[] {
-  const fields = { ...domain, app, sni_endpoint: domain.sni_endpoint?.name ?? null };
-  const pairs = Object.entries(fields).flatMap(([key, value]) =>
-    value === null ? [] : [[key, String(value)] as const],
-  );
-  return keyed(pairs.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  return fields({ ...domain, app });
 }

@@ -3,7 +3,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { Input, UsageError } from "../command.ts";
 import { gitUrl, setRemote } from "../git-remote.ts";
-import { json } from "../output.ts";
+import { json, print } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -13,6 +13,8 @@ export async function run(input: Input): Promise<number> {
   const app = await client.get<AppJson>(`/apps/${await appOf(lookup, client.platform)}`);
   const remote = await setRemote(client.platform, app.name, input.text("remote"));
   if (remote === undefined) throw new UsageError("There is no git repository here.", 1);
-  if (input.has("json")) json({ remote: remote, url: gitUrl(client.platform, app.name) });
+  const url = gitUrl(client.platform, app.name);
+  if (input.has("json")) json({ remote, url });
+  else print(`set git remote ${remote} to ${url}`);
   return 0;
 }

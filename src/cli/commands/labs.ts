@@ -14,17 +14,15 @@ export async function list(input: Input): Promise<number> {
     client.get<readonly FeatureJson[]>("/account/features"),
     name === undefined ? null : client.get<readonly FeatureJson[]>(`/apps/${name}/features`),
   ]);
-  const user = ofUser.filter(isExperimental);
-  const app = ofApp?.filter(isExperimental) ?? null;
   if (input.has("json")) {
-    json({ app, user });
+    json({ app: ofApp, user: ofUser });
     return 0;
   }
   print(`=== User Features ${account.email}\n`);
-  printFeatures(user);
-  if (app !== null) {
+  printFeatures(ofUser.filter(isExperimental));
+  if (ofApp !== null) {
     print(`\n=== App Features ${name}\n`);
-    printFeatures(app);
+    printFeatures(ofApp.filter(isExperimental));
   }
   return 0;
 }

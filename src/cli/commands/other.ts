@@ -4,6 +4,7 @@ import { ended, start } from "../../lib/command.ts";
 import { startRelay } from "../../relay/relay.ts";
 import { type Input, UsageError } from "../command.ts";
 import { isAccepted, officialEnvironment, relayEnvironment } from "../official.ts";
+import { whyElsewhere } from "../official-elsewhere.ts";
 import { note } from "../output.ts";
 import { choosePlatform, type Platform } from "../platform.ts";
 import { programNamed } from "../programs.ts";
@@ -16,12 +17,15 @@ export function run(input: Input): Promise<number> {
 
 /**
  * The official CLI, pointed at this platform, with its arguments as they are: its terminal is ours, and so is its exit status. For a
- * platform elsewhere a relay is there as long as the command runs, on a port and with a secret of its own.
+ * platform elsewhere a relay is there as long as the command runs, on a port and with a secret of its own. Throws `UsageError` for
+ * commands that would take the token to Heroku.
  */
 export async function runOfficial(
   args: readonly string[],
   missing = `stator has no command ${args[0]}, and the official heroku CLI, which may know it, is not installed`,
 ): Promise<number> {
+  const elsewhere = whyElsewhere(args);
+  if (elsewhere !== undefined) throw new UsageError(elsewhere, 1);
   const program = programNamed("heroku");
   if (program === undefined) {
     note(` ›   Error: ${missing}: npm install -g heroku`);

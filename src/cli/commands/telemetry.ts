@@ -23,7 +23,7 @@ export async function list(input: Input): Promise<number> {
   if (input.has("json")) json(drains);
   else if (drains.length === 0) print(`There are no telemetry drains in ${app}`);
   else {
-    const rows = drains.map(({ id, signals, exporter }) => [id, signals.join(", "), exporter.endpoint]);
+    const rows = drains.map(({ id, signals, exporter }) => [id, signals.join(","), exporter.endpoint]);
     print(`=== ${app} Telemetry Drains\n`);
     for (const line of titled([["ID", "Signals", "Endpoint"], ...rows])) print(line);
   }

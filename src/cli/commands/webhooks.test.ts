@@ -36,12 +36,15 @@ test("webhooks: what is asked for, and what is missing", () => {
 });
 
 test("webhooks and their deliveries as tables", () => {
-  const hook = { id: "h1", include: ["api:app", "dyno"], level: "notify", url: "https://h/hook" };
+  const common = { include: ["api:app", "dyno"], level: "notify", url: "https://h/hook" };
+  const hook = { ...common, id: "h1", created_at: "2026-01-02T03:04:05Z" };
+  const later = { ...common, id: "h0", created_at: "2026-01-02T03:04:06Z" };
   assert.deepEqual(formatWebhooks("hello", []), ["hello has no webhooks", "Use stator webhooks:add to add one."]);
-  assert.deepEqual(formatWebhooks("hello", [hook]), [
+  assert.deepEqual(formatWebhooks("hello", [later, hook]), [
     "  Webhook ID   URL              Include        Level",
     " ─────────────────────────────────────────────────────",
     "  h1           https://h/hook   api:app,dyno   notify",
+    "  h0           https://h/hook   api:app,dyno   notify",
     "",
   ]);
   assert.deepEqual(formatWebhook(hook).slice(2), [

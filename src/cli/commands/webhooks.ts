@@ -15,6 +15,7 @@ export async function run(input: Input): Promise<number> {
 
 export function format(app: string, webhooks: readonly WebhookJson[]): readonly string[] {
   if (webhooks.length === 0) return [`${marked(app)} has no webhooks`, "Use stator webhooks:add to add one."];
-  const rows = webhooks.map(({ id, url, include, level }) => [id, url, include.join(","), level]);
+  const sorted = webhooks.toSorted((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
+  const rows = sorted.map(({ id, url, include, level }) => [id, url, include.join(","), level]);
   return titled([["Webhook ID", "URL", "Include", "Level"], ...rows]);
 }

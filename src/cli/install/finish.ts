@@ -93,7 +93,7 @@ async function startService(config: Config, service: Service, changed: boolean, 
  * Until both processes answer: on a slow machine the host process may need half a minute more than the API, and a push needs both.
  * Asked ever less often, and the API once only, so that what starts has the machine for itself.
  */
-async function untilReady(config: Config): Promise<void> {
+export async function untilReady(config: Config): Promise<void> {
   const started = performance.now();
   const waited = () => performance.now() - started;
   const allGone = () => !existsSync("/run/systemd/system") && processesOf(config.instance).length === 0;

@@ -3,7 +3,15 @@ import { test } from "node:test";
 import { BUILD_SIZE, HEROKU_SIZES } from "../../model/size.ts";
 import { specOf } from "../contract.ts";
 import type { DynoSpec } from "../engine.ts";
-import { type BundleFolders, bundleOf, hostsOf, memoryLimitFile, memoryLimitOf, resolvConfOf } from "./bundle.ts";
+import {
+  type BundleFolders,
+  bundleOf,
+  hostsOf,
+  memoryLimitFile,
+  memoryLimitOf,
+  NOTHING_COMMON,
+  resolvConfOf,
+} from "./bundle.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 const network = { index: 2, netnsPath: "/run/netns/st0-2", address: "10.1.0.2", gateway: "10.1.0.1", address6: null };
@@ -13,6 +21,7 @@ const folders: BundleFolders = {
   disk: { upper: "/s/upper", work: "/s/work", tmp: "/s/tmp", varTmp: "/s/var-tmp" },
   hosts: "/b/hosts",
   resolvConf: "/b/resolv.conf",
+  common: NOTHING_COMMON,
   build: null,
 };
 
@@ -168,6 +177,23 @@ test("decision 17: a runtime meets nothing on its way that a dyno could have put
   assert.equal("hooks" in config, false);
 });
 
+test("what dynos have in common is read-only, and masked no second time; gVisor has its own", () => {
+  const common = { devices: "/r/dev", cover: { empty: "/h/empty", folders: ["/proc/acpi"] } };
+  const config = configOf({}, { folders: { ...folders, common } });
+  const places = config.mounts.map(({ destination }) => destination);
+  for (const [place, source] of [["/dev", "/r/dev"] as const, ["/proc/acpi", "/h/empty"] as const]) {
+    const mount = config.mounts[places.indexOf(place)];
+    assert.equal(mount?.source, source);
+    for (const option of ["ro", "nosuid", "noexec"]) assert.ok(mount?.options.includes(option), `${place}: ${option}`);
+  }
+  assert.ok(places.indexOf("/proc") < places.indexOf("/proc/acpi"));
+  assert.ok(places.indexOf("/dev") < places.indexOf("/dev/pts"));
+  assert.equal(config.linux.maskedPaths.includes("/proc/acpi"), false);
+  assert.ok(config.linux.maskedPaths.includes("/proc/kcore"));
+  const gvisor = configOf({ isolation: "gvisor" }, { folders: { ...folders, common } });
+  assert.equal(gvisor.mounts.find(({ destination }) => destination === "/dev")?.type, "tmpfs");
+});
+
 test("a terminal has a size; pipes have none", () => {
   assert.deepEqual(configOf({ terminal: { rows: 3, columns: 7 } }).process.consoleSize, { height: 3, width: 7 });
   assert.equal(configOf().process.consoleSize, undefined);
@@ -185,8 +211,8 @@ test("system calls: nothing is both allowed and forbidden, and volumes of btrfs 
     new Set(syscalls.filter((each) => each.action === action).flatMap(({ names }) => names));
   const [allowed, forbidden] = [named("SCMP_ACT_ALLOW"), named("SCMP_ACT_ERRNO")];
   assert.deepEqual(
-    [...allowed].filter((each) => forbidden.has(each)),
-    [],
+    [...allowed].filter((each) => forbidden.has(each)).sort(),
+    ["prctl", "seccomp", "setsockopt"], // by their arguments, below
   );
   const never =
     "mount unshare setns bpf clone3 keyctl userfaultfd io_uring_setup perf_event_open kexec_load ptrace process_vm_writev";
@@ -202,6 +228,30 @@ test("system calls: nothing is both allowed and forbidden, and volumes of btrfs 
   for (const request of [0x5000940e, 0x50009401, 0x50009418, 0x50009417]) assert.equal(isAllowed(request), false);
   for (const request of [0x5401, 0x5413, 0x541b, 0x80045430, 0x40049409, 0xc0189436])
     assert.equal(isAllowed(request), true);
+});
+
+test("system calls: of the arguments that attach a filter none is allowed, of all others each is, and no rule contradicts another", () => {
+  const { syscalls } = seccompProfile("x64");
+  const answers = (name: string, ...call: readonly number[]) =>
+    syscalls
+      .filter(({ names, args = [] }) => {
+        const holds = ({ index, value, valueTwo }: (typeof args)[number]) =>
+          ((call[index] ?? 0) & value) >>> 0 === (valueTwo ?? 0);
+        return names.includes(name) && args.every(holds);
+      })
+      .map(({ action, errnoRet }) => errnoRet ?? action);
+  const answerTo = (...call: Parameters<typeof answers>) => [...new Set(answers(...call))].join();
+  for (let level = 0; level < 512; level++) {
+    for (let option = 0; option < 128; option++) {
+      const isFilter = level === 1 && [26, 50, 51, 52].includes(option);
+      const answer = isFilter ? "92" : "SCMP_ACT_ALLOW";
+      assert.equal(answerTo("setsockopt", 3, level, option), answer, `level ${level}, option ${option}`);
+    }
+  }
+  for (const option of [...Array(128).keys(), 0x53564d41, 0x59616d61, 0x41555856])
+    assert.equal(answerTo("prctl", option), option === 22 ? "22" : "SCMP_ACT_ALLOW", `prctl ${option}`);
+  const seccomp = [0, 1, 2, 3].map((operation) => answerTo("seccomp", operation));
+  assert.deepEqual(seccomp, ["22", "22", "SCMP_ACT_ALLOW", "SCMP_ACT_ALLOW"]);
 });
 
 test("gVisor: the same walls but those that its own kernel is; /app is the dyno's own copy, and no overlay is left to it", () => {

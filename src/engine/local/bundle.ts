@@ -28,6 +28,7 @@ export interface BundleFolders {
   readonly disk: DiskFolders;
   readonly hosts: string;
   readonly resolvConf: string;
+  readonly common: CommonMounts;
   /** Says the quota where programs look for their limit; undefined: they see the kernel's own. */
   readonly memoryLimit?: { readonly source: string; readonly destination: string } | undefined;
   /** Build dynos only. */
@@ -51,6 +52,17 @@ export interface BuildFolders {
   /** The machine's extra CA; null: it uses none. */
   readonly ca: string | null;
 }
+
+/** What containers have in common, so that the kernel keeps it once and not for each. */
+export interface CommonMounts {
+  /** What all see as `/dev`; null: each has its own. */
+  readonly devices: string | null;
+  /** An empty folder that lies over these of `/proc`; the runtime would take a file system for each. */
+  readonly cover: { readonly empty: string; readonly folders: readonly string[] };
+}
+
+/** Nothing: every dyno has its own. */
+export const NOTHING_COMMON: CommonMounts = { devices: null, cover: { empty: "", folders: [] } };
 
 /** What this host cannot give more of. */
 export interface HostLimits {
@@ -145,7 +157,11 @@ export function bundleOf(parts: BundleParts): unknown {
       gidMappings: mapping,
       cgroupsPath: cgroupPath,
       resources: resourcesOf(spec, isGvisor ? { ...size, pidsMax: gvisorThreads(size.pidsMax) } : size, limits),
-      ...(!isGvisor && { seccomp, maskedPaths: MASKED, readonlyPaths: READ_ONLY }),
+      ...(!isGvisor && {
+        seccomp,
+        maskedPaths: MASKED.filter((each) => !folders.common.cover.folders.includes(each)),
+        readonlyPaths: READ_ONLY,
+      }),
     },
   };
 }
@@ -223,10 +239,13 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-function mountsOf({ slug, disk, hosts, resolvConf, memoryLimit, build }: BundleFolders): readonly Mount[] {
+function mountsOf(folders: BundleFolders): readonly Mount[] {
+  const { slug, disk, hosts, resolvConf, memoryLimit, build } = folders;
+  const { devices, cover } = folders.common;
   return [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-    tmpfs("/dev", "mode=755", "size=64k", "strictatime"),
+    ...cover.folders.map((each) => bind(each, cover.empty, "ro", "noexec")),
+    devices === null ? tmpfs("/dev", "mode=755", "size=64k", "strictatime") : sharedDevices(devices),
     {
       destination: "/dev/pts",
       type: "devpts",
@@ -266,7 +285,7 @@ function mountsOf({ slug, disk, hosts, resolvConf, memoryLimit, build }: BundleF
 /** The same places, without what the machine's kernel alone could mount. */
 function gvisorMountsOf(folders: BundleFolders): readonly Mount[] {
   const foreign = new Set(["/dev/mqueue", "/sys/fs/cgroup"]);
-  const own = mountsOf(folders)
+  const own = mountsOf({ ...folders, common: NOTHING_COMMON })
     .filter(({ destination }) => !foreign.has(destination))
     .map((mount) => (mount.destination === "/app" ? bind("/app", folders.disk.upper) : mount));
   return [...own, tmpfs("/sys", "mode=755", "size=16k", "noexec", "nodev")]; // else it brings a sysfs of its own
@@ -283,6 +302,11 @@ function buildMountsOf(build: BuildFolders): readonly Mount[] {
   ];
 }
 
+/** Read-only, and no dyno's to begin with; the devices in it open all the same. */
+function sharedDevices(source: string): Mount {
+  return { destination: "/dev", type: "bind", source, options: ["bind", "rprivate", "nosuid", "noexec", "ro"] };
+}
+
 function tmpfs(destination: string, ...options: readonly string[]): Mount {
   return { destination, type: "tmpfs", source: "tmpfs", options: ["nosuid", ...options] };
 }
@@ -291,7 +315,8 @@ function bind(destination: string, source: string, ...options: readonly string[]
   return { destination, type: "bind", source, options: ["rbind", "rprivate", "nosuid", "nodev", ...options] };
 }
 
-const MASKED = [
+/** What of `/proc` no dyno sees. */
+export const MASKED: readonly string[] = [
   "/proc/acpi",
   "/proc/asound",
   "/proc/interrupts",

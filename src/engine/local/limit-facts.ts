@@ -91,7 +91,7 @@ async function stuckCounters(): Promise<readonly string[]> {
   const low = await tooLow();
   const stuck = await Promise.all(
     low.map(async ({ path, value, what }) =>
-      writeFile(join("/proc/sys", path), String(value)).then(
+      writeFile(join("/proc/sys", path), value).then(
         () => [],
         () => [`${what} (${path.replaceAll("/", ".")} = ${value})`],
       ),

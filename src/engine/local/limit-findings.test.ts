@@ -33,7 +33,8 @@ test("a host that holds every limit is good in everything, each in a sentence", 
 });
 
 const cases: readonly (readonly [Partial<LimitFacts>, LimitId, string, RegExp])[] = [
-  [{ cgroup: v1 }, "limit-memory", "degraded", /one process/],
+  [{ cgroup: v1 }, "limit-memory", "degraded", /one process.* within 2 s.* limited apart/],
+  [{ cgroup: { ...v1, tcpLimit: false } }, "limit-memory", "degraded", /one process.*TCP connections are not limited/],
   [{ cgroup: v1 }, "limit-io-buffered", "degraded", /does not charge/],
   [{ cgroup: { ...v1, swapLimit: false } }, "limit-swap", "ok", /no swap/],
   [{ cgroup: { ...v1, swapLimit: false }, swapBytes: 1 }, "limit-swap", "degraded", /swapaccount=1/],

@@ -48,12 +48,16 @@ function sizes(facts: LimitFacts): Finding {
 }
 
 function memory({ cgroup }: LimitFacts): Finding {
+  const buffers =
+    cgroup?.tcpLimit === true
+      ? "limited apart, at a quarter of the memory"
+      : "not limited: this kernel has no memory.kmem.tcp.limit_in_bytes";
   const judged: Judged =
     cgroup?.kind === "v2"
       ? ["ok", "The kernel ends the whole dyno at its ceiling."]
       : [
           "degraded",
-          "Held, but version 1 ends one process of a dyno at its ceiling; the platform ends the others within 5 s. Buffers of TCP connections are limited apart, at a quarter of the memory.",
+          `Held, but version 1 ends one process of a dyno at its ceiling; the platform ends the others within 2 s. Buffers of TCP connections are ${buffers}.`,
         ];
   return finding("limit-memory", "limit: memory", judged);
 }

@@ -29,6 +29,16 @@ test("without a resolver no port 53 leads anywhere", () => {
   assert.doesNotMatch(renderTable({ ...rules, resolver: undefined }), /dnat ip/);
 });
 
+test("what asks for names is limited, at the gateway and at the resolver itself", () => {
+  const text = renderTable(rules);
+  assert.match(
+    text,
+    /ip daddr \{ 10\.9\.0\.1, 192\.168\.1\.1 \} udp dport 53 update @names \{ ip saddr limit rate over \d+\/second/,
+  );
+  assert.match(text, /tcp dport 53 update @names_tcp \{ ip saddr limit rate over \d+ kbytes\/second/);
+  assert.match(renderTable({ ...rules, resolver: undefined }), /ip daddr 10\.9\.0\.1 udp dport 53 update @names/);
+});
+
 test("addresses for build dynos are elements of a set", () => {
   const text = renderTable({ ...rules, buildAllow: [{ address: "10.1.1.1", port: 3128 }] });
   assert.match(text, /set build_allow .*elements = \{ 10\.1\.1\.1 \. 3128 \};/);

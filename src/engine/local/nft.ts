@@ -48,6 +48,10 @@ export interface AllowedTarget {
  */
 const ANY_INSTANCE = "st*";
 const NEW_CONNECTIONS_BURST = 4000;
+/** What asks the machine's resolver, which answers for all: as many packets of one dyno as a machine of Heroku's may send (AWS: 1024). */
+const NAMES = "1000/second burst 2000 packets";
+/** By TCP a packet may hold many questions. */
+const NAMES_TCP = "128 kbytes/second burst 512 kbytes";
 /** So long a refusal makes the looks of `RuleKeeper`, which are closer, read the sets. */
 const REFUSED_LATELY_S = 10;
 
@@ -61,6 +65,8 @@ const REFUSED_LATELY_S = 10;
 export function renderTable(rules: Rules): string {
   const dyno = `"${rules.interfacePrefix}*"`;
   const gateway = gatewayOf(rules.range);
+  const resolvers =
+    rules.resolver === undefined || rules.resolver === gateway ? gateway : `{ ${gateway}, ${rules.resolver} }`;
   const nameAsked = `ct status dnat ct original ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53`;
   return `
 table inet ${rules.table}
@@ -89,6 +95,8 @@ table inet ${rules.table} {
   set connections { type ipv4_addr; flags dynamic; size 65536; }
   set router_connections { type ipv4_addr; flags dynamic; size 65536; }
   set new_connections { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
+  set names { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
+  set names_tcp { type ipv4_addr; flags dynamic,timeout; timeout 60s; size 65536; }
 
   chain spoofed {
     type filter hook prerouting priority -300;
@@ -105,6 +113,8 @@ table inet ${rules.table} {
     tcp flags & (syn | ack) == syn update @new_connections_6 { ip6 saddr limit rate over ${rules.newConnectionsPerSecond}/second burst ${NEW_CONNECTIONS_BURST} packets } drop
     ct state new tcp dport { ${rules.routerPorts.join(", ")} } fib daddr type local add @router_connections { ip saddr ct count over ${rules.routerConnectionsMax} } drop
     ct state new tcp dport { ${rules.routerPorts.join(", ")} } fib daddr type local add @router_connections_6 { ip6 saddr ct count over ${rules.routerConnectionsMax} } drop
+    ip daddr ${resolvers} udp dport 53 update @names { ip saddr limit rate over ${NAMES} } drop
+    ip daddr ${resolvers} tcp dport 53 update @names_tcp { ip saddr limit rate over ${NAMES_TCP} } drop
     ct state new add @connections { ip saddr ct count over ${rules.connectionsMax} } drop
     ct state new add @connections_6 { ip6 saddr ct count over ${rules.connectionsMax} } drop
   }

@@ -8,7 +8,9 @@ import { userNamed } from "../../lib/system-user.ts";
 import type { DiskSetting } from "../../model/disk.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
+import { type CommonMounts, NOTHING_COMMON } from "./bundle.ts";
 import { type Cgroups, findCgroups, groupsOf, prepareCgroups, watcherCpuMs } from "./cgroup.ts";
+import { openCommonMounts } from "./devices.ts";
 import { DynoFolder, UUID } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { ownLimits } from "./host-limits.ts";
@@ -84,7 +86,8 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     readyCount: options.readyCount ?? READY_COUNT,
   });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
-  const crun = await RuntimeProgram.open(paths, installedRuntime("crun"), logger); // before the namespace, which shows it then
+  const common = await openCommonMounts(paths.run, join(paths.host, "empty"), logger); // before the namespace, which shows it then
+  const crun = await RuntimeProgram.open(paths, installedRuntime("crun"), logger); // so must this
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
     instance.home,
     ...STACK_NAMES.map((name) => options.stacks.mountOf(name)),
@@ -97,7 +100,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     clock,
   });
   const filter = new CompiledFilter();
-  const base: Omit<Workshop, "runtime"> = {
+  const base: Omit<Workshop, "runtime" | "common"> = {
     ...options,
     cgroups,
     store,
@@ -118,8 +121,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     filter,
   };
   await base.gvisor.prepare();
-  const runtime = await chooseRuntime(base, { namespace, crun }, options.runtimes ?? RUNTIMES);
-  const shop: Workshop = { ...base, runtime };
+  const shop = await chooseRuntime(base, { namespace, crun, common }, options.runtimes ?? RUNTIMES);
   const engine = await LocalEngine.open({
     shop,
     isolations: new Isolations({
@@ -134,7 +136,8 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   });
   await filter.compile(shop); // only now: a trial takes a network, and what stands had to be adopted before
   logger.info("engine.opened", {
-    runtime: runtime.name,
+    runtime: shop.runtime.name,
+    devices: shop.common.devices === null ? "own" : "common",
     cgroups: cgroups.kind,
     disks: store.mechanism,
     ioLimitedOn: base.limits.device?.name ?? null,
@@ -182,30 +185,42 @@ async function shareMounts(folder: string): Promise<void> {
   await run("mount", ["--make-shared", folder]);
 }
 
-/** The first runtime that makes a whole dyno here; tried once, until the machine restarts. */
+/**
+ * The first runtime that makes a whole dyno here; tried once, until the machine restarts. crun is tried with what dynos can have in
+ * common first; runc refuses mounts below `/proc`.
+ */
 async function chooseRuntime(
-  base: Omit<Workshop, "runtime">,
-  { namespace, crun }: { readonly namespace: string | null; readonly crun: RuntimeProgram | undefined },
+  base: Omit<Workshop, "runtime" | "common">,
+  options: {
+    readonly namespace: string | null;
+    readonly crun: RuntimeProgram | undefined;
+    readonly common: CommonMounts;
+  },
   names: readonly RuntimeName[],
-): Promise<Runtime> {
+): Promise<Workshop> {
   const { bundles } = base.instance.paths;
   const remembered = join(bundles, "runtime");
   const chosen = await readFile(remembered, "utf8").catch(() => undefined); // the first time
   const failures: string[] = [];
-  for (const name of names) {
-    const program = name === "crun" ? crun : undefined;
-    const runtime = new Runtime({ name, bundles, namespace, cgroups: base.cgroups, program });
+  const ways = names.flatMap((name) => [
+    ...(name === "crun" ? [{ name, way: `${name} common`, common: options.common }] : []),
+    { name, way: name, common: NOTHING_COMMON },
+  ]);
+  for (const { name, way, common } of ways) {
+    const program = name === "crun" ? options.crun : undefined;
+    const runtime = new Runtime({ name, bundles, namespace: options.namespace, cgroups: base.cgroups, program });
     await runtime.prepare();
-    if (chosen === name) return runtime;
+    const shop: Workshop = { ...base, runtime, common };
+    if (chosen === way) return shop;
     if (chosen !== undefined) continue;
     try {
-      await tryDyno({ ...base, runtime }, randomUUID());
-      await writeFile(remembered, name);
-      return runtime;
+      await tryDyno(shop, randomUUID());
+      await writeFile(remembered, way);
+      return shop;
     } catch (error) {
-      base.logger.warn("engine.runtime_failed", { runtime: name, error });
+      base.logger.warn("engine.runtime_failed", { runtime: way, error });
       failures.push(
-        error instanceof CommandError ? `${name}: ${error.stderr || error.message}` : `${name}: ${String(error)}`,
+        error instanceof CommandError ? `${way}: ${error.stderr || error.message}` : `${way}: ${String(error)}`,
       );
     }
   }

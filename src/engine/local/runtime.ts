@@ -23,7 +23,7 @@ export interface RuntimeOptions {
   readonly namespace: string | null;
   /** Where containers' processes are found. */
   readonly cgroups?: Cgroups;
-  /** What makes containers, where it is not the installed program. */
+  /** Started for every command of it, where it is not the installed program. */
   readonly program?: { readonly path: string } | undefined;
 }
 
@@ -100,7 +100,7 @@ export class Runtime implements DynoRuntime {
       cid: options.id,
       cuuid: options.id,
       name: options.id,
-      runtime: this.#options.program?.path ?? installedRuntime(this.name),
+      runtime: this.#options.program?.path ?? installedRuntime(this.name), // conmon looks into no PATH
       bundle: options.bundle,
       "container-pidfile": join(options.bundle, "pid"),
       "exit-dir": join(this.#options.bundles, EXITS),
@@ -179,9 +179,9 @@ export class Runtime implements DynoRuntime {
     const { id, process: spec, pidFile, timeoutMs, clock, signal } = options;
     await killExecuted(pidFile); // left by a host process that was killed
     await rm(pidFile, { force: true });
-    const args = ["--root", this.#root, "exec", "--process", spec, "--pid-file", pidFile, id];
+    const command = this.execCommand({ id, process: spec, pidFile, console: null });
     // A group of its own, so that what the runtime started can be killed with it before there is a pid.
-    const child = start(...this.inside(this.name, args), { detached: true });
+    const child = start(...command, { detached: true });
     const stop = new AbortController();
     const done = new AbortController();
     using _stopped = addAbortListener(signal, () => stop.abort());
@@ -258,9 +258,9 @@ export class Runtime implements DynoRuntime {
     return run(...this.inside(program, rest));
   }
 
-  /** The runtime's own command line. */
+  /** The runtime's own command line. What runs in a dyno meets the runtime at `exec` too: it is the same program as at `create`. */
   command(args: readonly string[]): readonly string[] {
-    return [this.name, ...this.#flags(), ...args];
+    return [this.#options.program?.path ?? this.name, ...this.#flags(), ...args];
   }
 
   #flags(): readonly string[] {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
 import { isMounted, mountImage, mountsBelow, unmount } from "./loop.ts";
-import { isBuilt, STACK_NAMES, stackFiles } from "./stack.ts";
+import { type BuiltStack, builtStack, STACK_NAMES, stackFiles } from "./stack.ts";
 import { RECIPES, recipeHash } from "./stack-recipe.ts";
 
 export interface Stacks {
@@ -12,22 +12,29 @@ export interface Stacks {
 }
 
 /**
- * Mounts every stack read-only, once; a mount that stands is kept. After a change of the recipe the new image gets a mount of
- * its own, since dynos still run on the old one. Throws when a stack was not built.
+ * Mounts every stack read-only, once; a mount that stands is kept. An image that was built since gets a mount of its own, for
+ * the dynos that start from now on. The older one goes from sight: dynos on it have it mounted in namespaces of their own, and the
+ * kernel lets go of it, its loop device and its image with the last of them. Throws when a stack was not built.
  */
 export async function mountStacks(instance: Instance): Promise<Stacks> {
+  const mounts = new Map<StackName, string>();
   for (const name of STACK_NAMES) {
-    if (!(await isBuilt(instance, name))) throw new Error(`The stack ${name} is not built. Run: stator up`);
-    const at = mountPoint(instance, name);
+    const built = await builtStack(instance, name);
+    if (built?.recipe !== recipeHash(RECIPES[name])) throw new Error(`The stack ${name} is not built. Run: stator up`);
+    const at = mountPoint(instance, name, built);
+    mounts.set(name, at);
     if (await isMounted(at)) continue;
     await mkdir(at, { recursive: true, mode: 0o755 });
     const { image } = stackFiles(instance, name);
     await mountImage({ image, at, type: "erofs", options: ["nodev", "nosuid"], readOnly: true });
   }
-  return { mountOf: (name) => mountPoint(instance, name) };
+  const wanted = new Set(mounts.values());
+  // Their folders stay: with a folder the kernel takes what is mounted on it in every namespace.
+  for (const at of new Set(await mountsBelow(stacksFolder(instance)))) if (!wanted.has(at)) await unmount(at);
+  return { mountOf: (name) => mounts.get(name) ?? "" }; // each is there
 }
 
-/** Unmounts all stacks, those of older recipes too. Repeatable. */
+/** Unmounts all stacks. Repeatable. */
 export async function unmountStacks(instance: Instance): Promise<void> {
   const folder = stacksFolder(instance);
   for (const at of await mountsBelow(folder)) await unmount(at);
@@ -35,5 +42,5 @@ export async function unmountStacks(instance: Instance): Promise<void> {
 }
 
 const stacksFolder = (instance: Instance): string => join(instance.paths.host, "mnt", "stacks");
-const mountPoint = (instance: Instance, name: StackName): string =>
-  join(stacksFolder(instance), name, recipeHash(RECIPES[name]));
+const mountPoint = (instance: Instance, name: StackName, { recipe, builtAt }: BuiltStack): string =>
+  join(stacksFolder(instance), name, builtAt === 0 ? recipe : `${recipe}-${builtAt}`);

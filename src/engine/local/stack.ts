@@ -2,18 +2,12 @@ import { chmod, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } fr
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { syncFolder, writeFileAtomic } from "../../lib/atomic-file.ts";
+import { type Instant, systemClock } from "../../lib/clock.ts";
 import { CommandError, ended, run, start } from "../../lib/command.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
 import { readAptSettings } from "./stack-apt.ts";
-import {
-  DPKG_OPTIONS,
-  EXTRA_BUILD_PACKAGES,
-  RECIPES,
-  recipeHash,
-  SOURCE_DATE_EPOCH,
-  type StackRecipe,
-} from "./stack-recipe.ts";
+import { DPKG_OPTIONS, EXTRA_BUILD_PACKAGES, RECIPES, recipeHash, SOURCE_DATE_EPOCH } from "./stack-recipe.ts";
 import { finishTree } from "./stack-tree.ts";
 
 export interface StackBuildOptions {
@@ -23,6 +17,8 @@ export interface StackBuildOptions {
   /** Proxy variables of the machine (`http_proxy`, ...), for apt. */
   readonly env?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Those that stand too: for the packages of today. */
+  readonly anew?: boolean;
 }
 
 export const STACK_NAMES: readonly StackName[] = ["debian-12", "debian-12-build"];
@@ -33,10 +29,18 @@ export function stackFiles(instance: Instance, name: StackName): Readonly<Record
   return { image: `${base}.erofs`, tar: `${base}.tar`, recipe: `${base}.json` };
 }
 
-/** Whether the stack is there and made by today's recipe. */
-export async function isBuilt(instance: Instance, name: StackName): Promise<boolean> {
+/** What stands there, whatever its recipe; undefined: nothing that is whole. */
+export interface BuiltStack {
+  readonly recipe: string;
+  /** Tells one image of a recipe from the next; 0: of a program that wrote none. */
+  readonly builtAt: Instant;
+}
+
+export async function builtStack(instance: Instance, name: StackName): Promise<BuiltStack | undefined> {
   const files = stackFiles(instance, name);
-  const built = await readFile(files.recipe, "utf8").catch(() => "");
+  const text = await readFile(files.recipe, "utf8").catch(() => undefined); // none yet
+  if (text === undefined) return undefined;
+  const { recipe, builtAt = 0 } = JSON.parse(text) as { readonly recipe: string; readonly builtAt?: Instant }; // ours, whole or not there
   const parts = name === "debian-12" ? [files.image, files.tar] : [files.image];
   const there = await Promise.all(
     parts.map((path) =>
@@ -46,18 +50,23 @@ export async function isBuilt(instance: Instance, name: StackName): Promise<bool
       ),
     ),
   );
-  return built === recipeText(RECIPES[name]) && there.every(Boolean);
+  return there.every(Boolean) ? { recipe, builtAt } : undefined;
+}
+
+/** Whether the stack is there and made by today's recipe. */
+export async function isBuilt(instance: Instance, name: StackName): Promise<boolean> {
+  return (await builtStack(instance, name))?.recipe === recipeHash(RECIPES[name]);
 }
 
 /**
  * Builds the stacks that are missing or made by another recipe, both out of one tree: the distribution's packages by
- * mmdebstrap, from the mirrors and through the proxies of the machine's own apt. Needs root. An image is there whole or not
- * at all.
+ * mmdebstrap, from the mirrors and through the proxies of the machine's own apt. Needs root. What stood stays until both are
+ * made, and an image is there whole or not at all.
  */
 export async function buildStacks(options: StackBuildOptions): Promise<void> {
-  const { instance, onProgress } = options;
+  const { instance, onProgress, anew = false } = options;
   const current = await Promise.all(STACK_NAMES.map((name) => isBuilt(instance, name)));
-  if (current.every(Boolean)) return;
+  if (current.every(Boolean) && !anew) return;
   const folder = join(instance.paths.host, "stacks");
   await mkdir(folder, { recursive: true, mode: 0o755 });
   const work = await mkdtemp(join(folder, "building-"));
@@ -66,9 +75,11 @@ export async function buildStacks(options: StackBuildOptions): Promise<void> {
     await bootstrap(tree, options);
     await run("cp", ["-al", "--", tree, runTree]); // links: two trees for the space and the time of one
     await Promise.all([
-      installRunStack(runTree, work, options),
-      extend(tree, work, options).then(() => install(tree, "debian-12-build", work, options)),
+      makeRunStack(runTree, work, options),
+      extend(tree, work, options).then(() => make(tree, "debian-12-build", work, options)),
     ]);
+    await place(join(work, "debian-12.tar"), stackFiles(instance, "debian-12").tar);
+    for (const name of STACK_NAMES) await install(name, work, instance);
     onProgress("Stacks are ready.");
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -125,7 +136,7 @@ async function extend(tree: string, work: string, options: StackBuildOptions): P
   });
 }
 
-async function installRunStack(tree: string, work: string, options: StackBuildOptions): Promise<void> {
+async function makeRunStack(tree: string, work: string, options: StackBuildOptions): Promise<void> {
   const tar = join(work, "debian-12.tar");
   await finishTree(tree);
   await run(
@@ -145,11 +156,10 @@ async function installRunStack(tree: string, work: string, options: StackBuildOp
     { timeoutMs: 300_000 },
   );
   await chmod(tar, 0o644);
-  await place(tar, stackFiles(options.instance, "debian-12").tar);
   await makeImage(tree, "debian-12", work, options);
 }
 
-async function install(tree: string, name: StackName, work: string, options: StackBuildOptions): Promise<void> {
+async function make(tree: string, name: StackName, work: string, options: StackBuildOptions): Promise<void> {
   await finishTree(tree);
   await makeImage(tree, name, work, options);
 }
@@ -157,12 +167,17 @@ async function install(tree: string, name: StackName, work: string, options: Sta
 /** Without compression: read at the disk's speed, and mounted by every kernel that knows EROFS. */
 async function makeImage(tree: string, name: StackName, work: string, options: StackBuildOptions): Promise<void> {
   options.onProgress(`Building stack ${name}: image.`);
-  const [image, files] = [join(work, `${name}.erofs`), stackFiles(options.instance, name)];
+  const image = join(work, `${name}.erofs`);
   const uuid = `00000000-0000-4000-8000-${recipeHash(RECIPES[name]).slice(0, 12)}`;
   await run("mkfs.erofs", ["-x-1", `-T${SOURCE_DATE_EPOCH}`, `-U${uuid}`, image, tree], { timeoutMs: 300_000 });
   await chmod(image, 0o644);
-  await place(image, files.image);
-  await writeFileAtomic(files.recipe, recipeText(RECIPES[name]), { mode: 0o644 }); // last: it says that all is there
+}
+
+async function install(name: StackName, work: string, instance: Instance): Promise<void> {
+  const files = stackFiles(instance, name);
+  await place(join(work, `${name}.erofs`), files.image);
+  const built: BuiltStack = { recipe: recipeHash(RECIPES[name]), builtAt: systemClock.now() };
+  await writeFileAtomic(files.recipe, `${JSON.stringify(built)}\n`, { mode: 0o644 }); // last: it says that all is there
 }
 
 /** Flushed before it gets its name. */
@@ -206,5 +221,3 @@ const BUILD_ENV: Readonly<Record<string, string>> = {
   LC_ALL: "C.UTF-8",
   SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH),
 };
-
-const recipeText = (recipe: StackRecipe): string => `${JSON.stringify({ recipe: recipeHash(recipe) })}\n`;

@@ -11,6 +11,7 @@ import type { DynoSpec, StackName, StartStep } from "../engine.ts";
 import {
   type BuildFolders,
   bundleOf,
+  type CommonMounts,
   type DiskFolders,
   type HostLimits,
   hostsOf,
@@ -44,6 +45,7 @@ export interface Workshop {
   readonly cgroups: Cgroups;
   /** Of containers. */
   readonly runtime: Runtime;
+  readonly common: CommonMounts;
   readonly gvisor: GvisorRuntime;
   readonly store: LimitedStore;
   readonly slugs: SlugImages;
@@ -120,6 +122,8 @@ export async function make(
       hosts: join(files, "hosts"),
       resolvConf: join(files, "resolv.conf"),
       memoryLimit: memoryFile === undefined ? undefined : { source: folder.file("memory"), destination: memoryFile },
+      // A terminal is mounted on a file in it, which the runtime makes.
+      common: spec.terminal === null ? shop.common : { ...shop.common, devices: null },
       build,
     };
     const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);

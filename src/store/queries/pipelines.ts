@@ -46,6 +46,19 @@ export function pipelineQueries(work: Work): PipelineStore {
         await db.updateTable("pipelines").set(change).where("id", "=", id).execute();
         return pipelineOf({ ...pipeline, ...change });
       }),
+    give: (id, ownerId) =>
+      work.write(async (db) => {
+        const before = await db.selectFrom("pipelines").selectAll().where("id", "=", id).executeTakeFirst();
+        const pipeline = found(before, "pipeline");
+        if (await hasPipeline(db, pipeline.name, ownerId))
+          throw new PlatformError(
+            "invalid_params",
+            `They have a pipeline called ${pipeline.name} already: give this one another name first.`,
+          );
+        const change = { owner_id: ownerId, updated_at: work.clock.now() };
+        await db.updateTable("pipelines").set(change).where("id", "=", id).execute();
+        return pipelineOf({ ...pipeline, ...change });
+      }),
     remove: (id) => work.write(async (db) => void (await db.deleteFrom("pipelines").where("id", "=", id).execute())),
     couplings: (pipelineId) =>
       work.read(async (db) => {
@@ -112,9 +125,13 @@ async function refuseName(db: Database, name: string, ownerId: string): Promise<
       "invalid_params",
       "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and dashes (3 to 30 characters).",
     );
-  const same = db.selectFrom("pipelines").select("id").where("owner_id", "=", ownerId).where("name", "=", name);
-  if (await same.executeTakeFirst())
+  if (await hasPipeline(db, name, ownerId))
     throw new PlatformError("invalid_params", `You have a pipeline called ${name} already.`);
+}
+
+async function hasPipeline(db: Database, name: string, ownerId: string): Promise<boolean> {
+  const same = db.selectFrom("pipelines").select("id").where("owner_id", "=", ownerId).where("name", "=", name);
+  return (await same.executeTakeFirst()) !== undefined;
 }
 
 function pipelineOf(row: PipelineRow): Pipeline {
