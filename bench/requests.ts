@@ -10,10 +10,11 @@ import { RequestLog } from "../src/router/request-log.ts";
 
 /**
  * What a request's line costs the daemon, from HAProxy's ring to the app's log on disk and into the counts:
- * `node bench/requests.ts [LINES] [APPS]`. Prints processor time a line (user and system, of this process alone).
+ * `node bench/requests.ts [LINES] [APPS] [LINES_A_SECOND]`, without pause if not said. Prints processor time a line (user and system, of this process alone).
  */
 const LINES = Number(process.argv[2] ?? 500_000);
 const APPS = Number(process.argv[3] ?? 20);
+const RATE = Number(process.argv[4] ?? 0);
 const home = await mkdtemp(join(tmpdir(), "stator-bench-"));
 /** HAProxy's rings are on tmpfs. */
 const volatile = await mkdtemp("/dev/shm/stator-bench-");
@@ -32,7 +33,7 @@ const message = (text: string): Buffer => {
 };
 
 // The feeder writes ready blocks, so that making them is not measured.
-const BLOCK = 1_000;
+const BLOCK = RATE === 0 ? 1_000 : 50;
 const blocks = Array.from({ length: Math.ceil(LINES / BLOCK) }, (_, block) =>
   Buffer.concat(Array.from({ length: BLOCK }, (_unused, index) => message(line(block * BLOCK + index)))),
 );
@@ -73,12 +74,14 @@ await using requests = await RequestLog.open({
   clock: systemClock,
   logger: jsonLogger("bench"),
 });
+const never = new AbortController().signal;
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
 const before = process.cpuUsage();
 const start = performance.now();
 for (const [index, block] of blocks.entries()) {
-  while (requests.linesRead < (index - 4) * BLOCK) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (requests.linesRead < index * BLOCK - 4_000) await new Promise((resolve) => setTimeout(resolve, 1));
+  if (RATE > 0) await systemClock.sleep(start + (index * BLOCK * 1000) / RATE - performance.now(), never);
   write(block);
 }
 const wanted = blocks.length * BLOCK;
