@@ -25,7 +25,7 @@ export interface RequestRingsOptions {
   readonly logger: Logger;
 }
 
-/** With the highest counts. */
+/** With the highest counts, if they are known. */
 type Place = readonly [inode: number, position: number, http: number | null, https: number | null];
 
 /** What was taken at a look is in the apps' logs so long after. */
@@ -39,7 +39,8 @@ export class RequestRings implements Disposable {
   readonly #options: RequestRingsOptions;
   readonly #rings = new Map<string, RequestRing>();
   readonly #buffer = Buffer.allocUnsafeSlow(LOOK_BYTES);
-  readonly #former: ReadonlyMap<string, Place>;
+  /** Where rings that are opened are gone on with. */
+  readonly #former: Map<string, Place>;
   readonly #placesFd: number;
   #watcher: FSWatcher | undefined;
   #isStale = true;
@@ -96,6 +97,7 @@ export class RequestRings implements Disposable {
     if (!existsSync(folder)) return; // the host process makes it
     this.#watch();
     const names = readdirSync(folder).filter((name) => /^\d+$/.test(name));
+    names.sort((a, b) => Number(a) - Number(b)); // by age, nearly always
     for (const [name, ring] of this.#rings) {
       const facts = statSync(join(folder, name), { throwIfNoEntry: false });
       if (facts?.ino === ring.inode) continue;
@@ -129,6 +131,7 @@ export class RequestRings implements Disposable {
     try {
       ring.skip(); // what was in it is counted as lost when the next line comes
     } catch {
+      this.#former.set(name, [ring.inode, ring.position, null, null]);
       this.#rings.delete(name); // until the next `refresh`
       ring[Symbol.dispose]();
     }
@@ -169,7 +172,7 @@ export class RequestRings implements Disposable {
 const PLACES_BYTES = 4_000;
 const PLACES_MAX = 60;
 
-function placesIn(path: string): ReadonlyMap<string, Place> {
+function placesIn(path: string): Map<string, Place> {
   try {
     return new Map(JSON.parse(readFileSync(path, "utf8")) as readonly (readonly [string, Place])[]); // our own
   } catch {
