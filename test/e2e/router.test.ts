@@ -218,7 +218,9 @@ test("a daemon that is killed with -9 under load, again and again: no request is
   });
   const daemon = () => {
     const program = join(import.meta.dirname, "..", "..", "bench", "router-reader.ts");
-    return start(process.execPath, [program, rig.folder, app.id], { stdio: ["pipe", "pipe", "inherit"] });
+    return start(process.execPath, [program, rig.run, join(rig.folder, "daemon"), app.id], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
   };
   for (let round = 0; round < 3; round++) {
     const child = daemon();
