@@ -108,7 +108,7 @@ async function appData(row: ChangedRow, { addresses, store }: Facts): Promise<Da
     region: REGION,
     released_at: timeOf(row["released_at"]),
     repo_migrated: true,
-    repo_size: null,
+    repo_size: facts?.repoBytes ?? null,
     slug_size: facts?.slug?.sizeBytes ?? null,
     space: null,
     stack,

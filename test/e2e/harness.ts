@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { homedir, tmpdir } from "node:os";
+import { homedir, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { HyperSchema } from "../../src/api/hyper-schema.ts";
@@ -166,6 +166,16 @@ export async function eventually<T>(
     await pause(betweenMs);
     betweenMs = Math.min(POLL_MS_MAX, betweenMs * 1.3);
   }
+}
+
+/** An address of this machine that is not the loopback, by which somebody elsewhere would know it. */
+export function ownAddress(): string {
+  const found = Object.entries(networkInterfaces())
+    .filter(([name]) => !name.startsWith("st"))
+    .flatMap(([, all]) => all ?? [])
+    .find(({ internal, family }) => !internal && family === "IPv4")?.address;
+  assert.ok(found, "this machine has an address beside the loopback");
+  return found;
 }
 
 /** Whether the platform answers, whatever it says. */

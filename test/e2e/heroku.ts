@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { type Asked, NoInternet } from "../support/no-internet.ts";
+import { NoInternet } from "../support/no-internet.ts";
 import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { program, type Result, statorOk } from "./harness.ts";
 
@@ -24,7 +24,7 @@ export interface Official extends Disposable {
   /** The same, failing the test unless it ends with 0; gives all that it said. */
   ok(args: readonly string[], options?: OfficialOptions): Promise<string>;
   /** As `run`, where every other host is one that notes what it is asked and says 401: for commands that ask Heroku's. */
-  elsewhere(args: readonly string[]): Promise<Result & { readonly asked: readonly Asked[] }>;
+  elsewhere(args: readonly string[]): Promise<Result & Pick<NoInternet, "asked" | "dialled">>;
 }
 
 /** Looks and asks of a program's own: the npm registry for a newer version among them. */
@@ -56,14 +56,16 @@ export async function openOfficial(): Promise<Official> {
     },
     async elsewhere(args) {
       using internet = await NoInternet.open();
-      const trusted = join(home, "trusted.pem");
+      const trusted = join(home, `trusted-${new URL(internet.proxy).port}.pem`);
       writeFileSync(
         trusted,
         [readFileSync(exported["NODE_EXTRA_CA_CERTS"] ?? "", "utf8"), internet.authority].join("\n"),
       );
-      const own = { NO_PROXY: "127.0.0.1,localhost", NODE_EXTRA_CA_CERTS: trusted };
-      const result = await run(args, { env: { ...own, HTTPS_PROXY: internet.proxy, HTTP_PROXY: internet.proxy } });
-      return { ...result, asked: internet.asked };
+      // Where SSL_CERT_FILE is set its HTTP library trusts nothing else.
+      const trust = { NODE_EXTRA_CA_CERTS: trusted, SSL_CERT_FILE: trusted, SSL_CERT_DIR: "" };
+      const way = { NO_PROXY: "127.0.0.1,localhost", HTTPS_PROXY: internet.proxy, HTTP_PROXY: internet.proxy };
+      const { asked, dialled } = internet;
+      return { ...(await run(args, { env: { ...trust, ...way } })), asked, dialled };
     },
     [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
   };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { herokuClient, OFFICIAL_CLI } from "../support/official-cli.ts";
+import { herokuClient, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { installedCommands } from "../support/official-manifest.ts";
 import { echo } from "./apps.ts";
 import {
@@ -333,17 +333,71 @@ test("without Heroku's own services: a sentence and a status", { concurrency: 3 
 });
 
 test("pipelines:connect, pipelines:setup: ask a service of Heroku's first, with the token, which is why stator heroku refuses them", async () => {
-  const commands = ["pipelines:connect shop -r me/shop", "pipelines:setup shop me/shop -y"];
-  for (const args of commands.map((command) => command.split(" "))) {
-    const { code, stderr, asked } = await official.elsewhere(args);
+  const ask = async (command: string) => {
+    const args = command.split(" ");
+    const { code, stderr, asked, dialled } = await official.elsewhere(args);
     assert.notEqual(code, 0);
     assert.match(stderr, /Account not connected to GitHub/);
+    assert.deepEqual([...new Set(dialled)], ["kolkrabbi.heroku.com"]);
     assert.deepEqual([...new Set(asked.map(({ host, path }) => host + path))], [KOLKRABBI]);
     assert.ok(asked.every(({ authorization }) => authorization === `Bearer ${token()}`));
     const refused = await stator(["heroku", ...args]);
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);
     assert.match(refused.stderr, /which would be sent the token of this platform: push to the first app of a pipeline/);
-  }
+  };
+  await Promise.all(["pipelines:connect shop -r me/shop", "pipelines:setup shop me/shop -y"].map(ask));
+});
+
+/** A terminal on which somebody types: the words that are waited for, and what is typed then, come as JSON in the environment. */
+const TYPIST = `
+import json, os, pty, sys
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+answers, text = json.loads(os.environ["ANSWERS"]), b""
+while True:
+    try: got = os.read(fd, 4096)
+    except OSError: break
+    if not got: break
+    os.write(1, got)
+    text += got
+    if answers and answers[0][0].encode() in text:
+        os.write(fd, answers.pop(0)[1].encode() + b"\\r")
+        text = b""
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+async function typed(args: readonly string[], answers: readonly (readonly [asked: string, answer: string])[]) {
+  const { home, environment } = official;
+  const own = { HOME: home, HEROKU_API_KEY: "", HEROKU_NETRC_WRITE: "true", HEROKU_SKIP_NEW_VERSION_CHECK: "true" };
+  const env = { ...environment, ...own, NO_COLOR: "1", CI: "false", ANSWERS: JSON.stringify(answers) };
+  const result = await program("python3", ["-c", TYPIST, process.execPath, OFFICIAL_CLI, ...args], { env });
+  tellDriven(args, result.code);
+  return result;
+}
+
+test("login -i: the address, and a token for a password; login: a sentence, since there is no page", async () => {
+  const email = (await stator(["auth:whoami"])).stdout.trim();
+  const logIn = (password: string) =>
+    typed(
+      ["auth:login", "-i"],
+      [
+        ["Email", email],
+        ["Password", password],
+      ],
+    );
+  const [wrong, right, page] = await Promise.all([
+    logIn("secret"),
+    logIn(token()),
+    typed(["auth:login"], [["Press any key", ""]]),
+  ]);
+  assert.notEqual(wrong.code, 0);
+  assert.match(unfolded(wrong.stdout), /There are no passwords here: a token is one/);
+  assert.equal(right.code, 0, right.stdout);
+  assert.ok(right.stdout.includes(`Logged in as ${email}`), right.stdout);
+  assert.notEqual(page.code, 0);
+  assert.match(unfolded(page.stdout), /There is no page to log in on here: type heroku login -i/);
+  const out = await typed(["auth:logout"], []);
+  assert.equal(out.code, 0, out.stdout);
 });
 
 test("heroku-client: lists, pages by Range, creates and destroys an app, config vars, errors", async () => {
