@@ -149,7 +149,7 @@ const POLL_MS_MIN = 50;
 const POLL_MS_MAX = 300;
 
 /** What an emulated machine (test/vm) needs more of it: there a start of ours takes a minute, not a second. */
-const PATIENCE = process.env["STATOR_TEST_SSH"] ?? process.env["STATOR_TEST_MACHINE"] ? 4 : 1;
+const PATIENCE = (process.env["STATOR_TEST_SSH"] ?? process.env["STATOR_TEST_MACHINE"]) ? 4 : 1;
 
 /** Tries until `probe` gives something, less often as time goes by, or fails with `what` after `timeoutMs`. */
 export async function eventually<T>(
