@@ -136,10 +136,11 @@ test("webhooks*: official and native; a release is told, signed; what was under 
   );
   assert.match(await heroku.ok(["webhooks:events", "-a", app]), /release\W+create/);
   assert.match(await heroku.ok(["webhooks:events:info", told.id, "-a", app]), /"resource": "release"/);
-  await heroku.ok(["webhooks:update", id, "-i", "dyno", "-l", "notify", "-u", url, "-a", app]);
+  const updated = await heroku.ok(["webhooks:update", id, "-i", "dyno", "-l", "notify", "-u", url, "-a", app]);
+  assert.match(updated, /Updating webhook \S+ for \S+\.\.\. done/);
   assert.match(await heroku.ok(["webhooks:info", id, "-a", app]), /Include: +dyno\s+Level: +notify/);
   await statorOk(["webhooks:update", id, "-l", "sync", "-a", app]);
   assert.match(await statorOk(["webhooks:info", id, "-a", app]), /Include: +dyno\nLevel: +sync\n/);
-  await heroku.ok(["webhooks:remove", id, "-a", app]);
+  assert.match(await heroku.ok(["webhooks:remove", id, "-a", app]), /Removing webhook \S+ from \S+\.\.\. done/);
   assert.match(await statorOk(["webhooks", "-a", app]), /has no webhooks/);
 });

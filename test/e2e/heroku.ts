@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { NoInternet } from "../support/no-internet.ts";
 import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
-import { program, type Result, statorOk } from "./harness.ts";
+import { program, type Result, stator, statorOk } from "./harness.ts";
 
 export interface OfficialOptions {
   readonly input?: string;
@@ -36,9 +36,10 @@ export async function openOfficial(): Promise<Official> {
   const text = (await statorOk(["env"])).replaceAll(/^export /gm, "");
   const exported = Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
   const home = mkdtempSync(join(tmpdir(), "stator-official-"));
+  const own = { ...exported, ...QUIET, HOME: home };
   const run = async (args: readonly string[], { input, cwd = home, env }: OfficialOptions = {}): Promise<Result> => {
     const result = await program(process.execPath, [OFFICIAL_CLI, ...args], {
-      env: { ...exported, ...QUIET, HOME: home, ...env },
+      env: { ...own, ...env },
       cwd,
       ...(input === undefined ? {} : { input }),
     });
@@ -69,4 +70,21 @@ export async function openOfficial(): Promise<Official> {
     },
     [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
   };
+}
+
+/** Data of theirs and of ours, byte for byte; what stands on standard error differs in the name of the program alone. */
+export async function samePrinted(official: Official, args: readonly string[], ci = "false"): Promise<void> {
+  // Both clients draw tables with plain signs where `CI` stands, as it may where these tests run: each case says what it wants.
+  const [theirs, ours] = await Promise.all([
+    official.run(args, { env: { CI: ci } }),
+    stator(args, { env: { HEROKU_API_KEY: "", CI: ci } }),
+  ]);
+  const seen = ({ stdout, code }: Result) => [
+    stdout
+      .replaceAll(/\((~ \d+[smh]|less than a minute|\d+ minutes?) ago\)/g, "(ago)")
+      .replaceAll(/ +$/gm, "")
+      .replaceAll(/^(Git URL:|Isolation:|git_url=|isolation=).*\n/gm, ""), // what git asks, and what is ours
+    code,
+  ];
+  assert.deepEqual(seen(ours), seen(theirs));
 }
