@@ -202,9 +202,11 @@ test("spec 5.3: a release command runs before the release, its output is shown; 
 
 test("pipelines: created, promoted through and destroyed by the official CLI; the code moves, the config stays", async () => {
   const name = appName("pipe");
-  await heroku("pipelines:create", name, "-a", staging, "-s", "development");
-  await heroku("pipelines:update", "-a", staging, "-s", "staging");
-  await heroku("pipelines:add", name, "-a", production, "-s", "production");
+  const created = await heroku("pipelines:create", name, "-a", staging, "-s", "development");
+  assert.match(created, /Creating \S+ pipeline\.\.\. done[^]*Adding \S+ to \S+ pipeline as development\.\.\. done/);
+  assert.match(await heroku("pipelines:update", "-a", staging, "-s", "staging"), /Changing \S+ to staging\.\.\. done/);
+  const added = await heroku("pipelines:add", name, "-a", production, "-s", "production");
+  assert.match(added, /Adding \S+ to \S+ pipeline as production\.\.\. done/);
   assert.match(await heroku("pipelines"), new RegExp(name));
   assert.match(await heroku("pipelines:info", name), new RegExp(`${staging} +staging[^]*${production} +production`));
   await statorOk(["config:set", "WHO=production", "-a", production]);
@@ -221,10 +223,10 @@ test("pipelines: created, promoted through and destroyed by the official CLI; th
     await statorOk(["pipelines:promote", "-a", staging, "--to", production]),
     /Promotion successful[^]*succeeded/,
   );
-  await heroku("pipelines:rename", name, `${name}2`);
+  assert.match(await heroku("pipelines:rename", name, `${name}2`), /Renaming \S+ pipeline to \S+2\.\.\. done/);
   assert.match(await statorOk(["pipelines:info", `${name}2`]), new RegExp(`${production} +production`));
-  await heroku("pipelines:remove", "-a", production);
-  await heroku("pipelines:destroy", `${name}2`);
+  assert.match(await heroku("pipelines:remove", "-a", production), /Removing \S+\.\.\. done/);
+  assert.match(await heroku("pipelines:destroy", `${name}2`), /Destroying \S+2 pipeline\.\.\. done/);
   assert.doesNotMatch(await statorOk(["pipelines"]), new RegExp(name));
 });
 

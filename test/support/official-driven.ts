@@ -8,9 +8,6 @@ export interface Driven {
   readonly isGood: boolean;
 }
 
-/** Makes a key and a request with openssl, and asks the platform for its list of certificates alone. */
-const NEVER = new Set(["certs:generate"]);
-
 /** `folder`: where every run of the official CLI was noted (`tellDriven`). */
 export function drivenCommands(folder: string): readonly Driven[] {
   const path = join(folder, "commands");
@@ -34,7 +31,7 @@ export function drivenOf(lines: readonly string[], known: OfficialCommands): rea
     );
     return {
       title: `heroku ${name}: ${ends.length === 0 ? "not driven" : `ended ${ends.join(", ")}`}`,
-      isGood: ends.length > 0 || NEVER.has(name),
+      isGood: ends.length > 0,
     };
   });
 }
