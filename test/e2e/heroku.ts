@@ -3,9 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
+import { ended, start } from "../../src/lib/command.ts";
 import { NoInternet } from "../support/no-internet.ts";
 import { needOfficialCli, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
-import { program, type Result, stator, statorOk } from "./harness.ts";
+import { type Step, terminalArguments, type WindowSize } from "../support/terminal.ts";
+import { checkout, eventually, ownEnvironment, program, type Result, stator, statorOk } from "./harness.ts";
 
 export interface OfficialOptions {
   readonly input?: string;
@@ -25,10 +27,14 @@ export interface Official extends Disposable {
   ok(args: readonly string[], options?: OfficialOptions): Promise<string>;
   /** As `run`, where every other host is one that notes what it is asked and says 401: for commands that ask Heroku's. */
   elsewhere(args: readonly string[]): Promise<Result & Pick<NoInternet, "asked" | "dialled">>;
+  /** One that goes on until it is interrupted, once it has said `ready` (and what comes next): all that it said. */
+  goesOn(args: readonly string[], ready: RegExp, next?: Next): Promise<string>;
+  onTerminal(args: readonly string[], size: WindowSize, steps: readonly Step[]): Promise<Result>;
 }
 
 /** Looks and asks of a program's own: the npm registry for a newer version among them. */
 const QUIET = { TERM: "dumb", NO_COLOR: "1", CI: "false", COLUMNS: "250", HEROKU_SKIP_NEW_VERSION_CHECK: "true" };
+const STATOR = join(checkout, "bin", "stator");
 
 /** Installs it where that was not done yet. */
 export async function openOfficial(): Promise<Official> {
@@ -68,8 +74,64 @@ export async function openOfficial(): Promise<Official> {
       const { asked, dialled } = internet;
       return { ...(await run(args, { env: { ...trust, ...way } })), asked, dialled };
     },
+    async goesOn(args, ready, next) {
+      const said = await untilSaid([process.execPath, OFFICIAL_CLI, ...args], own, ready, next);
+      tellDriven(args, 0);
+      return said;
+    },
+    async onTerminal(args, size, steps) {
+      const command = terminalArguments([process.execPath, OFFICIAL_CLI, ...args], size, steps);
+      const result = await program("python3", command, { env: own, cwd: home });
+      tellDriven(args, result.code);
+      return result;
+    },
     [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
   };
+}
+
+/** Ours on a terminal. */
+export function statorOnTerminal(args: readonly string[], size: WindowSize, steps: readonly Step[]): Promise<Result> {
+  return program("python3", terminalArguments([STATOR, ...args], size, steps), { env: { NO_COLOR: "1" } });
+}
+
+/** Ours that goes on until it is interrupted, as `Official.goesOn`. */
+export function statorGoesOn(args: readonly string[], ready: RegExp, next?: Next): Promise<string> {
+  return untilSaid([STATOR, ...args], { NO_COLOR: "1" }, ready, next);
+}
+
+/** What is done once it is ready, and what it says then. */
+export interface Next {
+  readonly act: () => Promise<unknown>;
+  readonly seen: RegExp;
+}
+
+async function untilSaid(
+  [file = "", ...args]: readonly string[],
+  env: Readonly<Record<string, string>>,
+  ready: RegExp,
+  next?: Next,
+): Promise<string> {
+  const child = start(file, args, {
+    env: { ...ownEnvironment(), ...env },
+    cwd: "/",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const end = ended(child, args.join(" "));
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  const says = (pattern: RegExp) => eventually(`${pattern} of ${args.join(" ")}`, async () => pattern.test(said));
+  try {
+    await says(ready);
+    await next?.act();
+    if (next !== undefined) await says(next.seen);
+  } finally {
+    child.kill("SIGINT");
+  }
+  await end;
+  return said;
 }
 
 /** Data of theirs and of ours, byte for byte; what stands on standard error differs in the name of the program alone. */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { connect, type PeerCertificate } from "node:tls";
 import { herokuClient, OFFICIAL_CLI, tellDriven } from "../support/official-cli.ts";
 import { installedCommands } from "../support/official-manifest.ts";
 import { echo } from "./apps.ts";
@@ -10,18 +12,27 @@ import {
   api,
   appName,
   config,
-  deployed,
   eventually,
   platform,
   program,
+  pushOk,
   type Result,
   stator,
+  temporaryApp,
+  temporaryRepository,
   throughRouter,
   token,
   waitLog,
   waitUp,
 } from "./harness.ts";
-import { type Official, type OfficialOptions, openOfficial, samePrinted } from "./heroku.ts";
+import {
+  type Official,
+  type OfficialOptions,
+  openOfficial,
+  samePrinted,
+  statorGoesOn,
+  statorOnTerminal,
+} from "./heroku.ts";
 
 /**
  * The unmodified official CLI, driven by what `stator env` prints and nothing else: a test for each command that no other file has
@@ -30,12 +41,17 @@ import { type Official, type OfficialOptions, openOfficial, samePrinted } from "
 let official: Official;
 let app = "";
 let dispose: () => Promise<void> = async () => {};
+/** Of the app from its v3 on; v4 has its code. */
+const VARS = { QUOTED: "it's", SPACED: "two words", URL: "https://user@x.example/?a=1&b=2" };
 
 before(async () => {
   official = await openOfficial();
-  const made = await deployed("official", echo);
+  const made = await temporaryApp("official");
   app = made.name;
   dispose = async () => made[Symbol.asyncDispose]();
+  await platform("PATCH", `/apps/${app}/config-vars`, VARS);
+  using repository = await temporaryRepository(echo);
+  await pushOk(repository.folder, app);
 });
 after(async () => {
   await dispose();
@@ -70,7 +86,7 @@ const SAME = (of: Furnished): readonly (readonly string[])[] => [
   ["config"],
   ["config", "--shell"],
   ["releases"],
-  ["releases:info", "v3", "--shell"],
+  ["releases:info", "v4", "--shell"],
   ["releases:output"],
   ["domains"],
   ["domains", "--csv"],
@@ -94,6 +110,7 @@ const SAME = (of: Furnished): readonly (readonly string[])[] => [
   ["pipelines:info", of.pipeline],
   ["webhooks"],
   ["webhooks:info", of.webhook],
+  ["webhooks:deliveries"],
   ["clients"],
   ["clients:info", of.client],
   ["authorizations:info", of.authorization],
@@ -173,9 +190,41 @@ test("run: what it prints, what is piped in, its size and environment", async ()
   const ran = await heroku(["run", "-a", app, "-e", "WORD=inside", "--", "echo", "$WORD", "the", "dyno"]);
   assert.equal(ran.code, 0, ran.stderr);
   assert.match(ran.stdout, /inside the dyno/);
-  const piped = await heroku(["run", "-a", app, "--no-tty", "-s", "Basic", "--", "wc", "-c"], { input: "12345" });
+  await platform("PATCH", `/apps/${app}/formation/worker`, { size: "Standard-2X" });
+  const words = ["run", "-a", app, "--no-tty", "--type", "worker", "--", "ulimit -u; wc -c"];
+  const piped = await heroku(words, { input: "12345" });
   assert.equal(piped.code, 0, piped.stderr);
-  assert.match(piped.stdout, /^\s*5\s*$/m, piped.stderr);
+  assert.match(piped.stdout, /^512\s+5\s*$/m, "as many processes as the type's size gives, not the app's others");
+});
+
+test("on a terminal: its size, with ours a new one too, what is typed, and the command's status", {
+  concurrency: 3,
+}, async (t) => {
+  const resized = `stty size; echo re''ady; until [ "$(stty size)" = "40 120" ]; do sleep 0.1; done; read word; echo "got $word"; exit 4`;
+  const types = [{ seen: "ready", size: [40, 120], type: "typed\n" }] as const;
+  const ours = async (...words: readonly string[]) => {
+    const { code, stdout } = await statorOnTerminal([...words, "-a", app, "--", resized], [33, 101], types);
+    assert.equal(code, 4, stdout);
+    assert.match(stdout, /\n33 101\s+ready\s[^]*got typed\s/);
+  };
+  await Promise.all([
+    t.test("stator run", () => ours("run")),
+    t.test("stator ps:exec", () => ours("ps:exec")),
+    t.test("heroku run", async () => {
+      const words = ["run", "-x", "-a", app, "--", "bash", "-c", "stty size; echo re''ady; read word; exit 4"];
+      const { code, stdout } = await official.onTerminal(words, [33, 101], [{ seen: "ready", type: "typed\n" }]);
+      assert.equal(code, 4, stdout);
+      assert.match(stdout, /33 101\s+ready\s/);
+    }),
+    t.test("stator run: four Ctrl-C leave a command that ignores them", async () => {
+      const deaf = "trap '' INT; echo re''ady; exec sleep 1000";
+      const steps = [{ seen: "ready", type: "\u0003\u0003\u0003\u0003" }];
+      const { code, stdout } = await statorOnTerminal(["run", "-a", app, "--", deaf], [33, 101], steps);
+      assert.equal(code, 255, stdout);
+      assert.match(stdout, /forcing dyno disconnect[^]*Error: The connection to the dyno was lost/);
+      assert.doesNotMatch(stdout, /\n +at /, "a sentence, not where in our code");
+    }),
+  ]);
 });
 
 test("run -x: the command's own status", async () => {
@@ -193,6 +242,15 @@ test("domains:add, domains:info, domains:wait, domains:remove, domains:clear", a
   assert.doesNotMatch(await herokuOk(["domains", "-a", app]), /example/);
 });
 
+/** The certificate that the router shows to who asks for a name. */
+async function shownFor(servername: string): Promise<PeerCertificate> {
+  const socket = connect({ host: "127.0.0.1", port: config.httpsPort, servername, rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const certificate = socket.getPeerCertificate();
+  socket.destroy();
+  return certificate;
+}
+
 test("certs:generate, certs:add, domains:update, certs:info, certs:update, certs:remove", async () => {
   const name = `secure.${app}.example`;
   const of = ["-a", app];
@@ -205,9 +263,12 @@ test("certs:generate, certs:add, domains:update, certs:info, certs:update, certs
   await platform("POST", `/apps/${app}/domains`, { hostname: name, sni_endpoint: null });
   const bound = await herokuOk(["domains:update", name, "--cert", cert, ...of]);
   assert.match(bound, new RegExp(`Updating ${name} to use ${cert} certificate\\.\\.\\. done`));
+  await eventually("it is shown", async () => (await shownFor(name)).subject.CN === name);
   await herokuOk(generated); // another one
+  const { fingerprint256: before } = await shownFor(name);
   const updated = await herokuOk(["certs:update", ...pair, "--confirm", app, ...of]);
   assert.match(updated, /Updated certificate details:[^]*Updating SSL certificate cert-\d+ for \S+\.\.\. done/);
+  await eventually("the other is shown", async () => (await shownFor(name)).fingerprint256 !== before);
   assert.match(await herokuOk(["certs:info", "--show-domains", ...of]), new RegExp(`Domain\\(s\\): +${name}`));
   const removed = await herokuOk(["certs:remove", "--confirm", app, ...of]);
   assert.match(removed, /Removing SSL certificate cert-\d+ from \S+\.\.\. done/);
@@ -233,6 +294,53 @@ test("run:detached", async () => {
   await waitLog(app, /app\[run\.\d+\]: seen later/);
 });
 
+test("run:detached: of a size, as ps shows; --tail, by both clients", { concurrency: 3 }, async (t) => {
+  const followed = ["run:detached", "--tail", "-a", app, "--", "echo fol''lowed"];
+  await Promise.all([
+    t.test("heroku -s", async () => {
+      const words = ["run:detached", "-s", "Standard-2X", "-a", app, "--", "sleep 1000"];
+      const [, name = ""] = /--dyno (run\.\d+) to view/.exec(await herokuOk(words)) ?? [];
+      const shown = new RegExp(`^${name} \\(Standard-2X\\): .*: sleep 1000$`, "m");
+      assert.match(await herokuOk(["ps", "-a", app]), shown);
+      await herokuOk(["ps:stop", "-d", name, "-a", app]);
+    }),
+    t.test("heroku --tail", async () => {
+      await official.goesOn(followed, /app\[run\.\d+\]: followed/);
+    }),
+    t.test("stator --tail", async () => {
+      await statorGoesOn(followed, /app\[run\.\d+\]: followed/);
+    }),
+  ]);
+});
+
+test("logs --tail goes on with what comes; --force-colors, --no-color", { concurrency: 3 }, async (t) => {
+  const tail = ["logs", "--tail", "-n", "1", "-p", "router", "-a", app];
+  const first = "/before-they-follow";
+  await throughRouter(app, { path: first });
+  await waitLog(app, new RegExp(`path="${first}"`));
+  const asks = (path: string) => ({
+    act: () => throughRouter(app, { path }),
+    seen: new RegExp(`heroku\\[router\\]: .*path="${path}"`),
+  });
+  await Promise.all([
+    t.test("heroku --tail", async () => {
+      await official.goesOn(tail, /heroku\[router\]/, asks("/followed-by-theirs"));
+    }),
+    t.test("stator --tail", async () => {
+      await statorGoesOn(tail, /heroku\[router\]/, asks("/followed-by-ours"));
+    }),
+    t.test("colours", async () => {
+      const last = ["logs", "-n", "1", "-a", app];
+      const forced = await stator([...last, "--force-colors"]);
+      assert.ok(forced.stdout.startsWith("\u001b["), forced.stdout);
+      const theirs = await heroku([...last, "--force-colors"]);
+      assert.deepEqual([theirs.code, /--force-colors flag is deprecated/.test(theirs.stderr)], [0, true]);
+      for (const plain of [await stator([...last, "--no-color"]), await heroku([...last, "--no-color"])])
+        assert.match(plain.stdout, /^\d{4}-\S+ \S+\[\S+\]: /);
+    }),
+  ]);
+});
+
 test("config:set, config:get, config:unset", async () => {
   assert.match(await herokuOk(["config:set", "GREETING=from heroku", "-a", app]), /done, v\d+/);
   assert.match(await herokuOk(["config", "-a", app]), /GREETING: from heroku/);
@@ -250,6 +358,7 @@ test("config:edit: theirs, and ours", async () => {
   );
   chmodSync(editor, 0o755);
   const theirs = await heroku(["config:edit", "-a", app], { input: "y\n", env: { VISUAL: editor } });
+  assert.equal(theirs.code, 0, theirs.stderr);
   assert.match(theirs.stdout, /Config Diff:\n\+ EDITED='by a program'/);
   const ours = await stator(["config:edit", "-a", app], { env: { VISUAL: editor } });
   assert.match(ours.stdout + ours.stderr, /Config Diff:\n\+ EDITED='by a program'|no changes to config/);
@@ -268,8 +377,8 @@ test("ps:wait: after a release that came up, and after one that failed", async (
 
 test("rollback", async () => {
   assert.match(await herokuOk(["releases", "-a", app]), /Set GREETING config vars/);
-  assert.match(await herokuOk(["rollback", "v3", "-a", app]), /Rolling back .* to v3.*done, v\d+/);
-  assert.match(await herokuOk(["releases", "-a", app]), /Rollback to v3/);
+  assert.match(await herokuOk(["rollback", "v4", "-a", app]), /Rolling back .* to v4.*done, v\d+/);
+  assert.match(await herokuOk(["releases", "-a", app]), /Rollback to v4/);
 });
 
 test("git:remote, git:clone, git:credentials: each of both gets the code", async () => {
@@ -290,7 +399,7 @@ test("git:remote, git:clone, git:credentials: each of both gets the code", async
   const credentials = await heroku(["git:credentials", "get"], { input });
   assert.equal(credentials.code, 0, credentials.stderr);
   assert.match(credentials.stdout, /^password=HRKU-/m);
-  await heroku(["git:clone", "-a", app, "theirs"], { env });
+  assert.match(await herokuOk(["git:clone", "-a", app, "theirs"], { env }), /Cloning into 'theirs'/);
   assert.equal((await stator(["git:clone", "-a", app, "ours"], { cwd: official.home })).code, 0);
   for (const folder of ["theirs", "ours"])
     assert.match(readFileSync(join(official.home, folder, "Procfile"), "utf8"), /^web:/);
