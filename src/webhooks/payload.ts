@@ -226,7 +226,7 @@ async function sniEndpointData(row: ChangedRow, { app, store }: Facts): Promise<
   const id = textOf(row["id"]);
   return {
     app,
-    certificate_chain: row["chain"],
+    certificate_chain: row["given"] ?? row["chain"],
     created_at: timeOf(row["created_at"]),
     display_name: null,
     domains: domains.filter(({ sniEndpointId }) => sniEndpointId === id).map((domain) => domain.id),
