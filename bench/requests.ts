@@ -10,11 +10,14 @@ import { RequestLog } from "../src/router/request-log.ts";
 
 /**
  * What a request's line costs the daemon, from HAProxy's ring to the app's log on disk and into the counts:
- * `node bench/requests.ts [LINES] [APPS]`. Prints processor time a line (user and system, of this process alone).
+ * `node bench/requests.ts [LINES] [APPS] [LINES_A_SECOND]`, without pause if not said. Prints processor time a line (user and system, of this process alone).
  */
 const LINES = Number(process.argv[2] ?? 500_000);
 const APPS = Number(process.argv[3] ?? 20);
+const RATE = Number(process.argv[4] ?? 0);
 const home = await mkdtemp(join(tmpdir(), "stator-bench-"));
+/** HAProxy's rings are on tmpfs. */
+const volatile = await mkdtemp("/dev/shm/stator-bench-");
 
 const id = (kind: string, number: number) => `${kind.repeat(8)}-2222-3333-4444-${String(number).padStart(12, "0")}`;
 const line = (count: number): string => {
@@ -30,14 +33,14 @@ const message = (text: string): Buffer => {
 };
 
 // The feeder writes ready blocks, so that making them is not measured.
-const BLOCK = 1_000;
+const BLOCK = RATE === 0 ? 1_000 : 50;
 const blocks = Array.from({ length: Math.ceil(LINES / BLOCK) }, (_, block) =>
   Buffer.concat(Array.from({ length: BLOCK }, (_unused, index) => message(line(block * BLOCK + index)))),
 );
 const HEAD = 72;
 const SIZE = 8 * 1024 * 1024 - HEAD;
-await mkdir(join(home, "requests"));
-const ring = openSync(join(home, "requests", "42"), "w");
+await mkdir(join(volatile, "requests"));
+const ring = openSync(join(volatile, "requests", "42"), "w");
 let written = 0;
 /** As HAProxy does, but many messages at once; none is deleted, only written over. */
 function write(bytes: Buffer): void {
@@ -65,18 +68,20 @@ await using hub = await openLogs({
   logger: jsonLogger("bench"),
 });
 await using requests = await RequestLog.open({
-  instance: { paths: { run: home, daemonRun: home } },
+  instance: { paths: { run: volatile, daemonRun: volatile } },
   logs: hub,
   nameOf: async (_appId, dynoId) => `web.${(Number(dynoId.slice(-12)) % 5) + 1}`,
   clock: systemClock,
   logger: jsonLogger("bench"),
 });
+const never = new AbortController().signal;
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
 const before = process.cpuUsage();
 const start = performance.now();
 for (const [index, block] of blocks.entries()) {
-  while (requests.linesRead < (index - 4) * BLOCK) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (requests.linesRead < index * BLOCK - 4_000) await new Promise((resolve) => setTimeout(resolve, 1));
+  if (RATE > 0) await systemClock.sleep(start + (index * BLOCK * 1000) / RATE - performance.now(), never);
   write(block);
 }
 const wanted = blocks.length * BLOCK;
@@ -92,4 +97,4 @@ console.log({
   userMicrosEachLine: Number((user / wanted).toFixed(2)),
   loopHeldMs: { p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 },
 });
-await rm(home, { recursive: true });
+await Promise.all([home, volatile].map((folder) => rm(folder, { recursive: true })));

@@ -138,10 +138,14 @@ class Reader implements AsyncDisposable {
 
   static async start(rig: RouterRig, app: App, processors: string): Promise<Reader> {
     const program = join(import.meta.dirname, "router-reader.ts");
-    const child = start("taskset", ["-c", processors, process.execPath, program, rig.folder, app.id], {
-      ...ALONE,
-      stdio: ["pipe", "pipe", "inherit"],
-    });
+    const child = start(
+      "taskset",
+      ["-c", processors, process.execPath, program, rig.run, join(rig.folder, "daemon"), app.id],
+      {
+        ...ALONE,
+        stdio: ["pipe", "pipe", "inherit"],
+      },
+    );
     const reader = new Reader(child);
     await reader.#lines.next(); // it listens
     return reader;

@@ -5,7 +5,7 @@ import { RequestLog } from "../src/router/request-log.ts";
 
 /**
  * The daemon's part of the router in a process of its own, so that its processor time can be told: request lines into the log of
- * one app, on disk, and into the counts. `node bench/router-reader.ts FOLDER APP_ID`; each byte on standard input is answered
+ * one app, on disk, and into the counts. `node bench/router-reader.ts RUN_FOLDER DAEMON_FOLDER APP_ID`; each byte on standard input is answered
  * with a line of numbers.
  */
 export interface ReaderCounts {
@@ -16,16 +16,16 @@ export interface ReaderCounts {
   readonly cpuMicros: number;
 }
 
-const [folder = "", appId = ""] = process.argv.slice(2);
+const [run = "", folder = "", appId = ""] = process.argv.slice(2);
 const hub = await openLogs({
-  folder: `${folder}/daemon/logs`,
-  rawFolder: `${folder}/daemon`,
+  folder: `${folder}/logs`,
+  rawFolder: folder,
   engine: { trimLog: async () => {} },
   clock: systemClock,
   logger: jsonLogger("bench"),
 });
 const requests = await RequestLog.open({
-  instance: { paths: { run: folder, daemonRun: `${folder}/daemon` } },
+  instance: { paths: { run, daemonRun: folder } },
   logs: hub,
   nameOf: async () => "web.1",
   clock: systemClock,

@@ -12,7 +12,7 @@ import type { HookCall } from "./hook.ts";
 import { type ArchiveJob, type GitJob, parseGo, parseJob, parseVerdict } from "./messages.ts";
 import { type Places, placesFrom } from "./places.ts";
 import { killAll, startProgram, statusOf } from "./processes.ts";
-import { gitEnvironment, pointHead, prepareRepository, settings } from "./repository.ts";
+import { gitEnvironment, pointHead, prepareRepository, repositoryBytesOf, settings } from "./repository.ts";
 import { sendTree } from "./slug-tar.ts";
 import { parseUpdates, planPush } from "./updates.ts";
 
@@ -34,6 +34,7 @@ class Driver {
   readonly #refused = new AbortController();
   readonly #judged = Promise.withResolvers<void>();
   #built: string | undefined;
+  #isPushed = false;
 
   constructor(places: Places, socket: Socket) {
     this.#places = places;
@@ -45,7 +46,10 @@ class Driver {
     const first = await this.#frames.next();
     if (first.done) return;
     const job = parseJob(first.value);
-    await this.#daemon.sendJson("exit", { status: await this.#do(job) });
+    const status = await this.#do(job);
+    const { repository } = this.#places;
+    const repositoryBytes = this.#isPushed ? await repositoryBytesOf(repository) : null;
+    await this.#daemon.sendJson("exit", { status, repositoryBytes });
   }
 
   async #do(job: ReturnType<typeof parseJob>): Promise<number> {
@@ -54,6 +58,7 @@ class Driver {
     await prepareRepository(this.#places.repository);
     const status = await this.#runGit(job);
     if (status === 0 && this.#built !== undefined) await pointHead(this.#places.repository, this.#built);
+    this.#isPushed = job.service === "git-receive-pack" && !job.advertise;
     return status;
   }
 

@@ -61,9 +61,10 @@ export interface Verdict {
   readonly accepted: boolean;
 }
 
-/** `exit`, last thing from the driver: git's exit status. */
+/** `exit`, last thing from the driver: git's exit status, and after a push how large the repository is. */
 export interface Exit {
   readonly status: number;
+  readonly repositoryBytes: number | null;
 }
 
 export const PROCFILE_BYTES_MAX = 64 * 1024;
@@ -107,9 +108,11 @@ export function parseVerdict(frame: Frame): Verdict {
 }
 
 export function parseExit(frame: Frame): Exit {
-  const { status } = fields(frame, "exit");
+  const { status, repositoryBytes = null } = fields(frame, "exit");
   if (typeof status !== "number" || !Number.isInteger(status)) throw new ProtocolError("exit: no status");
-  return { status };
+  const isSize = typeof repositoryBytes === "number" && Number.isSafeInteger(repositoryBytes) && repositoryBytes >= 0;
+  if (repositoryBytes !== null && !isSize) throw new ProtocolError("exit: no size");
+  return { status, repositoryBytes };
 }
 
 function fields(frame: Frame, kind: string): Record<string, unknown> {

@@ -56,6 +56,14 @@ export async function prepareRepository(folder: string): Promise<void> {
   renameSync(beside, config);
 }
 
+/** What git has packed and what lies loose, in whole kibibytes; null: git does not say. */
+export async function repositoryBytesOf(folder: string): Promise<number | null> {
+  const counting = ["--git-dir", folder, "count-objects", "-v"];
+  const said = await outputOf("git", counting, { env: gitEnvironment(folder) }).catch(() => Buffer.alloc(0));
+  const sizes = [...said.toString("utf8").matchAll(/^size(?:-pack)?: (\d{1,12})$/gm)].map(([, size]) => Number(size));
+  return sizes.length === 0 ? null : 1024 * sizes.reduce((sum, size) => sum + size, 0);
+}
+
 /** Clones get the branch that is deployed. */
 export async function pointHead(folder: string, ref: string): Promise<void> {
   await outputOf("git", ["--git-dir", folder, "symbolic-ref", "HEAD", ref], { env: gitEnvironment(folder) });

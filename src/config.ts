@@ -31,6 +31,8 @@ export interface Config {
   readonly auditDays: number;
   /** Where SSH clients of the official CLI come in, at port 80; null: nowhere. */
   readonly execAddress: string | null;
+  /** For our own tests: an answer of the API that is not as its schema says becomes an error. */
+  readonly checksAnswers?: true;
 }
 
 export class ConfigError extends Error {}
@@ -55,6 +57,7 @@ export const SETTINGS = [
   "STATOR_ACME_CA_FILE",
   "STATOR_AUDIT_DAYS",
   "STATOR_EXEC_ADDRESS",
+  "STATOR_TEST_ANSWERS",
 ] as const;
 
 /** Reads the settings. Throws `ConfigError` with a sentence for a value that cannot be used. */
@@ -77,12 +80,20 @@ export function loadConfig(env: Env = process.env): Config {
     disk: disk(all["STATOR_DISK"]),
     auditDays: auditDays(all["STATOR_AUDIT_DAYS"]),
     execAddress: execAddress(all["STATOR_EXEC_ADDRESS"], instance),
+    ...(isTested(all["STATOR_TEST_ANSWERS"], home) && { checksAnswers: true as const }),
   };
   const settings = acme(all);
   const ports = [config.apiPort, config.tlsPort, config.httpPort, config.httpsPort];
   if (new Set(ports).size !== ports.length)
     throw new ConfigError(`two settings name the same port: ${ports.join(", ")}`);
   return settings === undefined ? config : { ...config, acme: settings };
+}
+
+/** Of an installation that our tests made. Never of the machine's own: there nobody can have meant it. */
+function isTested(text: string | undefined, home: string): boolean {
+  if (text === undefined || text === "") return false;
+  if (text === "checked" && home !== DEFAULT_HOME) return true;
+  throw new ConfigError(`STATOR_TEST_ANSWERS=${text}: this is for Stator's own tests; take it away.`);
 }
 
 /** `KEY=value` lines; `#` begins a comment line. */

@@ -132,6 +132,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       requests: routing,
       door: engine.door,
       signer,
+      checkResponses: config.checksAnswers === true,
       output: (dynoId, signal) => logs.output(dynoId, signal),
       clock,
       random,

@@ -32,6 +32,7 @@ interface Node {
   readonly enum?: readonly unknown[];
   readonly items?: Node;
   readonly properties?: Readonly<Record<string, Node>>;
+  readonly patternProperties?: Readonly<Record<string, Node>>;
 }
 
 /** The object that a link answers with, one of a list too; undefined: it refuses, or answers with nothing. */
@@ -47,6 +48,25 @@ function typesOf(node: Node): readonly string[] {
   return [node.type ?? (node.const === null ? "null" : typeof node.const)];
 }
 
+/** Links that answer with nothing, and why. */
+const NOTHING: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    [
+      "DELETE /apps/:app/build-cache",
+      "DELETE /apps/:app/dynos",
+      "DELETE /apps/:app/dynos/:dyno",
+      "POST /apps/:app/dynos/:dyno/actions/stop",
+      "DELETE /apps/:app/formations/:type",
+      "POST /apps/:app/formations/:type/actions/stop",
+    ].map((path) => [path, "an empty object, as published"]),
+  ),
+  "GET /teams/:team/available-generations": "there are no teams",
+  "GET /teams/:team/pipeline-couplings": "there are no teams",
+  "GET /addons/:add-on/log-drains": "there are no add-ons",
+  "PUT /addons/:add-on/log-drains/:url|id|token": "there are no add-ons",
+  "GET /spaces/:space/telemetry-drains": "there are no spaces",
+};
+
 /** What is not so, and why. */
 const OTHERWISE: Readonly<Record<string, string>> = {
   "app generation": "in the variant 3.sdk it is a word",
@@ -57,7 +77,10 @@ for (const [resource, { fields, links: published }] of Object.entries(PUBLISHED)
   test(`${resource}: every published field, in every link that is here`, () => {
     const here = links();
     for (const path of published) {
-      const properties = objectOf(here.get(plain(path) as `${string} ${string}`));
+      const link = here.get(plain(path) as `${string} ${string}`);
+      assert.ok(link, `${path} is not here`);
+      const properties = objectOf(link);
+      assert.equal(properties === undefined, NOTHING[path] !== undefined, `${path} answers with nothing`);
       if (properties === undefined) continue;
       for (const [field, wanted] of Object.entries(fields)) {
         const node: Node | undefined = properties[field];
@@ -71,6 +94,14 @@ for (const [resource, { fields, links: published }] of Object.entries(PUBLISHED)
     }
   });
 }
+
+test("config-var: maps of words", () => {
+  for (const path of ["GET /apps/:/config-vars", "PATCH /apps/:/config-vars", "GET /apps/:/releases/:/config-vars"]) {
+    const { type, patternProperties = {} } = (links().get(path as `${string} ${string}`)?.targetSchema ?? {}) as Node;
+    assert.equal(type, "object", path);
+    assert.deepEqual(Object.values(patternProperties).map(typesOf), [["string"]], path);
+  }
+});
 
 test("what is not as the schema says is found", () => {
   const objection = answersOf(schema);

@@ -64,9 +64,9 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
   const count = Math.min(lanesMax, Math.ceil(plan.inLanes.length / FILES_MIN));
   const client = count > 1 ? outcomes.work("the official CLI, for tests", needOfficialCli) : undefined;
   const first = await newInstallation(base);
-  if (!(await outcomes.shown("bin/up on this machine", programOf(first, UP)))) return void (await client);
+  if (!(await outcomes.shown("bin/up on this machine", upOf(first)))) return void (await client);
   if (count <= 1) {
-    await outcomes.shown("bin/up again", programOf(first, UP));
+    await outcomes.shown("bin/up again", upOf(first));
     for (const file of [...plan.inLanes, ...plan.alone]) await outcomes.shown(nameOf(file), commandOf(file, first));
     return;
   }
@@ -77,7 +77,7 @@ async function test({ files, options, base, lanesMax }: Choice): Promise<void> {
     outcomes.work("podman, shells and gVisor, for tests", () =>
       ensurePackages(["podman", "zsh", "fish"]).then(needGvisor),
     ),
-    outcomes.whole("bin/up again", programOf(first, UP), join(base, "up-again.log")),
+    outcomes.whole("bin/up again", upOf(first), join(base, "up-again.log")),
   ]);
   const run = async (file: string, lane: Installation): Promise<void> =>
     void (await outcomes.whole(nameOf(file), commandOf(file, lane), join(lane.base, `${nameOf(file)}.log`)));
@@ -106,7 +106,7 @@ async function furtherLane(number: number, base: string, first: Installation): P
   const installation = await newInstallation(join(base, `lane-${number}`));
   if (!(await outcomes.work(`parts of lane ${number}`, () => sharePartsOf(first, installation)))) return undefined;
   const log = join(installation.base, "up.log");
-  const stands = await outcomes.whole(`bin/up of lane ${number}`, programOf(installation, UP), log);
+  const stands = await outcomes.whole(`bin/up of lane ${number}`, upOf(installation), log);
   return stands ? installation : undefined;
 }
 
@@ -130,6 +130,12 @@ const programOf = ({ env }: Installation, program: string, args: readonly string
   args,
   env,
   cwd: checkout,
+});
+
+/** `up` remembers it: this daemon holds each of its answers to its schema, whoever asks, the official CLI too. */
+const upOf = (installation: Installation): Command => ({
+  ...programOf(installation, UP),
+  env: { ...installation.env, STATOR_TEST_ANSWERS: "checked" },
 });
 
 process.exitCode = await main(process.argv.slice(2));

@@ -62,11 +62,16 @@ export async function authenticate(
   }
   const token = await store.tokens.find(text);
   const user = token && (await store.users.byId(token.userId));
-  if (token === undefined || user === undefined)
-    throw new PlatformError("unauthorized", "Invalid credentials provided.");
+  if (token === undefined || user === undefined) throw new PlatformError("unauthorized", wrong(request.headers));
   if (user.suspendedAt !== null)
     throw new PlatformError("suspended", "Your account was suspended by an operator of this platform: ask them.");
   return { user, token };
+}
+
+/** Whoever typed a password is told what is one here. */
+function wrong({ authorization = "" }: Pick<FastifyRequest["headers"], "authorization">): string {
+  const words = "Invalid credentials provided.";
+  return /^\s*basic\s/i.test(authorization) ? `${words} There are no passwords here: a token is one.` : words;
 }
 
 /** The caller, if the rule lets them in. Throws `forbidden` or `not_found`. */

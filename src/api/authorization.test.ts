@@ -211,6 +211,7 @@ test("the rules of what is dangerous are these", () => {
     "GET /stator/release-output/:release",
     "GET /stator/slugs/:word",
     "GET /stator/sources/:word",
+    "POST /auth",
     "POST /oauth/tokens",
     "PUT /stator/slugs/:word",
     "PUT /stator/sources/:word",

@@ -153,8 +153,9 @@ function unknownField(body: unknown, known: readonly string[]): PlatformError | 
 
 function serializer(schema: TSchema, url: string, { checkResponses }: HttpOptions) {
   if (!checkResponses) return (value: unknown) => JSON.stringify(value);
-  const compiled = Compile(schema);
+  let compiled: ReturnType<typeof Compile> | undefined; // a daemon is asked for a few of them
   return (value: unknown) => {
+    compiled ??= Compile(schema);
     const [wrong] = compiled.Check(value) ? [] : compiled.Errors(value);
     if (wrong !== undefined) {
       throw new Error(

@@ -305,12 +305,16 @@ test("heroku_ssl, heroku_domain: a certificate comes back as it was written; a d
   const id = await newApp("tf-domain");
   const authority = await makeAuthority("Test", Date.now());
   const pair = await makeServerCertificate(authority, ["tf.example.org"], Date.now());
-  const pem = (text: string) => `${text.trim()}\n`;
+  // As it is put together of a certificate and its issuers, or read from a file of another system.
+  const pem = (text: string) => `\n${text.trim().replaceAll("\n", "\r\n")}\n\n`;
   const body = { certificate_chain: pem(pair.certificate), private_key: pair.key };
   const path = `/apps/${id}/sni-endpoints`;
   const endpoint = await client.ok<Made & { certificate_chain: string }>("POST", path, ENDPOINT, body);
   assert.equal(endpoint.certificate_chain, body.certificate_chain);
   await client.ok("GET", `${path}/${endpoint.id}`, ENDPOINT);
+  const careless = { ...body, certificate_chain: `${pair.certificate}\n${pair.key}` };
+  const shown = await client.ok<{ certificate_chain: string }>("PATCH", `${path}/${endpoint.id}`, ENDPOINT, careless);
+  assert.ok(!shown.certificate_chain.includes("PRIVATE"), "what was no certificate is not told");
 
   const domains = `/apps/${id}/domains`;
   const made = await client.ok<Made & { sni_endpoint: Made | null }>("POST", domains, DOMAIN, {

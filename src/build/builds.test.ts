@@ -96,6 +96,9 @@ test("spec 9.1: a push to main builds, releases, waits for the rollout, and move
       "app[api]: Release v3 created by user me@example.com",
     ],
   );
+  const size = async () => (await world.store.apps.facts(world.app.id))?.repoBytes ?? 0;
+  const first = await size();
+  assert.ok(first >= 1024 && first < 1024 * 1024, `the repository has ${first} bytes`);
   await eventually("no build dyno is left", async () => (await world.engine.list()).length === 0);
   assert.equal(world.builds.activeBuildDynos().size, 0);
   assert.equal((await checkout.git("push", world.url, "main")).stderr.trim(), "Everything up-to-date");

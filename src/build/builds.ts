@@ -244,13 +244,14 @@ class GitRequests {
         () => {},
       );
       if (job.advertise) await output(advertisementPrefix(job));
-      await converse({
+      const { repositoryBytes } = await converse({
         dyno,
         job,
         input: isAdvertisement(job) ? empty() : bodyOf(request),
         output,
         builder: deployment,
       });
+      if (repositoryBytes !== null) await this.#parts.store.apps.setRepoBytes(app.id, repositoryBytes);
       // Who reads the end of the answer may push again at once, while the dyno is still being taken apart.
       turn?.[Symbol.dispose]();
       response.end();

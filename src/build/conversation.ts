@@ -1,5 +1,5 @@
 import { type Frame, type FrameKind, ProtocolError } from "../../buildkit/frames.ts";
-import { type BuildRequest, type Job, parseBuildRequest, parseExit } from "../../buildkit/messages.ts";
+import { type BuildRequest, type Exit, type Job, parseBuildRequest, parseExit } from "../../buildkit/messages.ts";
 import { aborted } from "../lib/abort.ts";
 import type { BuildDyno } from "./build-dyno.ts";
 
@@ -24,8 +24,8 @@ export interface Conversation {
 /** The dyno went before its git had ended. */
 export class DynoLost extends Error {}
 
-/** One job of a build dyno, from the order to its exit status: git's, for a run of git. Throws `ProtocolError` or `DynoLost`. */
-export async function converse({ dyno, job, input, output, builder }: Conversation): Promise<number> {
+/** One job of a build dyno, from the order to its exit: git's, for a run of git. Throws `ProtocolError` or `DynoLost`. */
+export async function converse({ dyno, job, input, output, builder }: Conversation): Promise<Exit> {
   const channel = new BuildChannel(dyno);
   let judging: Promise<void> | undefined;
   await dyno.sendJson("job", job);
@@ -52,7 +52,7 @@ export async function converse({ dyno, job, input, output, builder }: Conversati
           await channel.give(frame);
           break;
         case "exit":
-          return parseExit(frame).status;
+          return parseExit(frame);
         case "job":
         case "input":
         case "inputEnd":

@@ -1,23 +1,28 @@
 import type { Duplex, Writable } from "node:stream";
 import type { ReadStream } from "node:tty";
-import { type Client, errorOf, requester, textOf } from "./client.ts";
+import { type Client, errorOf, requester, textOf, UnreachableError } from "./client.ts";
 import { encodeFrame, FRAME, FrameReader } from "./frames.ts";
 import { note } from "./output.ts";
 
+/** The connection broke before the end, which nobody saw. */
+class LostError extends UnreachableError {
+  override readonly status = 255;
+}
+
 /**
- * Joins this terminal (or pipe) with a one-off dyno that waits for its client, and gives the exit status of its command.
- * `secret` is the path of the dyno's `attach_url`. Throws when the connection breaks before the end.
+ * Joins this terminal (or pipe) with a one-off dyno that waits for its client, or with a session inside a running one, and gives the exit
+ * status of its command. `secret` is the path of the dyno's `attach_url`. Throws `LostError` when the connection breaks before the end.
  */
 export async function attach(
   client: Client,
   secret: string,
   terminal: boolean,
-  { output = process.stdout, takesInput = true }: Ends = {},
+  { output = process.stdout, takesInput = true, lost = LOST }: Ends = {},
 ): Promise<number> {
   const socket = await upgrade(client, `/stator/attach/${secret}`);
   const restore = !takesInput ? () => {} : terminal ? passTerminal(socket) : passPipe(socket);
   try {
-    return await readToEnd(socket, output);
+    return await readToEnd(socket, output, lost);
   } finally {
     restore();
     socket.destroy();
@@ -29,7 +34,13 @@ export interface Ends {
   readonly output?: Writable;
   /** Default: standard input is passed on. */
   readonly takesInput?: boolean;
+  /** What is said where the connection breaks. */
+  readonly lost?: string;
 }
+
+const LOST = "The connection to the dyno was lost; look at its end with `stator logs`.";
+/** Of a session inside a running dyno. */
+export const SESSION_LOST = "The connection to the platform was lost, and the session has ended with it.";
 
 /** The secret in `rendezvous://host:port/SECRET`. Throws if there is none. */
 export function secretOf(attachUrl: string | null): string {
@@ -59,7 +70,7 @@ export function upgrade(client: Client, path: string): Promise<Duplex> {
 }
 
 /** Writes output as it comes until the exit frame; waits with reading while what it goes to is full. */
-function readToEnd(socket: Duplex, output: Writable): Promise<number> {
+function readToEnd(socket: Duplex, output: Writable, lost: string): Promise<number> {
   const frames = new FrameReader();
   return new Promise((resolve, reject) => {
     socket.on("data", (chunk: Buffer) => {
@@ -76,10 +87,8 @@ function readToEnd(socket: Duplex, output: Writable): Promise<number> {
         reject(error as Error);
       }
     });
-    socket.once("error", reject);
-    socket.once("close", () =>
-      reject(new Error("The connection to the dyno was lost; look at its end with `stator logs`.")),
-    );
+    socket.on("error", () => {}); // told by the close
+    socket.once("close", () => reject(new LostError(lost)));
   });
 }
 
@@ -112,9 +121,10 @@ function passTerminal(socket: Duplex): () => void {
   const stdin: ReadStream = process.stdin;
   const presses: number[] = [];
   const pass = (chunk: Buffer) => {
-    if (chunk.length === 1 && chunk[0] === 3) {
+    // Pressed quickly they may come together.
+    if (chunk.every((byte) => byte === 3)) {
       const now = Date.now();
-      presses.push(now);
+      presses.push(...Array.from(chunk, () => now));
       if (now - (presses.at(-FORCE_KEYS) ?? now) < FORCE_WITHIN_MS && presses.length >= FORCE_KEYS) {
         note("forcing dyno disconnect");
         socket.destroy();

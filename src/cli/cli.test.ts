@@ -58,6 +58,10 @@ const answers: Readonly<Record<string, (body: string) => unknown>> = {
   ],
   "DELETE /apps/hello/dynos": () => ({}),
   "DELETE /apps/hello/dynos/web.1": () => ({}),
+  "POST /apps/hello/dynos/web.1": () => ({
+    ...dyno("web.1", "npm start"),
+    attach_url: "rendezvous://localhost/broken",
+  }),
   "DELETE /apps/hello/formations/web": () => ({}),
   "POST /apps/hello/formations/web/actions/stop": () => ({}),
   "GET /apps/hello/config-vars": () => ({ B: "it's", A: "1" }),
@@ -100,6 +104,7 @@ before(async () => {
   server.on("upgrade", (request, socket) => {
     asked.push({ line: `${request.method} ${request.url}`, body: "", headers: request.headers });
     socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: stator-attach\r\n\r\n");
+    if (request.url === "/stator/attach/broken") return void socket.end(encodeFrame(FRAME.data, "half"));
     const reader = new FrameReader();
     const input: Buffer[] = [];
     socket.on("data", (chunk: Buffer) => {
@@ -212,6 +217,15 @@ test("run: what is piped in arrives, output is output alone, and the dyno's stat
   } = JSON.parse(lastAsked("POST /apps/hello/dynos")?.body ?? "") as Record<string, unknown>;
   assert.deepEqual({ command, attach, plain }, { command: 'cat "a b"', attach: true, plain: true });
   assert.equal(lastAsked("GET /stator/attach/secret")?.headers["upgrade"], "stator-attach");
+});
+
+test("a session whose connection breaks: a sentence and 255; of a file that was copied nothing stays", async () => {
+  const lost = " ›   Error: The connection to the platform was lost, and the session has ended with it.\n";
+  const entered = await stator(["ps:exec", "-a", "hello", "--", "cat"]);
+  assert.deepEqual(entered, { code: 255, stdout: "half", stderr: `Connecting to web.1 on hello... done\n${lost}` });
+  const copied = await stator(["ps:copy", "file", "-o", "copy", "-a", "hello"]);
+  assert.deepEqual([copied.code, copied.stderr.endsWith(lost)], [255, true], copied.stderr);
+  assert.equal(existsSync(join(home, "copy")), false);
 });
 
 test("logs prints the lines of the stream and nothing else of it", async () => {

@@ -17,7 +17,9 @@ export class ApiError extends Error {
 }
 
 /** No answer at all. */
-export class UnreachableError extends Error {}
+export class UnreachableError extends Error {
+  readonly status: number = 1;
+}
 
 export interface CallOptions {
   readonly body?: unknown;

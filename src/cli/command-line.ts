@@ -60,7 +60,7 @@ function version(): string {
 function report(error: unknown): number {
   if (error instanceof UsageError) return complain("usage", error.message, error.status);
   if (error instanceof ConfigError) return complain("config", error.message, 1);
-  if (error instanceof UnreachableError) return complain("unreachable", error.message, 1);
+  if (error instanceof UnreachableError) return complain("unreachable", error.message, error.status);
   if (error instanceof CommandError) return complain("program_failed", error.message, 1);
   if (error instanceof ApiError) {
     if (error.status === 401)

@@ -33,7 +33,10 @@ export interface Engine {
   remove(id: string): Promise<void>;
   /** New size of a dyno's terminal. */
   resize(id: string, rows: number, columns: number): Promise<void>;
-  /** Standard input of a dyno started with `stdin: true`; ending the stream closes the dyno's standard input. */
+  /**
+   * Standard input of a dyno started with `stdin: true`; ending the stream closes the dyno's standard input. It fails with
+   * `EngineError("unavailable")` where it was lost on the way (the host process was killed): pipes have ended then, terminals have not.
+   */
   input(id: string): Promise<Writable>;
   /** A two-way byte stream with the program in a build dyno (`io: true`), once that has connected. */
   io(id: string, signal: AbortSignal): Promise<ByteStream>;

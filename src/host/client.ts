@@ -1,5 +1,5 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
-import type { Duplex, Readable, Writable } from "node:stream";
+import { type Duplex, type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
   type ByteStream,
@@ -54,6 +54,8 @@ const SLUG_MS = 6 * 60_000;
 const SILENCE_MS = 16_000;
 const SMALL_ANSWER_BYTES_MAX = 64 * 1024;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+const inputLost = () => new EngineError("unavailable", "the host process ended before all of the input was taken");
 
 /**
  * The daemon's side of the protocol: an `Engine` and a `RouteTarget` whose work is done by the root process. While that is
@@ -167,8 +169,20 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   async input(id: string): Promise<Writable> {
     const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
     const socket = await this.#stream(`/input/${id}`, AbortSignal.any([this.#closed.signal, limit]));
-    socket.resume(); // nothing comes, but its end
-    return socket;
+    const input = new Writable({
+      write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, () => done()), // where that fails the close tells
+      final: (done) => void socket.end(() => done()),
+      destroy: (error, done) => {
+        socket.destroy();
+        done(error);
+      },
+      autoDestroy: false, // what ended is not what was taken
+    });
+    let isTaken = false;
+    socket.on("error", () => {}); // its close follows
+    socket.on("data", () => (isTaken = true)).once("end", () => socket.destroy());
+    socket.once("close", () => input.destroy(isTaken || input.destroyed ? undefined : inputLost()));
+    return input;
   }
 
   async io(id: string, signal: AbortSignal): Promise<ByteStream> {

@@ -223,7 +223,7 @@ export function renderConfig(layout: HaproxyLayout, snapshot: Snapshot): string 
 /** See `no_answer` in hold.lua. HAProxy 2.6 does not look at such rules in `defaults`. */
 const UNANSWERED = [
   "  tcp-response inspect-delay 20d",
-  "  tcp-response content accept if { status ge 100 } || { http_first_req }",
+  "  tcp-response content accept if { status,div(100) -m bool } || { http_first_req }",
   "  tcp-response content lua.no_answer",
 ];
 
@@ -315,7 +315,7 @@ defaults app from base
   http-reuse safe
   http-request set-var(txn.start) date(0,ms)
   http-request add-header X-Request-Id "${ORDINARY_HEADERS}"
-  http-request allow unless { var(txn.state) -m found } || { be_conn gt ${half(layout)} }
+  http-request allow unless { var(txn.state) -m found } || { be_conn,div(${half(layout) + 1}) -m bool }
   http-request set-header X-Request-Id %[var(txn.request_id)]
   http-request set-header X-Request-Start %[var(txn.start)]
   http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if { req.fhdr_cnt(x-forwarded-for) gt 0 }
@@ -338,7 +338,7 @@ ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   http-response del-header Keep-Alive
   http-response del-header ${OWN_ERROR}
   http-response add-header Via "${VIA}"
-  http-response allow unless { var(txn.options) -m found } || { res.fhdr(set-cookie),length gt 8192 } || { res.fhdr(content-length),length gt 18 }
+  http-response allow unless { var(txn.options) -m found } || { res.fhdr(set-cookie),length,div(8193) -m bool } || { res.fhdr(content-length),length,div(19) -m bool }
   http-response set-var(txn.code) str(H25) if { res.fhdr(set-cookie),length gt 8192 }
   http-response set-var(txn.code) str(H25-length) if { res.fhdr(content-length),length gt 18 }
 ${htmlAnswer("response", layout, 502, "H25", "if { var(txn.code) -m beg H25 }")}
@@ -370,7 +370,7 @@ const VIA = "%[fc_http_major,odd,iif(1.1,2.0)] stator-router";
 const ORDINARY_HEADERS = [
   "%[var(txn.request_id)]",
   "X-Request-Start: %[var(txn.start)]",
-  "X-Forwarded-For: %[src]",
+  "X-Forwarded-For: %[var(sess.ip)]",
   "X-Forwarded-Proto: %f",
   "X-Forwarded-Port: %fp",
   `Via: ${VIA}`,
@@ -382,7 +382,7 @@ const ORDINARY_HEADERS = [
  */
 const LOG_FORMAT = [
   "stator3 %pid %lc %[date(0,us)] %[var(txn.app)] %s %[var(txn.code)] %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta",
-  "%[var(txn.request_id)] %f %ci %U %[var(txn.held)] %rc",
+  "%[var(txn.request_id)] %f %[var(sess.ip)] %U %[var(txn.held)] %rc",
 ].join(" ");
 const USER_FORMAT = '\\"%r\\"%hr\\"';
 const TLS_FORMAT = " %sslv %[var(txn.agent),base64]";
@@ -433,14 +433,15 @@ function renderFrontend(layout: HaproxyLayout, scheme: "http" | "https"): string
 ${ipv6 ? `  bind :::${port} v6only${tls} name ${scheme}\n` : ""}  bind unix@${path(socketFolder)}/next-${scheme}.sock accept-proxy mode 600 name next-${scheme}
 ${isTls ? "" : "  stick-table type ipv6 size 100k expire 1m store conn_cur\n"}  tcp-request connection track-sc0 src table http
   tcp-request connection reject if { sc0_conn_cur gt ${half(layout)} }
+  tcp-request session set-var-fmt(sess.ip) %[src]
   log ring@requests len 16384 local0 info
 ${CAPTURED.map((each) => `  capture request header ${each}\n`).join("")}  log-format "${LOG_FORMAT}${isTls ? TLS_FORMAT : ""}${USER_FORMAT}"
-  http-request allow if { stopping }
   http-request set-var(txn.request_id) uuid
 ${isTls ? `${host}\n` : ""}  http-request set-var(txn.app) ${isTls ? "var(txn.host)" : HOST},${map("hosts")}
   http-request set-var(txn.backend) var(txn.app),${map("ready")}
   # Most requests ask for nothing that the rules below are for. \`txn.state\` marks the others.
-  http-request allow if { var(txn.backend),nbsrv gt 0 }${isTls ? " { ssl_fc_sni,strcmp(txn.host) eq 0 }" : ""} { req.fhdr_cnt(host) eq 1 } !{ req.hdr_names -m reg ${SPECIAL_HEADERS} } !{ req.hdr(accept) -m sub text/event-stream } { method GET HEAD POST PUT PATCH DELETE OPTIONS } { url -m len 1:8192 } !{ path -m beg /.well-known/acme-challenge/ }
+  http-request allow if { var(txn.backend),nbsrv -m bool }${isTls ? " { ssl_fc_sni,strcmp(txn.host) eq 0 }" : ""} !{ req.fhdr_cnt(host),sub(1) -m bool } !{ req.hdr_names -m reg ${SPECIAL_HEADERS} } !{ req.hdr(accept) -m sub text/event-stream } { method GET HEAD POST PUT PATCH DELETE OPTIONS } { url -m reg ${ORDINARY_URL} }
+  http-request allow if { stopping }
 ${isTls ? "" : `${host}\n`}  http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
 ${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
 ${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
@@ -473,9 +474,15 @@ ${answers.join("\n")}
 }
 
 const HOST = "req.fhdr(host),host_only,lower,rtrim(.)";
-/** Headers that something is done about, but for adding to them. */
+/**
+ * Headers that something is done about, but for adding to them. (Conditions for every request are `-m bool` where they can be: one
+ * with a pattern takes a lock that all threads share.)
+ */
 const SPECIAL_HEADERS =
   "(^|,)(x-(request-(id|start)|forwarded-(for|proto|port))|connection|te|keep-alive|proxy(-authorization|-connection)?|expect|content-length)(,|$)";
+
+/** As long as a path may be, and not the authority's that asks for a certificate's proof (`renderChallengeRules`). */
+const ORDINARY_URL = "^(?!(https?://[^/]*)?/[.]well-known/acme-challenge/).{1,8192}$";
 
 const CODE_OF_STATE: Readonly<Record<Exclude<RouteState, "serve">, (typeof DECIDED_CODES)[number]>> = {
   crashed: "H10",

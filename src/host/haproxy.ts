@@ -424,8 +424,9 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   /** What HAProxy refuses must not keep it down: it starts as it last did, and is asked what it has. */
   async #asBefore(error: unknown): Promise<undefined> {
     if (!existsSync(configPath(this.#options.layout))) throw error;
-    await this.#options.rings.prepare(); // for what it has, if it says so
-    this.#options.logger.error("router.refused", { error });
+    const { rings, logger } = this.#options;
+    logger.error("router.refused", { error });
+    await rings.prepare().catch((why: unknown) => logger.error("router.no_ring", { error: why })); // if it says so
   }
   #startedWith: Snapshot | undefined;
   /** Why the last reload was none. */
@@ -461,6 +462,20 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     return (await rings.suits(PROGRAM)) ? { ...layout, requestRing: rings.next } : layout;
   }
 
+  /** Requests go before their lines: without a file (tmpfs may be full) they are sent, and the next reload tries again. */
+  async #preparedLayout(): Promise<HaproxyLayout> {
+    const { layout, rings, logger } = this.#options;
+    const wanted = await this.#layout();
+    if (wanted.requestRing === undefined) return layout;
+    try {
+      await rings.prepare();
+      return wanted;
+    } catch (error) {
+      logger.error("router.no_ring", { error });
+      return layout;
+    }
+  }
+
   /** The pid of the worker that came up; not `before`. */
   async #untilReady(before: number | undefined): Promise<number> {
     const { clock } = this.#options;
@@ -476,9 +491,8 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
   /** Writes all that HAProxy reads. What HAProxy refuses is taken back: it would start with it the next time. */
   async #writeFiles(certificatesMax?: number): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
-    const { tables, rings } = this.#options;
-    const layout = await this.#layout();
-    if (layout.requestRing !== undefined) await rings.prepare();
+    const { tables } = this.#options;
+    const layout = await this.#preparedLayout();
     this.#table.refill();
     await this.#table.begin(tables.volatile);
     const [count] = this.#take();

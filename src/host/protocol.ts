@@ -44,6 +44,8 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
 export const INSTANCE_HEADER = "x-stator-instance";
 export const STREAM_PROTOCOL = "stator-stream";
 
+/** Comes back over `/input` once all was taken, or the dyno takes no more: an end without it is the host process's. */
+export const INPUT_TAKEN = ".";
 /** Types of the two frames that come before all others of `/exec`: what is to be run, and `{}` or an `ErrorMessage`. */
 export const EXEC_FRAME = { request: 16, answer: 17 } as const;
 

@@ -58,3 +58,9 @@ test("files of workers that are gone wait ten minutes for the daemon, the last f
   await files.tidy(661_000);
   assert.deepEqual(readdirSync(folder), [String(process.pid)]);
 });
+
+test("a folder on a disk does not do, nor any program but HAProxy 2.6", async () => {
+  const of = (folder: string) => new RequestRingFiles({ folder, owner: { uid: 0, gid: 0 }, logger: silentLogger });
+  assert.equal(await of("/proc").suits("/usr/sbin/haproxy"), false);
+  assert.equal(await of("/dev/shm").suits(process.execPath), false);
+});

@@ -1,11 +1,11 @@
-import { chmod, chown, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, chown, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../lib/command.ts";
 import type { Logger } from "../lib/logger.ts";
 import { RING_BYTES } from "./haproxy-config.ts";
 
 export interface RequestRingFilesOptions {
-  /** On tmpfs, root's: HAProxy may pass, the daemon's group may read. */
+  /** Root's: HAProxy may pass, the daemon's group may read. */
   readonly folder: string;
   /** HAProxy's user, and the group of the daemon. */
   readonly owner: { readonly uid: number; readonly gid: number };
@@ -35,12 +35,20 @@ export class RequestRingFiles {
     return join(this.#options.folder, "next");
   }
 
-  /** Whether this HAProxy keeps a ring in a file as `RequestRing` knows it. Asked anew when the program is another. */
+  /**
+   * Whether this HAProxy keeps a ring in a file as `RequestRing` knows it, and the file would be in memory: on a disk HAProxy would wait for
+   * that now and then. Asked anew when the program is another.
+   */
   async suits(program: string): Promise<boolean> {
+    if (!(await this.isInMemory())) return false;
     const { ino, mtimeMs, size } = await stat(program);
     const seen = `${ino} ${mtimeMs} ${size}`;
     if (this.#program?.seen !== seen) this.#program = { seen, fits: isKnown(await run(program, ["-v"])) };
     return this.#program.fits;
+  }
+
+  protected async isInMemory(): Promise<boolean> {
+    return (await statfs(this.#options.folder)).type === TMPFS;
   }
 
   /** A new file for the worker that is to come. All its pages are there: HAProxy would die of one that cannot be had. */
@@ -84,6 +92,9 @@ export class RequestRingFiles {
     }
   }
 }
+
+/** `TMPFS_MAGIC`. */
+const TMPFS = 0x0102_1994;
 
 /** `HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/` */
 function isKnown({ stdout }: { readonly stdout: string }): boolean {

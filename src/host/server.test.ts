@@ -585,6 +585,28 @@ test("input goes in and ends; io goes both ways; a waiting io ends when its aske
   await eventually(() => engine.asked.includes(`io given up ${unknown}`));
 });
 
+test("input that the host process did not take to its end, since it died, fails; what it took is over", async () => {
+  const sockets = new Set<Duplex>();
+  const note = (socket: Duplex) => sockets.add(socket);
+  server.on("connection", note);
+  await using host = client();
+  const spec = goodSpec();
+  await host.start(spec);
+  const failed: unknown[] = [];
+  for (const fate of ["taken", "lost"]) {
+    const input = await host.input(spec.id);
+    const over = new Promise<void>((resolve) => input.once("close", () => resolve()));
+    input.on("error", (error) => failed.push(fate, error instanceof EngineError && error.id));
+    input.write(fate);
+    await eventually(() => engine.written.get(spec.id)?.endsWith(fate) === true);
+    if (fate === "taken") input.end();
+    else for (const socket of sockets) socket.destroy();
+    await over;
+  }
+  assert.deepEqual(failed, ["lost", "unavailable"]);
+  server.off("connection", note);
+});
+
 test("an SSH client that comes in is handed over as it is; one that nobody waits for is not taken", async () => {
   await using host = client();
   sshRefusal = "no";

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import { type ByteStream, type Engine, EngineError, type EngineErrorId } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeFrame, firstFrame } from "../lib/frames.ts";
@@ -16,6 +16,7 @@ import {
   type Event,
   EXEC_BYTES_MAX,
   EXEC_FRAME,
+  INPUT_TAKEN,
   INSTANCE_HEADER,
   parseCall,
   parseExec,
@@ -182,8 +183,9 @@ async function stream(options: HostServerOptions, request: IncomingMessage, sock
     const input = await options.engine.input(target.id);
     waiting.stop();
     socket.write(switching);
-    await carry(socket, input);
-    socket.end();
+    socket.once("close", () => input.destroy()); // the asker is gone
+    await finished(socket.pipe(input), { readable: false }).catch(() => {}); // the dyno takes no more
+    if (socket.writable) socket.end(INPUT_TAKEN);
     return;
   }
   const io = await options.engine.io(target.id, waiting.gone);

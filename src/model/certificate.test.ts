@@ -28,7 +28,11 @@ test("a chain comes out leaf first and in one form, whatever stood around it", (
     `-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n${ec}`,
     NOW,
   );
-  assert.deepEqual(pair, checkPair(made.certificate + authority.certificate, made.key, NOW));
+  const plain = checkPair(made.certificate + authority.certificate, made.key, NOW);
+  assert.deepEqual([pair.chain, pair.key], [plain.chain, plain.key]);
+  assert.equal(plain.given, made.certificate + authority.certificate, "only its line ends are other");
+  assert.equal(pair.given, null, "there was more in it, and that may be a secret");
+  assert.equal(checkPair(plain.chain, made.key, NOW).given, null);
   assert.match(pair.key, /^-----BEGIN PRIVATE KEY-----\n/);
   assert.match(pair.chain + pair.key, /^(-----BEGIN [A-Z ]+-----\n([\w+/=]{1,64}\n)+-----END [A-Z ]+-----\n){3}$/);
   const facts = factsOf(pair.chain);

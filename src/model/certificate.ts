@@ -14,6 +14,8 @@ export interface SniEndpoint {
   readonly isAutomatic: boolean;
   /** PEM, the leaf first. */
   readonly chain: string;
+  /** The same as it was written, where only blanks and line ends are other: clients compare it with what they sent. */
+  readonly given: string | null;
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
 }
@@ -49,7 +51,7 @@ export function checkPair(
   chainText: string,
   keyText: string,
   now: Instant,
-): { readonly chain: string; readonly key: string } {
+): { readonly chain: string; readonly key: string; readonly given: string | null } {
   const key = parseKey(keyText);
   const chain = orderChain(parseCertificates(chainText), key);
   for (const certificate of chain) {
@@ -57,7 +59,8 @@ export function checkPair(
     const what = certificate === chain[0] ? "The certificate" : `The intermediate ${subjectOf(certificate)}`;
     throw refused(`${what} expired on ${dayOf(endOf(certificate))}.`);
   }
-  const pair = { chain: chain.map((each) => each.toString()).join(""), key: pemOf(key) };
+  const text = chain.map((each) => each.toString()).join("");
+  const pair = { chain: text, key: pemOf(key), given: givenOf(chainText, text) };
   if (factsOf(pair.chain).names.length === 0) throw refused("The certificate names no host.");
   try {
     createSecureContext({ cert: pair.chain, key: pair.key, minVersion: "TLSv1.2" });
@@ -65,6 +68,12 @@ export function checkPair(
     throw refused(`The certificate cannot be used: ${reasonOf(error)}.`);
   }
   return pair;
+}
+
+/** Never a text that holds more than the chain does: somebody may have written the private key below it. */
+function givenOf(written: string, chain: string): string | null {
+  const bare = (text: string) => text.replaceAll(/\s/g, "");
+  return written !== chain && bare(written) === bare(chain) ? written : null;
 }
 
 /** Of a chain that passed `checkPair`. */

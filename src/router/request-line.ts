@@ -40,46 +40,92 @@ const TLS_VERSIONS: Readonly<Record<string, string>> = { "TLSv1.2": "tls1.2", "T
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
-export function parseRequest(line: string): RequestRecord | undefined {
-  const [head = "", request = "", captured = "", ...more] = line.trimEnd().split('"');
-  const fields = head.split(" ");
-  if (fields[0] !== "stator3" || (fields.length !== 22 && fields.length !== 24) || more.length !== 1 || more[0] !== "")
+export function parseRequest(text: string): RequestRecord | undefined {
+  const line = text.trimEnd();
+  const quote = line.indexOf('"');
+  const second = line.indexOf('"', quote + 1);
+  if (!line.startsWith(MARK) || second < 0 || line.indexOf('"', second + 1) !== line.length - 1) return undefined;
+  const fields = new Fields(line, quote);
+  if (fields.count !== 22 && fields.count !== 24) return undefined;
+  const [worker, count, atMicros] = [fields.number(1), fields.number(2), fields.number(3)];
+  if (!Number.isSafeInteger(worker) || !Number.isSafeInteger(count) || !Number.isSafeInteger(atMicros))
     return undefined;
-  const text = (index: number) => fields[index] ?? "-";
-  const number = (index: number) => Number(text(index));
-  const [status, flags] = [number(7), text(9)];
-  const [header, queued, connect] = [number(10), number(11), number(12)];
-  if (!Number.isSafeInteger(number(1)) || !Number.isSafeInteger(number(2)) || !Number.isSafeInteger(number(3)))
-    return undefined;
-  const [method, path, version] = requestLine(request);
-  const [host = "", length = "", forwardedFor = ""] = captured.slice(1, -1).split("|");
-  const code = errorCodeNamed(text(6)) ?? codeOfEnd(flags, status, number(19) < Number(length));
+  const [status, flags] = [fields.number(7), fields.text(9)];
+  const [header, queued, connect] = [fields.number(10), fields.number(11), fields.number(12)];
+  const active = fields.number(15);
+  const [method, path, version] = requestLine(line.slice(quote + 1, second));
+  const [host = "", length = "", forwardedFor = ""] = line.slice(second + 2, -2).split("|");
+  const bodyMissing = length !== "" && fields.number(19) < Number(length);
+  const code = errorCodeNamed(fields.text(6)) ?? codeOfEnd(flags, status, bodyMissing);
   const connected = reached(connect);
+  const address = fields.text(18);
   return {
-    worker: number(1),
-    count: number(2),
-    atMicros: number(3),
-    appId: idOrNull(text(4)),
-    dynoId: idOrNull(text(5)),
+    worker,
+    count,
+    atMicros,
+    appId: idOrNull(fields.text(4)),
+    dynoId: idOrNull(fields.text(5)),
     code,
     status,
     // A page of HAProxy's is nothing that the dyno sent.
-    bytes: code !== undefined && (flags[1] === "H" || code.code === "H25") ? 0 : number(8) || 0,
-    connectMs: connected ?? (flags[1] === "C" ? service(undefined, undefined, number(15), [header, queued]) : null),
-    serviceMs: connected === null ? null : service(number(13), number(14), number(15), [header, queued, connected]),
-    requestId: text(16),
+    bytes: code !== undefined && (flags[1] === "H" || code.code === "H25") ? 0 : fields.number(8) || 0,
+    connectMs: connected ?? (flags[1] === "C" ? service(-1, -1, active, header, queued, 0) : null),
+    serviceMs:
+      connected === null ? null : service(fields.number(13), fields.number(14), active, header, queued, connected),
+    requestId: fields.text(16),
     protocol: protocolOf(version),
-    tls: text(17) === "https",
-    tlsVersion: TLS_VERSIONS[text(22)] ?? "unknown",
-    agent: fields.length === 24 ? Buffer.from(text(23), "base64").toString("latin1") : "",
+    tls: fields.text(17) === "https",
+    tlsVersion: fields.count === 24 ? (TLS_VERSIONS[fields.text(22)] ?? "unknown") : "unknown",
+    agent: fields.count === 24 ? Buffer.from(fields.text(23), "base64").toString("latin1") : "",
     method: decoded(method),
     path: decoded(path),
     host: decoded(host),
-    forwardedFor: forwardedFor === "" ? text(18) : `${decoded(forwardedFor)}, ${text(18)}`,
-    isHeld: text(20) === "1",
-    retries: Math.abs(number(21)) || 0, // "+1" when the last went to another dyno
+    forwardedFor: forwardedFor === "" ? address : `${decoded(forwardedFor)}, ${address}`,
+    isHeld: fields.text(20) === "1",
+    retries: Math.abs(fields.number(21)) || 0, // "+1" when the last went to another dyno
   };
 }
+const MARK = "stator3 ";
+
+/**
+ * The words before `end`, each of which is only made into a string or a number when it is asked for. There is one line at a time: the
+ * places are where those of the line before were.
+ */
+class Fields {
+  readonly #line: string;
+  readonly count: number;
+
+  constructor(line: string, end: number) {
+    this.#line = line;
+    let count = 1;
+    for (let at = line.indexOf(" "); at >= 0 && at < end; at = line.indexOf(" ", at + 1)) STARTS[count++] = at + 1;
+    this.count = count;
+    STARTS[count] = end + 1; // beyond the last it is left out
+  }
+
+  text(index: number): string {
+    return this.#line.slice(STARTS[index], (STARTS[index + 1] ?? 1) - 1);
+  }
+
+  /** NaN for what is not a whole number. */
+  number(index: number): number {
+    const line = this.#line;
+    const [start, end] = [STARTS[index] ?? 0, (STARTS[index + 1] ?? 1) - 1];
+    const sign = line.charCodeAt(start);
+    let at = sign === MINUS || sign === PLUS ? start + 1 : start;
+    if (at >= end) return Number.NaN;
+    let value = 0;
+    for (; at < end; at++) {
+      const digit = line.charCodeAt(at) - ZERO;
+      if (digit < 0 || digit > 9) return Number.NaN;
+      value = value * 10 + digit;
+    }
+    return sign === MINUS ? -value : value;
+  }
+}
+/** Where each word begins, and where one behind the last would. */
+const STARTS = new Int32Array(32);
+const [PLUS, MINUS, ZERO] = [0x2b, 0x2d, 0x30];
 
 /** There is no blank in the first and the last. */
 function requestLine(line: string): readonly [method: string, path: string, version: string] {
@@ -136,16 +182,19 @@ function codeOfEnd(flags: string, status: number, bodyMissing: boolean): ErrorCo
 
 /** What remains of the whole time without waiting for the request, for a dyno, and for its connection. */
 function service(
-  response: number | undefined,
-  data: number | undefined,
-  active = 0,
-  others: readonly (number | undefined)[],
+  response: number,
+  data: number,
+  active: number,
+  header: number,
+  queued: number,
+  connect: number,
 ): number {
-  if (response !== undefined && response >= 0 && data !== undefined && data >= 0) return response + data;
-  return Math.max(0, active - others.reduce<number>((sum, each = 0) => sum + Math.max(0, each), 0));
+  if (response >= 0 && data >= 0) return response + data;
+  return Math.max(0, (active || 0) - positive(header) - positive(queued) - positive(connect));
 }
+const positive = (ms: number): number => (ms > 0 ? ms : 0);
 
-const reached = (ms: number | undefined): number | null => (ms === undefined || !(ms >= 0) ? null : ms);
+const reached = (ms: number): number | null => (ms >= 0 ? ms : null);
 /** Ids come again and again. */
 const isId = remembered((text) => UUID.test(text));
 const idOrNull = (text: string): string | null => (isId(text) ? text : null);

@@ -11,6 +11,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Instant } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { counterOf, type Gaps } from "./request-gaps.ts";
 import { LOOK_BYTES, openRing, RequestRing } from "./request-ring.ts";
@@ -24,25 +25,28 @@ export interface RequestRingsOptions {
   readonly logger: Logger;
 }
 
-/** With the highest counts. */
+/** With the highest counts, if they are known. */
 type Place = readonly [inode: number, position: number, http: number | null, https: number | null];
 
+/** What was taken at a look is in the apps' logs so long after. */
+const WRITTEN_MS = 10;
+
 /**
- * The rings of all workers, those of before a reload or a crash too. How far was read is kept, one look behind: what was taken at a
- * look is in the apps' logs by the next one, so a daemon that is killed leaves out nothing, and what its successor reads twice is
- * what came within the last milliseconds.
+ * The rings of all workers, those of before a reload or a crash too. How far was read is kept some milliseconds late, when that is in the
+ * apps' logs: a daemon that is killed leaves out nothing, and what its successor reads twice is what came in these milliseconds.
  */
 export class RequestRings implements Disposable {
   readonly #options: RequestRingsOptions;
   readonly #rings = new Map<string, RequestRing>();
   readonly #buffer = Buffer.allocUnsafeSlow(LOOK_BYTES);
-  readonly #former: ReadonlyMap<string, Place>;
+  /** Where rings that are opened are gone on with. */
+  readonly #former: Map<string, Place>;
   readonly #placesFd: number;
   #watcher: FSWatcher | undefined;
   #isStale = true;
-  /** Whether something was taken at the last look; and where the one before it ended, if that is not written down yet. */
-  #hasMoved = false;
-  #toKeep: string | undefined;
+  /** When something was last taken of which no place was noted; and a place that is not written down yet. */
+  #movedAt: Instant | undefined;
+  #toKeep: { readonly text: string; readonly at: Instant } | undefined;
 
   constructor(options: RequestRingsOptions) {
     this.#options = options;
@@ -60,15 +64,15 @@ export class RequestRings implements Disposable {
   }
 
   /** What has come, of the oldest worker first: some 128 kB of each at most. */
-  look(): { readonly lines: readonly string[]; readonly bytes: number } {
+  look(now: Instant): { readonly lines: readonly string[]; readonly bytes: number } {
     if (this.#isStale) this.#scan();
-    this.#keep();
+    this.#keep(now - WRITTEN_MS);
     let lines: readonly string[] = [];
     let bytes = 0;
     for (const [name, ring] of this.#rings) {
       try {
         const found = ring.look();
-        this.#hasMoved ||= found.bytes > 0 || found.overrun > 0;
+        if (found.bytes > 0 || found.overrun > 0) this.#movedAt = now;
         if (found.overrun > 0) this.#options.logger.warn("router.ring_overrun", { worker: name, bytes: found.overrun });
         lines = lines.length === 0 ? found.lines : [...lines, ...found.lines];
         bytes = Math.max(bytes, found.bytes);
@@ -81,8 +85,7 @@ export class RequestRings implements Disposable {
 
   /** All that was looked at is in the logs. */
   [Symbol.dispose](): void {
-    this.#keep();
-    this.#keep();
+    writeSync(this.#placesFd, this.#places(), 0);
     this.#watcher?.close();
     for (const ring of this.#rings.values()) ring[Symbol.dispose]();
     closeSync(this.#placesFd);
@@ -94,6 +97,7 @@ export class RequestRings implements Disposable {
     if (!existsSync(folder)) return; // the host process makes it
     this.#watch();
     const names = readdirSync(folder).filter((name) => /^\d+$/.test(name));
+    names.sort((a, b) => Number(a) - Number(b)); // by age, nearly always
     for (const [name, ring] of this.#rings) {
       const facts = statSync(join(folder, name), { throwIfNoEntry: false });
       if (facts?.ino === ring.inode) continue;
@@ -127,6 +131,7 @@ export class RequestRings implements Disposable {
     try {
       ring.skip(); // what was in it is counted as lost when the next line comes
     } catch {
+      this.#former.set(name, [ring.inode, ring.position, null, null]);
       this.#rings.delete(name); // until the next `refresh`
       ring[Symbol.dispose]();
     }
@@ -143,25 +148,31 @@ export class RequestRings implements Disposable {
     }
   }
 
-  /** Writes where the look before the last one ended, and notes where the last one did. */
-  #keep(): void {
-    if (this.#toKeep !== undefined) writeSync(this.#placesFd, this.#toKeep, 0); // at once for all who read: it is less than a page
+  /** Writes down the place of the last look that was not after `until`. */
+  #keep(until: Instant): void {
+    if (this.#toKeep === undefined && this.#movedAt !== undefined) {
+      this.#toKeep = { text: this.#places(), at: this.#movedAt };
+      this.#movedAt = undefined;
+    }
+    if (this.#toKeep === undefined || this.#toKeep.at > until) return;
+    writeSync(this.#placesFd, this.#toKeep.text, 0); // at once for all who read: it is less than a page
     this.#toKeep = undefined;
-    if (!this.#hasMoved) return;
-    this.#hasMoved = false;
+  }
+
+  #places(): string {
     const { gaps } = this.#options;
     const highest = (name: string, tls: boolean) => gaps.highestOf(counterOf(Number(name), tls)) ?? null;
     const places = [...this.#rings].slice(-PLACES_MAX).map(([name, ring]): readonly [string, Place] => {
       return [name, [ring.inode, ring.position, highest(name, false), highest(name, true)]];
     });
-    this.#toKeep = JSON.stringify(places).padEnd(PLACES_BYTES);
+    return JSON.stringify(places).padEnd(PLACES_BYTES);
   }
 }
 
 const PLACES_BYTES = 4_000;
 const PLACES_MAX = 60;
 
-function placesIn(path: string): ReadonlyMap<string, Place> {
+function placesIn(path: string): Map<string, Place> {
   try {
     return new Map(JSON.parse(readFileSync(path, "utf8")) as readonly (readonly [string, Place])[]); // our own
   } catch {

@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import { EngineError } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { Store } from "../store/store.ts";
@@ -32,6 +33,15 @@ export type ClientEvent =
 const LATE_OUTPUT_MS = 10_000;
 const INPUT_RETRY_MS = 100;
 const END_OF_TRANSMISSION = Uint8Array.of(4);
+/** In place of the status of a command that may have read a part of its input alone. */
+const FAILED = 255;
+const INPUT_LOST =
+  "The command's standard input ended too early: what runs the dynos was started anew. What it read may not be whole.";
+
+/** Whether the dyno's standard input, being a pipe, ended before the client ended it. */
+interface InputFate {
+  isLost: boolean;
+}
 
 interface Join extends RunOptions {
   readonly dynoId: string;
@@ -50,17 +60,20 @@ export async function bridge(join: Join): Promise<void> {
   using _gone = addAbortListener(client.gone, end);
   using _until = addAbortListener(until, end);
   const side: Promise<void>[] = [];
+  const input: InputFate = { isLost: false };
   let recording: Recording | undefined;
   try {
     recording = await recordingOf(join);
     const dyno = await admit(join);
     if (dyno === undefined) return;
     const life = new Life(join.clock);
-    side.push(life.endWhenIdle(over), carryInput(join, dyno, life, over.signal, recording));
+    side.push(life.endWhenIdle(over), carryInput(join, dyno, life, over.signal, input, recording));
     if (await carryOutput(join, life, over.signal, recording)) {
       const status = await join.supervision.exited(dynoId, over.signal);
       await recording?.end(status);
-      await client.finish(status);
+      const words = Buffer.from(`${INPUT_LOST}\r\n`);
+      if (input.isLost) await (client.writeError === undefined ? client.write(words) : client.writeError(words));
+      await client.finish(input.isLost ? FAILED : status);
     }
   } catch (error) {
     if (!over.signal.aborted) logger.error("run.attach_failed", { dynoId, error });
@@ -158,17 +171,28 @@ async function carryInput(
   dyno: DynoRecord,
   life: Life,
   over: AbortSignal,
+  fate: InputFate,
   recording: Recording | undefined,
 ): Promise<void> {
   const { client, engine, logger, dynoId } = join;
   const hasTerminal = dyno.oneOff?.terminal !== null;
   let input: Writable | undefined;
+  let isBroken = false;
+  const opened = async (): Promise<Writable | undefined> => {
+    isBroken = false;
+    const made = await openInput(join, dyno, over);
+    return made?.on("error", (error) => {
+      // Else the dyno closed it, or has ended: what follows goes nowhere.
+      if (error instanceof EngineError && error.id === "unavailable") isBroken = true;
+      if (isBroken && !hasTerminal) fate.isLost = true;
+    });
+  };
   try {
-    input = await openInput(join, dyno, over);
-    input?.on("error", () => {}); // the dyno closed its standard input, or has ended: what follows goes nowhere
+    input = await opened();
     for await (const event of client.events(hasTerminal)) {
       if (over.aborted) continue; // read on until it closes
       life.mark();
+      if (isBroken && hasTerminal) input = await opened(); // a terminal outlives whoever writes to it
       if (event.kind === "resize") await recording?.resize(event);
       if (event.kind === "resize")
         await engine.resize(dynoId, event.rows, event.columns).catch(() => {}); // it has ended

@@ -73,6 +73,10 @@ export interface DynoProcess {
   close(): void;
 }
 
+/** What is shown in a session of which nobody saw the end. */
+export const UNSEEN =
+  "The session broke off, and nobody saw how it ended: what runs the dynos may have been started anew.";
+
 export const SESSION_SIGNALS = ["HUP", "INT", "QUIT", "KILL", "TERM", "USR1", "USR2"] as const;
 export type SessionSignal = (typeof SESSION_SIGNALS)[number];
 

@@ -89,6 +89,15 @@ test("a client that leaves hangs its process up; a dyno that does not run is sai
   await world.store.dynos.update(late.json.id, { exit: dyno?.exit ?? null });
 });
 
+test("a session of which nobody saw the end says so, with a status of its own", async () => {
+  does(async ({ stdout }) => {
+    stdout("half");
+    return null;
+  });
+  const got = await attached(world, secretOf((await enter({ command: "cat", force_no_tty: true })).json), "");
+  assert.deepEqual([got.out, got.status, /broke off, and nobody saw/.test(got.err)], ["half", 255, true]);
+});
+
 test("a connection and a file: by our helpers alone, with what a user said as arguments; their refusals are passed on", async () => {
   let command: string | readonly string[] = "";
   does(async ({ request, stdin, stdout }) => {

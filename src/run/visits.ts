@@ -5,7 +5,7 @@ import type { Logger } from "../lib/logger.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { AttachedClient } from "./bridge.ts";
 import { Secrets } from "./secrets.ts";
-import type { Endpoint, SessionRequest, Sessions } from "./sessions.ts";
+import { type Endpoint, type SessionRequest, type Sessions, UNSEEN } from "./sessions.ts";
 import { Traffic } from "./traffic.ts";
 
 /** What a client may do inside one running dyno, once. */
@@ -79,6 +79,7 @@ export class Visits implements AsyncDisposable {
           written(opened.stderr, (chunk) => writeError(client, chunk), life),
         ]);
         const status = await opened.exited;
+        if (status === null && !signal.aborted) await writeError(client, Buffer.from(`${UNSEEN}\r\n`));
         if (!signal.aborted) await client.finish(status ?? FAILED);
         over.abort();
         await Promise.all([input, idle]);

@@ -1,7 +1,7 @@
 import type { PseudoTtyInfo, ServerChannel, Session } from "ssh2";
 import { addAbortListener } from "../lib/abort.ts";
 import { PlatformError } from "../model/errors.ts";
-import { type DynoProcess, SESSION_SIGNALS, type SessionRequest, type Window } from "../run/sessions.ts";
+import { type DynoProcess, SESSION_SIGNALS, type SessionRequest, UNSEEN, type Window } from "../run/sessions.ts";
 import { sendAll } from "./channel.ts";
 import { serveFiles } from "./files.ts";
 import { bytesHeld, repliesHeld, type Stage } from "./stage.ts";
@@ -101,6 +101,7 @@ export function serveSession(session: Session, stage: Stage, buffers: Set<() => 
       await Promise.race([inputEnded, limit]);
       enough.abort();
     }
+    if (status === null && !gone.aborted) say(channel, UNSEEN);
     channel.exit(status ?? 255);
     channel.end();
   }
@@ -110,10 +111,14 @@ export function serveSession(session: Session, stage: Stage, buffers: Set<() => 
     const { gone, logger } = stage;
     if (!(error instanceof PlatformError) && !gone.aborted) logger.error("ssh.session_failed", { error });
     const message = error instanceof PlatformError ? error.message : "The session could not be opened.";
-    if (terminal === null) channel.stderr.write(`${message}\n`);
-    else channel.write(`${message}\r\n`);
+    say(channel, message);
     channel.exit(1);
     channel.end();
+  }
+
+  function say(channel: ServerChannel, words: string): void {
+    if (terminal === null) channel.stderr.write(`${words}\n`);
+    else channel.write(`${words}\r\n`);
   }
 }
 

@@ -129,6 +129,15 @@ test("spec 3.7: a command, with what it says on both ways and its status; the ho
   assert.equal(readFileSync(join(all.folder, "ssh-host-key"), "utf8"), kept);
 });
 
+test("a session of which nobody saw the end says so, with a status of its own", async () => {
+  await using all = await world();
+  using client = await come(all, (await all.register()).tunnel.name);
+  const channel = await exec(client, "unseen");
+  const [, err, status] = await Promise.all([text(channel), text(channel.stderr), channel.status]);
+  assert.match(err, /^errThe session broke off, and nobody saw how it ended/);
+  assert.equal(status, 255);
+});
+
 test("every key that is made can be read", () => {
   for (let n = 0; n < 1000; n++) assert.ok(!(ssh2.utils.parseKey(makeKeyPair(ssh2.utils).private) instanceof Error));
 });

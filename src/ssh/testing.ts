@@ -71,7 +71,7 @@ export class FakeSessions implements Pick<Sessions, "open" | "connect" | "readFi
   readonly files = new Map<string, Buffer>();
   closed = 0;
 
-  /** `cat` echoes until its input ends, `bash` too after a prompt; `flood` writes for ever, `flood errors` to its standard error; `quiet` reads nothing; the rest says what it is and ends with 7. */
+  /** `cat` echoes until its input ends, `bash` too after a prompt; `flood` writes for ever, `flood errors` to its standard error; `quiet` reads nothing; of `unseen` nobody sees the end; the rest says what it is and ends with 7. */
   async open(dynoId: string, request: SessionRequest): Promise<DynoProcess> {
     const command = typeof request.command === "string" ? request.command : request.command.join(" ");
     if (command === "refused") throw new PlatformError("not_found", "That dyno does not run.");
@@ -102,7 +102,7 @@ export class FakeSessions implements Pick<Sessions, "open" | "connect" | "readFi
     } else if (command !== "quiet") {
       stdout.write(`out ${command}`);
       stderr.write("err");
-      end(7);
+      end(command === "unseen" ? null : 7);
     }
     return {
       stdin,

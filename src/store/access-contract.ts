@@ -28,10 +28,13 @@ export function accessContract(name: string, open: (clock: Clock) => Promise<Sto
     }
     assert.equal(await store.apps.findFor(owner?.id ?? "", "nothing"), undefined);
     const page = { field: "name", order: "asc", limit: 10 } as const;
-    const facts = { app, ownerEmail: "o@x", slug: null, isAutomatic: false };
+    const facts = { app, ownerEmail: "o@x", slug: null, isAutomatic: false, repoBytes: null };
     assert.deepEqual(await store.apps.visibleTo(friend?.id ?? "", page), [facts]);
     assert.deepEqual(await store.apps.facts(app.id), facts);
     assert.equal(await store.apps.facts("none"), undefined);
+    await store.apps.setRepoBytes(app.id, 4096);
+    await store.apps.setRepoBytes("none", 4096); // gone meanwhile
+    assert.deepEqual(await store.apps.facts(app.id), { ...facts, repoBytes: 4096 });
     const named = async (part: object) =>
       (await store.apps.visibleTo(owner?.id ?? "", { ...page, ...part })).map((each) => each.app.name);
     for (const name of ["aaa", "bbb"]) await store.apps.create({ ...NEW_APP, name, ownerId: owner?.id ?? "" });

@@ -7,6 +7,7 @@ import type { SniEndpoint } from "../model/certificate.ts";
 export interface StoredPair {
   readonly chain: string;
   readonly key: string;
+  readonly given?: string | null;
 }
 
 /** Certificates of apps, and how the orders of the platform's own ones stand. Keys are encrypted at rest. */

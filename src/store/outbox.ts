@@ -57,8 +57,8 @@ const WATCHED: Readonly<Record<string, Watched>> = {
     told: ["permissions"],
   },
   sni_endpoints: {
-    columns: ["id", "name", "automatic", "chain", "created_at", "updated_at"],
-    told: ["chain", "automatic"],
+    columns: ["id", "name", "automatic", "chain", "given", "created_at", "updated_at"],
+    told: ["chain", "given", "automatic"],
   },
   dynos: {
     columns: [

@@ -89,7 +89,7 @@ export interface UserStore {
     change: Partial<Pick<User, "name" | "allowTracking" | "beta" | "isOperator">> & { readonly isSuspended?: boolean },
   ): Promise<User>;
   /**
-   * Forgets the user with their tokens, keys and parts in apps; their own apps go to `appsTo`. Releases and builds go on naming
+   * Forgets the user with their tokens, keys and parts in apps; their own apps and pipelines go to `appsTo`. Releases and builds go on naming
    * them. Throws `invalid_params` for the installation's owner, and for somebody who has apps while nobody is named to have them.
    */
   remove(id: string, appsTo: string | null): Promise<void>;
@@ -248,6 +248,8 @@ export interface AppStore {
       }
     >,
   ): Promise<App>;
+  /** Nothing follows from it: nobody is told. An app that is gone is none of its business. */
+  setRepoBytes(id: string, bytes: number): Promise<void>;
   /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
   remove(id: string): Promise<void>;
 }
@@ -273,6 +275,8 @@ export interface AppFacts {
   readonly slug: Pick<Slug, "sizeBytes" | "buildpackDescription"> | null;
   /** Certificates come by themselves. */
   readonly isAutomatic: boolean;
+  /** Of the repository, after the last push; null: there was none. */
+  readonly repoBytes: number | null;
 }
 
 /** Offers of apps. The newest one of each app is kept, with what became of it. */

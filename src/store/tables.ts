@@ -182,6 +182,8 @@ export interface AppRow {
   daily_cycling: number;
   /** UTC. */
   cycling_hour: number | null;
+  /** After the last push. */
+  repo_bytes: number | null;
 }
 
 export interface FeatureRow {
@@ -228,6 +230,7 @@ export interface SniEndpointRow {
   automatic: number;
   /** PEM. */
   chain: string;
+  given: string | null;
   /** The private key. */
   sealed: string;
   created_at: Instant;

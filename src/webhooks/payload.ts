@@ -108,7 +108,7 @@ async function appData(row: ChangedRow, { addresses, store }: Facts): Promise<Da
     region: REGION,
     released_at: timeOf(row["released_at"]),
     repo_migrated: true,
-    repo_size: null,
+    repo_size: facts?.repoBytes ?? null,
     slug_size: facts?.slug?.sizeBytes ?? null,
     space: null,
     stack,
@@ -226,7 +226,7 @@ async function sniEndpointData(row: ChangedRow, { app, store }: Facts): Promise<
   const id = textOf(row["id"]);
   return {
     app,
-    certificate_chain: row["chain"],
+    certificate_chain: row["given"] ?? row["chain"],
     created_at: timeOf(row["created_at"]),
     display_name: null,
     domains: domains.filter(({ sniEndpointId }) => sniEndpointId === id).map((domain) => domain.id),

@@ -90,11 +90,10 @@ test("heroku about people", { concurrency: 3 }, async (t) => {
       assert.deepEqual(await platform("GET", "/account/keys"), []);
     }),
     t.test("authorizations, their info, update, rotation and revocation", async () => {
-      const token =
-        (await ok("authorizations:create", "-d", "ci", "-s", "read,identity", "-e", "3600", "-S"))
-          .trim()
-          .split("\n")
-          .at(-1) ?? "";
+      const create = ["authorizations:create", "-d", "ci", "-s", "read,identity", "-e", "3600", "-S"];
+      const { stdout, code } = await official.run(create);
+      const token = stdout.trim();
+      assert.equal(code, 0);
       assert.match(token, /^HRKU-ST/);
       const [, id = ""] = /ci +([0-9a-f-]{36}) +read,identity/.exec(await ok("authorizations")) ?? [];
       assert.match(

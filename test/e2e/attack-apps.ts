@@ -1,5 +1,8 @@
 import type { Files } from "./harness.ts";
 
+/** In DNS: which address `stator.invalid` has, in hexadecimal digits. */
+export const QUESTION = "00070100000100000000000006737461746f7207696e76616c69640000010001";
+
 /** Answers every request at once from one process, so that what a request waits for is the machine. */
 export const victim: Files = {
   Procfile: "web: exec python3 app.py\n",
@@ -116,7 +119,13 @@ def disk_rate():
 def disk():
     block = b"x" * (1 << 20)
     told = False
+    os.makedirs("/tmp/many")
     while True:
+        try:
+            with open("/tmp/spare", "wb") as file:
+                file.write(block * 2)
+        except OSError:
+            pass # what was removed is not yet given back
         def take(count):
             with open("/tmp/full%d" % (count % 10), "ab") as file:
                 file.write(block * 8)
@@ -124,13 +133,12 @@ def disk():
         if not told:
             told = True
             met("%s after %d MiB" % (error, count * 8))
-        os.makedirs("/tmp/many", exist_ok=True)
-        os.unlink("/tmp/full0")
+        os.unlink("/tmp/spare")
         def make(count):
-            if count == 20000:
-                raise OSError(errno.ENOSPC, "enough")
             os.close(os.open("/tmp/many/%d" % count, os.O_CREAT | os.O_WRONLY))
-        until_full(make)
+        count, error = until_full(make)
+        if count > 0:
+            met("%s after %d files" % (error, count))
         for name in os.listdir("/tmp/many"):
             os.unlink("/tmp/many/" + name)
         for at in range(10):
@@ -221,6 +229,22 @@ def connections():
         for one in held:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
             one.close()
+
+def questions():
+    query = bytes.fromhex("${QUESTION}")
+    def ask():
+        asking = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4000)]
+        for one in asking:
+            one.setblocking(False)
+            one.connect((gateway(), 53))
+        met("%d sources" % len(asking))
+        while True:
+            for one in asking:
+                try:
+                    one.send(query)
+                except OSError:
+                    pass
+    many(2, ask)
 
 def bandwidth():
     met("network")

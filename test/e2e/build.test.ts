@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import {
   api,
   commit,
@@ -9,6 +10,7 @@ import {
   eventually,
   git,
   logsOf,
+  pidOf,
   push,
   pushOk,
   stator,
@@ -16,6 +18,7 @@ import {
   temporaryApp,
   temporaryRepository,
   throughRouter,
+  token,
   waitLog,
 } from "./harness.ts";
 
@@ -95,4 +98,40 @@ test("spec 3.2: a first release whose port is never bound within the app's boot 
   assert.match(stderr, /did not bind to \$PORT within 3 seconds \(R10\)/);
   assert.match(stderr, /not listening/);
   await waitLog(app.name, /Error R10 \(Boot timeout\)/);
+});
+
+test("git's service in its build dyno: hostile pushes are answered, move no ref, and the daemon lives on", async () => {
+  await using app = await temporaryApp("hostile");
+  const daemon = await pidOf("daemon");
+  const line = (text: string) => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`;
+  const update = (ref: string) =>
+    `${line(`${"0".repeat(40)} ${"1".repeat(40)} ${ref}\0report-status side-band-64k`)}0000PACK\0\0\0\x02\0\0\0\x01`;
+  const push = async (body: string | Uint8Array<ArrayBuffer>, headers: Readonly<Record<string, string>> = {}) => {
+    const response = await fetch(`${api}/${app.name}.git/git-receive-pack`, {
+      method: "POST",
+      headers: {
+        Authorization: `Bearer ${token()}`,
+        "Content-Type": "application/x-git-receive-pack-request",
+        ...headers,
+      },
+      body: typeof body === "string" ? Buffer.from(body, "latin1") : body,
+    });
+    assert.equal(response.status, 200);
+    return response.text().catch(() => ""); // cut off: git says so
+  };
+  for (const body of [
+    "zzzz",
+    update("refs/heads/../../hooks/x"),
+    update("refs/heads/$(id)"),
+    update("--upload-pack=x"),
+  ])
+    assert.doesNotMatch(await push(body), /ok refs|Released/);
+  await push(gzipSync(Buffer.alloc(64 * 1024 ** 2)), { "Content-Encoding": "gzip" });
+  await push(Buffer.concat([gzipSync("zzzz".repeat(1000)).subarray(0, 30), Buffer.alloc(1_000_000, 0xff)]), {
+    "Content-Encoding": "gzip",
+  });
+  const { stdout, code } = await git("/", ["ls-remote", `${api}/${app.name}.git`]);
+  assert.deepEqual([code, stdout], [0, ""]);
+  assert.equal(await pidOf("daemon"), daemon);
+  assert.deepEqual(JSON.parse(await statorOk(["builds", "-a", app.name, "--json"])), []);
 });

@@ -277,22 +277,25 @@ test("the official CLI: certs, certs:add, info, update, remove, certs:auto, doma
   assert.equal(await shown("www.cli.example"), "DNS:www.cli.example, DNS:cli.example");
   await world.call("POST", "/apps/hello/domains", { body: { hostname: "cli.example", sni_endpoint: null } });
   await world.call("PATCH", "/apps/hello/domains/cli.example", { body: { sni_endpoint: null } });
-  await heroku("domains:update", "cli.example", "--cert", name);
+  assert.match(await heroku("domains:update", "cli.example", "--cert", name), /Updating cli\.example to use .*done/);
   assert.match(await heroku("certs:info", "--show-domains"), /Domain\(s\):\s+cli\.example\s+www\.cli\.example/);
-  await heroku("certs:update", ...(await pairFiles(world.home, "*.cli.example", "cli.example")), "--confirm", "hello");
+  const pair = await pairFiles(world.home, "*.cli.example", "cli.example");
+  const updated = await heroku("certs:update", ...pair, "--confirm", "hello");
+  assert.match(updated, /Updated certificate details:\nCommon Name\(s\): \*\.cli[^]*Updating SSL certificate .*done/);
   assert.equal(await shown("www.cli.example"), "DNS:*.cli.example, DNS:cli.example");
   assert.match(
     await heroku("certs"),
     new RegExp(`${name} .*\\*\\.cli\\.example, cli\\.example .* UTC .*False +SNI +2`),
   );
-  await heroku("certs:remove", "--confirm", "hello");
+  assert.match(await heroku("certs:remove", "--confirm", "hello"), /Removing SSL certificate .*done/);
   assert.match(await shown("www.cli.example"), /localhost/);
   assert.match(await heroku("certs:auto:enable"), /Your certificate will now be managed/);
   await eventually(async () => (await shown("www.cli.example")) === "DNS:www.cli.example");
   await eventually(async () => (await shown("cli.example")) === "DNS:cli.example");
   assert.match(await heroku("certs:auto"), /is enabled[\s\S]*www\.cli\.example +Cert issued/);
-  await heroku("certs:auto:refresh");
-  await heroku("certs:auto:disable", "--confirm", "hello");
+  assert.match(await heroku("certs:auto:refresh"), /Refreshing Automatic Certificate Management\.\.\. done/);
+  const disabled = await heroku("certs:auto:disable", "--confirm", "hello");
+  assert.match(disabled, /Disabling Automatic Certificate Management\.\.\. done/);
   assert.match(await shown("www.cli.example"), /localhost/);
 });
 

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { httpReceiver, messagesOf, syslogReceiver } from "../support/receivers.ts";
 import { echo } from "./apps.ts";
 import { deployed, eventually, pidOf, platform, stator, statorOk, waitUp } from "./harness.ts";
-import { type Official, openOfficial } from "./heroku.ts";
+import { type Official, openOfficial, samePrinted } from "./heroku.ts";
 
 /** Receivers stand on an address of the host's own, which no app may reach until the operator allows it. */
 const HOST = Object.entries(networkInterfaces())
@@ -136,10 +136,13 @@ test("webhooks*: official and native; a release is told, signed; what was under 
   );
   assert.match(await heroku.ok(["webhooks:events", "-a", app]), /release\W+create/);
   assert.match(await heroku.ok(["webhooks:events:info", told.id, "-a", app]), /"resource": "release"/);
-  await heroku.ok(["webhooks:update", id, "-i", "dyno", "-l", "notify", "-u", url, "-a", app]);
+  for (const args of [["webhooks:deliveries"], ["webhooks:deliveries:info", delivery], ["webhooks:events"]])
+    await samePrinted(heroku, [...args, "-a", app]);
+  const updated = await heroku.ok(["webhooks:update", id, "-i", "dyno", "-l", "notify", "-u", url, "-a", app]);
+  assert.match(updated, /Updating webhook \S+ for \S+\.\.\. done/);
   assert.match(await heroku.ok(["webhooks:info", id, "-a", app]), /Include: +dyno\s+Level: +notify/);
   await statorOk(["webhooks:update", id, "-l", "sync", "-a", app]);
   assert.match(await statorOk(["webhooks:info", id, "-a", app]), /Include: +dyno\nLevel: +sync\n/);
-  await heroku.ok(["webhooks:remove", id, "-a", app]);
+  assert.match(await heroku.ok(["webhooks:remove", id, "-a", app]), /Removing webhook \S+ from \S+\.\.\. done/);
   assert.match(await statorOk(["webhooks", "-a", app]), /has no webhooks/);
 });

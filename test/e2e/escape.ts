@@ -89,8 +89,8 @@ const NEVER = [
   "fd00::1",
   "fe80::a9fe:a9fe",
 ];
-/** How often somebody enters a dyno that waits for it. */
-const SESSIONS = 30;
+/** How often somebody enters a dyno that waits for it. gVisor's runtime stays outside, and takes its time. */
+const SESSIONS = { container: 30, gvisor: 8 };
 const SYSCTLS = [
   "kernel/core_pattern",
   "kernel/hostname",
@@ -532,6 +532,7 @@ export function escapeSuite(isolation: Isolation): void {
       async () => {
         const given = JSON.stringify({
           seconds: 60,
+          runtime: "crun",
           paths: [join(canaries, "open"), "/etc/shadow"],
           words: [word, ...readFileSync("/etc/shadow", "utf8").split("\n").slice(0, 1)],
         });
@@ -550,23 +551,26 @@ export function escapeSuite(isolation: Isolation): void {
           const { attach_url: url } = await platform<{ attach_url: string }>("POST", path, { command, ...terminal });
           return attached({ api: { port: config.apiPort } }, new URL(url).pathname.slice(1), "");
         };
-        const commands = Array.from({ length: SESSIONS }, (_, n) => (n % 3 === 0 ? "true" : "sleep 0.05"));
+        const commands = Array.from({ length: SESSIONS[isolation.name] }, (_, n) =>
+          n % 3 === 0 ? "true" : "sleep 0.05",
+        );
         for (const command of commands) assert.equal((await enter(command, { force_no_tty: true })).status, 0);
         assert.equal((await enter("sleep 0.05", { env: { TERM: "xterm", COLUMNS: 80, LINES: 24 } })).status, 0);
         await enter("touch /tmp/enough", { force_no_tty: true });
         const seen = JSON.parse((await logged(/PROBE (\{.*\})/))[1] ?? "") as Watched;
-        assert.ok(seen.count >= SESSIONS, `it saw ${seen.count} processes come: ${seen.names.join(" ")}`);
+        assert.ok(seen.count >= commands.length / 2, `it saw ${seen.count} processes come`);
+        if (isolation.name === "container") mustBeRefused(seen.runtime, 6); // it was early enough to meet it
         assert.deepEqual([seen.found, seen.opened], [{}, {}]);
-        const window = ["TERM", "COLUMNS", "LINES"]; // of the terminal's window
+        const own = ["TERM", "COLUMNS", "LINES", "PS1"]; // of the terminal; bash takes the last away where there is none
         assert.deepEqual(
-          Object.keys(seen.environ).filter((each) => !window.includes(each)),
+          Object.keys(seen.environ).filter((each) => !own.includes(each)),
           [],
         );
-        const own = /^(\/usr\/bin\/(tini-static|bash|sleep|touch|python3\.\d+|true)|(refused|absent) \w+)$/;
+        const programs = /^(\/usr\/bin\/(tini-static|bash|sleep|touch|python3\.\d+|true)|(refused|absent) \w+)$/;
         assert.deepEqual(
-          seen.programs.filter((each) => !own.test(each)),
+          seen.programs.filter((each) => !programs.test(each)),
           [],
-          "of the runtime not even the name can be read",
+          "where the runtime's program lies cannot be read",
         );
       },
     );
@@ -790,6 +794,8 @@ interface Identity {
 /** What a dyno got of the processes that came into it. */
 interface Watched {
   readonly count: number;
+  /** Of one that is still the runtime's program. */
+  readonly runtime: Outcomes;
   /** As the processes call themselves. */
   readonly names: readonly string[];
   readonly programs: readonly string[];
@@ -933,8 +939,8 @@ function ownSockets(): readonly string[] {
   const sockets = [
     paths.hostSocket,
     join(paths.run, "router-sockets", "stats.sock"),
+    join(paths.run, "router-sockets", "master.sock"),
     join(paths.daemonRun, "admin.sock"),
-    join(paths.daemonRun, "requests.sock"),
   ];
   for (const each of sockets) assert.ok(statSync(each).isSocket(), each);
   return sockets;

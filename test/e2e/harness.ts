@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { homedir, tmpdir } from "node:os";
+import { homedir, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { HyperSchema } from "../../src/api/hyper-schema.ts";
@@ -148,21 +148,34 @@ export async function requestsUntil(name: string, body: () => Promise<void>): Pr
 const POLL_MS_MIN = 50;
 const POLL_MS_MAX = 300;
 
+/** What an emulated machine (test/vm) needs more of it: there a start of ours takes a minute, not a second. */
+const PATIENCE = (process.env["STATOR_TEST_SSH"] ?? process.env["STATOR_TEST_MACHINE"]) ? 4 : 1;
+
 /** Tries until `probe` gives something, less often as time goes by, or fails with `what` after `timeoutMs`. */
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined | false>,
   timeoutMs = 60_000,
 ): Promise<T> {
-  const until = performance.now() + timeoutMs;
+  const until = performance.now() + timeoutMs * PATIENCE;
   let betweenMs = POLL_MS_MIN;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
-    assert.ok(performance.now() < until, `not within ${timeoutMs / 1000} s: ${what}`);
+    assert.ok(performance.now() < until, `not within ${(timeoutMs * PATIENCE) / 1000} s: ${what}`);
     await pause(betweenMs);
     betweenMs = Math.min(POLL_MS_MAX, betweenMs * 1.3);
   }
+}
+
+/** An address of this machine that is not the loopback, by which somebody elsewhere would know it. */
+export function ownAddress(): string {
+  const found = Object.entries(networkInterfaces())
+    .filter(([name]) => !name.startsWith("st"))
+    .flatMap(([, all]) => all ?? [])
+    .find(({ internal, family }) => !internal && family === "IPv4")?.address;
+  assert.ok(found, "this machine has an address beside the loopback");
+  return found;
 }
 
 /** Whether the platform answers, whatever it says. */

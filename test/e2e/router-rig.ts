@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import {
   createServer as createHttpServer,
   request as httpRequest,
@@ -39,9 +39,12 @@ export interface RigOptions {
   readonly sendsLines?: boolean;
 }
 
-/** HAProxy's files of request lines; in these tests the daemon is root. */
+/** HAProxy's files of request lines, on a disk where the machine has little memory for files; in these tests the daemon is root. */
 class RingFiles extends RequestRingFiles {
   sendsLines = false;
+  protected override async isInMemory(): Promise<boolean> {
+    return true;
+  }
   override async suits(program: string): Promise<boolean> {
     return (await super.suits(program)) && !this.sendsLines;
   }
@@ -50,6 +53,8 @@ class RingFiles extends RequestRingFiles {
 /** A real HAProxy on free ports with dynos that are Node servers on 127.x.y.z; everything else is the real host side. */
 export class RouterRig {
   readonly folder = mkdtempSync("/var/tmp/stator-router-");
+  /** Of an installation `/run/stator-<id>`; on tmpfs if there is room for what tests leave in it. */
+  readonly run: string = roomIn("/dev/shm") > 512 * 1024 * 1024 ? mkdtempSync("/dev/shm/stator-router-") : this.folder;
   readonly dynos = new Map<string, { readonly address: string; readonly port: number }>();
   readonly lines = new Map<string, string[]>();
   readonly names = new Map<string, string>();
@@ -64,11 +69,11 @@ export class RouterRig {
   park: RequestPark | undefined;
 
   get instance(): { readonly paths: { readonly run: string; readonly daemonRun: string } } {
-    return { paths: { run: this.folder, daemonRun: join(this.folder, "daemon") } };
+    return { paths: { run: this.run, daemonRun: join(this.folder, "daemon") } };
   }
 
   private constructor(ports: readonly [number, number], options: RigOptions) {
-    chmodSync(this.folder, 0o755);
+    for (const each of [this.folder, this.run]) chmodSync(each, 0o755);
     const folder = join(this.folder, "router");
     const socketFolder = join(this.folder, "own");
     const ringFolder = requestRings(this.instance);
@@ -230,7 +235,7 @@ export class RouterRig {
       server.close();
     }
     for (let i = 0; i < 100 && pid !== undefined && isThere(pid); i++) await pause(20);
-    rmSync(this.folder, { recursive: true, force: true });
+    for (const each of [this.folder, this.run]) rmSync(each, { recursive: true, force: true });
   }
 }
 
@@ -369,6 +374,13 @@ export async function freePort(): Promise<number> {
   server.close();
   await once(server, "close");
   return port;
+}
+
+/** Bytes. */
+function roomIn(folder: string): number {
+  if (!existsSync(folder)) return 0;
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 function isThere(pid: number): boolean {

@@ -221,7 +221,9 @@ test("a daemon that is killed with -9 under load, again and again: no request is
   });
   const daemon = () => {
     const program = join(import.meta.dirname, "..", "..", "bench", "router-reader.ts");
-    return start(process.execPath, [program, rig.folder, app.id], { stdio: ["pipe", "pipe", "inherit"] });
+    return start(process.execPath, [program, rig.run, join(rig.folder, "daemon"), app.id], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
   };
   for (let round = 0; round < 3; round++) {
     const child = daemon();
@@ -242,8 +244,9 @@ test("a daemon that is killed with -9 under load, again and again: no request is
     assert.ok(performance.now() < until, `${new Set(await paths()).size} of ${asked}`);
   const found = await paths();
   assert.ok(asked > 50, `${asked} asked`);
-  // Killed thrice: each time what came within its last look may be there twice.
-  assert.ok(found.length - new Set(found).size < 60, `${found.length - new Set(found).size} lines twice`);
+  // Each time what came in the last milliseconds may be there twice.
+  const twice = found.length - new Set(found).size;
+  assert.ok(twice < asked / 2, `${twice} lines of ${asked} twice`);
   await rig.requests?.[Symbol.asyncDispose]();
   await rig.startDaemon();
 });
@@ -254,7 +257,7 @@ test("what HAProxy wrote over before a daemon came back is counted, and said", a
   await app.ask({ path: "/first" });
   await app.line(/"\/first"/);
   await rig.requests?.[Symbol.asyncDispose]();
-  const count = 1_300; // lines of 8 kB each, of which the ring holds a thousand
+  const count = 1_150; // lines of 8 kB each, of which the ring holds a thousand
   const path = `/${"x".repeat(7_900)}`;
   let asked = 0;
   await Promise.all(

@@ -3,7 +3,7 @@ import { PUBLISHED } from "./published-schema.ts";
 
 /** Heroku's, but not in its published schema: what its clients use all the same, and resources that are answered as empty or absent here. */
 const HEROKUS =
-  /^\S+ \/(account|actions|addons?|addon-attachments|addon-services|api\/v2|api\/v4|buildpacks|enterprise-accounts|filters|oauth|pipeline-transfers|plans|schema|spaces|teams|users)(\/|$)|^\S+ \/apps\/:app\/(addons|addon-attachments|config-vars|oci-images|review-app|webhooks|releases\/:\S+\/config-vars)(\/|$)|^\S+ \/pipelines\/:\w+\/(review-app-config|stage\/:\w+\/config-vars)$|^POST \/apps\/:app\/dynos\/:dyno$|^GET \/apps\/:app\/builds\/:build\/output$/;
+  /^\S+ \/(account|accounts|actions|addons?|auth|addon-attachments|addon-services|api\/v2|api\/v4|buildpacks|enterprise-accounts|filters|oauth|pipeline-transfers|plans|schema|spaces|teams|users)(\/|$)|^\S+ \/apps\/:app\/(addons|addon-attachments|build-metadata|config-vars|config-vars-settings|oci-images|pre-authorizations|review-app|webhooks|releases\/:\S+\/config-vars)(\/|$)|^GET \/pipelines\/:\w+\/repo(\/|$)|^\S+ \/pipelines\/:\w+\/(review-app-config|stage\/:\w+\/config-vars)$|^POST \/apps\/:app\/dynos\/:dyno$|^GET \/apps\/:app\/builds\/:build\/output$/;
 
 interface Shape {
   readonly type?: string;

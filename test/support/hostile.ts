@@ -1,17 +1,22 @@
+/** One of each kind, for every place in every run: metacharacters, line ends, a leading dash, NUL, `../`, overlong. */
+export const ALWAYS: readonly string[] = [
+  "$(reboot); `id` | cat & '\"\\ > /tmp/x",
+  "two\nlines\r\n\r\nHTTP/1.1 200",
+  "--upload-pack=touch /tmp/x",
+  "nul\0byte",
+  "../../../../etc/passwd",
+  "x".repeat(20_000),
+];
+
 /** What an attacker writes where a word is expected. */
 export const WORDS: readonly string[] = [
   "",
   " ",
-  "$(reboot); `id` | cat & '\"\\ > /tmp/x",
-  "two\nlines\r\n\r\nHTTP/1.1 200",
-  "--upload-pack=touch /tmp/x",
+  ...ALWAYS,
   "-",
-  "nul\0byte",
   "\u202e\u2066\u001b[2J\u0007\u009b1m",
-  "../../../../etc/passwd",
   "/",
   "%2e%2e%2f%00%ff",
-  "x".repeat(20_000),
   "__proto__",
   "constructor",
   "' or 1=1; drop table apps; --",
@@ -22,9 +27,8 @@ export const WORDS: readonly string[] = [
   `\${jndi:ldap://127.0.0.1/a}{{7*7}}<script>`,
 ];
 
-/** The same, and what is no word at all. */
-export const VALUES: readonly unknown[] = [
-  ...WORDS,
+/** What is no word at all. */
+export const NO_WORDS: readonly unknown[] = [
   null,
   true,
   0,
@@ -41,8 +45,17 @@ export const VALUES: readonly unknown[] = [
   nested(500),
 ];
 
+export const VALUES: readonly unknown[] = [...WORDS, ...NO_WORDS];
+
+/** Too deep, and not UTF-8: for every route in every run. */
+export const ALWAYS_BODIES: readonly (string | Uint8Array)[] = [
+  `${'{"a":'.repeat(10_000)}1${"}".repeat(10_000)}`,
+  Uint8Array.of(0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d),
+];
+
 /** Bodies that are wrong as a whole; text or bytes, as they are sent. */
 export const BODIES: readonly (string | Uint8Array)[] = [
+  ...ALWAYS_BODIES,
   "{",
   "nul",
   "null",
@@ -52,7 +65,6 @@ export const BODIES: readonly (string | Uint8Array)[] = [
   "\u0000",
   "\ufeff{}",
   "[".repeat(50_000),
-  `${'{"a":'.repeat(10_000)}1${"}".repeat(10_000)}`,
   JSON.stringify(Array.from({ length: 10_000 }, (_, index) => index)),
   `{${Array.from({ length: 5000 }, (_, index) => `"k${index}":${index}`).join(",")}}`,
   '{"a":1,"a":{"a":2},"name":"x","name":null}',
@@ -60,7 +72,6 @@ export const BODIES: readonly (string | Uint8Array)[] = [
   '{"constructor":{"prototype":{"isOperator":true}}}',
   `{"quantity":1e400,"lines":${"9".repeat(400)},"name":-0}`,
   '"\\ud800"',
-  Uint8Array.of(0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d),
   Uint8Array.of(0x7b, 0x22, 0x6e, 0x61, 0x6d, 0x65, 0x22, 0x3a, 0x22, 0xc0, 0xaf, 0xed, 0xa0, 0x80, 0x22, 0x7d),
   Uint8Array.of(0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03),
 ];

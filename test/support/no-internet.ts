@@ -17,6 +17,8 @@ export interface Asked {
  */
 export class NoInternet implements Disposable {
   readonly asked: Asked[] = [];
+  /** Every host that was dialled, whether it was asked anything or not. */
+  readonly dialled: string[] = [];
   /** PEM of who signs for all its hosts. */
   readonly authority: string;
   readonly #signer: KeyPair;
@@ -45,6 +47,7 @@ export class NoInternet implements Disposable {
     this.#sockets.add(socket);
     socket.on("error", () => {}); // the client has gone
     const [host = ""] = target.split(":");
+    this.dialled.push(host);
     const { certificate, key } = await makeServerCertificate(this.#signer, [host], Date.now());
     socket.write("HTTP/1.1 200 Connected\r\n\r\n");
     const secureContext = createSecureContext({ cert: certificate, key });

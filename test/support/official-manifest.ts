@@ -25,7 +25,7 @@ interface Manifest {
 
 /** Those of which issue "The Platform API" says that they work here; `container:*` apart, which have no native twin. */
 const PROMISED =
-  /^(auth:(whoami|token|login|logout)|apps|apps:(create|destroy|info|open|rename|stacks|stacks:set)|ps|ps:(copy|exec|forward|restart|scale|stop|type|wait)|run|run:(detached|inside)|logs|releases|regions|status|sessions|(config|releases|git|domains|certs|drains|features|labs|maintenance|buildpacks|access|keys|pipelines|webhooks|authorizations|clients|telemetry)(:.+)?|sessions:.+)$/;
+  /^(auth:(whoami|token|login|logout)|apps|apps:(create|destroy|info|open|rename|stacks|stacks:set)|ps|ps:(copy|exec|forward|restart|scale|socks|stop|type|wait)|run|run:(detached|inside)|logs|releases|regions|status|sessions|(config|releases|git|domains|certs|drains|features|labs|maintenance|buildpacks|access|keys|pipelines|webhooks|authorizations|clients|telemetry)(:.+)?|sessions:.+)$/;
 
 /** `-a, --app=`: short name, long name, and `=` where it has a value. */
 export function promisedCommands(manifest: Manifest): OfficialCommands {

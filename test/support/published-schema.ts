@@ -89,6 +89,7 @@ export const PUBLISHED: Readonly<
       "PATCH /apps/:app/acm",
       "POST /apps/:app/acm",
       "GET /users/:account/apps",
+      "POST /filters/apps", // filter-apps
     ],
   },
   "app-feature": {
@@ -108,6 +109,24 @@ export const PUBLISHED: Readonly<
       "GET /apps/:app/features",
       "GET /apps/:app/features/:app-feature",
       "PATCH /apps/:app/features/:app-feature",
+    ],
+  },
+  "app-webhook": {
+    fields: {
+      app: "object",
+      created_at: "string",
+      id: "string",
+      include: "array",
+      level: "string",
+      updated_at: "string",
+      url: "string",
+    },
+    links: [
+      "GET /apps/:app/webhooks",
+      "POST /apps/:app/webhooks",
+      "DELETE /apps/:app/webhooks/:app-webhook",
+      "GET /apps/:app/webhooks/:app-webhook",
+      "PATCH /apps/:app/webhooks/:app-webhook",
     ],
   },
   "app-webhook-delivery": {

@@ -120,7 +120,14 @@ test("users: an operator adds, lists, suspends and removes them; the installatio
   refused(await remove("/stator/users/owner@example.com"), /owner of this installation/);
   refused(await remove(one), new RegExp(`owns ${app.name}`));
   await world.call("POST", `/apps/${app.name}/collaborators`, { token, body: { user: world.user.id } });
+  for (const name of ["theirs", "both"]) await world.call("POST", "/pipelines", { token, body: { name } });
+  const both = await post("/pipelines", { name: "both" });
   assert.equal((await remove(one, { apps_to: "owner@example.com" })).json.email, "new@example.com");
+  assert.deepEqual(
+    (await get("/pipelines")).json.map((each: { name: string }) => each.name),
+    ["both", "theirs"],
+  );
+  assert.equal((await get("/pipelines/both")).json.id, both.json.id, "the heir keeps their own");
   assert.equal((await get(`/apps/${app.name}`)).json.owner.email, "owner@example.com");
   assert.equal((await get(`/apps/${app.name}/collaborators`)).json.length, 1, "an owner is no collaborator besides");
   assert.equal((await get("/account", token)).status, 401);
@@ -240,7 +247,9 @@ test("oauth tokens: a grant is exchanged once and in time, with the client's sec
   assert.equal((await exchange({ client: { secret }, grant: { type: "password" } })).status, 422);
   const listed = (await get(`/oauth/authorizations/${first.id}`)).json;
   assert.match(listed.refresh_token.token, /\*{10}/);
-  assert.equal((await remove(`/oauth/tokens/${first.id}`)).status, 200);
+  const removed = await remove(`/oauth/tokens/${first.id}`);
+  assert.deepEqual([removed.status, removed.json.id, removed.json.user], [200, first.id, { id: world.user.id }]);
+  assert.match(removed.json.access_token.token, /\*{3}/, "its text is not told again");
   assert.equal((await refresh(json.refresh_token.token)).status, 401);
 });
 
@@ -250,6 +259,8 @@ test("sessions: the tokens that were handed out at a login, each ended by its id
   const [one, two] = await Promise.all([1, 2].map(() => world.store.tokens.create({ ...fresh, isSession: true })));
   const plain = await world.store.tokens.create(fresh);
   const token = one?.text ?? "";
+  assert.match((await get("/account", token)).json.last_login, /^\d{4}-.*Z$/, "when the newest was begun");
+  assert.equal((await get("/users/sessions@example.com")).json.last_login, null, "nobody else's business");
   const listed = (await get("/oauth/sessions", token)).json;
   assert.equal(listed.length, 2);
   assert.deepEqual(Object.keys(listed[0]).toSorted(), ["created_at", "description", "expires_in", "id", "updated_at"]);

@@ -37,7 +37,7 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
   for (const path of ["/account", "/users/:account"] as const) {
     const who = (call: AccountCall) => (path === "/account" ? call.user : self(call));
     routes.account({ path: `GET ${path}`, power: "identity", response: Account }, async (call) =>
-      path === "/account" ? accountJson(call.user) : accountJson(await shown(call)),
+      path === "/account" ? json(call.user) : shown(call),
     );
     routes.account({ path: `PATCH ${path}`, power: "global", body: ChangeBody, response: Account }, async (call) => {
       const { allow_tracking, beta, name } = call.body;
@@ -46,24 +46,33 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
         ...(beta !== undefined && { beta }),
         ...(name !== undefined && { name }),
       };
-      return accountJson(await store.users.update(who(call).id, change));
+      return json(await store.users.update(who(call).id, change));
     });
     routes.account({ path: `DELETE ${path}`, power: "global", response: Account }, async (call) => {
       const user = who(call);
+      const answer = await json(user);
+      const apps = await store.apps.visibleTo(user.id, { field: "id", order: "asc", limit: Number.MAX_SAFE_INTEGER });
+      call.about(...apps.map(({ app }) => app));
       await store.users.remove(user.id, null);
-      return accountJson(user);
+      return answer;
     });
   }
 
   /** The caller, or what whoever knows somebody's address may know of them: that they are here, to give them something. */
-  async function shown(call: AccountCall): Promise<User> {
-    const { params, user, token } = call;
-    const wanted = decodedTwice(params["account"] ?? "").toLowerCase();
+  async function shown(call: AccountCall) {
+    if (isSelf(call) || call.token.scopes.every((scope) => scope === "identity")) return json(self(call));
+    const wanted = named(call);
     const other = (await store.users.list()).find(({ id, email }) => id === wanted || email === wanted);
-    if (other === undefined || other.id === user.id || token.scopes.every((scope) => scope === "identity"))
-      return self(call);
+    if (other === undefined) return json(self(call)); // which says that there is none
     const { createdAt } = other;
-    return { ...other, name: null, allowTracking: false, beta: false, suspendedAt: null, updatedAt: createdAt };
+    const bare = { name: null, allowTracking: false, beta: false, suspendedAt: null, updatedAt: createdAt };
+    return accountJson({ ...other, ...bare }, null);
+  }
+
+  /** A login is a session that was begun; it counts as long as it is there. */
+  async function json(user: User) {
+    const sessions = (await store.tokens.list(user.id)).filter(({ isSession }) => isSession);
+    return accountJson(user, sessions.length === 0 ? null : Math.max(...sessions.map(({ createdAt }) => createdAt)));
   }
 
   routes.account(
@@ -86,11 +95,13 @@ export function accountRoutes(routes: Routes, { store, rateLimit }: ApiContext):
 }
 
 /** The caller, when the path means them; others are nobody's business. */
-export function self({ params, user }: AccountCall): User {
-  const named = decodedTwice(params["account"] ?? "").toLowerCase();
-  if (named === "~" || named === user.id || named === user.email) return user;
+export function self(call: AccountCall): User {
+  if (isSelf(call)) return call.user;
   throw new PlatformError("not_found", "Couldn't find that user.", { resource: "user" });
 }
+
+const named = ({ params }: AccountCall): string => decodedTwice(params["account"] ?? "").toLowerCase();
+const isSelf = (call: AccountCall): boolean => ["~", call.user.id, call.user.email].includes(named(call));
 
 /** Of a word of the path: clients send addresses as they are, encoded, and encoded twice (platform-api 5.12). */
 export function decodedTwice(word: string): string {
@@ -101,7 +112,7 @@ export function decodedTwice(word: string): string {
   }
 }
 
-function accountJson(user: User) {
+function accountJson(user: User, lastLogin: number | null) {
   return {
     allow_tracking: user.allowTracking,
     beta: user.beta,
@@ -114,7 +125,7 @@ function accountJson(user: User) {
     federated: false,
     id: user.id,
     identity_provider: null,
-    last_login: null,
+    last_login: lastLogin === null ? null : dateTime(lastLogin),
     name: user.name,
     sms_number: null,
     suspended_at: user.suspendedAt === null ? null : dateTime(user.suspendedAt),

@@ -213,7 +213,7 @@ export async function appJson(app: App, call: Call, context: ApiContext) {
   return factsJson(facts, call, context);
 }
 
-function factsJson({ app, ownerEmail, slug, isAutomatic }: AppFacts, call: Call, { config }: ApiContext) {
+function factsJson({ app, ownerEmail, slug, isAutomatic, repoBytes }: AppFacts, call: Call, { config }: ApiContext) {
   const stack = constantRef("stack", app.stack);
   return {
     acm: isAutomatic,
@@ -235,7 +235,7 @@ function factsJson({ app, ownerEmail, slug, isAutomatic }: AppFacts, call: Call,
     region: REGION,
     released_at: app.releasedAt === null ? null : dateTime(app.releasedAt),
     repo_migrated: true,
-    repo_size: null,
+    repo_size: repoBytes,
     slug_size: slug?.sizeBytes ?? null,
     space: null,
     stack,

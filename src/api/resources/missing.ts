@@ -21,6 +21,8 @@ const REVIEW_APPS =
   "There are no review apps here: push a branch to an app of its own, and put that into the pipeline's stage review.";
 const STAGE_VARS =
   "There is no CI here whose tests a stage's config vars would be for: each app of a pipeline has its own.";
+const LOGIN =
+  "There is no page to log in on here: type heroku login -i, with your e-mail address and, as the password, a token (sudo stator token --new on the platform's machine makes one).";
 const ADDONS = "There are no add-ons here: set a service's address as a config var.";
 
 /** What cannot be done is refused in a sentence, never quietly dropped. */
@@ -28,6 +30,7 @@ const REFUSED_OF_ACCOUNT = {
   "POST /addon-attachments": ADDONS,
   "POST /teams": TEAMS,
   "POST /teams/apps": TEAMS,
+  "POST /enterprise-accounts/:enterprise/teams": TEAMS,
   "POST /spaces": SPACES,
   "POST /pipelines/:pipeline/review-app-config": REVIEW_APPS,
   "PATCH /pipelines/:pipeline/review-app-config": REVIEW_APPS,
@@ -36,6 +39,7 @@ const REFUSED_OF_ACCOUNT = {
 
 const REFUSED_OF_APP = {
   "POST /apps/:app/addons": ADDONS,
+  "PUT /apps/:app/pre-authorizations": "There is no two-factor login here: no call asks for a second factor.",
 } as const;
 
 /** Single things of kinds that do not exist here, with the `resource` that clients look at. */
@@ -60,6 +64,13 @@ const NOT_FOUND_OF_ACCOUNT = {
   "GET /teams/:team/available-generations": "team",
   "GET /spaces/:space": "space",
   "GET /spaces/:space/dynos": "space",
+  "GET /spaces/:space/log-drain": "space",
+  "GET /enterprise-accounts/:enterprise/teams": "enterprise_account",
+  // Hours of eco dynos: as many as there are.
+  "GET /accounts/:account/actions/get-quota": "quota",
+  // Where a pipeline is connected to GitHub.
+  "GET /pipelines/:pipeline/repo": "repo",
+  "GET /pipelines/:pipeline/repo/branches/:branch": "repo",
   "GET /pipelines/:pipeline/review-app-config": "review_app_config",
   "GET /pipelines/:pipeline/stage/:stage/config-vars": "pipeline_config_var",
 } as const;
@@ -76,22 +87,29 @@ const NOT_FOUND_TO_CHANGE = {
   "PUT /teams/:team/invitations": "team",
   "PATCH /spaces/:space": "space",
   "DELETE /spaces/:space": "space",
+  "PUT /spaces/:space/log-drain": "space",
   "DELETE /pipelines/:pipeline/review-app-config": "review_app_config",
 } as const;
 
 const NOT_FOUND_TO_CHANGE_OF_APP = {
   "PATCH /apps/:app/addons/:addon": "add_on",
   "DELETE /apps/:app/addons/:addon": "add_on",
+  "PATCH /apps/:app/config-vars-settings": "config_vars_settings",
 } as const;
 
 const NOT_FOUND_OF_APP = {
   "GET /apps/:app/addons/:addon": "add_on",
   "GET /apps/:app/addon-attachments/:attachment": "add_on attachment",
   "GET /apps/:app/review-app": "review_app",
+  // Of the variant 3.sdk, which no client of a user's asks for.
+  "GET /apps/:app/config-vars-settings": "config_vars_settings",
+  "GET /apps/:app/build-metadata": "build_metadata",
 } as const;
 
 /** Kinds of things that are not here yet, or never will be. */
 export function missingRoutes(routes: Routes): void {
+  // What `heroku login` asks of its login host, which `stator env` says is this one (platform-api 3.9).
+  routes.open({ path: "POST /auth", response: Type.Never() }, refuse(LOGIN));
   for (const path of EMPTY_OF_ACCOUNT) routes.account({ path, response: Nothing }, () => []);
   for (const path of EMPTY_OF_APP) routes.app({ path, needs: "view", response: Nothing }, () => []);
   for (const [path, why] of entries(REFUSED_OF_ACCOUNT)) routes.account({ path, response: Type.Never() }, refuse(why));

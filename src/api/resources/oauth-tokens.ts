@@ -3,7 +3,7 @@ import { PlatformError } from "../../model/errors.ts";
 import type { Token } from "../../store/store.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Call, Routes } from "../route.ts";
-import { DateTime, dateTime, Empty, exactly, nullable, Uuid } from "../schema.ts";
+import { DateTime, dateTime, exactly, nullable, Uuid } from "../schema.ts";
 import { refreshId, secondsUntil, sessionId, TokenSchema } from "./authorizations.ts";
 import { isSecretOf } from "./oauth-clients.ts";
 
@@ -43,12 +43,12 @@ export function oauthTokenRoutes(routes: Routes, { store, clock, audit }: ApiCon
   routes.open({ path: "POST /oauth/tokens", body: CreateBody, response: OauthToken, status: 201 }, async (call) =>
     exchange(call),
   );
-  routes.account({ path: "DELETE /oauth/tokens/:token", power, response: Empty }, async ({ params, user }) => {
+  routes.account({ path: "DELETE /oauth/tokens/:token", power, response: OauthToken }, async ({ params, user }) => {
     const token = await store.tokens.byId(params["token"] ?? "");
     if (token?.userId !== user.id)
       throw new PlatformError("not_found", "Couldn't find that token.", { resource: "token" });
     await store.tokens.revoke(token.id);
-    return {};
+    return tokenJson(token, { text: token.redacted ?? "", refreshText: token.refreshRedacted ?? "", grant: "" });
   });
   routes.account(
     { path: "GET /oauth/sessions", power, response: Type.Array(SessionSchema), orderBy: ["id"] },
@@ -77,14 +77,21 @@ export function oauthTokenRoutes(routes: Routes, { store, clock, audit }: ApiCon
       () => [event],
       () => store.tokens.regenerate(before.id, { refresh, expiresAt }),
     );
+    return tokenJson(token, { text, refreshText: refreshText ?? kept ?? "", grant: body.grant.type });
+  }
+
+  function tokenJson(
+    token: Token,
+    { text, refreshText, grant }: { readonly text: string; readonly refreshText: string; readonly grant: string },
+  ): Static<typeof OauthToken> {
     return {
       access_token: { expires_in: secondsUntil(token.expiresAt, clock.now()), id: token.id, token: text },
       authorization: { id: token.id },
       client: null,
       created_at: dateTime(token.createdAt),
-      grant: { code: "", type: body.grant.type },
+      grant: { code: "", type: grant },
       id: token.id,
-      refresh_token: { expires_in: null, id: refreshId(token), token: refreshText ?? kept ?? "" },
+      refresh_token: { expires_in: null, id: refreshId(token), token: refreshText },
       session: { id: sessionId(token) },
       updated_at: dateTime(token.updatedAt),
       user: { id: token.userId },

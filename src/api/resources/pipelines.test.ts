@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openWorld, type World } from "../../../test/support/api-world.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { SimClock } from "../../lib/sim-clock.ts";
 
 const PLACE = { stack: "debian-12", domain: "localhost" };
 
@@ -105,6 +106,41 @@ test("the official pipelines:diff, which would take its token elsewhere, is stop
   assert.equal((await ask("two,one", undefined, "")).status, 200);
 });
 
+test("who may deploy in apps of another's pipeline sees it with those apps, and promotes among them; to change it is its owner's", async () => {
+  await using world = await openWorld();
+  const apps = await Promise.all(["shop-staging", "shop", "shop-secret"].map((name) => world.deployed(name)));
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  for (const [at, stage] of ["staging", "production", "production"].entries())
+    await world.call("POST", "/pipeline-couplings", { body: { app: apps[at]?.id, pipeline: id, stage } });
+  const token = await strangersToken(world);
+  assert.equal((await world.call("GET", `/pipelines/${id}`, { token })).status, 404);
+  for (const app of ["shop-staging", "shop"])
+    await world.call("POST", `/apps/${app}/collaborators`, { body: { user: "stranger@example.com" } });
+  assert.equal((await world.call("GET", `/pipelines/${id}`, { token })).json.name, "shop");
+  const seen = (await world.call("GET", `/pipelines/${id}/pipeline-couplings`, { token })).json;
+  const names = seen.map(({ app }: { app: { name: string } }) => app.name);
+  assert.deepEqual(names.toSorted(), ["shop", "shop-staging"]);
+  const promote = (to: string | undefined) => {
+    const places = { source: { app: { id: apps[0]?.id } }, targets: [{ app: { id: to } }] };
+    return world.call("POST", "/pipeline-promotions", { body: { pipeline: { id }, ...places }, token });
+  };
+  const promoted = await promote(apps[1]?.id);
+  assert.equal(promoted.status, 201, promoted.text);
+  const path = `/pipeline-promotions/${promoted.json.id}`;
+  assert.equal((await world.call("GET", `${path}/promotion-targets`, { token })).json.length, 1);
+  assert.equal((await promote(apps[2]?.id)).status, 404, "an app they do not see");
+  const secret = await world.call("POST", "/pipeline-promotions", {
+    body: { pipeline: { id }, source: { app: { id: apps[0]?.id } }, targets: [{ app: { id: apps[2]?.id } }] },
+  });
+  assert.equal((await world.call("GET", `/pipeline-promotions/${secret.json.id}`, { token })).status, 404);
+  for (const [method, body] of [
+    ["PATCH", { name: "mine" }],
+    ["DELETE", undefined],
+  ] as const)
+    assert.equal((await world.call(method, `/pipelines/${id}`, { token, ...(body && { body }) })).status, 404);
+  assert.deepEqual((await world.call("GET", "/pipelines", { token })).json, [], "it is not among theirs");
+});
+
 test("couplings: one for an app, one object by app, a list by pipeline", async () => {
   await using world = await openWorld();
   const app = await world.deployed("shop-staging");
@@ -190,6 +226,24 @@ test("spec 9.7: a promotion copies the code, keeps the targets' config vars, and
   assert.deepEqual([of(second)?.status, of(second)?.error_message], ["failed", "web.1 exited"]);
   await world.store.apps.remove(source.id);
   assert.equal((await world.store.apps.byId(first.id))?.id, first.id, "what was promoted does not hang on its source");
+});
+
+test("a promotion was updated when the last of its targets was", async () => {
+  const clock = new SimClock(1_700_000_000_000);
+  await using world = await openWorld({ clock });
+  const [source, target] = await Promise.all(["one", "two"].map((name) => world.deployed(name)));
+  const { id } = (await world.call("POST", "/pipelines", { body: { name: "shop" } })).json;
+  for (const app of [source, target])
+    await world.call("POST", "/pipeline-couplings", { body: { app: app?.id, pipeline: id, stage: "staging" } });
+  world.supervision.isHolding = true;
+  const places = { source: { app: { id: source?.id } }, targets: [{ app: { id: target?.id } }] };
+  const { json } = await world.call("POST", "/pipeline-promotions", { body: { pipeline: { id }, ...places } });
+  assert.equal(json.updated_at, json.created_at);
+  clock.jump(60_000);
+  const release = await world.store.releases.newest(target?.id ?? "");
+  await world.store.releases.setStatus(release?.id ?? "", "failed", "web.1 exited");
+  const { created_at, updated_at } = (await world.call("GET", `/pipeline-promotions/${json.id}`)).json;
+  assert.equal(Date.parse(updated_at) - Date.parse(created_at), 60_000);
 });
 
 test("an app without code has nothing to promote", async () => {

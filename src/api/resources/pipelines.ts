@@ -46,7 +46,7 @@ const CoupleBody = Type.Object({ app: Reference, pipeline: Reference, stage: Sta
 const byName = ["name", "id"] as const;
 const byId = ["id"] as const;
 
-/** Pipelines and the apps in them. A pipeline is its owner's alone. */
+/** Pipelines and the apps in them. A pipeline is its owner's to change; whoever has a part in an app of it sees it, and that app in it. */
 export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   const { store } = context;
   const own = async (user: User): Promise<readonly Coupling[]> => {
@@ -74,7 +74,7 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
   );
   routes.account({ path: "GET /pipelines/:pipeline", response: PipelineSchema }, async ({ user, params, ...call }) => {
     refuseOfficialDiff(call.request);
-    return pipelineJson(await pipelineNamed(params["pipeline"] ?? "", user, context), call);
+    return pipelineJson((await pipelineSeen(params["pipeline"] ?? "", user, context)).pipeline, call);
   });
   routes.account(
     {
@@ -104,8 +104,7 @@ export function pipelineRoutes(routes: Routes, context: ApiContext): void {
     couplings(await own(self(call))),
   );
   routes.account({ path: "GET /pipelines/:pipeline/pipeline-couplings", ...list }, async ({ user, params }) => {
-    const pipeline = await pipelineNamed(params["pipeline"] ?? "", user, context);
-    return couplings(await store.pipelines.couplings(pipeline.id));
+    return couplings((await pipelineSeen(params["pipeline"] ?? "", user, context)).couplings);
   });
   /** One, not a list (platform-api, trap 13). */
   routes.app(
@@ -173,7 +172,7 @@ export async function pipelineNamed(text: string, user: User, { store }: ApiCont
   const all = await store.pipelines.list(user.id);
   const pipeline = all.find(({ id, name }) => id === text || name === text);
   if (pipeline) return pipeline;
-  throw new PlatformError("not_found", "Couldn't find that pipeline.", { resource: "pipeline" });
+  throw noPipeline();
 }
 
 /**
@@ -188,6 +187,26 @@ function refuseOfficialDiff({ headers }: FastifyRequest): void {
     "invalid_params",
     "heroku pipelines:diff would send your token to a service of Heroku's to ask GitHub: type stator pipelines:diff.",
   );
+}
+
+/** One of the caller's; or, by id, one that has an app in which they have a part, with the couplings of such apps. Throws `not_found`. */
+export async function pipelineSeen(
+  text: string,
+  user: User,
+  { store }: ApiContext,
+): Promise<{ readonly pipeline: Pipeline; readonly couplings: readonly Coupling[] }> {
+  const own = (await store.pipelines.list(user.id)).find(({ id, name }) => id === text || name === text);
+  const pipeline = own ?? (await store.pipelines.byId(text));
+  const all = pipeline === undefined ? [] : await store.pipelines.couplings(pipeline.id);
+  if (own) return { pipeline: own, couplings: all };
+  const couplings: Coupling[] = [];
+  for (const coupling of all) if (await store.apps.findFor(user.id, coupling.appId)) couplings.push(coupling);
+  if (pipeline && couplings.length > 0) return { pipeline, couplings };
+  throw noPipeline();
+}
+
+function noPipeline(): PlatformError {
+  return new PlatformError("not_found", "Couldn't find that pipeline.", { resource: "pipeline" });
 }
 
 function noCoupling(): PlatformError {

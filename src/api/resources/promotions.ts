@@ -9,7 +9,7 @@ import { appFor, demand } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
 import { DateTime, dateTime, exactly, nullable, Uuid } from "../schema.ts";
-import { pipelineNamed } from "./pipelines.ts";
+import { pipelineSeen } from "./pipelines.ts";
 
 const Ref = exactly({ id: Uuid });
 const PromotionSchema = exactly({
@@ -62,7 +62,7 @@ export function promotionRoutes(routes: Routes, context: ApiContext): void {
 async function promote(call: AccountCall<Static<typeof Body>>, context: ApiContext): Promise<Promotion> {
   const { store } = context;
   const { body, user, tell } = call;
-  const pipeline = await pipelineNamed(body.pipeline.id, user, context);
+  const { pipeline } = await pipelineSeen(body.pipeline.id, user, context);
   const source = await appIn(pipeline, body.source.app.id, call, store);
   const release = await releaseToPromote(source, body.source.release?.id, store);
   const ids = [...new Set(body.targets.map(({ app }) => app.id))];
@@ -137,23 +137,29 @@ async function promoteTo(
   });
 }
 
+/** Of a pipeline of the caller's, or among apps in which they have a part. */
 async function promotionNamed(id: string, user: User, { store }: ApiContext): Promise<Promotion> {
   const promotion = await store.pipelines.promotionById(id);
   const pipeline = promotion && (await store.pipelines.byId(promotion.pipelineId));
   if (promotion && pipeline?.ownerId === user.id) return promotion;
+  const targets = promotion ? await store.pipelines.targets(promotion.id) : [];
+  const isSeen = async (appId: string) => (await store.apps.findFor(user.id, appId)) !== undefined;
+  const apps = promotion ? [promotion.sourceAppId, ...targets.map(({ appId }) => appId)] : [];
+  if (promotion && (await Promise.all(apps.map(isSeen))).every(Boolean)) return promotion;
   throw new PlatformError("not_found", "Couldn't find that pipeline promotion.", { resource: "pipeline_promotion" });
 }
 
 async function promotionJson(promotion: Promotion, { store }: ApiContext) {
   const targets = await store.pipelines.targets(promotion.id);
-  const all = await Promise.all(targets.map((each) => targetJson(each, store)));
+  const releases = await Promise.all(targets.map(({ releaseId }) => store.releases.byId(releaseId)));
+  const all = releases.map(outcomeOf);
   return {
     created_at: dateTime(promotion.createdAt),
     id: promotion.id,
     pipeline: { id: promotion.pipelineId },
     source: { app: { id: promotion.sourceAppId }, release: { id: promotion.sourceReleaseId } },
     status: all.some(({ status }) => status === "pending") ? ("pending" as const) : ("completed" as const),
-    updated_at: dateTime(promotion.createdAt),
+    updated_at: dateTime(Math.max(promotion.createdAt, ...releases.map((release) => release?.updatedAt ?? 0))),
   };
 }
 

@@ -93,7 +93,7 @@ export function sniEndpointRoutes(routes: Routes, context: ApiContext): void {
   }
 
   /** Looked at by us, for words that help; and by the router itself, which must never meet one that it cannot load. */
-  async function checked(body: Static<typeof Body>): Promise<{ readonly chain: string; readonly key: string }> {
+  async function checked(body: Static<typeof Body>): Promise<ReturnType<typeof checkPair>> {
     const pair = checkPair(body.certificate_chain, body.private_key, clock.now());
     try {
       const refusal = await certificates.refusal(pair.chain + pair.key);
@@ -139,7 +139,7 @@ function notCovered(names: readonly string[], hostname: string): PlatformError {
 function endpointJson(endpoint: SniEndpoint, app: App, domains: readonly Domain[]): Static<typeof Endpoint> {
   return {
     app: { id: app.id, name: app.name },
-    certificate_chain: endpoint.chain,
+    certificate_chain: endpoint.given ?? endpoint.chain,
     created_at: dateTime(endpoint.createdAt),
     display_name: null,
     domains: domains.filter(({ sniEndpointId }) => sniEndpointId === endpoint.id).map(({ id }) => id),

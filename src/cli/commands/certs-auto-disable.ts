@@ -9,8 +9,6 @@ export async function run(input: Input): Promise<number> {
   const app = await appOf(input, client.platform);
   const warning = `This will remove the certificates that the platform got for ${marked(app)}: clients will refuse its domains.`;
   await confirmed(app, input, warning);
-  await action(`Disabling Automatic Certificate Management on ${marked(app)}`, () =>
-    client.call("DELETE", `/apps/${app}/acm`),
-  );
+  await action("Disabling Automatic Certificate Management", () => client.call("DELETE", `/apps/${app}/acm`));
   return 0;
 }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { appOf } from "../app-name.ts";
-import { attach } from "../attach.ts";
+import { attach, SESSION_LOST } from "../attach.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { dynoOf, enter } from "../inside.ts";
@@ -21,11 +21,14 @@ export async function run(input: Input): Promise<number> {
   );
   const file = await open(target, "wx");
   const output = file.createWriteStream();
-  const status = await attach(client, secret, false, { output, takesInput: false });
-  await new Promise<void>((resolve, reject) => {
-    output.once("error", reject).end(resolve);
-  });
-  if (status === 0) return 0;
-  await rm(target, { force: true }); // a part of it is no copy
-  return 1;
+  let status = 1;
+  try {
+    status = await attach(client, secret, false, { output, takesInput: false, lost: SESSION_LOST });
+    await new Promise<void>((resolve, reject) => {
+      output.once("error", reject).end(resolve);
+    });
+  } finally {
+    if (status !== 0) await rm(target, { force: true }); // a part of it is no copy
+  }
+  return status === 0 ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 import type { DynoJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
-import { attach } from "../attach.ts";
+import { attach, SESSION_LOST } from "../attach.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { commandWanted, dynoOf, enter, isTerminal } from "../inside.ts";
@@ -17,7 +17,7 @@ export async function run(input: Input): Promise<number> {
   const secret = await action(`Connecting to ${dyno} on ${marked(app)}`, () =>
     enter({ client, app, dyno }, commandWanted(command)),
   );
-  return attach(client, secret, isTerminal());
+  return attach(client, secret, isTerminal(), { lost: SESSION_LOST });
 }
 
 /** Every dyno that runs can be reached: there is nothing to install in it. */

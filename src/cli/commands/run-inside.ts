@@ -1,5 +1,5 @@
 import { appOf } from "../app-name.ts";
-import { attach } from "../attach.ts";
+import { attach, SESSION_LOST } from "../attach.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { commandWanted, enter, isTerminal } from "../inside.ts";
@@ -17,7 +17,7 @@ export async function run(input: Input): Promise<number> {
   try {
     const secret = await enter({ client, app, dyno }, commandWanted(command));
     process.stderr.write(`up, ${dyno}\n`);
-    return await attach(client, secret, isTerminal());
+    return await attach(client, secret, isTerminal(), { lost: SESSION_LOST });
   } catch (error) {
     process.stderr.write("!\n");
     throw error;

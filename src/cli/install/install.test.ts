@@ -107,6 +107,16 @@ test("settings: what is given is remembered beside what was, in one order", () =
   assert.deepEqual(givenSettings({ STATOR_HOME: "/x", STATOR_URL: "y" }), { STATOR_HOME: "/x" });
 });
 
+test("answers are checked in an installation of our tests, never in the machine's own", () => {
+  const of = (STATOR_HOME: string, STATOR_TEST_ANSWERS: string) =>
+    loadConfig({ STATOR_HOME, STATOR_TEST_ANSWERS }).checksAnswers;
+  assert.equal(of("/nonexistent/stator", "checked"), true);
+  assert.equal(of("/nonexistent/stator", ""), undefined);
+  assert.equal(config.checksAnswers, undefined);
+  assert.throws(() => of("/nonexistent/stator", "yes"), /Stator's own tests; take it away/);
+  assert.throws(() => of("/var/lib/stator", "checked"), /Stator's own tests; take it away/);
+});
+
 test("what limits disks is one of the three, or left to the platform", () => {
   const of = (text: string) => loadConfig({ STATOR_HOME: "/nonexistent/stator", STATOR_DISK: text }).disk;
   assert.deepEqual(["", "auto", "btrfs", "project", "image"].map(of), ["auto", "auto", "btrfs", "project", "image"]);

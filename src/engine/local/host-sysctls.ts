@@ -30,7 +30,7 @@ const PAGE_BYTES = 4096;
 
 /**
  * Of the machine's memory, where the kernel gives the buffers of all sockets less room than they ask for (from the second on), and none (third).
- * Its own numbers are a tenth and a fifth, less than a small machine's dyno may hold. What a dyno's sockets hold counts as its memory.
+ * Its own numbers are a 16th and a tenth for TCP, an eighth and a fifth for UDP: less than a small machine's dyno may hold. What a dyno's sockets hold counts as its memory.
  */
 const BUFFER_SHARES = [3 / 8, 7 / 16, 1 / 2];
 

@@ -114,7 +114,8 @@ export class Runtime implements DynoRuntime {
       "--sync", // stays our child, whom we reap: an init may take a second to, and the kernel keeps the dead until then
       "--full-attach", // the socket in the bundle; its path fits
       "--no-sync-log",
-      ...(options.terminal ? ["--terminal"] : []),
+      // A terminal's input is opened again after a host process was killed; the end of a pipe's is the end of what comes.
+      ...(options.terminal ? ["--terminal", "--leave-stdin-open"] : []),
       ...(options.stdin ? ["--stdin"] : []),
     ];
     const [program, all] = this.inside("conmon", args);

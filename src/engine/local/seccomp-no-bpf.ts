@@ -13,7 +13,7 @@ export function noBpfRules(): readonly SeccompRule[] {
     ...differing(["setsockopt"], LEVEL, SOL_SOCKET, 9), // the highest level there is: 286, SOL_SMC
     ...OTHER_OPTIONS.map(([value, count]) => allow(["setsockopt"], isSocketLevel, lower(OPTION, value, count))),
     ...FILTER_OPTIONS.map((value) => refuse(["setsockopt"], ENOPROTOOPT, isSocketLevel, lower(OPTION, value))),
-    ...differing(["prctl"], 0, PR_SET_SECCOMP, 32),
+    ...differing(["prctl"], 0, PR_SET_SECCOMP, 8), // no other option has its lowest byte
     refuse(["prctl"], EINVAL, lower(0, PR_SET_SECCOMP)), // what a kernel without such filters says
     allow(["seccomp"], lower(0, SECCOMP_GET_ACTION_AVAIL, 2)), // and GET_NOTIF_SIZES
     refuse(["seccomp"], EINVAL, lower(0, SECCOMP_SET_MODE_STRICT, 2)), // and SET_MODE_FILTER

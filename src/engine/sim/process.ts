@@ -3,7 +3,7 @@ import { addAbortListener } from "../../lib/abort.ts";
 import { encodeFrame, FrameReader } from "../../lib/frames.ts";
 import type { ByteStream, ExecRequest } from "../engine.ts";
 
-/** What a simulated process is given; it ends with the status that it gives. */
+/** What a simulated process is given; it ends with the status that it gives. null: its stream breaks off, and nobody sees its end. */
 export interface SimProcessParts {
   readonly request: ExecRequest;
   readonly stdin: Readable;
@@ -15,7 +15,7 @@ export interface SimProcessParts {
   readonly gone: AbortSignal;
 }
 
-export type SimProcess = (parts: SimProcessParts) => Promise<number>;
+export type SimProcess = (parts: SimProcessParts) => Promise<number | null>;
 
 /** The other end of `lib/process-frames.ts`, with a process that is a function. */
 export function simProcess(program: SimProcess, request: ExecRequest, life: AbortSignal): ByteStream {
@@ -59,7 +59,7 @@ export function simProcess(program: SimProcess, request: ExecRequest, life: Abor
     .catch(() => 137) // it was hung up
     .then((status) => {
       listening[Symbol.dispose]();
-      if (out.writable) out.end(encodeFrame(3, Buffer.of(status)));
+      if (out.writable) out.end(status === null ? undefined : encodeFrame(3, Buffer.of(status)));
     })
     .catch(() => {});
   return { readable: out, writable: input.resume(), close };

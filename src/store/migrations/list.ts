@@ -22,6 +22,8 @@ import { up as recordedApps } from "./0023-recorded-apps.ts";
 import { up as releasePhase } from "./0026-release-phase.ts";
 import { up as accounts } from "./0027-accounts.ts";
 import { up as appPages } from "./0028-app-pages.ts";
+import { up as givenChains } from "./0029-given-chains.ts";
+import { up as repoSize } from "./0030-repo-size.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -48,4 +50,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0027-accounts": { up: accounts },
   "0028-app-pages": { up: appPages },
   "0023-recorded-apps": { up: recordedApps },
+  "0029-given-chains": { up: givenChains },
+  "0030-repo-size": { up: repoSize },
 };

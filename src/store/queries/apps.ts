@@ -104,6 +104,10 @@ export function appQueries(work: Work): AppStore {
         touch(id);
         return appOf(row);
       }),
+    setRepoBytes: (id, bytes) =>
+      work.write(async (db) => {
+        await db.updateTable("apps").set({ repo_bytes: bytes }).where("id", "=", id).execute();
+      }),
     remove: (id) =>
       work.write(async (db, touch) => {
         await db.deleteFrom("apps").where("id", "=", id).execute();
@@ -137,6 +141,7 @@ function factsOf(
     slug:
       row.size_bytes === null ? null : { sizeBytes: row.size_bytes, buildpackDescription: row.buildpack_description },
     isAutomatic: row.acm !== null,
+    repoBytes: row.repo_bytes,
   };
 }
 
@@ -168,6 +173,7 @@ async function insertApp(
     release_timeout: DEFAULT_RUNTIME.releaseTimeoutSeconds,
     daily_cycling: Number(DEFAULT_RUNTIME.dailyCycling),
     cycling_hour: DEFAULT_RUNTIME.cyclingHour,
+    repo_bytes: null,
   };
   await db.insertInto("apps").values(row).execute();
   await db

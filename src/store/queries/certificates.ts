@@ -27,7 +27,7 @@ export function certificateQueries(work: Work): CertificateStore {
         const row = await db.selectFrom("sni_endpoints").select("sealed").where("id", "=", id).executeTakeFirst();
         return secrets.open(found(row, "SNI endpoint").sealed, keyPlace(id));
       }),
-    create: ({ appId, isAutomatic, chain, key }) =>
+    create: ({ appId, isAutomatic, chain, key, given = null }) =>
       work.write(async (db, touch) => {
         const names = await db.selectFrom("sni_endpoints").select("name").where("app_id", "=", appId).execute();
         if (names.length >= ENDPOINTS_MAX)
@@ -40,6 +40,7 @@ export function certificateQueries(work: Work): CertificateStore {
           name: freeName(work, new Set(names.map(({ name }) => name))),
           automatic: Number(isAutomatic),
           chain,
+          given,
           sealed: secrets.seal(key, keyPlace(id)),
           created_at: now,
           updated_at: now,
@@ -48,10 +49,10 @@ export function certificateQueries(work: Work): CertificateStore {
         touch(appId);
         return endpointOf(row);
       }),
-    update: (id, { chain, key, isAutomatic }) =>
+    update: (id, { chain, key, isAutomatic, given = null }) =>
       work.write(async (db, touch) => {
         const sealed = secrets.seal(key, keyPlace(id));
-        const change = { chain, sealed, automatic: Number(isAutomatic), updated_at: clock.now() };
+        const change = { chain, given, sealed, automatic: Number(isAutomatic), updated_at: clock.now() };
         const changed = db.updateTable("sni_endpoints").set(change).where("id", "=", id).returningAll();
         const row = found(await changed.executeTakeFirst(), "SNI endpoint");
         touch(row.app_id);
@@ -172,6 +173,7 @@ function endpointOf(row: SniEndpointRow): SniEndpoint {
     name: row.name,
     isAutomatic: row.automatic === 1,
     chain: row.chain,
+    given: row.given,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

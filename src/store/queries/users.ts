@@ -84,6 +84,7 @@ export function userQueries(work: Work): UserStore {
         const user = found(await db.selectFrom("users").selectAll().where("id", "=", id).executeTakeFirst(), "user");
         await refuseOwner(db, user);
         for (const appId of await handOver(work, db, user, appsTo)) touch(appId);
+        await handOverPipelines(work, db, user, appsTo);
         await db
           .deleteFrom("app_transfers")
           .where((is) => is.or([is("owner_id", "=", id), is("recipient_id", "=", id)]))
@@ -156,6 +157,17 @@ async function handOver(work: Work, db: Database, user: UserRow, to: string | nu
   const change = { owner_id: to, updated_at: work.clock.now() };
   await db.updateTable("apps").set(change).where("owner_id", "=", user.id).execute();
   return ids;
+}
+
+/** With the apps; one without an heir, or whose name they have given already, goes, and leaves its apps out of any. */
+async function handOverPipelines(work: Work, db: Database, user: UserRow, to: string | null): Promise<void> {
+  if (to !== null && to !== user.id) {
+    const taken = db.selectFrom("pipelines").select("name").where("owner_id", "=", to);
+    const change = { owner_id: to, updated_at: work.clock.now() };
+    const theirs = db.updateTable("pipelines").set(change).where("owner_id", "=", user.id);
+    await theirs.where("name", "not in", taken).execute();
+  }
+  await db.deleteFrom("pipelines").where("owner_id", "=", user.id).execute();
 }
 
 function userOf(row: UserRow): User {

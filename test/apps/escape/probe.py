@@ -156,7 +156,7 @@ def descriptors(_):
 
 def watch(given):
     """Each process that comes into the dyno meanwhile, as early as it can be seen: its program, what is open in it, where it stands."""
-    known, seen, found, held, opened, environ = set(os.listdir("/proc")), {}, {}, {}, {}, {}
+    known, seen, found, held, opened, environ, runtime = set(os.listdir("/proc")), {}, {}, {}, {}, {}, {}
     up = "/".join([".."] * 24)
     print("WATCHING", flush=True)
     until = time.monotonic() + given["seconds"]
@@ -171,6 +171,10 @@ def watch(given):
                 continue
             if name not in facts["names"]:
                 facts["names"].append(name)
+            if name == given["runtime"]:
+                got = {entry: entered(base + "/" + entry) for entry in ("exe", "cwd", "root", "fd", "environ", "mem")}
+                if attempt(lambda: read(base + "/comm").strip()) == name:  # all the time
+                    runtime.update(got)
             exe = attempt(lambda: os.readlink(base + "/exe"))
             if exe not in held:
                 held[exe] = attempt(lambda: os.open(base + "/exe", os.O_RDONLY))
@@ -178,9 +182,9 @@ def watch(given):
             if not what.startswith(("refused", "absent")):
                 opened[base + "/exe " + exe] = what
             for fd in list_of(base + "/fd"):
-                target = attempt(lambda: os.readlink("%s/fd/%s" % (base, fd)))
-                if not target.startswith(("pipe:", "/dev/pts/", "/dev/null", "refused", "absent")):
-                    opened["%s/fd/%s" % (base, fd)] = target
+                what = attempt(lambda: leads("%s/fd/%s" % (base, fd)))
+                if not what.startswith(("refused", "absent")):
+                    opened["%s/fd/%s" % (base, fd)] = what
             for start in [base + "/root", base + "/cwd/" + up] + ["%s/fd/%s/%s" % (base, fd, up) for fd in list_of(base + "/fd")]:
                 for path in given["paths"]:
                     text = attempt(lambda: read(start + path))
@@ -190,7 +194,7 @@ def watch(given):
                 variable = line.split("=")[0]
                 if "=" in line and variable not in os.environ:
                     environ[variable] = line
-            if facts["looks"] > 20:
+            if facts["looks"] > 500:
                 known.add(pid)
     for exe, fd in held.items():  # once nobody runs it any more it is no longer busy
         if isinstance(fd, int):
@@ -198,7 +202,23 @@ def watch(given):
             if not what.startswith(("refused", "absent")):
                 opened["later " + exe] = what
     return {"count": len(seen), "names": sorted({name for each in seen.values() for name in each["names"]}),
-            "programs": sorted(held), "found": found, "opened": opened, "environ": environ}
+            "programs": sorted(held), "found": found, "opened": opened, "environ": environ, "runtime": runtime}
+
+
+def entered(path):
+    """Whether it can be looked into, by whatever way."""
+    tries = (os.readlink, os.listdir, lambda at: os.listdir(at + "/"), read)
+    outcomes = [attempt(lambda: "seen %r" % (one(path),)) for one in tries]
+    return next((each for each in outcomes if each.startswith("seen")), next((each for each in outcomes if "EACCES" in each), outcomes[0]))
+
+
+def leads(path):
+    """To a folder that is not the dyno's own, or into a file: what a process has open, its streams apart."""
+    target, facts = os.readlink(path), os.stat(path)
+    if stat.S_ISDIR(facts.st_mode):
+        own = attempt(lambda: os.path.samestat(os.stat(target), facts))
+        return "refused: its own folder" if own is True else "the folder " + target
+    return write(path, "x") + " to " + target if stat.S_ISREG(facts.st_mode) else "refused: a stream"
 
 
 def list_of(folder):
