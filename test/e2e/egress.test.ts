@@ -28,7 +28,7 @@ test("nothing is denied by itself, and what is denied is refused in dynos to com
   assert.match(await fromDyno(), /path=\/inside/);
   assert.match((await stator(["egress", "-a", app])).stderr, /no egress rules/);
   await statorOk(["egress:deny", "0.0.0.0/0", "-a", app]);
-  assert.match(await fromDyno(`${call}; sleep 4`), /refused|Failed to connect|Couldn't connect/); // refusals are read every 2 s
+  assert.match(await fromDyno(`${call}; sleep 8`), /refused|Failed to connect|Couldn't connect/); // refusals are read every 2 s
   await waitLog(
     app,
     new RegExp(`heroku\\[run\\.\\d+\\]: Connection to 10\\.\\d+\\.0\\.1:${config.httpPort} .*own egress rules`),

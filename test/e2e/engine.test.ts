@@ -87,8 +87,11 @@ for _ in range(20):
 os.close(writing)
 parents = b""
 while data := os.read(reading, 4096): parents += data
+def state_of(pid):
+    try: return open("/proc/%s/stat" % pid).read().rpartition(")")[2].split()
+    except OSError: return ["X", "0"] # gone between two looks
 def ended():
-    states = [open("/proc/%s/stat" % pid).read().rpartition(")")[2].split() for pid in os.listdir("/proc") if pid.isdigit()]
+    states = [state_of(pid) for pid in os.listdir("/proc") if pid.isdigit()]
     return sum(state[0] == "Z" and state[1] == "1" for state in states)
 until = time.monotonic() + 10
 while ended() and time.monotonic() < until: time.sleep(0.01)
