@@ -35,5 +35,5 @@ export function format(delivery: DeliveryJson): readonly string[] {
   const known = facts.flatMap(([key, value]): [string, string][] =>
     value === null || value === undefined ? [] : [[key, String(value)]],
   );
-  return [`=== ${id}`, "", ...keyed(known), "", "=== Event Payload", ""];
+  return [`=== ${id}`, "", ...keyed(known), "=== Event Payload", ""];
 }
