@@ -94,10 +94,8 @@ test("a changed config var that breaks the app fails its release, and stays for 
     await platform<readonly { version: number; status: string }[]>("GET", `/apps/${app}/releases`)
   ).slice(-1);
   assert.equal(newest?.status, "failed");
-  const dynos = await dynosOf(app);
-  assert.ok(
-    dynos.every((dyno) => dyno.state === "up" && dyno.release.version >= (newest?.version ?? 0)),
-    "ps:wait ends",
+  await eventually("ps:wait to end: the dyno that failed to be gone", async () =>
+    (await dynosOf(app)).every((dyno) => dyno.state === "up" && dyno.release.version >= (newest?.version ?? 0)),
   );
   await statorOk(["config:unset", "PYTHONHOME", "-a", app]);
   await eventually("the next release is up", async () => {
