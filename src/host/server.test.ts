@@ -6,11 +6,12 @@ import type { Server } from "node:http";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Duplex, duplexPair, Readable } from "node:stream";
+import { type Duplex, duplexPair, PassThrough, Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, beforeEach, test } from "node:test";
 import { EngineError, type EngineNotice, type ExecRequest } from "../engine/engine.ts";
 import { systemClock } from "../lib/clock.ts";
+import { encodeFrame } from "../lib/frames.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { processOver } from "../lib/process-frames.ts";
 import { checkPair } from "../model/certificate.ts";
@@ -564,6 +565,21 @@ test("exec: what is run goes in the first frame, then frames go both ways; refus
   const held = processOver(await host.exec(spec.id, request, never));
   held.close();
   assert.equal(await held.exited, null);
+});
+
+test("exec: input for a process that has ended already does not take its end away", async () => {
+  await using host = client();
+  const readable = new PassThrough();
+  const writable = new Writable({ write: (_chunk, _encoding, done) => done(new Error("EPIPE")) });
+  const closed = Promise.withResolvers<void>();
+  engine.exec = async () => ({ readable, writable, close: closed.resolve });
+  const request = { command: "exit 5", setting: "dyno", env: {}, terminal: null } as const;
+  const process = processOver(await host.exec(randomUUID(), request, new AbortController().signal));
+  process.stdin.write("too late");
+  await once(writable, "error");
+  readable.end(encodeFrame(3, Buffer.of(5)));
+  assert.equal(await process.exited, 5);
+  await closed.promise;
 });
 
 test("input goes in and ends; io goes both ways; a waiting io ends when its asker leaves", async () => {

@@ -217,14 +217,28 @@ async function exec(options: HostServerOptions, id: string, socket: Duplex): Pro
     return;
   }
   answer({});
+  // The end of what comes is the end of the session: there is an end of input of its own among the frames.
+  const left = new Promise<void>((resolve) => socket.once("end", resolve).once("close", resolve));
+  const done = new AbortController();
   try {
-    // The end of what comes is the end of the session: there is an end of input of its own among the frames.
-    await Promise.race([carry(socket, stream.writable), carry(stream.readable, socket)]);
+    // How it ended stands last in what it gives: what was on its way to a process that had ended must not break that off.
+    stream.writable.on("error", () => socket.resume());
+    socket.on("error", () => {}); // told by its close
+    socket.pipe(stream.writable);
+    await Promise.race([carry(stream.readable, socket), left]);
+    stream.close();
+    socket.resume();
+    // Nor may our end, before it was read: what is written to a closed socket takes with it what was not read of it.
+    await Promise.race([left, clock.sleep(READ_MS, done.signal).catch(() => {})]);
   } finally {
+    done.abort();
     stream.close();
     socket.destroy();
   }
 }
+
+/** Whoever asked for a process closes as soon as its end was read. */
+const READ_MS = 5000;
 
 /** Throws `RefusedMessage`. */
 async function requestFrame(socket: Duplex, clock: Clock, ms: number): Promise<string> {
