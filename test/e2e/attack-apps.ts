@@ -1,8 +1,5 @@
 import type { Files } from "./harness.ts";
 
-/** In DNS: which address `stator.invalid` has, in hexadecimal digits. */
-export const QUESTION = "00070100000100000000000006737461746f7207696e76616c69640000010001";
-
 /** Answers every request at once from one process, so that what a request waits for is the machine. */
 export const victim: Files = {
   Procfile: "web: exec python3 app.py\n",
@@ -229,22 +226,6 @@ def connections():
         for one in held:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
             one.close()
-
-def questions():
-    query = bytes.fromhex("${QUESTION}")
-    def ask():
-        asking = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4000)]
-        for one in asking:
-            one.setblocking(False)
-            one.connect((gateway(), 53))
-        met("%d sources" % len(asking))
-        while True:
-            for one in asking:
-                try:
-                    one.send(query)
-                except OSError:
-                    pass
-    many(2, ask)
 
 def bandwidth():
     met("network")
