@@ -215,10 +215,12 @@ test("natively a file is copied, also by its link, and a listener on the dyno's 
 /** A command of ours that has shown something, its input still open; and how it ended. */
 async function session(
   args: readonly string[],
+  typed = "",
 ): Promise<() => Promise<{ readonly code: number | null; readonly told: string }>> {
   const child = start(STATOR, args, { env: ownEnvironment(), stdio: ["pipe", "pipe", "pipe"] });
   const end = ended(child, "stator"); // before it can have ended
   child.stdin?.on("error", () => {}); // it has ended
+  child.stdin?.write(typed);
   let told = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (told += text));
   await once(child.stdout ?? child, "data");
@@ -258,7 +260,7 @@ test("kill -9 of the host process, or of the daemon: sessions and runs end in wo
   for (const role of ["host", "daemon"] as const) {
     const open = await Promise.all([
       session(["ps:exec", "-a", app, "--", "echo shown; exec sleep 4321"]),
-      session(["run", "-a", app, "--", "echo shown; exec cat"]),
+      session(["run", "-a", app, "--", "exec cat"], "its input is open\n"),
     ]);
     await killNow([role]);
     const ends = await Promise.all(open.map((over) => over()));
