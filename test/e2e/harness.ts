@@ -142,7 +142,9 @@ export async function requestsUntil(name: string, body: () => Promise<void>): Pr
     going = false;
     await Promise.all(loops);
   }
-  return failures;
+  if (failures.length === 0) return failures;
+  const why = (await logsOf(name)).split("\n").filter((line) => / code=H\d\d/.test(line));
+  return [...failures, ...why.slice(-failures.length)];
 }
 
 const POLL_MS_MIN = 50;
