@@ -111,18 +111,8 @@ async function untilSaid(
   ready: RegExp,
   next?: Next,
 ): Promise<string> {
-  const child = start(file, args, {
-    env: { ...ownEnvironment(), ...env },
-    cwd: "/",
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const end = ended(child, args.join(" "));
-  let said = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-    });
-  const says = (pattern: RegExp) => eventually(`${pattern} of ${args.join(" ")}`, async () => pattern.test(said));
+  const { child, end, said } = talking([file, ...args], { env });
+  const says = (pattern: RegExp) => eventually(`${pattern} of ${args.join(" ")}`, async () => pattern.test(said()));
   try {
     await says(ready);
     await next?.act();
@@ -131,7 +121,22 @@ async function untilSaid(
     child.kill("SIGINT");
   }
   await end;
-  return said;
+  return said();
+}
+
+/** A program that goes on, and all that it has said so far, on both its outputs. */
+export function talking(
+  [file = "", ...args]: readonly string[],
+  { env, cwd = "/" }: { readonly env: Readonly<Record<string, string>>; readonly cwd?: string },
+) {
+  const child = start(file, args, { env: { ...ownEnvironment(), ...env }, cwd, stdio: ["ignore", "pipe", "pipe"] });
+  const end = ended(child, args.join(" "));
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  return { child, end, said: () => said };
 }
 
 /** Data of theirs and of ours, byte for byte; what stands on standard error differs in the name of the program alone. */

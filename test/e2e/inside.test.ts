@@ -27,7 +27,7 @@ import {
   waitLog,
   waitUp,
 } from "./harness.ts";
-import { type Official, openOfficial } from "./heroku.ts";
+import { type Official, openOfficial, talking } from "./heroku.ts";
 
 /** Sessions inside a running dyno: by the unmodified official CLI over SSH and rendezvous, and by ours over the API. */
 const STATOR = join(checkout, "bin", "stator");
@@ -59,20 +59,10 @@ async function listening(
   [file = "", ...args]: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<AsyncDisposable> {
-  const child = start(file, args, {
-    env: { ...ownEnvironment(), ...env },
-    cwd: home,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const end = ended(child, args.join(" "));
-  let said = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-    });
+  const { child, end, said } = talking([file, ...args], { env, cwd: home });
   await eventually(`${args.join(" ")} is ready`, async () => {
-    assert.equal(child.exitCode, null, said);
-    return /Use .*CTRL\+C/.test(said);
+    assert.equal(child.exitCode, null, said());
+    return /Use .*CTRL\+C/.test(said());
   });
   return {
     async [Symbol.asyncDispose]() {
