@@ -338,8 +338,8 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   /** Hitless: the new worker takes the sockets over, the old one gives it what it still holds. */
   async #reload(before: Worker): Promise<number> {
     const { logger, clock } = this.#options;
-    const pid = this.#kept.pid;
-    if (pid === undefined) throw new Error("HAProxy is down");
+    const { pid = 0 } = this.#kept;
+    this.#demandAlive(pid);
     const since = clock.now();
     const over = new AbortController();
     const told = this.#tellMeanwhile(before, over.signal);
@@ -348,19 +348,22 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       this.#checkedHead = undefined;
       this.#stale = false;
       this.#refusal = undefined;
-      const { snapshot, count } = await this.#writing
-        .run(() => this.#writeFiles())
-        .catch((error: unknown) => {
+      const { snapshot, count } = await this.#writing.run(() => {
+        this.#demandAlive(pid);
+        return this.#writeFiles().catch((error: unknown) => {
           this.#refusal = new EngineError("invalid", "HAProxy refuses its new configuration and keeps the old one", {
             cause: error,
           });
           throw error;
         });
+      });
       await this.#alone.run(async () => {
+        this.#demandAlive(pid);
         this.#worker = undefined; // nobody asks while the master begins anew
         process.kill(pid, "SIGUSR2");
       });
       const fresh = await this.#untilReady(before.pid);
+      this.#demandAlive(pid);
       await this.#options.rings.took(fresh, true);
       this.#worker = freshWorker(fresh, snapshot);
       logger.info("router.reloaded", { ms: clock.now() - since, worker: this.#worker.pid });
@@ -369,6 +372,11 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       over.abort();
       for (const appId of await told) this.#pending.add(appId);
     }
+  }
+
+  /** A reload of one that has died is none: its successor has files of its own, and may be reading them. */
+  #demandAlive(pid: number): void {
+    if (!this.#up || this.#kept.pid !== pid) throw new Error("HAProxy is down");
   }
 
   /**
