@@ -15,6 +15,8 @@ const COUNT = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) 
 export class Outcomes {
   readonly #lines: string[] = [];
   readonly #counts = new Map<string, number>();
+  /** Of programs that failed, what their tests said. */
+  readonly #failures: string[] = [];
   #failed = 0;
 
   /** Runs a program whose output is seen as it comes: nothing else runs meanwhile. True: status 0. */
@@ -39,6 +41,7 @@ export class Outcomes {
       this.#counts.set(name, (this.#counts.get(name) ?? 0) + Number(count));
       return "";
     });
+    if (!isGood) this.#failures.push(`=== ${title}\n${failuresIn(text)}\n`);
     say(`\n=== ${title}: ${isGood ? "ok" : "FAILED"} after ${secondsSince(began)} s\n${text}\n`);
     return isGood;
   }
@@ -58,12 +61,13 @@ export class Outcomes {
     return isGood;
   }
 
-  /** Prints all of them; the status to end with. */
+  /** Prints all of them, and last, where a log is cut to its end, why some failed; the status to end with. */
   report(): number {
     const counts = [...this.#counts]
       .filter(([name]) => name !== "duration_ms")
       .map(([name, count]) => `${name} ${count}`);
     say(`\n${this.#lines.join("")}${counts.join(", ")}\n`);
+    if (this.#failures.length > 0) say(`\n${this.#failures.join("\n")}\n`);
     say(`${this.#lines.length - this.#failed} passed, ${this.#failed} failed\n`);
     return this.#failed === 0 ? 0 : 1;
   }
@@ -76,6 +80,18 @@ export class Outcomes {
     });
     return this.add(title, isGood, secondsSince(began));
   }
+}
+
+const LINES_OF_FAILURES = 40;
+
+/** Pure. What `node --test` says again at its end about what failed, without the way through its own files; else the last lines. */
+export function failuresIn(output: string): string {
+  const [, again] = output.split("\n✖ failing tests:\n");
+  const lines = (again ?? output)
+    .trim()
+    .split("\n")
+    .filter((line) => !/^\s+at .*\bnode:|^\s*$/.test(line));
+  return (again === undefined ? lines.slice(-LINES_OF_FAILURES) : lines.slice(0, LINES_OF_FAILURES)).join("\n");
 }
 
 const say = (text: string): boolean => process.stdout.write(text);

@@ -8,7 +8,7 @@ import { allOfOurs, leftoversOf } from "./leftovers.ts";
 import { type Command, Outcomes } from "./outcomes.ts";
 import { ensurePackages } from "./packages.ts";
 import { needOfficialCli } from "./support/official-cli.ts";
-import { drivenCommands } from "./support/official-driven.ts";
+import { type Driven, drivenCommands } from "./support/official-driven.ts";
 
 /**
  * The end-to-end tests: installs an instance of its own from this checkout with `bin/up`, one more for each further lane
@@ -44,9 +44,16 @@ async function main(args: readonly string[]): Promise<number> {
   } finally {
     if (kept === undefined) await removeAll(base, before);
   }
-  if (files.length === 0) for (const { title, isGood } of drivenCommands(driven)) outcomes.add(title, isGood);
+  if (files.length === 0) tellDrivenBy(drivenCommands(driven));
   rmSync(driven, { recursive: true, force: true });
   return outcomes.report();
+}
+
+function tellDrivenBy(commands: readonly Driven[]): void {
+  process.stdout.write(`\n${commands.map(({ title }) => `${title}\n`).join("")}`);
+  const missing = commands.filter(({ isGood }) => !isGood);
+  for (const { title } of missing) outcomes.add(title, false);
+  outcomes.add(`${commands.length} commands of the official CLI are promised, and driven`, missing.length === 0);
 }
 
 interface Choice {

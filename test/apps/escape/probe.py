@@ -213,12 +213,13 @@ def entered(path):
 
 
 def leads(path):
-    """To a folder that is not the dyno's own, or into a file: what a process has open, its streams apart."""
+    """To a file or folder that the dyno does not have at its own path: what a process has open, its streams apart."""
     target, facts = os.readlink(path), os.stat(path)
-    if stat.S_ISDIR(facts.st_mode):
-        own = attempt(lambda: os.path.samestat(os.stat(target), facts))
-        return "refused: its own folder" if own is True else "the folder " + target
-    return write(path, "x") + " to " + target if stat.S_ISREG(facts.st_mode) else "refused: a stream"
+    if not stat.S_ISDIR(facts.st_mode) and not stat.S_ISREG(facts.st_mode):
+        return "refused: a stream"
+    if attempt(lambda: os.path.samestat(os.stat(target), facts)) is True:
+        return "refused: its own"
+    return "the folder " + target if stat.S_ISDIR(facts.st_mode) else write(path, "x") + " to " + target
 
 
 def list_of(folder):
