@@ -122,6 +122,9 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   removeRoute(appId: string): Promise<void> {
     return this.#call("removeRoute", { appId });
   }
+  untilLeft(appId: string): Promise<void> {
+    return this.#call("untilLeft", { appId });
+  }
   listRoutes(): Promise<readonly string[]> {
     return this.#call("listRoutes", {});
   }

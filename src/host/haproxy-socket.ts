@@ -138,6 +138,16 @@ export function parseServers(text: string): readonly (readonly [string, WorkerSe
   });
 }
 
+/** `show stat` of servers: the names of those that have sessions. */
+export function parseBusy(text: string): readonly string[] {
+  const [head = "", ...lines] = text.split("\n");
+  const columns = head.replace(/^# /, "").split(",");
+  const [name, sessions] = [columns.indexOf("svname"), columns.indexOf("scur")];
+  return lines
+    .map((line) => line.split(","))
+    .flatMap((cells) => (Number(cells[sessions]) > 0 ? [cells[name] ?? ""] : []));
+}
+
 function batches(commands: readonly Command[]): readonly (readonly Command[])[] {
   const all: Command[][] = [];
   let size = Number.POSITIVE_INFINITY;

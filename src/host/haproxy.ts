@@ -8,7 +8,14 @@ import { type ChildProcess, run, start } from "../lib/command.ts";
 import { Limit } from "../lib/limit.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
-import type { AppRoute, CertificateTarget, Challenge, RouteCertificate, RouteTarget } from "../router/routes.ts";
+import {
+  type AppRoute,
+  type CertificateTarget,
+  type Challenge,
+  LEAVE_MS,
+  type RouteCertificate,
+  type RouteTarget,
+} from "../router/routes.ts";
 import { CertificateTable } from "./certificate-table.ts";
 import { HaproxyCertificates } from "./haproxy-certificates.ts";
 import {
@@ -35,7 +42,7 @@ import {
   type Snapshot,
   statsSocket,
 } from "./haproxy-config.ts";
-import { applyBy, HaproxySocket } from "./haproxy-socket.ts";
+import { applyBy, HaproxySocket, parseBusy } from "./haproxy-socket.ts";
 import { HaproxyTalk } from "./haproxy-talk.ts";
 import { KeptProcess, killMarked } from "./kept-process.ts";
 import type { RequestRingFiles } from "./request-ring-files.ts";
@@ -80,6 +87,9 @@ const DELETE_MS = 1_000;
 const DELETE_AT_ONCE = 10;
 const DURABLE_MS = 5_000;
 const RINGS_MS = 60_000;
+const LEAVE_LOOK_MS = 20;
+/** `show stat` of servers alone. */
+const SERVERS = 4;
 
 /**
  * The root side of the router (architecture, decision 6): renders what the routes say into HAProxy's configuration, keeps HAProxy
@@ -162,6 +172,17 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     if (changed.length > 0 || this.#wantedCount !== this.#doneCount) await this.#change(changed);
   }
 
+  async untilLeft(appId: string): Promise<void> {
+    const { clock, logger } = this.#options;
+    const until = clock.now() + LEAVE_MS;
+    try {
+      while (!this.#closed.signal.aborted && (await this.#isServedByFormer(appId)) && clock.now() < until)
+        await clock.sleep(LEAVE_LOOK_MS, this.#closed.signal);
+    } catch (error) {
+      if (!this.#closed.signal.aborted) logger.warn("router.leave_unseen", { appId, error });
+    }
+  }
+
   async listRoutes(): Promise<readonly string[]> {
     return this.#table.apps();
   }
@@ -223,6 +244,19 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     this.#changed.ring();
     await Promise.all([this.#kept[Symbol.asyncDispose](), this.#loops]);
     if (this.#unsaved) await this.#table.save(this.#options.tables.durable);
+  }
+
+  /** Of the workers that make way, too: a dyno may have requests of each. */
+  async #isServedByFormer(appId: string): Promise<boolean> {
+    const app = this.#table.wanted(appId, (dynoId) => this.#serverOf(dynoId));
+    if (app === undefined) return false;
+    const now = new Set<string>(app.servers.map(({ dynoId }) => dynoId));
+    const { current, old } = await this.#socket.workers();
+    for (const pid of [current, ...old]) {
+      const busy = parseBusy(await this.#socket.one(pid, `show stat ${backendOf(app)} ${SERVERS} -1`));
+      if (busy.some((dynoId) => !now.has(dynoId))) return true;
+    }
+    return false;
   }
 
   /** The same route: only its dynos' addresses may differ from what HAProxy has. */

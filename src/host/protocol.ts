@@ -259,6 +259,7 @@ const CALLS = {
   },
   setRoute: { schema: Compile(route), bytesMax: 512 * 1024 },
   removeRoute: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
+  untilLeft: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
   listRoutes: { schema: Compile(nothing), bytesMax: small },
   setCertificates: {
     schema: Compile(Type.Object({ appId: uuid, certificates: Type.Array(certificate, { maxItems: 1100 }) }, closed)),
@@ -289,6 +290,7 @@ export interface CallMessages {
   readonly trimLog: { readonly id: string; readonly segment: number };
   readonly setRoute: AppRoute;
   readonly removeRoute: { readonly appId: string };
+  readonly untilLeft: { readonly appId: string };
   readonly listRoutes: Record<never, never>;
   readonly setCertificates: { readonly appId: string; readonly certificates: readonly RouteCertificate[] };
   readonly listCertificates: Record<never, never>;

@@ -148,6 +148,7 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   trimLog: ({ engine }, { id, segment }) => engine.trimLog(id, segment),
   setRoute: ({ router }, route) => router.setRoute(route),
   removeRoute: ({ router }, { appId }) => router.removeRoute(appId),
+  untilLeft: ({ router }, { appId }) => router.untilLeft(appId),
   listRoutes: ({ router }) => router.listRoutes(),
   setCertificates: ({ router }, { appId, certificates }) => router.setCertificates(appId, certificates),
   listCertificates: ({ router }) => router.listCertificates(),

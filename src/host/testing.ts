@@ -176,6 +176,7 @@ export class FakeTarget implements RouteTarget, CertificateTarget {
   async removeRoute(appId: string): Promise<void> {
     this.routes.delete(appId);
   }
+  async untilLeft(): Promise<void> {}
   async listRoutes(): Promise<readonly string[]> {
     return [...this.routes.keys()];
   }

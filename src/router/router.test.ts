@@ -116,6 +116,10 @@ class World {
           fail();
           this.target.delete(appId);
         },
+        untilLeft: async (appId) => {
+          this.calls.push(`left ${appId}`);
+          fail();
+        },
         listRoutes: async () => [...this.target.keys()],
         onReturn: (listener) => {
           this.#returned = listener;
@@ -166,7 +170,13 @@ test("settle resolves once the target has what the store says now; unchanged rou
   assert.deepEqual(world.target.get("one")?.dynoIds, ["d1"]);
   const told = world.calls.length;
   await router.settle("one");
-  assert.equal(world.calls.length, told);
+  assert.deepEqual(
+    world.calls.slice(told),
+    ["left one"],
+    "what the former dynos have taken is waited for all the same",
+  );
+  world.failing = 1;
+  await router.settle("one"); // a stop is not put off when it cannot be seen
   world.delete("one");
   await router.settle("one");
   assert.equal(world.target.has("one"), false);

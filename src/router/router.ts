@@ -1,6 +1,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
+import { within } from "../lib/within.ts";
 import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
 import type { Store } from "../store/store.ts";
@@ -9,7 +10,7 @@ import { routeOf } from "./app-route.ts";
 import { RequestLog } from "./request-log.ts";
 import type { AppRequests, RequestReader } from "./request-metrics.ts";
 import { routeOptionsOf } from "./route-options.ts";
-import type { AppRoute, RouteOptions, RouteTarget } from "./routes.ts";
+import { type AppRoute, LEAVE_MS, type RouteOptions, type RouteTarget } from "./routes.ts";
 
 /** A target that can tell when it has come back, and may know nothing of what it was told before. */
 export interface ReturningTarget extends RouteTarget {
@@ -88,7 +89,7 @@ class Router implements Routing, RequestReader, AsyncDisposable {
   }
 
   async settle(appId: string): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, target, logger } = this.#options;
     const telling = this.#changed(appId);
     const count = telling.changes;
     const done = new AbortController();
@@ -100,6 +101,9 @@ class Router implements Routing, RequestReader, AsyncDisposable {
     await clock.sleep(SETTLE_MS, done.signal).catch(() => {}); // done
     telling.waiters.delete(check);
     if (!done.signal.aborted) throw new Error(`the router has not taken the route of app ${appId} in time`);
+    await within(clock, LEAVE_MS + SETTLE_MS, "router", target.untilLeft(appId)).catch((error: unknown) => {
+      logger.warn("router.leave_unseen", { appId, error }); // a stop is not put off for it
+    });
   }
 
   requestsOf(appId: string): AppRequests {

@@ -41,10 +41,17 @@ export type RouteState =
   | "maintenance";
 
 /** Where routes go: the host process, or a stand-in of the tests. Every call may be repeated. */
+export const LEAVE_MS = 1_000;
+
 export interface RouteTarget {
   /** Replaces everything that is known of the app. Resolves once new requests go there. */
   setRoute(route: AppRoute): Promise<void>;
   removeRoute(appId: string): Promise<void>;
+  /**
+   * Resolves once the dynos that the app's route no longer names have answered what they took, or after `LEAVE_MS`: a program that ends
+   * at its SIGTERM would take with it what waits to be accepted by it.
+   */
+  untilLeft(appId: string): Promise<void>;
   /** The apps that have a route. */
   listRoutes(): Promise<readonly string[]>;
 }

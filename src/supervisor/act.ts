@@ -20,7 +20,7 @@ const CALL_MS = 60_000;
 const LOGS_MS = 5_000;
 /** How long an ended dyno's log may take to be carried over before it is freed. */
 const CARRY_MS = 60_000;
-const SETTLE_MS = 5_000;
+const SETTLE_MS = 12_000; // the router ends it sooner
 
 /** Does what plans of one app ask for. */
 export class Actor {

@@ -35,7 +35,10 @@ export type Which =
   | { readonly kind: "type"; readonly type: string }
   | { readonly kind: "dyno"; readonly name: string };
 
-/** What the supervisor asks of the router: resolves once new requests follow what the store says of the app now. */
+/**
+ * What the supervisor asks of the router: resolves once new requests follow what the store says of the app now, and dynos that get none
+ * any more have answered what they took, or have had a second for it.
+ */
 export interface Routing {
   settle(appId: string): Promise<void>;
 }

@@ -131,6 +131,26 @@ test("spec 3.5: daily cycling: dynos of a day ago are restarted, one after the o
   await statorOk(["runtime:set", "daily-cycling=off", "-a", app]);
 });
 
+test("a program that ends at its SIGTERM, without a word, takes no request with it: what it has taken is answered first", async () => {
+  const lines = ["import signal", "signal.signal(signal.SIGTERM, signal.SIG_DFL)", "server.serve_forever()"];
+  const text = (echo["app.py"] ?? "")
+    .replace("server.serve_forever()", lines.join("\n"))
+    .replace("    def answer(self):\n", "    def answer(self):\n        time.sleep(0.2)\n");
+  await using rash = await deployed("rash", { ...echo, "app.py": text });
+  await statorOk(["ps:scale", "web=2", "-a", rash.name]);
+  await waitUp(rash.name, "web", 2);
+  const failures = await requestsUntil(rash.name, async () => {
+    for (const greeting of ["one", "two"]) {
+      await statorOk(["config:set", `GREETING=${greeting}`, "-a", rash.name]);
+      await eventually("only the new ones answer", async () => {
+        const now = await dynosOf(rash.name);
+        return now.length === 2 && (await throughRouter(rash.name)).body.includes(`greeting=${greeting}`);
+      });
+    }
+  });
+  assert.deepEqual(failures, []);
+});
+
 /** As the database would say had the app's dynos been started so much earlier: the test cannot wait for a day. */
 function startedEarlier(name: string, ms: number): void {
   using database = new DatabaseSync(join(config.instance.paths.data, "stator.db"), { timeout: 10_000 });

@@ -16,7 +16,7 @@ import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { passwordDigest } from "../../src/model/basic-auth.ts";
 import { DEFAULT_ROUTING } from "../../src/model/routing.ts";
-import type { RouteOptions } from "../../src/router/routes.ts";
+import { LEAVE_MS, type RouteOptions } from "../../src/router/routes.ts";
 import { type Answer, type App, RouterRig } from "./router-rig.ts";
 
 /** Options of apps in the real HAProxy; none of them costs a reload. Needs root. */
@@ -405,6 +405,35 @@ test("none of that took a reload; after one, and after HAProxy's death, all opti
   }
   await asWanted();
   http2.close();
+});
+
+test("finish on stop: what a dyno has taken may be answered before it is told to stop, for a second, over a reload too", async () => {
+  const app = rig.app();
+  const slow = new SlowDyno("web.1");
+  await app.set({ dynoIds: [await rig.dyno("web.1", slow.listener)] });
+  await rig.haproxy?.untilLeft(app.id); // at once: it is not leaving
+  const running = app.ask({ path: "/slow" });
+  await slow.has(1);
+  await rig.haproxy?.untilLeft(app.id);
+  await app.set({ dynoIds: [await rig.dyno("web.2")] });
+  await rig.haproxy?.reload();
+  let isOver = false;
+  const left = rig.haproxy?.untilLeft(app.id).then(() => (isOver = true));
+  await pause(200);
+  assert.equal(isOver, false);
+  slow.end();
+  assert.equal((await running).text, "begun ended");
+  await left;
+  const next = new SlowDyno("web.3");
+  await app.set({ dynoIds: [await rig.dyno("web.3", next.listener)] });
+  const long = app.ask({ path: "/slow" });
+  await next.has(1);
+  await app.set({ dynoIds: [] });
+  const began = performance.now();
+  await rig.haproxy?.untilLeft(app.id);
+  assert.ok(performance.now() - began >= LEAVE_MS);
+  next.end();
+  assert.equal((await long).text, "begun ended", "it goes on meanwhile");
 });
 
 async function listening(server: Http2Server | Server, address: string): Promise<string> {
