@@ -15,6 +15,9 @@ const CONNECTIONS = 32;
 const DYNO = "127.78.0.1";
 const HOST = "bench.localhost";
 const NOBODY = 65_534;
+const PLAIN = "plain HAProxy";
+/** The same with what every request gets here, and nothing of what finds its app and its dyno. */
+const LOGGING = "plain HAProxy with lines and headers";
 /** In a session of its own, as our HAProxy is: where the kernel shares processors among sessions, that is a share of its own. */
 const ALONE = { detached: true } as const;
 
@@ -28,8 +31,8 @@ interface Layout {
 }
 
 /**
- * Requests each second, and how long they take, of the same trivial dyno through the platform's router, a plain HAProxy, nginx,
- * and directly: in turn, a few seconds each, all on the same processors. Once with the reader of request lines on them too, and
+ * Requests each second, and how long they take, of the same trivial dyno through the platform's router, a plain HAProxy (and
+ * one that logs and adds our headers), nginx, and directly: in turn, a few seconds each, all on the same processors. Once with the reader of request lines on them too, and
  * once with that on a processor of its own.
  */
 export async function measureRate(rounds: number, seconds: number): Promise<RowResult> {
@@ -68,12 +71,13 @@ async function measureWith(layout: Layout, rounds: number, seconds: number): Pro
   await pinOurselves(layout.all); // what we start is where we are
   await using rig = await RouterRig.open({ withDaemon: false });
   const app = rig.app();
-  await using peers = await startPeers(join(rig.folder, "peers"), layout.dyno);
+  await using peers = await startPeers(rig, layout.dyno);
   await app.set({ hosts: [HOST], dynoIds: [rig.dynoAt("web.1", DYNO, peers.dynoPort)] });
   await using reader = await Reader.start(rig, app, layout.reader);
   const targets = [
     { who: "through the router", port: rig.layout.httpPort, address: "127.0.0.1" },
-    { who: "plain HAProxy", port: peers.haproxyPort, address: "127.0.0.1" },
+    { who: PLAIN, port: peers.haproxyPort, address: "127.0.0.1" },
+    { who: LOGGING, port: peers.loggingPort, address: "127.0.0.1" },
     { who: "nginx", port: peers.nginxPort, address: "127.0.0.1" },
     { who: "the dyno directly", port: peers.dynoPort, address: DYNO },
   ];
@@ -105,14 +109,15 @@ function resultOf(
     { who: `${name}: ${who}, p99`, unit: "ms", values: of(who, ({ p99 }) => p99) },
   ]);
   const middle = (who: string, pick: (each: Measured) => number) => median(of(who, pick));
-  const [ours, plain] = ["through the router", "plain HAProxy"];
-  const rates = 100 * (middle(ours, ({ rate }) => rate) / middle(plain, ({ rate }) => rate));
-  const later = middle(ours, ({ p99 }) => p99) - middle(plain, ({ p99 }) => p99);
+  const ours = "through the router";
+  const rateOf = (who: string) => 100 * (middle(ours, ({ rate }) => rate) / middle(who, ({ rate }) => rate));
+  const later = middle(ours, ({ p99 }) => p99) - middle(PLAIN, ({ p99 }) => p99);
   const requests = of(ours, ({ requests: each }) => each).reduce((sum, each) => sum + each, 0);
   const stored = after.stored - before.stored;
   const dropped = Math.max(0, 100 * (1 - stored / requests));
   const verdicts: Verdict[] = [
-    { claim: `${name}: rate, of plain HAProxy's`, unit: "%", value: rates, bound: { atLeast: 90 } },
+    { claim: `${name}: rate, of plain HAProxy's`, unit: "%", value: rateOf(PLAIN), bound: { atLeast: 90 } },
+    { claim: `${name}: rate, of ${LOGGING}'s`, unit: "%", value: rateOf(LOGGING), bound: { atLeast: 90 } },
     { claim: `${name}: p99 beyond plain HAProxy's`, unit: "ms", value: later, bound: { atMost: 1 } },
     { claim: `${name}: requests without a line in the app's log`, unit: "%", value: dropped, bound: { atMost: 0.1 } },
     {
@@ -176,23 +181,41 @@ class Reader implements AsyncDisposable {
 interface Peers extends AsyncDisposable {
   readonly dynoPort: number;
   readonly haproxyPort: number;
+  readonly loggingPort: number;
   readonly nginxPort: number;
 }
 
-/** The dyno, a plain HAProxy, and nginx as a proxy. */
-async function startPeers(folder: string, dyno: Layout["dyno"]): Promise<Peers> {
+/** What no router of ours could leave out: a line for each request, kept in memory as ours are, an id, and the headers of spec 7.3. */
+const OUR_HEADERS = `  log ring@requests len 16384 local0 info
+  option httplog
+  unique-id-format %[uuid]
+  unique-id-header X-Request-Id
+  option forwardfor
+  http-request set-header X-Request-Start %[date(0,ms)]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Port 80
+  http-request add-header Via "1.1 plain"
+  http-response add-header Via "1.1 plain"
+`;
+
+/** The dyno, two plain HAProxies, and nginx as a proxy. */
+async function startPeers(rig: RouterRig, dyno: Layout["dyno"]): Promise<Peers> {
+  const folder = join(rig.folder, "peers");
   mkdirSync(folder, { mode: 0o755 });
   chownSync(folder, NOBODY, NOBODY);
-  const [dynoPort, haproxyPort, nginxPort] = [await freePort(), await freePort(), await freePort()];
+  const [dynoPort, haproxyPort, loggingPort] = [await freePort(), await freePort(), await freePort()];
+  const nginxPort = await freePort();
   const nginx = (name: string, workers: string, http: string) => {
     const text = `user nobody nogroup;\nworker_processes ${workers};\npid ${folder}/${name}.pid;\nerror_log ${folder}/${name}.log;\ndaemon off;\nevents { worker_connections 4096; }\nhttp {\n  access_log off;\n  keepalive_requests 100000000;\n${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `  ${kind}_temp_path ${folder}/${name}-${kind};\n`).join("")}${http}}\n`;
     writeFileSync(join(folder, `${name}.conf`), text);
     return start("nginx", ["-c", join(folder, `${name}.conf`), "-e", join(folder, `${name}.log`)], ALONE);
   };
-  writeFileSync(
-    join(folder, "plain.cfg"),
-    `global\n  maxconn 9900\ndefaults\n  mode http\n  timeout client 55s\n  timeout connect 5s\n  timeout server 30s\nfrontend plain\n  bind 127.0.0.1:${haproxyPort}\n  default_backend app\nbackend app\n  server dyno ${DYNO}:${dynoPort}\n`,
-  );
+  const ring = `ring requests\n  format raw\n  maxlen 16384\n  size 8388608\n  backing-file ${rig.run}/logging-ring\n`;
+  const haproxy = (name: string, port: number, more: string) => {
+    const text = `global\n  maxconn 9900\n${ring}defaults\n  mode http\n  timeout client 55s\n  timeout connect 5s\n  timeout server 30s\nfrontend plain\n  bind 127.0.0.1:${port}\n${more}  default_backend app\nbackend app\n  server dyno ${DYNO}:${dynoPort}\n`;
+    writeFileSync(join(folder, `${name}.cfg`), more === "" ? text.replace(ring, "") : text);
+    return start("haproxy", ["-db", "-f", join(folder, `${name}.cfg`)], ALONE);
+  };
   const children = [
     dyno === "node"
       ? start(process.execPath, [join(import.meta.dirname, "hello.ts"), DYNO, String(dynoPort)], ALONE)
@@ -202,12 +225,15 @@ async function startPeers(folder: string, dyno: Layout["dyno"]): Promise<Peers> 
       "auto",
       `  upstream app { server ${DYNO}:${dynoPort}; keepalive 64; }\n  server { listen 127.0.0.1:${nginxPort}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }\n`,
     ),
-    start("haproxy", ["-db", "-f", join(folder, "plain.cfg")], ALONE),
+    haproxy("plain", haproxyPort, ""),
+    haproxy("logging", loggingPort, OUR_HEADERS),
   ];
-  await Promise.all([accepts(DYNO, dynoPort), accepts("127.0.0.1", haproxyPort), accepts("127.0.0.1", nginxPort)]);
+  const proxies = [haproxyPort, loggingPort, nginxPort].map((port) => accepts("127.0.0.1", port));
+  await Promise.all([accepts(DYNO, dynoPort), ...proxies]);
   return {
     dynoPort,
     haproxyPort,
+    loggingPort,
     nginxPort,
     async [Symbol.asyncDispose]() {
       for (const child of children) child.kill("SIGTERM");

@@ -67,6 +67,8 @@ export interface HaproxyOptions {
   readonly isDynoAddress: (address: string) => boolean;
   /** How many certificates HAProxy reads when it starts (default 500); the others follow over its socket. */
   readonly certificatesAtStart?: number;
+  /** How many backends for apps to come it reads then (default 200); the others come by a reload. */
+  readonly spareAtStart?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -81,6 +83,8 @@ const READY_MS = 10_000;
 const READY_EACH_MS = 5;
 /** So that after a crash apps answer at once, however many certificates there are: the others follow within seconds. */
 const CERTIFICATES_AT_START = 500;
+/** So it is with backends for apps to come: a reload brings the others. */
+const SPARE_AT_START = 200;
 /** A change that cannot be made for so long fails; it stays wanted. */
 const PATIENCE_MS = 10_000;
 const DELETE_MS = 1_000;
@@ -450,10 +454,13 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   async #start(): Promise<ChildProcess> {
     const { user, logFile } = this.#options;
     this.#up = false;
-    killMarked(this.#mark()); // a worker without master would take half of the connections
-    const max = this.#options.certificatesAtStart ?? CERTIFICATES_AT_START;
+    killMarked(this.#mark());
+    const most = {
+      certificates: this.#options.certificatesAtStart ?? CERTIFICATES_AT_START,
+      spare: this.#options.spareAtStart ?? SPARE_AT_START,
+    };
     this.#startedWith = await this.#writing
-      .run(() => this.#writeFiles(max))
+      .run(() => this.#writeFiles(most))
       .then(
         ({ snapshot }) => snapshot,
         (error: unknown) => this.#asBefore(error),
@@ -471,6 +478,8 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     await rings.prepare().catch((why: unknown) => logger.error("router.no_ring", { error: why })); // if it says so
   }
   #startedWith: Snapshot | undefined;
+  /** The configuration that was written last has fewer spare backends than the table. */
+  #lacksSpare = false;
   /** Why the last reload was none. */
   #refusal: EngineError | undefined;
   /** What is the same for all routes, as HAProxy found it good. */
@@ -486,6 +495,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     this.#worker = known === undefined ? undefined : freshWorker(pid, known);
     // Another port, or a newer program's configuration: what was adopted runs by that of its own start.
     if (how === "adopted" && !(await this.#runsAsLaidOut())) this.#stale = true;
+    if (this.#lacksSpare) this.#stale = true;
     this.#up = this.#pendingAll = true;
     this.#wantedCount++; // what changed since the files were written, or since we died
     this.#changed.ring();
@@ -525,6 +535,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     for (;;) {
       const found = await this.#socket.workers().catch((error: unknown) => error);
       if (isWorkers(found) && found.current !== before) return found.current;
+      if (this.#kept.pid === undefined) throw new Error("HAProxy ended as it came up", { cause: found });
       if (clock.now() > until) throw new Error("HAProxy did not come up", { cause: found });
       this.#closed.signal.throwIfAborted();
       await clock.sleep(10, this.#closed.signal);
@@ -532,13 +543,18 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   }
 
   /** Writes all that HAProxy reads. What HAProxy refuses is taken back: it would start with it the next time. */
-  async #writeFiles(certificatesMax?: number): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
+  async #writeFiles(most?: {
+    readonly certificates: number;
+    readonly spare: number;
+  }): Promise<{ readonly snapshot: Snapshot; readonly count: number }> {
     const { tables } = this.#options;
     const layout = await this.#preparedLayout();
     this.#table.refill();
     await this.#table.begin(tables.volatile);
     const [count] = this.#take();
-    const snapshot = this.#snapshot();
+    const all = this.#snapshot();
+    const snapshot = { ...all, spare: all.spare.slice(0, most?.spare) };
+    this.#lacksSpare = snapshot.spare.length < all.spare.length;
     const maps = renderMaps(snapshot);
     const files: Readonly<Record<string, string>> = {
       ...Object.fromEntries(
@@ -554,7 +570,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       if (before !== undefined) former.set(path, before);
       await this.#replace(path, text);
     }
-    await this.#certificates.write(certificatesMax);
+    await this.#certificates.write(most?.certificates);
     const next = `${configPath(layout)}.next`;
     const config = renderConfig(layout, snapshot);
     const head = headOf(config) + files[join(layout.folder, "router.pem")];

@@ -33,6 +33,8 @@ export interface RigOptions {
   readonly connectionsMax?: number;
   /** Default: a free one. */
   readonly httpPort?: number;
+  /** `HaproxyOptions.spareAtStart`. */
+  readonly spareAtStart?: number;
   /** false: nobody takes request lines yet. */
   readonly withDaemon?: boolean;
   /** true: HAProxy is taken for one whose rings nobody can read, and sends its request lines. */
@@ -61,7 +63,9 @@ export class RouterRig {
   /** What the host side was warned of. */
   readonly warnings: string[] = [];
   readonly #servers: Server[] = [];
-  certificate = (): Promise<string> => selfSigned(["localhost", "*.localhost"], Date.now());
+  readonly #standing = selfSigned(["localhost", "*.localhost"], Date.now());
+  certificate = (): Promise<string> => this.#standing;
+  readonly #spareAtStart: number | undefined;
   layout: HaproxyLayout;
   readonly rings: RingFiles;
   haproxy: Haproxy | undefined;
@@ -73,6 +77,7 @@ export class RouterRig {
   }
 
   private constructor(ports: readonly [number, number], options: RigOptions) {
+    this.#spareAtStart = options.spareAtStart;
     for (const each of [this.folder, this.run]) chmodSync(each, 0o755);
     const folder = join(this.folder, "router");
     const socketFolder = join(this.folder, "own");
@@ -117,6 +122,7 @@ export class RouterRig {
       certificate: () => this.certificate(),
       addressOf: (dynoId) => this.dynos.get(dynoId),
       certificatesAtStart: 20,
+      ...(this.#spareAtStart !== undefined && { spareAtStart: this.#spareAtStart }),
       isDynoAddress: (address) => address.startsWith("127."),
       clock: systemClock,
       logger: jsonLogger("router", (line) => {

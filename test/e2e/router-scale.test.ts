@@ -7,16 +7,19 @@ import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { HaproxySocket } from "../../src/host/haproxy-socket.ts";
 import { systemClock } from "../../src/lib/clock.ts";
+import { eventually } from "../support/eventually.ts";
 import { type App, Echo, RouterRig } from "./router-rig.ts";
 
 /** The router with many apps in it: what costs a reload, and what a reload costs. Needs root. Speed: `npm run bench:router`. */
 const APPS = 200;
 const DOMAINS = 5;
+/** Fewer than there are for a start with no app. */
+const SPARE_AT_START = 40;
 let rig: RouterRig;
 let apps: readonly App[];
 let dyno: string;
 before(async () => {
-  rig = await RouterRig.open();
+  rig = await RouterRig.open({ spareAtStart: SPARE_AT_START });
   dyno = await rig.dyno("web.1");
   apps = Array.from({ length: APPS }, () => rig.app());
 });
@@ -120,6 +123,26 @@ test("spare backends are made before the last one is taken", async () => {
     await rig.app().set({ dynoIds: [dyno] });
   }
   assert.ok(news > spare.length / 2, `a reload after ${news} of ${spare.length}`);
+});
+
+test("after a crash HAProxy starts with few spare backends, and a reload that breaks nothing brings the others", async () => {
+  const [some] = apps;
+  assert.ok(some);
+  const backends = async (): Promise<number> => {
+    const socket = new HaproxySocket(join(rig.layout.socketFolder, "master.sock"), systemClock);
+    return (await socket.look((await socket.workers()).current, rig.layout)).backends.size;
+  };
+  const before = await backends();
+  const dead = rig.pid;
+  process.kill(dead, "SIGKILL");
+  await eventually(() => rig.haproxy?.pid !== undefined && rig.pid !== dead);
+  const answers: number[] = [];
+  await eventually(async () => (await some.ask().catch(() => undefined))?.status === 200);
+  await eventually(async () => {
+    answers.push((await some.ask()).status);
+    return (await backends().catch(() => 0)) >= before;
+  });
+  assert.deepEqual(new Set(answers), new Set([200]));
 });
 
 test("what has changed is remembered, for a host side that comes back", async () => {

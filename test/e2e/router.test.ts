@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
+import { selfSigned } from "../../src/host/certificates.ts";
 import { run, start } from "../../src/lib/command.ts";
 import { requestRings } from "../../src/router/request-socket.ts";
 import { RawClient } from "./raw-http.ts";
@@ -441,10 +442,12 @@ test("kill -9 of HAProxy's master, and of its worker: answered again within a se
   }
 });
 
+const newCertificate = selfSigned(["localhost"], Date.now());
+
 test("what HAProxy refuses is never put in place: it goes on as it was, and after a kill -9 it comes back so", async () => {
   const app = rig.app();
   await app.set({ dynoIds: [await rig.dyno("web.1")] });
-  const good = rig.certificate;
+  const good = () => newCertificate;
   const files = ["haproxy.cfg", "router.pem", "hosts.map"].map((name) => join(rig.layout.folder, name));
   const before = files.map((path) => readFileSync(path, "utf8"));
   rig.certificate = async () => "no certificate";
