@@ -24,6 +24,11 @@ export class AppLoop {
   readonly #nudge = new Nudge();
   /** What the latest look was made from; undefined: there was none. */
   #seen: string | undefined;
+  /** What the engine showed when there was last nothing to do and nothing on its way, until it may show something else. */
+  #calm: readonly ObservedDyno[] | undefined;
+  /** Rings since the latest look that are not of the store alone. */
+  #rings = 0;
+  #isStoreRung = false;
 
   constructor(appId: string, parts: Parts) {
     this.appId = appId;
@@ -31,7 +36,19 @@ export class AppLoop {
     this.#actor = new Actor(appId, parts);
   }
 
+  /** Anything may have changed. */
   nudge(): void {
+    this.#calm = undefined;
+    this.#rings++;
+    this.#nudge.ring();
+  }
+
+  /**
+   * Something in the store has: what the engine showed when all was calm need not be asked again, for whatever happens there rings by itself
+   * (and a ring that is lost is made good by the pass over all apps). That is a tenth of a start.
+   */
+  nudgeOfStore(): void {
+    this.#isStoreRung = true;
     this.#nudge.ring();
   }
 
@@ -64,9 +81,14 @@ export class AppLoop {
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       signal.throwIfAborted();
       this.#nudge.clear();
-      const situation = await this.#parts.looks.run(() => this.#look(signal));
+      const rings = this.#rings;
+      const calm = this.#isStoreRung ? this.#calm : undefined;
+      this.#isStoreRung = false;
+      this.#calm = undefined;
+      const { situation, shown } = await this.#parts.looks.run(() => this.#look(calm, signal));
       const { actions, lookAgainAt, unsettled } = plan(situation);
       if (actions.length === 0) {
+        if (rings === this.#rings && !unsettled) this.#calm = shown;
         const { desired, observed, records } = situation;
         if (desired === null && observed.length === 0 && records.length === 0) return undefined;
         const resync = unsettled || desired === null ? UNSETTLED_MS : SETTLED_MS;
@@ -78,9 +100,9 @@ export class AppLoop {
     throw new Error("the plan asks for more after every action"); // pauses, whoever rings
   }
 
-  async #look(signal: AbortSignal): Promise<Situation> {
+  async #look(calm: readonly ObservedDyno[] | undefined, signal: AbortSignal): Promise<Look> {
     const { observer, store, builds, clock } = this.#parts;
-    const observed = await observer.freshOf(this.appId);
+    const observed = calm ?? (await observer.freshOf(this.appId));
     this.#actor.carryLogsOf(observed, signal);
     this.#seen = signatureOf(observed);
     const isOurs = ({ kind, id }: ObservedDyno) => kind !== "build" || !builds.isLive(id);
@@ -89,7 +111,7 @@ export class AppLoop {
     const crashes = app === undefined ? [] : await store.dynos.crashes(this.appId);
     this.#actor.follow(records);
     this.#actor.tidy(new Set([...records, ...observed].map(({ id }) => id)));
-    return {
+    const situation = {
       desired: app === undefined ? null : await readDesired(app, store, clock.now()),
       records,
       observed: observed.filter(isOurs),
@@ -97,7 +119,14 @@ export class AppLoop {
       attempts: this.#actor.attempts,
       now: clock.now(),
     };
+    return { situation, shown: observed };
   }
+}
+
+interface Look {
+  readonly situation: Situation;
+  /** All that the engine showed. */
+  readonly shown: readonly ObservedDyno[];
 }
 
 /** The same for the same dynos in the same states, in whatever order they are told. */

@@ -2,7 +2,7 @@ import type { Instant } from "../lib/clock.ts";
 import { type DynoRecord, isLive } from "../model/dyno.ts";
 import type { Runtime } from "../model/runtime.ts";
 import type { Desired, DesiredRelease } from "./desired.ts";
-import { hasProven } from "./rollout.ts";
+import { hasProven, isSeenRunning } from "./rollout.ts";
 import type { Action } from "./situation.ts";
 import type { Look } from "./tend.ts";
 import { stop } from "./transitions.ts";
@@ -46,11 +46,6 @@ export function cycle(
       hasProven(record, look);
     return standing.every(isWell) ? [stop(oldest, "cycling", look.now)] : [];
   });
-}
-
-/** Its end may have been seen just now, and is not on record yet. */
-function isSeenRunning({ id }: DynoRecord, { observed }: Look): boolean {
-  return observed.some((each) => each.id === id && each.state.kind === "running");
 }
 
 /** When a dyno is due: a day after its start and up to 216 minutes, or at a time of its own within the chosen hour (UTC). */

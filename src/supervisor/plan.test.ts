@@ -73,6 +73,14 @@ test("a missing dyno is made, and launched only from its record", () => {
   assert.deepEqual(kinds({ records: [fresh] }), ["change", "launch"]);
 });
 
+test("a release is not current by a dyno whose end was just seen, before that is on record", () => {
+  const candidate = { ...(desired.current ?? assert.fail()), id: "v4", version: 4 };
+  const pending = { desired: { ...none, candidate }, records: [dyno({ releaseId: "v4" })] };
+  assert.ok(kinds({ ...pending, observed: [running()] }).includes("promote"));
+  const ended = seen({ kind: "ended", at: NOW, status: 1, outOfMemory: false });
+  assert.ok(!kinds({ ...pending, observed: [ended] }).includes("promote"));
+});
+
 test("spec 3.2: the boot timeout is looked for exactly when it comes", () => {
   const starting = { records: [dyno({ state: "starting" })], observed: [running(NOW - 10_000, false)] };
   assert.deepEqual(planned(starting), { actions: [], lookAgainAt: NOW + 50_000, unsettled: true });

@@ -58,7 +58,7 @@ export function rollOut(desired: Desired, candidate: DesiredRelease, look: Look)
   const missing = candidate.dynos.filter(({ name }) => !alive.has(name) && !isEnding(name));
   const isProven = candidate.dynos.every(({ name }) => {
     const record = alive.get(name);
-    return record !== undefined && hasProven(record, look);
+    return record !== undefined && hasProven(record, look) && isSeenRunning(record, look);
   });
   const old = givenWay(desired, look);
   if (isProven && surplus.length === 0 && old.length === 0 && !waitsForSwitch(desired, candidate, look)) {
@@ -90,6 +90,11 @@ export function hasProven(record: DynoRecord, look: Look): boolean {
     record.ready !== false &&
     (waitsForPort(record) || look.deadlines.passed(record.stateSince, PROVEN_MS))
   );
+}
+
+/** Its end may have been seen just now, and is not on record yet. */
+export function isSeenRunning({ id }: DynoRecord, { observed }: Look): boolean {
+  return observed.some((each) => each.id === id && each.state.kind === "running");
 }
 
 /** Why the release has failed, in a sentence; undefined while it has not. */

@@ -295,7 +295,10 @@ class Storm {
   async #crash(): Promise<void> {
     const { live } = this.#world.engine;
     const dyno = live[this.#below(live.length)];
-    if (dyno !== undefined) this.#world.engine.exit(dyno.spec.id, this.#below(3));
+    if (dyno === undefined) return;
+    const status = this.#below(3);
+    // A release whose command should fail would be a good one.
+    this.#world.engine.exit(dyno.spec.id, dyno.spec.kind === "release" ? Math.max(1, status) : status);
   }
 
   /** A dyno that ran well becomes unready or dead, for a while. */

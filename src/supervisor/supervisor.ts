@@ -54,14 +54,14 @@ class Supervisor implements Supervision, AsyncDisposable {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#hints = [
-      parts.store.onChange((appId) => this.#changed(appId)),
+      parts.store.onChange((appId) => this.#changed(appId, "store")),
       parts.engine.watch((dynoId) => this.#seen(dynoId)),
     ];
     this.#background(this.#watchOver());
   }
 
   nudge(appId: string): void {
-    this.#loopOf(appId).nudge();
+    this.#loopOf(appId).nudgeOfStore();
   }
 
   async restart(appId: string, which: Which): Promise<void> {
@@ -224,14 +224,16 @@ class Supervisor implements Supervision, AsyncDisposable {
     this.#running.add(done);
   }
 
-  #changed(appId: string): void {
-    this.#loopOf(appId).nudge();
+  #changed(appId: string, where: "store" | "engine"): void {
+    const loop = this.#loopOf(appId);
+    if (where === "store") loop.nudgeOfStore();
+    else loop.nudge();
     for (const nudge of this.#waiting.get(appId) ?? []) nudge.ring();
   }
 
   #seen(dynoId: string | undefined): void {
     const appId = dynoId === undefined ? undefined : this.#parts.observer.appOf(dynoId);
-    if (appId !== undefined) return this.#changed(appId);
+    if (appId !== undefined) return this.#changed(appId, "engine");
     this.#nudge.ring();
     for (const waiting of this.#waiting.values()) for (const nudge of waiting) nudge.ring();
   }
