@@ -454,7 +454,7 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   async #start(): Promise<ChildProcess> {
     const { user, logFile } = this.#options;
     this.#up = false;
-    killMarked(this.#mark());
+    killMarked(this.#mark()); // a worker without master would take half of the connections
     const most = {
       certificates: this.#options.certificatesAtStart ?? CERTIFICATES_AT_START,
       spare: this.#options.spareAtStart ?? SPARE_AT_START,
