@@ -45,7 +45,7 @@ export class AppLoop {
 
   /**
    * Something in the store has: what the engine showed when all was calm need not be asked again, for whatever happens there rings by itself
-   * (and a ring that is lost is made good by the pass over all apps). That is a tenth of a start.
+   * (and a ring that is lost is made good by the pass over all apps). That saves a millisecond of a start.
    */
   nudgeOfStore(): void {
     this.#isStoreRung = true;
