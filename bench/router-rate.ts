@@ -32,8 +32,8 @@ interface Layout {
 
 /**
  * Requests each second, and how long they take, of the same trivial dyno through the platform's router, a plain HAProxy (and
- * one that logs and adds our headers), nginx, and directly: in turn, a few seconds each, all on the same processors. Once with the reader of request lines on them too, and
- * once with that on a processor of its own.
+ * one that logs and adds our headers), nginx, and directly: in turn, a few seconds each, all on the same processors. Once with
+ * the reader of request lines on them too, and once with that on a processor of its own.
  */
 export async function measureRate(rounds: number, seconds: number): Promise<RowResult> {
   const last = cpus().length - 1;
@@ -210,12 +210,12 @@ async function startPeers(rig: RouterRig, dyno: Layout["dyno"]): Promise<Peers> 
     writeFileSync(join(folder, `${name}.conf`), text);
     return start("nginx", ["-c", join(folder, `${name}.conf`), "-e", join(folder, `${name}.log`)], ALONE);
   };
-  const ring = `ring requests\n  format raw\n  maxlen 16384\n  size 8388608\n  backing-file ${rig.run}/logging-ring\n`;
-  const haproxy = (name: string, port: number, more: string) => {
+  const haproxy = (name: string, port: number, { ring = "", more = "" } = {}) => {
     const text = `global\n  maxconn 9900\n${ring}defaults\n  mode http\n  timeout client 55s\n  timeout connect 5s\n  timeout server 30s\nfrontend plain\n  bind 127.0.0.1:${port}\n${more}  default_backend app\nbackend app\n  server dyno ${DYNO}:${dynoPort}\n`;
-    writeFileSync(join(folder, `${name}.cfg`), more === "" ? text.replace(ring, "") : text);
+    writeFileSync(join(folder, `${name}.cfg`), text);
     return start("haproxy", ["-db", "-f", join(folder, `${name}.cfg`)], ALONE);
   };
+  const ring = `ring requests\n  format raw\n  maxlen 16384\n  size 8388608\n  backing-file ${rig.run}/logging-ring\n`;
   const children = [
     dyno === "node"
       ? start(process.execPath, [join(import.meta.dirname, "hello.ts"), DYNO, String(dynoPort)], ALONE)
@@ -225,8 +225,8 @@ async function startPeers(rig: RouterRig, dyno: Layout["dyno"]): Promise<Peers> 
       "auto",
       `  upstream app { server ${DYNO}:${dynoPort}; keepalive 64; }\n  server { listen 127.0.0.1:${nginxPort}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }\n`,
     ),
-    haproxy("plain", haproxyPort, ""),
-    haproxy("logging", loggingPort, OUR_HEADERS),
+    haproxy("plain", haproxyPort),
+    haproxy("logging", loggingPort, { ring, more: OUR_HEADERS }),
   ];
   const proxies = [haproxyPort, loggingPort, nginxPort].map((port) => accepts("127.0.0.1", port));
   await Promise.all([accepts(DYNO, dynoPort), ...proxies]);

@@ -177,14 +177,11 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
   }
 
   async untilLeft(appId: string): Promise<void> {
-    const { clock, logger } = this.#options;
+    const { clock } = this.#options;
+    const closed = this.#closed.signal;
     const until = clock.now() + LEAVE_MS;
-    try {
-      while (!this.#closed.signal.aborted && (await this.#isServedByFormer(appId)) && clock.now() < until)
-        await clock.sleep(LEAVE_LOOK_MS, this.#closed.signal);
-    } catch (error) {
-      if (!this.#closed.signal.aborted) logger.warn("router.leave_unseen", { appId, error });
-    }
+    while (!closed.aborted && (await this.#isServedByFormer(appId)) && clock.now() < until)
+      await clock.sleep(LEAVE_LOOK_MS, closed).catch(() => {}); // closed
   }
 
   async listRoutes(): Promise<readonly string[]> {

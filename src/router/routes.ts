@@ -40,9 +40,10 @@ export type RouteState =
   /** Maintenance mode: H80. */
   | "maintenance";
 
-/** Where routes go: the host process, or a stand-in of the tests. Every call may be repeated. */
+/** How long a dyno that leaves the router has to answer what it took. */
 export const LEAVE_MS = 1_000;
 
+/** Where routes go: the host process, or a stand-in of the tests. Every call may be repeated. */
 export interface RouteTarget {
   /** Replaces everything that is known of the app. Resolves once new requests go there. */
   setRoute(route: AppRoute): Promise<void>;
