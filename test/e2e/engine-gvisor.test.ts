@@ -17,9 +17,10 @@ import { mountsBelow } from "../../src/engine/local/loop.ts";
 import { run } from "../../src/lib/command.ts";
 import { leftoversOf } from "../leftovers.ts";
 import { DNS_QUERY } from "./apps.ts";
-import { EngineHost, SERVER } from "./engine-host.ts";
+import { EngineHost, OBEDIENT, SERVER, STUBBORN } from "./engine-host.ts";
 import { needGvisor } from "./gvisor-host.ts";
 import { sessionTests } from "./sessions.ts";
+import { signalTests } from "./signals.ts";
 import { putTar } from "./slugs.ts";
 
 /** The local engine with dynos of class `gvisor` (docs/dynos.md). Needs root, and the stacks of the installed instance. */
@@ -60,6 +61,8 @@ sessionTests({
   },
   spec: gvisor,
 });
+
+signalTests({ engine: () => engine, host: () => host, spec: gvisor });
 
 async function removeAll(): Promise<void> {
   await Promise.all((await engine.list()).map(({ id }) => engine.remove(id)));
@@ -219,26 +222,13 @@ test("a terminal has the size that was asked for, and another one later", async 
   const terminal = { rows: 33, columns: 77 };
   const spec = specOf({ command: "stty size; read x; stty size; exit 4", terminal, stdin: true, ...gvisor });
   await engine.start(spec);
-  await eventuallyText(spec.id, /33 77/);
+  await host.untilText(spec.id, /33 77/);
   await engine.resize(spec.id, 50, 132);
   const input = await engine.input(spec.id);
   input.write("\n");
   assert.equal((await untilEnded(engine, spec.id)).status, 4);
   assert.match(host.textOf(spec.id), /50 132/);
   input.destroy();
-});
-
-test("spec 3.3: a signal reaches every process in the dyno", async () => {
-  const child = `bash -c "trap 'echo got \\$0; exit' TERM; while :; do sleep 0.1; done"`;
-  const command = `trap 'wait; exit 6' TERM; ${child} one & ${child} two & echo ready; wait; wait; exit 6`;
-  const spec = specOf({ command, ...gvisor });
-  await engine.start(spec);
-  await eventuallyText(spec.id, /ready/);
-  await pause(1000); // the traps are set
-  await engine.signal(spec.id, "TERM");
-  await untilEnded(engine, spec.id);
-  assert.match(host.textOf(spec.id), /got one/);
-  assert.match(host.textOf(spec.id), /got two/);
 });
 
 test("spec 11: it reaches neither the host's ports nor another dyno's, while the host reaches it", async () => {
@@ -302,15 +292,14 @@ test("killed at any instant of a start: what was half made is taken apart by the
 });
 
 test("stopAll lets the obedient go in peace, and kills the rest", async () => {
-  const obedient = specOf({ command: "trap 'echo bye; exit 0' TERM; sleep 1000 & wait", ...gvisor });
-  const stubborn = specOf({ command: "trap '' TERM; echo here; while :; do sleep 1000; done", ...gvisor });
+  const obedient = specOf({ command: OBEDIENT, ...gvisor });
+  const stubborn = specOf({ command: STUBBORN, ...gvisor });
   for (const spec of [obedient, stubborn]) await engine.start(spec);
-  await eventuallyText(stubborn.id, /here/);
-  await pause(500); // the other one's trap is set
+  for (const { id } of [obedient, stubborn]) await host.untilText(id, /ready/);
   await engine.close();
   await stopAll(host.instance, 2000);
-  assert.equal(host.textOf(obedient.id), "bye\n");
   engine = await host.openEngine();
+  assert.equal(host.textOf(obedient.id), "ready\nbye\n");
   assert.deepEqual(await engine.list(), []);
   for (const { id } of [obedient, stubborn]) assert.deepEqual(await leftOf(id), []);
 });
@@ -345,12 +334,6 @@ function readQuietly(path: string): string {
   } catch {
     return ""; // it ended while we looked
   }
-}
-
-async function eventuallyText(id: string, pattern: RegExp): Promise<void> {
-  for (const deadline = performance.now() + 10_000; performance.now() < deadline; await pause(20))
-    if (pattern.test(host.textOf(id))) return;
-  assert.match(host.textOf(id), pattern);
 }
 
 async function putSlug(files: Readonly<Record<string, string>>) {

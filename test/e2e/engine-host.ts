@@ -1,5 +1,7 @@
+import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { loadConfig } from "../../src/config.ts";
 import type { StackName } from "../../src/engine/engine.ts";
 import { cleanInstance } from "../../src/engine/local/clean.ts";
@@ -21,6 +23,17 @@ const UID_BASE = 3_700_000_000;
 export const SERVER = `exec perl -MSocket -e '
   socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
   bind(S, sockaddr_in(5000, INADDR_ANY)); listen(S, 9); while (accept(C, S)) { syswrite(C, "hi"); close C }'`;
+
+/**
+ * A command that says `ready`, and `bye` to each SIGTERM before it ends with 5. It is one process: a shell's child between fork
+ * and exec would say it too.
+ */
+export const OBEDIENT = `exec perl -e '
+  $SIG{TERM} = sub { $told++; syswrite STDOUT, "bye\\n" }; syswrite STDOUT, "ready\\n";
+  select undef, undef, undef, 0.05 until $told; select undef, undef, undef, 0.2; exit 5'`;
+
+/** One that says `ready` and does not heed SIGTERM. */
+export const STUBBORN = `trap '' TERM; echo ready; while :; do sleep 1000; done`;
 
 /** An instance of the test's own, with nothing in it but the engine and the network; the stacks are the installed one's. */
 export class EngineHost implements AsyncDisposable {
@@ -93,6 +106,13 @@ export class EngineHost implements AsyncDisposable {
   textOf(id: string): string {
     const log = readFileSync(join(this.instance.paths.logs, `${id}.log`), "utf8");
     return log.replace(/^\S+ (?:stdout|stderr) F (.*\n)/gm, "$1").replace(/^\S+ (?:stdout|stderr) P (.*)\n/gm, "$1");
+  }
+
+  /** Until that text shows the pattern, for 10 s at most; then it fails with the text. */
+  async untilText(id: string, pattern: RegExp): Promise<void> {
+    for (const deadline = performance.now() + 10_000; performance.now() < deadline; await pause(20))
+      if (pattern.test(this.textOf(id))) return;
+    assert.match(this.textOf(id), pattern);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -15,8 +15,9 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { processOver } from "../../src/lib/process-frames.ts";
-import { EngineHost, SERVER } from "./engine-host.ts";
+import { EngineHost, OBEDIENT, SERVER, STUBBORN } from "./engine-host.ts";
 import { sessionTests } from "./sessions.ts";
+import { signalTests } from "./signals.ts";
 import { putTar } from "./slugs.ts";
 
 /** The local engine with the real runtime, on the real network. Needs root, and the stacks of the installed instance. */
@@ -57,6 +58,8 @@ sessionTests({
   },
   spec: {},
 });
+
+signalTests({ engine: () => engine, host: () => host, spec: {} });
 
 async function removeAll(): Promise<void> {
   await Promise.all((await engine.list()).map(({ id }) => engine.remove(id)));
@@ -397,7 +400,7 @@ test("a terminal has the size that was asked for, and another one later", async 
     stdin: true,
   });
   await engine.start(spec);
-  await eventuallyText(spec.id, /33 77/);
+  await host.untilText(spec.id, /33 77/);
   await engine.resize(spec.id, 50, 132);
   const input = await engine.input(spec.id);
   input.write("\n");
@@ -621,11 +624,12 @@ test("dynos are made by runc where crun cannot", async () => {
   engine = await host.openEngine({ runtimes: ["runc"] });
   try {
     assert.equal(await output("id -u; touch /app/x && echo ok"), "1000\nok\n");
-    const spec = specOf({ command: "trap 'exit 5' TERM; sleep 1000 & wait" });
+    const spec = specOf({ command: OBEDIENT });
     await engine.start(spec);
-    await until(engine, spec.id, (state) => state.kind === "running" && Date.now() - state.since > 300);
+    await host.untilText(spec.id, /ready/);
     await engine.signal(spec.id, "TERM");
     assert.equal((await untilEnded(engine, spec.id)).status, 5);
+    assert.equal(host.textOf(spec.id), "ready\nbye\n");
     await removeAll();
   } finally {
     await engine.close();
@@ -651,14 +655,13 @@ test("after a reboot nothing is listed and nothing is left of the dynos that wer
 });
 
 test("stopAll lets the obedient go in peace, kills the rest, and cleanInstance leaves nothing on the host", async () => {
-  const obedient = specOf({ command: "trap 'echo bye; exit 0' TERM; sleep 1000 & wait" });
-  const stubborn = specOf({ command: "trap '' TERM; while :; do sleep 1000; done" });
+  const obedient = specOf({ command: OBEDIENT });
+  const stubborn = specOf({ command: STUBBORN });
   for (const spec of [obedient, stubborn]) await engine.start(spec);
-  for (const { id } of [obedient, stubborn])
-    await until(engine, id, (state) => state.kind === "running" && Date.now() - state.since > 300);
+  for (const { id } of [obedient, stubborn]) await host.untilText(id, /ready/);
   await engine.close();
   await stopAll(host.instance, 1000);
-  assert.equal(host.textOf(obedient.id), "bye\n");
+  const said = host.textOf(obedient.id);
   await cleanInstance(host.instance);
   await cleanInstance(host.instance);
   assert.deepEqual(await mountsBelow(host.instance.paths.run), []);
@@ -666,6 +669,7 @@ test("stopAll lets the obedient go in peace, kills the rest, and cleanInstance l
   assert.deepEqual([...leftOf(obedient.id), ...leftOf(host.instance.cgroup)], []);
   assert.equal((await run("losetup", ["-a"])).stdout.includes(host.instance.home), false);
   engine = await host.openEngine();
+  assert.equal(said, "ready\nbye\n");
 });
 
 /** Groups and volumes on this host with this name. */
@@ -678,14 +682,6 @@ function leftOf(name: string): readonly string[] {
   const volumes = below(join(host.instance.paths.host, "store")).filter((path) => path.includes(name));
   // Where each has an image of its own, the name of one that is not mounted is a file of the home.
   return [...groups, ...volumes.filter((path) => !lstatSync(path).isSymbolicLink() || readdirSync(path).length > 0)];
-}
-
-async function eventuallyText(id: string, pattern: RegExp): Promise<void> {
-  for (const deadline = performance.now() + 10_000; performance.now() < deadline; ) {
-    if (pattern.test(host.textOf(id))) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.match(host.textOf(id), pattern);
 }
 
 interface Entry {

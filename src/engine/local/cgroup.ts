@@ -169,9 +169,14 @@ export async function groupsOf(cgroups: Cgroups): Promise<readonly string[]> {
   return [...new Set(lists.flat())];
 }
 
-/** Sends a signal to every process in a group once, those too that were made meanwhile. */
-export async function signalGroup(cgroups: Cgroups, name: string, signal: NodeJS.Signals): Promise<void> {
-  const told = new Set<number>();
+/**
+ * Sends a signal to every process of a dyno once, those too that were made meanwhile. Its init hands on to the command what it is
+ * sent, so it gets none of its own: the command would see two. SIGKILL is for all.
+ */
+export async function signalGroup(cgroups: Cgroups, name: string, signal: NodeJS.Signals, clock: Clock): Promise<void> {
+  const init = signal === "SIGKILL" ? undefined : [...(await processesOf(cgroups, name))].find(isInit);
+  if (init !== undefined) await untilBegun(cgroups, name, init, clock);
+  const told = new Set(init === undefined ? [] : [init]);
   for (let round = 0; round < SIGNAL_ROUNDS; round++) {
     const fresh = [...(await processesOf(cgroups, name))].filter((pid) => !told.has(pid));
     if (fresh.length === 0) return;
@@ -180,6 +185,22 @@ export async function signalGroup(cgroups: Cgroups, name: string, signal: NodeJS
       told.add(pid);
     }
   }
+}
+
+/** While a dyno's init is alone its command has not begun, and a signal would be lost. */
+async function untilBegun(cgroups: Cgroups, name: string, init: number, clock: Clock): Promise<void> {
+  const never = new AbortController().signal;
+  for (const deadline = clock.now() + BEGIN_MS; clock.now() < deadline; await clock.sleep(ROUND_MS, never)) {
+    const all = await processesOf(cgroups, name);
+    if (all.size !== 1 || !all.has(init)) return;
+  }
+}
+
+const BEGIN_MS = 1000;
+
+/** Whether it is the first process of a PID namespace directly below ours, and not of one that a dyno made. */
+function isInit(pid: number): boolean {
+  return /^NSpid:\t\d+\t1$/m.test(readKernelFile(`/proc/${pid}/status`) ?? "");
 }
 
 /** A fork bomb makes more than any number of rounds finds; SIGKILL ends it with the first of its processes. */
@@ -191,12 +212,13 @@ export async function killGroup(cgroups: Cgroups, name: string, clock: Clock): P
   for (let round = 0; round < KILL_ROUNDS; round++) {
     for (const pid of await processesOf(cgroups, name)) killQuietly(pid, "SIGKILL");
     if (await removeGroup(cgroups, name)) return;
-    await clock.sleep(10, never);
+    await clock.sleep(ROUND_MS, never);
   }
   throw new Error(`control group ${join(cgroups.path, name)} cannot be removed: its processes do not end`);
 }
 
 const KILL_ROUNDS = 1000;
+const ROUND_MS = 10;
 
 /** Removes the instance's own groups, once nothing is in them. */
 export async function removeInstanceGroups(cgroups: Cgroups, clock: Clock): Promise<void> {

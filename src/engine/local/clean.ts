@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Instance } from "../../model/instance.ts";
-import { type Cgroups, findCgroups, groupsOf, killQuietly, processesOf, removeInstanceGroups } from "./cgroup.ts";
+import { type Cgroups, findCgroups, groupsOf, processesOf, removeInstanceGroups, signalGroup } from "./cgroup.ts";
 import { UUID } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { detachLoops, mountsBelow, unmount, untilNoLoops } from "./loop.ts";
@@ -22,17 +22,17 @@ export async function stopAll(
   const clock = options.clock ?? systemClock;
   const cgroups = await findCgroups(instance.cgroup, options.cgroupParent ?? "");
   const dynos = (await groupsOf(cgroups)).filter((name) => UUID.test(name));
-  await Promise.all(dynos.map((id) => askToEnd(instance, cgroups, id)));
+  await Promise.all(dynos.map((id) => askToEnd(instance, cgroups, id, clock)));
   await untilEmpty(cgroups, dynos, clock, clock.now() + graceMs);
   await forgetDynos(instance, cgroups, clock);
 }
 
 /** The processes that the machine sees of a dyno on gVisor are its kernel's: a signal to those would end it the hard way. */
-async function askToEnd({ paths }: Instance, cgroups: Cgroups, id: string): Promise<void> {
+async function askToEnd({ paths }: Instance, cgroups: Cgroups, id: string, clock: Clock): Promise<void> {
   const gvisor = new GvisorRuntime({ bundles: paths.bundles, namespace: null });
   if ((await gvisor.state(id)) === "running")
-    await gvisor.signal(id, "TERM").catch(() => {}); // it is killed in the end
-  else for (const pid of await processesOf(cgroups, id)) killQuietly(pid, "SIGTERM");
+    await gvisor.signal(id, "TERM", clock).catch(() => {}); // it is killed in the end
+  else await signalGroup(cgroups, id, "SIGTERM", clock);
 }
 
 /**

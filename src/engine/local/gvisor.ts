@@ -1,5 +1,7 @@
 import { once } from "node:events";
+import type { Clock } from "../../lib/clock.ts";
 import { type ChildProcess, ended, run, start } from "../../lib/command.ts";
+import { DYNO_UID } from "../../model/boot.ts";
 import type { DynoSignal } from "../engine.ts";
 import type { ProcessRef } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
@@ -48,8 +50,24 @@ export class GvisorRuntime implements DynoRuntime {
     return this.#inner.execCommand(files);
   }
 
-  signal(id: string, signal: DynoSignal): Promise<void> {
-    return this.#inner.signal(id, signal);
+  /**
+   * `runsc kill --all` signals the dyno's init too, which hands it on: the command would see it twice. So the signal is sent from
+   * inside, where it reaches all but init and the sender.
+   */
+  async signal(id: string, signal: DynoSignal, clock: Clock): Promise<void> {
+    if (signal !== "KILL" && (await this.#signalInside(id, signal))) return;
+    await this.#inner.signal(id, signal, clock);
+  }
+
+  /** False: nothing was sent, since the dyno has ended, may not have one more process, or has no command yet. */
+  async #signalInside(id: string, signal: DynoSignal): Promise<boolean> {
+    // The stack's own programs, which are read-only; `kill` takes -1 for a signal, and -T no notice of the dyno's environment.
+    const sender = ["/usr/bin/perl", "-T", "-e", `exit !kill "${signal}", -1`];
+    const options = ["--user", `${DYNO_UID}:${DYNO_UID}`, "--cwd", "/"];
+    return this.#inner.run(["exec", ...options, id, ...sender], { timeoutMs: SENDER_MS }).then(
+      () => true,
+      () => false,
+    );
   }
 
   delete(id: string): Promise<void> {
@@ -76,6 +94,9 @@ export class GvisorRuntime implements DynoRuntime {
     return holder;
   }
 }
+
+/** How long the sender of a signal may take, in a dyno that may be busy to its limits. */
+const SENDER_MS = 5000;
 
 /**
  * `systrap` needs neither KVM nor the slow ptrace of older versions. The root is read-only as it is, so no overlay in the

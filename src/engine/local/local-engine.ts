@@ -257,7 +257,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async signal(id: string, signal: DynoSignal): Promise<void> {
     await this.#serial.run(id, async () => {
       const dyno = this.#dynos.get(id);
-      if (dyno?.state.kind === "running") await runtimeOf(this.#shop, dyno.labels.isolation).signal(id, signal);
+      if (dyno?.state.kind === "running")
+        await runtimeOf(this.#shop, dyno.labels.isolation).signal(id, signal, this.#shop.clock);
     });
   }
 

@@ -4,7 +4,15 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { addAbortListener } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
+import {
+  type ChildProcess,
+  CommandError,
+  type CommandOptions,
+  type CommandResult,
+  ended,
+  run,
+  start,
+} from "../../lib/command.ts";
 import type { DynoSignal } from "../engine.ts";
 import { type Cgroups, cgroupPathOf, killQuietly, processesOf, removeGroup, signalGroup } from "./cgroup.ts";
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
@@ -65,8 +73,8 @@ export interface DynoRuntime {
   create(options: CreateOptions): Promise<ProcessRef>;
   /** Lets the command of a made container begin. */
   start(id: string, network: DynoNetwork): Promise<void>;
-  /** Sends a signal to every process in the container. Does nothing if it has ended. */
-  signal(id: string, signal: DynoSignal): Promise<void>;
+  /** Sends a signal to every process in the container, to each once. Does nothing if it has ended. */
+  signal(id: string, signal: DynoSignal, clock: Clock): Promise<void>;
   /** Forgets a container, which is killed if it lives; repeatable. */
   delete(id: string): Promise<void>;
   state(id: string): Promise<"created" | "running" | "stopped" | "none">;
@@ -135,17 +143,13 @@ export class Runtime implements DynoRuntime {
 
   async start(id: string): Promise<void> {
     if (await this.#openGate(id)) return;
-    await this.#run(["start", id]);
+    await this.run(["start", id]);
   }
 
-  async signal(id: string, signal: DynoSignal): Promise<void> {
-    if (this.name === "crun" && this.#options.cgroups !== undefined) {
-      // What `crun kill --all` does, without starting a program.
-      await signalGroup(this.#options.cgroups, id, `SIG${signal}`);
-      return;
-    }
+  async signal(id: string, signal: DynoSignal, clock: Clock): Promise<void> {
+    if (this.#options.cgroups !== undefined) return signalGroup(this.#options.cgroups, id, `SIG${signal}`, clock);
     try {
-      await this.#run(["kill", "--all", id, signal]);
+      await this.run(["kill", "--all", id, signal]);
     } catch (error) {
       if ((await this.state(id)) !== "running") return;
       throw error;
@@ -210,7 +214,7 @@ export class Runtime implements DynoRuntime {
   async delete(id: string): Promise<void> {
     if (!(await this.#knows(id))) return;
     if (await this.#forgetEnded(id)) return;
-    await this.#run(["delete", "--force", id]);
+    await this.run(["delete", "--force", id]);
   }
 
   /**
@@ -228,7 +232,7 @@ export class Runtime implements DynoRuntime {
   async state(id: string): Promise<"created" | "running" | "stopped" | "none"> {
     if (!(await this.#knows(id))) return "none";
     try {
-      const { stdout } = await this.#run(["state", id]);
+      const { stdout } = await this.run(["state", id]);
       const { status } = JSON.parse(stdout) as { readonly status?: unknown };
       return status === "created" || status === "running" || status === "stopped" ? status : "none";
     } catch (error) {
@@ -254,9 +258,11 @@ export class Runtime implements DynoRuntime {
     return true;
   }
 
-  #run(args: readonly string[]): Promise<{ readonly stdout: string }> {
-    const [program = "", ...rest] = this.command(args);
-    return run(...this.inside(program, rest));
+  /** Runs the runtime itself. */
+  run(args: readonly string[], options: Pick<CommandOptions, "timeoutMs"> = {}): Promise<CommandResult> {
+    const [name = "", ...rest] = this.command(args);
+    const [program, all] = this.inside(name, rest);
+    return run(program, all, options);
   }
 
   /** The runtime's own command line. What runs in a dyno meets the runtime at `exec` too: it is the same program as at `create`. */
