@@ -97,6 +97,12 @@ test("errors are a sentence and a status: 2 from the platform, 127 for a word th
   assert.equal(token.code, 1);
 });
 
+test("status says that the platform is up also to who has no token of it, and why it shows no apps", async () => {
+  const { code, stdout } = await stator(["status"], { env: { STATOR_TOKEN: "HRKU-wrong" } });
+  assert.equal(code, 0);
+  assert.match(stdout, /^The platform at http:\S+ is up\.\nIt shows no apps: Invalid credentials provided\./);
+});
+
 test("status --json names our processes with role and pid, ports, versions, apps and dynos", async () => {
   const status = JSON.parse(await statorOk(["status", "--json"])) as {
     readonly processes: readonly { readonly role: string; readonly pid: number }[];

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { type Config, loadConfig } from "../../config.ts";
 import { run as runProgram } from "../../lib/command.ts";
 import type { AppJson, DynoJson } from "../api.ts";
-import { Client } from "../client.ts";
+import { ApiError, Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { currentProgram, layoutOf, ownRoot } from "../install/layout.ts";
 import { type OwnProcess, processesOf } from "../install/processes.ts";
@@ -21,6 +21,8 @@ export interface Status {
   /** SHA-256 of the installation's authority, which people compare who come from elsewhere; null: not made yet. */
   readonly fingerprint: string | null;
   readonly versions: Readonly<Record<string, string>>;
+  /** Why it answers but shows no apps, a token that it does not know say; null: it shows those that there are. */
+  readonly refusal: string | null;
   readonly apps: readonly AppStatus[];
 }
 
@@ -45,11 +47,12 @@ async function statusOf(config: Config): Promise<Status> {
     instance: config.instance.id,
     url: platform.url,
     answers: apps !== undefined,
+    refusal: typeof apps === "string" ? apps : null,
     processes: processesOf(config.instance).map(({ role, pid }) => ({ role, pid })),
     ports: { api: config.apiPort, tls: config.tlsPort, http: config.httpPort, https: config.httpsPort },
     fingerprint: authorityOf(config),
     versions,
-    apps: apps ?? [],
+    apps: typeof apps === "object" ? apps : [],
   };
 }
 
@@ -61,8 +64,8 @@ function authorityOf({ instance }: Config): string | null {
   }
 }
 
-/** Undefined where the platform does not answer, or not to us. */
-async function appsOf(client: Client): Promise<readonly AppStatus[] | undefined> {
+/** Apps; or why the platform shows none, in its own words; undefined where it does not answer. */
+async function appsOf(client: Client): Promise<readonly AppStatus[] | string | undefined> {
   try {
     const apps = await client.get<readonly AppJson[]>("/apps");
     return await Promise.all(
@@ -71,8 +74,8 @@ async function appsOf(client: Client): Promise<readonly AppStatus[] | undefined>
         dynos: (await client.get<readonly DynoJson[]>(`/apps/${name}/dynos`)).map(pick),
       })),
     );
-  } catch {
-    return undefined;
+  } catch (error) {
+    return error instanceof ApiError ? error.message : undefined;
   }
 }
 
@@ -111,6 +114,7 @@ export function format(status: Status): readonly string[] {
   ]);
   return [
     status.answers ? `The platform at ${status.url} is up.` : `The platform at ${status.url} does not answer.`,
+    ...(status.refusal === null ? [] : [`It shows no apps: ${status.refusal}`]),
     "",
     ...keyed([
       ["Home", `${status.home} (${status.instance})`],
