@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { Nudge } from "../../lib/nudge.ts";
+import type { NetworkRates } from "../../model/size.ts";
 import { EngineError } from "../engine.ts";
 import { isBuildIndex, nextIndex } from "./address.ts";
 import {
@@ -16,6 +17,7 @@ import {
   renderOuter,
 } from "./network-batch.ts";
 import { ipBatch, nftFileInside } from "./network-commands.ts";
+import type { Shaper } from "./network-shaper.ts";
 
 export const NETNS_FOLDER = "/run/netns";
 export const INTERFACES_FOLDER = "/sys/class/net";
@@ -30,8 +32,9 @@ export interface NamespaceOptions {
   readonly innerRules: string | undefined;
   /** Called with each new interface before it is given away. */
   readonly prepare: (device: string) => Promise<void>;
-  /** Called with each new namespace once both halves are made. */
-  readonly shape: (index: number) => Promise<void>;
+  /** Holds each to the rates of its purpose, from when both its halves are made. */
+  readonly shaper: Pick<Shaper, "apply" | "know">;
+  readonly rates: Readonly<Record<Purpose, NetworkRates>>;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -134,13 +137,19 @@ export class NamespacePool implements AsyncDisposable {
       const fit = await Promise.all(found.map((index) => this.#isFit(index)));
       const unfit: number[] = [];
       found.forEach((index, at) => {
-        if (fit[at] === true) this.#ready[purposeOf(index)].push(index);
+        if (fit[at] === true) this.#reuse(index);
         else unfit.push(index);
       });
       await Promise.all(unfit.map((index) => this.release(index)));
       this.#bell.ring();
     })();
     return this.#settled;
+  }
+
+  #reuse(index: number): void {
+    const purpose = purposeOf(index);
+    this.#options.shaper.know(index, this.#options.rates[purpose]); // they are part of what makes it fit
+    this.#ready[purpose].push(index);
   }
 
   async #isFit(index: number): Promise<boolean> {
@@ -210,10 +219,10 @@ export class NamespacePool implements AsyncDisposable {
 
   /** The half inside the namespace, then the mark that it is whole. */
   async #finish(index: number): Promise<void> {
-    const { layout, innerRules, prepare, shape } = this.#options;
+    const { layout, innerRules, prepare, shaper, rates } = this.#options;
     await prepare(nameOf(layout, index));
     await ipBatch(renderInner(layout, index), { netns: netnsOf(layout, index) });
-    await shape(index);
+    await shaper.apply(index, rates[purposeOf(index)]);
     if (innerRules !== undefined)
       await nftFileInside(join(NETNS_FOLDER, netnsOf(layout, index)), innerFile(this.#options));
     await writeFile(this.#marker(index), fingerprint(this.#options));
@@ -286,6 +295,7 @@ export async function existing(layout: Pick<Layout, "netnsPrefix" | "interfacePr
 }
 
 /** A namespace made with other settings is not reused. */
-const fingerprint = ({ layout, innerRules }: NamespaceOptions): string => JSON.stringify({ layout, innerRules });
+const fingerprint = ({ layout, innerRules, rates }: NamespaceOptions): string =>
+  JSON.stringify({ layout, innerRules, rates });
 const innerFile = ({ folder }: NamespaceOptions): string => join(folder, "inner.nft");
 const purposeOf = (index: number): Purpose => (isBuildIndex(index) ? "build" : "dyno");

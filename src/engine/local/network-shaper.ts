@@ -12,7 +12,7 @@ import { type Layout, nameOf, netnsOf } from "./network-batch.ts";
 export class Shaper {
   readonly #layout: Layout;
   readonly #logger: Logger;
-  /** What is known of each namespace; nothing of those that an earlier process made. */
+  /** What is known of each namespace; nothing of those that an earlier process gave to a dyno. */
   readonly #rates = new Map<number, NetworkRates>();
   #works = true;
 
@@ -39,13 +39,19 @@ export class Shaper {
     }
   }
 
+  /** An earlier process gave this namespace these rates. */
+  know(index: number, rates: NetworkRates): void {
+    this.#rates.set(index, rates);
+  }
+
   forget(index: number): void {
     this.#rates.delete(index);
   }
 }
 
-/** The kernel lacks it; any other failure is one of this dyno's start. */
-const isUnknown = ({ stderr }: CommandError): boolean => /qdisc kind is unknown|No such file or directory/.test(stderr);
+/** The kernel lacks it; any other failure, a namespace that is gone say, is one of this dyno's start. */
+const isUnknown = ({ stderr }: CommandError): boolean =>
+  /qdisc kind is unknown|RTNETLINK answers: No such file or directory/.test(stderr);
 
 /** Packets are cut from pieces of up to 64 KiB, which a bucket must hold; and it is filled at least a hundred times a second. */
 const BURST_BYTES_MIN = 256 * 1024;

@@ -8,16 +8,7 @@ import type { DynoKind } from "../../model/dyno.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
 import type { Instance } from "../../model/instance.ts";
 import { BUILD_SIZE, DEFAULT_SIZE, type NetworkRates, sizeNamed } from "../../model/size.ts";
-import {
-  type AddressRange,
-  address6Of,
-  addressOf,
-  block6,
-  gatewayOf,
-  isBuildIndex,
-  prefix6Of,
-  rangeBlock,
-} from "./address.ts";
+import { type AddressRange, address6Of, addressOf, block6, gatewayOf, prefix6Of, rangeBlock } from "./address.ts";
 import type { AppAllow } from "./app-allow.ts";
 import { networkOwners } from "./dyno-folder.ts";
 import { EgressFile } from "./egress-file.ts";
@@ -137,7 +128,8 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     folder,
     innerRules: layout.localhostPorts && renderInnerTable(gatewayOf(range), layout.localhostPorts),
     prepare: (device) => routeLoopback(device, rules.resolver),
-    shape: (index) => shaper.apply(index, usualRates(index)),
+    shaper,
+    rates: USUAL_RATES,
     logger,
     clock,
   });
@@ -175,9 +167,10 @@ class LocalNetwork implements NetworkPool {
   }
 
   async take(kind: DynoKind, appId: string, rates?: NetworkRates): Promise<DynoNetwork> {
-    const index = await this.#namespaces.take(kind === "build" ? "build" : "dyno");
+    const purpose = kind === "build" ? "build" : "dyno";
+    const index = await this.#namespaces.take(purpose);
     try {
-      await Promise.all([this.#rules.setOwner(index, appId), this.#shaper.apply(index, rates ?? usualRates(index))]);
+      await Promise.all([this.#rules.setOwner(index, appId), this.#shaper.apply(index, rates ?? USUAL_RATES[purpose])]);
     } catch (error) {
       await this.release(index).catch(() => {}); // the caller is told why it is not there at all
       throw error;
@@ -235,9 +228,7 @@ class LocalNetwork implements NetworkPool {
 }
 
 /** What most dynos have; the others' are set when they start. */
-function usualRates(index: number): NetworkRates {
-  return (isBuildIndex(index) ? BUILD_SIZE : (sizeNamed(DEFAULT_SIZE) ?? BUILD_SIZE)).network;
-}
+const USUAL_RATES = { dyno: (sizeNamed(DEFAULT_SIZE) ?? BUILD_SIZE).network, build: BUILD_SIZE.network };
 
 /** So that one dyno cannot fill the host's table of connections (decision 14); the table holds 262,144 by default. */
 const CONNECTIONS_MAX = 8192;
