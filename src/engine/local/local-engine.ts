@@ -372,6 +372,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     }
     while (this.#background.size > 0) await Promise.all(this.#background);
     await this.#shop.userLimits[Symbol.asyncDispose]();
+    await this.#shop.migration[Symbol.asyncDispose]();
     await this.#shop.store[Symbol.asyncDispose]();
   }
 

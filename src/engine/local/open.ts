@@ -21,6 +21,7 @@ import { openLimitedStore, storeOf } from "./limited-store.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { LogFiles } from "./log-files.ts";
 import { isMounted } from "./loop.ts";
+import { MigrationLock } from "./migration-lock.ts";
 import type { NetworkPool } from "./network.ts";
 import { installedRuntime, openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
 import { RuntimeProgram } from "./runtime-program.ts";
@@ -103,6 +104,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   const base: Omit<Workshop, "runtime" | "common"> = {
     ...options,
     cgroups,
+    migration: await MigrationLock.open(clock, logger),
     store,
     slugs,
     logs: new LogFiles(paths.logs, (id) => new DynoFolder(paths.bundles, id).file("segment"), {

@@ -26,6 +26,7 @@ import type { GvisorRuntime } from "./gvisor.ts";
 import { CHECKS_FOLDER } from "./health-command.ts";
 import { IoSocket } from "./io-socket.ts";
 import type { LogFiles } from "./log-files.ts";
+import type { MigrationLock } from "./migration-lock.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
 import { type DynoRuntime, forgetHiddenGroup, type Runtime } from "./runtime.ts";
@@ -43,6 +44,7 @@ export interface Workshop {
   readonly network: NetworkPool;
   readonly stacks: { mountOf(name: StackName): string };
   readonly cgroups: Cgroups;
+  readonly migration: MigrationLock;
   /** Of containers. */
   readonly runtime: Runtime;
   readonly common: CommonMounts;
@@ -99,6 +101,7 @@ export async function make(
   size: DynoSize,
   mark: (step: StartStep) => void = () => {},
 ): Promise<Made> {
+  using _quick = shop.migration.warm();
   const { logs } = shop;
   const runtime = runtimeOf(shop, spec.isolation);
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
