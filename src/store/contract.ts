@@ -503,6 +503,37 @@ export function storeContract(name: string, open: OpenStore): void {
     await refused("not_found", /dyno/, () => store.dynos.update(plain.id, { state: "up" }));
   });
 
+  check(
+    "the list of dynos stays true when ended ones are written again, removed, or written in vain",
+    async ({ store, app }) => {
+      const [first, second, third] = [newDyno(app), newDyno(app), newDyno(app)];
+      for (const each of [first, second, third]) await store.dynos.create(each);
+      const exit = { at: 8, status: 3 };
+      for (const { id } of [first, second]) await store.dynos.update(id, { exit });
+      const ended = [{ ...first, exit }, { ...second, exit }, third];
+      assert.deepEqual(await store.dynos.list(app.id), ended);
+      assert.deepEqual(await store.dynos.list(app.id), ended, "also when it is read again");
+      const inVain = store.transaction(async (inside) => {
+        await inside.dynos.update(second.id, { exit: { at: 9, status: 9 } });
+        await inside.dynos.update(third.id, { exit });
+        assert.deepEqual(
+          (await inside.dynos.list(app.id)).map((each) => each.exit?.at),
+          [8, 9, 8],
+        );
+        throw new Error("no");
+      });
+      await assert.rejects(inVain, /^Error: no$/);
+      assert.deepEqual(await store.dynos.list(app.id), ended);
+      await store.dynos.update(first.id, { exit: null, state: "starting" });
+      assert.deepEqual(await store.dynos.list(app.id), [{ ...first, state: "starting" }, { ...second, exit }, third]);
+      await store.dynos.update(first.id, { exit });
+      await store.dynos.remove(second.id);
+      assert.deepEqual(await store.dynos.list(app.id), [{ ...first, state: "starting", exit }, third]);
+      await store.apps.remove(app.id);
+      assert.deepEqual(await store.dynos.list(app.id), []);
+    },
+  );
+
   check("settings of an app's dynos: defaults, changes, and what is out of range", async ({ store, app }) => {
     assert.deepEqual({ ...app, ...DEFAULT_RUNTIME }, app);
     const changed: Runtime = {

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { actor } from "../lib/acting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { NewAuditEvent } from "../model/audit.ts";
+import { EndedDynos } from "./ended-dynos.ts";
 import type { Outbox } from "./outbox.ts";
 import { appTransferQueries } from "./queries/app-transfers.ts";
 import { appQueries } from "./queries/apps.ts";
@@ -41,10 +42,12 @@ export interface StoreParts {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly outbox: Outbox;
+  readonly endedDynos: EndedDynos;
 }
 
 /** A `Store` over any dialect. The connection is one: reads and writers wait for the transaction that is open. */
-export function databaseStore(parts: StoreParts): Store {
+export function databaseStore(opened: Omit<StoreParts, "endedDynos">): Store {
+  const parts: StoreParts = { ...opened, endedDynos: new EndedDynos() };
   const listeners = new Set<(appId: string) => void>();
   const here = new AsyncLocalStorage<Transaction>();
   const telling = new AsyncLocalStorage<Telling>();

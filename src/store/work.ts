@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts";
+import type { EndedDynos } from "./ended-dynos.ts";
 import type { Outbox } from "./outbox.ts";
 import type { RandomBytes, Secrets } from "./secrets.ts";
 import type { Database } from "./tables.ts";
@@ -12,6 +13,7 @@ export interface Work {
   readonly random: RandomBytes;
   readonly secrets: Secrets;
   readonly outbox: Outbox;
+  readonly endedDynos: EndedDynos;
   read<T>(body: (db: Database) => Promise<T>): Promise<T>;
   /** One transaction, or a part of the one that is open. `touch` names an app that changed. */
   write<T>(body: (db: Database, touch: Touch) => Promise<T>): Promise<T>;

@@ -17,7 +17,7 @@ import { mountsBelow } from "../../src/engine/local/loop.ts";
 import { run } from "../../src/lib/command.ts";
 import { leftoversOf } from "../leftovers.ts";
 import { DNS_QUERY } from "./apps.ts";
-import { EngineHost, OBEDIENT, SERVER, STUBBORN } from "./engine-host.ts";
+import { EngineHost, OBEDIENT, processesNaming, SERVER, STUBBORN } from "./engine-host.ts";
 import { needGvisor } from "./gvisor-host.ts";
 import { sessionTests } from "./sessions.ts";
 import { signalTests } from "./signals.ts";
@@ -322,18 +322,10 @@ async function leftOf(id: string): Promise<readonly string[]> {
   const look = () => [
     ...globSync(`/sys/fs/cgroup/{,*/}${host.instance.cgroup}/${id}`),
     ...readdirSync(join(host.instance.paths.host, "store")).filter((name) => name.includes(id)),
-    ...globSync("/proc/[0-9]*/cmdline").filter((path) => existsSync(path) && readQuietly(path).includes(id)),
+    ...processesNaming(id),
   ];
   for (const deadline = performance.now() + 3000; look().length > 0 && performance.now() < deadline; ) await pause(50);
   return look();
-}
-
-function readQuietly(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // it ended while we looked
-  }
 }
 
 async function putSlug(files: Readonly<Record<string, string>>) {

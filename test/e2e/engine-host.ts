@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { loadConfig } from "../../src/config.ts";
@@ -34,6 +34,17 @@ export const OBEDIENT = `exec perl -e '
 
 /** One that says `ready` and does not heed SIGTERM. */
 export const STUBBORN = `trap '' TERM; echo ready; while :; do sleep 1000; done`;
+
+/** Command lines of all processes that have this text in it, as files. */
+export function processesNaming(text: string): readonly string[] {
+  return globSync("/proc/[0-9]*/cmdline").filter((path) => {
+    try {
+      return readFileSync(path, "utf8").includes(text);
+    } catch {
+      return false; // it ended while we looked
+    }
+  });
+}
 
 /** An instance of the test's own, with nothing in it but the engine and the network; the stacks are the installed one's. */
 export class EngineHost implements AsyncDisposable {

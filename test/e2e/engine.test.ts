@@ -15,7 +15,7 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { processOver } from "../../src/lib/process-frames.ts";
-import { EngineHost, OBEDIENT, SERVER, STUBBORN } from "./engine-host.ts";
+import { EngineHost, OBEDIENT, processesNaming, SERVER, STUBBORN } from "./engine-host.ts";
 import { sessionTests } from "./sessions.ts";
 import { signalTests } from "./signals.ts";
 import { putTar } from "./slugs.ts";
@@ -487,7 +487,7 @@ test("a half-made dyno is taken apart by the next host process, and may be start
   engine = await host.openEngine();
   assert.deepEqual(await engine.list(), []);
   assert.equal(existsSync(join(bundles, spec.id)), false);
-  assert.deepEqual(leftOf(spec.id), []);
+  assert.deepEqual(await leftOf(spec.id), []);
   await engine.start(spec);
   assert.equal((await engine.list()).length, 1);
   await removeAll();
@@ -615,7 +615,9 @@ test("a slug is there until it is removed, but not while a dyno uses it, and is 
   assert.equal(await output("cat f", slug), "x");
   await engine.removeSlug(ref);
   assert.equal(await engine.hasSlug(ref), false);
-  await assert.rejects(engine.start(specOf({ command: "true", ...slug })), isEngineError("not_found"));
+  const late = specOf({ command: "true", ...slug });
+  await assert.rejects(engine.start(late), isEngineError("not_found"));
+  assert.deepEqual(await leftOf(late.id), [], "conmon, which was started meanwhile, neither");
 });
 
 test("dynos are made by runc where crun cannot", async () => {
@@ -646,12 +648,12 @@ test("after a reboot nothing is listed and nothing is left of the dynos that wer
   await stopAll(host.instance, 5000); // the processes and what is known of them are gone, the disk stays
   assert.equal(await isMounted(bundles), false);
   assert.deepEqual(
-    leftOf(spec.id).filter((path) => !path.startsWith(folder)),
+    (await leftOf(spec.id)).filter((path) => !path.startsWith(folder)),
     [],
   );
   engine = await host.openEngine();
   assert.deepEqual(await engine.list(), []);
-  assert.deepEqual(leftOf(spec.id), []);
+  assert.deepEqual(await leftOf(spec.id), []);
 });
 
 test("stopAll lets the obedient go in peace, kills the rest, and cleanInstance leaves nothing on the host", async () => {
@@ -666,22 +668,27 @@ test("stopAll lets the obedient go in peace, kills the rest, and cleanInstance l
   await cleanInstance(host.instance);
   assert.deepEqual(await mountsBelow(host.instance.paths.run), []);
   assert.deepEqual(await mountsBelow(host.instance.paths.host), []);
-  assert.deepEqual([...leftOf(obedient.id), ...leftOf(host.instance.cgroup)], []);
+  assert.deepEqual([...(await leftOf(obedient.id)), ...(await leftOf(host.instance.cgroup))], []);
   assert.equal((await run("losetup", ["-a"])).stdout.includes(host.instance.home), false);
   engine = await host.openEngine();
   assert.equal(said, "ready\nbye\n");
 });
 
-/** Groups and volumes on this host with this name. */
-function leftOf(name: string): readonly string[] {
+/** Groups, volumes and processes on this host with this name, once the kernel is done. */
+async function leftOf(name: string): Promise<readonly string[]> {
   const below = (folder: string) => (existsSync(folder) ? readdirSync(folder).map((each) => join(folder, each)) : []);
   const roots = ["/sys/fs/cgroup", ...below("/sys/fs/cgroup")];
-  const groups = roots
-    .flatMap((root) => [join(root, name), join(root, host.instance.cgroup, name)])
-    .filter((path) => existsSync(path));
-  const volumes = below(join(host.instance.paths.host, "store")).filter((path) => path.includes(name));
-  // Where each has an image of its own, the name of one that is not mounted is a file of the home.
-  return [...groups, ...volumes.filter((path) => !lstatSync(path).isSymbolicLink() || readdirSync(path).length > 0)];
+  const look = () => {
+    const groups = roots
+      .flatMap((root) => [join(root, name), join(root, host.instance.cgroup, name)])
+      .filter((path) => existsSync(path));
+    const volumes = below(join(host.instance.paths.host, "store")).filter((path) => path.includes(name));
+    // Where each has an image of its own, the name of one that is not mounted is a file of the home.
+    const own = volumes.filter((path) => !lstatSync(path).isSymbolicLink() || readdirSync(path).length > 0);
+    return [...groups, ...own, ...processesNaming(name)];
+  };
+  for (const deadline = performance.now() + 3000; look().length > 0 && performance.now() < deadline; ) await pause(50);
+  return look();
 }
 
 interface Entry {

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
@@ -89,10 +89,10 @@ export async function adoptWatcher(cgroups: Cgroups, pid: number): Promise<void>
  * Version 1 counts the buffers of TCP connections apart, once it has a limit for them; runc does not set one. Version 2 counts
  * them as memory.
  */
-export async function limitTcpBuffers(cgroups: Cgroups, dynoId: string, bytes: number): Promise<void> {
+export function limitTcpBuffers(cgroups: Cgroups, dynoId: string, bytes: number): void {
   if (!cgroups.tcpLimit) return;
   const files = cgroups.folders.map((folder) => join(folder, dynoId, "memory.kmem.tcp.limit_in_bytes"));
-  await Promise.all(files.filter((file) => existsSync(file)).map((file) => writeFile(file, String(bytes))));
+  for (const file of files.filter((each) => existsSync(each))) writeFileSync(file, String(bytes)); // at once, as it is read
 }
 
 export function cgroupPathOf(cgroups: Cgroups, dynoId: string): string {

@@ -1,5 +1,5 @@
-import { createReadStream, statfsSync, statSync } from "node:fs";
-import { chmod, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { closeSync, createReadStream, fchmodSync, openSync, statfsSync, statSync } from "node:fs";
+import { chmod, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFifo } from "./fifo.ts";
 
@@ -80,8 +80,12 @@ export class LogFiles {
 
   /** Made before conmon opens it: the folder gives the daemon's group, and conmon keeps the mode. */
   async create(id: string): Promise<void> {
-    await using file = await open(this.pathOf(id), "a", MODE);
-    await file.chmod(MODE);
+    const file = openSync(this.pathOf(id), "a", MODE); // at once: a start waits for it
+    try {
+      fchmodSync(file, MODE);
+    } finally {
+      closeSync(file);
+    }
   }
 
   /** Begins a new segment if the current one is large enough; gives the bytes of the one that ended, else 0. */

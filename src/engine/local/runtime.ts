@@ -1,7 +1,7 @@
-import { constants, existsSync, writeFileSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rm, unlink } from "node:fs/promises";
+import { closeSync, constants, existsSync, openSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
+import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { addAbortListener } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
 import {
@@ -38,6 +38,9 @@ export interface RuntimeOptions {
 export interface CreateOptions {
   readonly id: string;
   readonly bundle: string;
+  /** conmon comes up meanwhile, and starts the runtime once the bundle's files are there. */
+  readonly bundleWritten: Promise<unknown>;
+  /** A file that is there. */
   readonly log: string;
   readonly terminal: boolean;
   readonly stdin: boolean;
@@ -128,14 +131,24 @@ export class Runtime implements DynoRuntime {
     ];
     const [program, all] = this.inside("conmon", args);
     const child = start(program, all, {
-      env: { _OCI_SYNCPIPE: "3" },
-      stdio: ["ignore", "ignore", "ignore", "pipe"],
+      env: { _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4" },
+      stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
       detached: true,
     });
     child.unref(); // it outlives us
     if (child.pid !== undefined) writeFileSync(join(options.bundle, "conmon.pid"), String(child.pid), { mode: 0o600 });
-    const timer = AbortSignal.timeout(CREATE_TIMEOUT_MS);
-    await Promise.race([containerPid(child), rejected(timer)]);
+    const made = containerPid(child);
+    made.catch(() => {}); // awaited below, unless there is no bundle
+    try {
+      await options.bundleWritten;
+    } catch (error) {
+      child.kill("SIGKILL");
+      throw error;
+    }
+    const gate = child.stdio[4] as Writable; // "pipe" above
+    gate.on("error", () => {}); // it has ended, and says why on the other one
+    gate.end("\n");
+    await Promise.race([made, rejected(AbortSignal.timeout(CREATE_TIMEOUT_MS))]);
     const conmon = processRef(child.pid ?? 0);
     if (conmon === undefined) throw new Error("conmon ended at once");
     return conmon;
@@ -249,12 +262,16 @@ export class Runtime implements DynoRuntime {
     if (this.name !== "crun") return false;
     const gate = join(this.#root, id, "exec.fifo");
     try {
-      await using file = await open(gate, constants.O_WRONLY | constants.O_NONBLOCK); // ENXIO: nobody waits there
-      await file.write("0");
+      const file = openSync(gate, constants.O_WRONLY | constants.O_NONBLOCK); // ENXIO: nobody waits there
+      try {
+        writeSync(file, "0");
+      } finally {
+        closeSync(file);
+      }
     } catch {
       return false; // `crun start` says what is wrong
     }
-    await unlink(gate);
+    unlinkSync(gate);
     return true;
   }
 

@@ -1,5 +1,5 @@
-import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -93,7 +93,10 @@ export const runtimeOf = (
   isolation: Isolation,
 ): DynoRuntime => (isolation === "gvisor" ? gvisor : runtime);
 
-/** Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. */
+/**
+ * Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. What waits for something
+ * else than us (conmon's start, the kernel's lock) goes on beside what is written meanwhile.
+ */
 export async function make(
   shop: Workshop,
   folder: DynoFolder,
@@ -104,13 +107,53 @@ export async function make(
   using _quick = shop.migration.warm();
   const { logs } = shop;
   const runtime = runtimeOf(shop, spec.isolation);
+  await logs.create(spec.id);
+  const bundle = writeBundle(shop, folder, spec, size, mark);
+  const created = runtime.create({
+    id: spec.id,
+    bundle: folder.path,
+    bundleWritten: bundle,
+    log: logs.pathOf(spec.id),
+    terminal: spec.terminal !== null,
+    stdin: spec.stdin,
+  });
+  try {
+    const [{ network, io }, conmon] = await settled<[Bundle, ProcessRef]>([bundle, created]);
+    mark("created");
+    limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE);
+    await beforeStart(shop, folder, spec);
+    const started = runtime.start(spec.id, network).then(() => mark("started"));
+    await settled<[void, void]>([started, adoptWatcher(shop.cgroups, conmon.pid)]);
+    await folder.setStarted({ at: shop.clock.now(), conmon });
+    return { network, conmon, io };
+  } catch (error) {
+    await bundle.then(
+      ({ io }) => io?.close(),
+      () => {}, // it is the error
+    );
+    throw error;
+  }
+}
+
+interface Bundle {
+  readonly network: DynoNetwork;
+  readonly io: IoSocket | null;
+}
+
+/** What the runtime reads, and all that it names. */
+async function writeBundle(
+  shop: Workshop,
+  folder: DynoFolder,
+  spec: DynoSpec,
+  size: DynoSize,
+  mark: (step: StartStep) => void,
+): Promise<Bundle> {
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
-  const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null, void]>([
+  const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null]>([
     takeNetwork(shop, folder, spec, size).finally(() => mark("network")),
     makeDisk(shop, spec, size, uidStart).finally(() => mark("disk")),
     slugFolder(shop, spec),
     spec.io ? makeBuildFolders(shop, folder, spec.appId, uidStart) : Promise.resolve(null),
-    logs.create(spec.id),
   ]);
   const io = build && (await IoSocket.listen(build.io, uidStart + DYNO_UID));
   try {
@@ -129,42 +172,17 @@ export async function make(
       common: spec.terminal === null ? shop.common : { ...shop.common, devices: null },
       build,
     };
+    const { limits, seccomp } = shop;
     const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);
-    const bundle = bundleOf({
-      spec,
-      size,
-      uidStart,
-      network,
-      cgroupPath,
-      folders,
-      limits: shop.limits,
-      seccomp: shop.seccomp,
-    });
+    const bundle = bundleOf({ spec, size, uidStart, network, cgroupPath, folders, limits, seccomp });
     const filter = spec.isolation === "gvisor" ? null : shop.filter.base64; // its kernel has one of its own
-    await Promise.all([
-      writeFile(folders.hosts, hostsOf(spec.id, network)),
-      writeFile(folders.resolvConf, resolvConfOf(network)),
-      memoryFile === undefined ? undefined : writeFile(folder.file("memory"), memoryLimitOf(size)),
-      writeFile(folder.file("config.json"), JSON.stringify(withFilter(bundle, filter)), { mode: 0o600 }),
-    ]);
+    // At once, as all small things.
+    writeFileSync(folders.hosts, hostsOf(spec.id, network));
+    writeFileSync(folders.resolvConf, resolvConfOf(network));
+    if (memoryFile !== undefined) writeFileSync(folder.file("memory"), memoryLimitOf(size));
+    writeFileSync(folder.file("config.json"), JSON.stringify(withFilter(bundle, filter)), { mode: 0o600 });
     mark("bundle");
-    const conmon = await runtime.create({
-      id: spec.id,
-      bundle: folder.path,
-      log: logs.pathOf(spec.id),
-      terminal: spec.terminal !== null,
-      stdin: spec.stdin,
-    });
-    mark("created");
-    await Promise.all([
-      adoptWatcher(shop.cgroups, conmon.pid),
-      beforeStart(shop, folder, spec),
-      limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE),
-    ]);
-    await runtime.start(spec.id, network);
-    mark("started");
-    await folder.setStarted({ at: shop.clock.now(), conmon });
-    return { network, conmon, io };
+    return { network, io };
   } catch (error) {
     io?.close();
     throw error;
@@ -175,7 +193,7 @@ export async function make(
 async function beforeStart(shop: Workshop, folder: DynoFolder, { isolation, terminal }: DynoSpec): Promise<void> {
   switch (isolation) {
     case "container": // what the kernel counts for each user namespace
-      return shop.userLimits.apply(Number(await readFile(folder.file("pid"), "utf8")));
+      return shop.userLimits.apply(Number(readFileSync(folder.file("pid"), "utf8")));
     case "gvisor": // it counts by itself, and does not read the size of a terminal out of the bundle
       return terminal === null ? undefined : setTerminalSize(folder, terminal);
     default:

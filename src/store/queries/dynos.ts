@@ -1,6 +1,7 @@
 import type { DynoRecord, OneOff } from "../../model/dyno.ts";
+import type { Numbered } from "../ended-dynos.ts";
 import type { DynoStore } from "../store.ts";
-import type { DynoRow } from "../tables.ts";
+import type { Database, DynoRow } from "../tables.ts";
 import type { Work } from "../work.ts";
 import { found, requireApp } from "./missing.ts";
 import { noteEnd } from "./schedules.ts";
@@ -12,11 +13,7 @@ export function dynoQueries(work: Work): DynoStore {
         const row = await db.selectFrom("dynos").selectAll().where("id", "=", id).executeTakeFirst();
         return row && recordOf(work, row);
       }),
-    list: (appId) =>
-      work.read(async (db) => {
-        const rows = db.selectFrom("dynos").selectAll().where("app_id", "=", appId).orderBy("seq");
-        return (await rows.execute()).map((row) => recordOf(work, row));
-      }),
+    list: (appId) => work.read((db) => atOnce(db, (own) => recordsOf(work, own, appId))),
     create: (record) =>
       work.write(async (db, touch) => {
         await requireApp(db, record.appId);
@@ -33,12 +30,14 @@ export function dynoQueries(work: Work): DynoStore {
         const row = found(await db.selectFrom("dynos").selectAll().where("id", "=", id).executeTakeFirst(), "dyno");
         const { id: _id, app_id: _appId, ...columns } = rowOf(work, { ...recordOf(work, row), ...change });
         await db.updateTable("dynos").set(columns).where("id", "=", id).execute();
+        work.endedDynos.forget(row.app_id, id);
         if (row.kind === "scheduler" && change.exit) await noteEnd(db, id, change.exit);
         touch(row.app_id);
       }),
     remove: (id) =>
       work.write(async (db, touch) => {
         const row = await db.deleteFrom("dynos").where("id", "=", id).returning(["app_id", "kind"]).executeTakeFirst();
+        if (row) work.endedDynos.forget(row.app_id, id);
         if (row?.kind === "scheduler") await noteEnd(db, id, { at: work.clock.now(), status: null });
         if (row) touch(row.app_id);
       }),
@@ -64,6 +63,26 @@ export function dynoQueries(work: Work): DynoStore {
         touch(appId);
       }),
   };
+}
+
+/** Several reads between which nobody writes: there is one connection. */
+function atOnce<T>(db: Database, body: (db: Database) => Promise<T>): Promise<T> {
+  return db.isTransaction ? body(db) : db.connection().execute(body);
+}
+
+/** All of an app's, in the order in which they were made. */
+async function recordsOf(work: Work, db: Database, appId: string): Promise<readonly DynoRecord[]> {
+  const numbered = (row: DynoRow): Numbered => ({ seq: row.seq, record: recordOf(work, row) });
+  const ofApp = db.selectFrom("dynos").where("app_id", "=", appId);
+  const live = (await ofApp.selectAll().where("exit", "is", null).execute()).map(numbered);
+  const ids = (await ofApp.select("id").where("exit", "is not", null).execute()).map(({ id }) => id);
+  const known = work.endedDynos.of(appId);
+  const unknown = ids.filter((id) => !known.has(id));
+  const read = unknown.length === 0 ? [] : await ofApp.selectAll().where("id", "in", unknown).execute();
+  const ended = [...ids.flatMap((id) => known.get(id) ?? []), ...read.map(numbered)];
+  // What a transaction reads may be its own, and never come to be.
+  if (!db.isTransaction && (unknown.length > 0 || known.size > ids.length)) work.endedDynos.keep(appId, ended);
+  return [...ended, ...live].toSorted((a, b) => a.seq - b.seq).map(({ record }) => record);
 }
 
 /** The environment of a call is kept until its dyno has ended; none need not be sealed, nor opened at each look. */
