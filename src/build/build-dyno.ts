@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { type Frame, type FrameKind, FrameWriter, readFrames } from "../../buildkit/frames.ts";
-import type { ByteStream, Engine } from "../engine/engine.ts";
+import { type ByteStream, type DynoSpec, type Engine, EngineError } from "../engine/engine.ts";
 import { aborted } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -15,6 +15,9 @@ import { type BuildSettings, networkEnvironment } from "./settings.ts";
 export const BUILD_DYNOS_MAX = 8;
 /** From the order to the driver's first word. */
 const CONNECT_MS = 60_000;
+/** How long one waits for room while others have it, whose end makes some: most are an answer of git's, and gone in a second. */
+const ROOM_MS = 60_000;
+const ROOM_LOOK_MS = 500;
 const TOOLCHAIN = "/opt/stator/toolchain/node_modules";
 const COMMAND = `exec ${TOOLCHAIN}/node-linux-${process.arch}/bin/node /opt/stator/buildkit/driver.ts`;
 
@@ -34,6 +37,8 @@ export interface BuildDynosOptions {
 export class BuildDynos {
   readonly #options: BuildDynosOptions;
   readonly #active = new Set<string>();
+  /** Those of them that were started. */
+  readonly #started = new Set<string>();
   #counter = 0;
 
   constructor(options: BuildDynosOptions) {
@@ -62,9 +67,10 @@ export class BuildDynos {
       await engine.remove(id).catch((error: unknown) => logger.error("build-dyno.not-removed", { dyno: id, error }));
       this.#options.dynoLogs?.forget(id);
       this.#active.delete(id);
+      this.#started.delete(id);
     };
     try {
-      await engine.start({
+      const spec: DynoSpec = {
         id,
         appId: app.id,
         uidIndex: app.uidIndex,
@@ -81,12 +87,27 @@ export class BuildDynos {
         stdin: false,
         isolation: "container", // docs/decisions/0018
         io: true,
-      });
+      };
+      await this.#startWhenRoom(spec, signal);
       return new BuildDyno(id, await this.#connect(id, signal), engine, remove);
     } catch (error) {
       await this.#tellLastWords(id);
       await remove();
       throw error;
+    }
+  }
+
+  async #startWhenRoom(spec: DynoSpec, signal: AbortSignal): Promise<void> {
+    const { engine, clock } = this.#options;
+    for (const deadline = clock.now() + ROOM_MS; ; await clock.sleep(ROOM_LOOK_MS, signal)) {
+      try {
+        await engine.start(spec);
+        this.#started.add(spec.id);
+        return;
+      } catch (error) {
+        const isFull = error instanceof EngineError && error.id === "no_capacity";
+        if (!isFull || this.#started.size === 0 || clock.now() >= deadline) throw error;
+      }
     }
   }
 

@@ -117,6 +117,24 @@ test("a push while the host process is away is refused in a sentence; the next o
   assert.equal((await checkout.git("push", world.url, "main")).code, 0);
 });
 
+test("git for which there is no room waits for another build's end, and is refused at once where none runs", async () => {
+  await using world = await openWorld();
+  const checkout = await Checkout.create(world, APP);
+  const full = () => Promise.reject(new EngineError("no_capacity", "No room"));
+  const room = test.mock.method(world.engine, "start", full);
+  const refused = await checkout.git("push", world.url, "main");
+  assert.match(refused.stderr, /remote error: This machine has no room for a build now; try again in a moment/);
+  room.mock.restore();
+  const { push } = await hangingBuild(world);
+  const refusals = test.mock.method(world.engine, "start", full);
+  const waiting = checkout.git("ls-remote", world.url);
+  await eventually("it was asked for again", async () => refusals.mock.callCount() >= 2);
+  refusals.mock.restore();
+  assert.equal((await waiting).code, 0);
+  process.kill(-(push.child.pid ?? 0), "SIGKILL");
+  await push.result;
+});
+
 async function namesOf(world: World, digest: string): Promise<readonly string[]> {
   const tar = world.engine.slugs.get(`${digest} ${world.app.uidIndex}`);
   const source = extract();
