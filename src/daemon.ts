@@ -26,6 +26,7 @@ import { Outbound } from "./outbound/outbound.ts";
 import { startRouter } from "./router/router.ts";
 import { startScheduler } from "./schedule/scheduler.ts";
 import { keepSizes } from "./sizes.ts";
+import { Sleeper } from "./sleep/sleeper.ts";
 import { openKeyFile } from "./store/secrets.ts";
 import { openStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -95,6 +96,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  parts.use(await Sleeper.open({ store, requests: routing, target: engine, sink: logs, instance, clock, logger }));
   const certificates = parts.use(startCertificates({ store, target: engine, acme: config.acme, logs, clock, logger }));
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
   const schedules = parts.use(startScheduler({ store, supervision, sink: logs, clock, random, logger }));

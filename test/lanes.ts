@@ -40,6 +40,7 @@ export const LONG = [
   "network",
   "platform",
   "life",
+  "sleep",
   "network-allow",
 ] as const;
 

@@ -42,6 +42,7 @@ export interface EndedDynoJson {
 
 /** `/apps/:app/runtime`: ours. */
 export interface RuntimeJson {
+  readonly asleep_since: string | null;
   readonly boot_timeout: number;
   readonly cycling_hour: number | null;
   readonly daily_cycling: boolean;
@@ -49,6 +50,7 @@ export interface RuntimeJson {
   readonly release_timeout: number;
   readonly restart_policy: string;
   readonly rollout: string;
+  readonly sleep_after: number | null;
   readonly stop_grace: number;
 }
 

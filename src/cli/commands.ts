@@ -417,7 +417,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "runtime",
     usage: "",
-    summary: "show how an app's dynos live: boot timeout, grace, restart policy, rollout, cycling",
+    summary: "show how an app's dynos live: boot timeout, grace, restart policy, rollout, cycling, sleep",
     flags: [...APP, JSON_FLAG],
     positionals: "none",
     group: "apps",
@@ -426,7 +426,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "runtime:set",
     usage:
-      "boot-timeout=90 stop-grace=60 release-timeout=600 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3",
+      "boot-timeout=90 stop-grace=60 release-timeout=600 restart-policy=heroku rollout=preboot preboot-delay=60 daily-cycling=on cycling-hour=3 sleep-after=30",
     summary: "change that; running dynos are not restarted",
     flags: APP,
     positionals: "any",

@@ -28,6 +28,11 @@ export function wholeNumber(value: string): number | undefined {
   return /^\d{1,6}$/.test(value) ? Number(value) : undefined;
 }
 
+/** `none` is null. */
+export function wholeNumberOrNone(value: string): number | null | undefined {
+  return value === "none" ? null : wholeNumber(value);
+}
+
 export function onOrOff(value: string): boolean | undefined {
   return new Map([
     ["on", true],

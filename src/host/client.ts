@@ -125,6 +125,9 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   untilLeft(appId: string): Promise<void> {
     return this.#call("untilLeft", { appId });
   }
+  isBusy(appId: string): Promise<boolean> {
+    return this.#call("isBusy", { appId });
+  }
   listRoutes(): Promise<readonly string[]> {
     return this.#call("listRoutes", {});
   }

@@ -22,6 +22,7 @@ const layout: HaproxyLayout = {
   folder: "/run/stator-abc123/router",
   socketFolder: "/run/stator-abc123/router-sockets",
   requestSocket: "/run/stator-abc123/daemon/requests.sock",
+  wakeSocket: "/run/stator-abc123/daemon/wake.sock",
   httpPort: 80,
   httpsPort: 443,
   ipv6: true,

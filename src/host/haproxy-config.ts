@@ -36,6 +36,8 @@ export interface HaproxyLayout {
   readonly requestSocket: string;
   /** The file in which HAProxy is to keep the ring of its request lines (`RequestRingFiles`). */
   readonly requestRing?: string;
+  /** Where the daemon is told that a request waits for an app that sleeps. */
+  readonly wakeSocket: string;
   readonly httpPort: number;
   readonly httpsPort: number;
   readonly ipv6: boolean;
@@ -163,7 +165,7 @@ export function entriesOf(app: Wanted): Readonly<Record<MapName, readonly Entry[
     ...optionEntries(id(appId), options),
     hosts: hosts.map((name): Entry => [host(name), id(appId)]),
     ready: isUp && options === undefined ? [[id(appId), backendOf(app)]] : [],
-    states: [[id(appId), isUp ? "serve-up" : stateName(state)]],
+    states: [[id(appId), isUp ? "serve-up" : state === "asleep" ? "serve-asleep" : stateName(state)]],
     backends: [[id(appId), backendOf(app)]],
   };
 }
@@ -273,6 +275,7 @@ function renderGlobal(layout: HaproxyLayout): string {
   setenv STATOR_PAGE ${path(folder)}/H13.html
   setenv STATOR_PAGES ${path(mapPath(layout, "pages"))}
   setenv STATOR_HOLD_MS ${timeoutsOf(layout).hold}
+  setenv STATOR_WAKE ${path(layout.wakeSocket)}
   lua-load ${path(folder)}/hold.lua
 
 # Request lines wait here until the daemon takes them.
@@ -484,7 +487,7 @@ const SPECIAL_HEADERS =
 /** As long as a path may be, and not the authority's that asks for a certificate's proof (`renderChallengeRules`). */
 const ORDINARY_URL = "^(?!(https?://[^/]*)?/[.]well-known/acme-challenge/).{1,8192}$";
 
-const CODE_OF_STATE: Readonly<Record<Exclude<RouteState, "serve">, (typeof DECIDED_CODES)[number]>> = {
+const CODE_OF_STATE: Readonly<Record<Exclude<RouteState, "serve" | "asleep">, (typeof DECIDED_CODES)[number]>> = {
   crashed: "H10",
   "no-web": "H14",
   maintenance: "H80",

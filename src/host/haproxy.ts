@@ -184,6 +184,10 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
       await clock.sleep(LEAVE_LOOK_MS, closed).catch(() => {}); // closed
   }
 
+  async isBusy(appId: string): Promise<boolean> {
+    return (await this.#busyOf(appId)).length > 0;
+  }
+
   async listRoutes(): Promise<readonly string[]> {
     return this.#table.apps();
   }
@@ -252,12 +256,18 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
     const app = this.#table.wanted(appId, (dynoId) => this.#serverOf(dynoId));
     if (app === undefined) return false;
     const now = new Set<string>(app.servers.map(({ dynoId }) => dynoId));
+    return (await this.#busyOf(appId)).some((dynoId) => !now.has(dynoId));
+  }
+
+  /** Dynos of the app that have a request open, in whichever worker. */
+  async #busyOf(appId: string): Promise<readonly string[]> {
+    const app = this.#table.wanted(appId, (dynoId) => this.#serverOf(dynoId));
+    if (app === undefined) return [];
     const { current, old } = await this.#socket.workers();
-    for (const pid of [current, ...old]) {
-      const busy = parseBusy(await this.#socket.one(pid, `show stat ${backendOf(app)} ${SERVERS} -1`));
-      if (busy.some((dynoId) => !now.has(dynoId))) return true;
-    }
-    return false;
+    const busy: string[] = [];
+    for (const pid of [current, ...old])
+      busy.push(...parseBusy(await this.#socket.one(pid, `show stat ${backendOf(app)} ${SERVERS} -1`)));
+    return busy;
   }
 
   /** The same route: only its dynos' addresses may differ from what HAProxy has. */

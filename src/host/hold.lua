@@ -7,6 +7,8 @@ local CODES = { crashed = "H10", ["no-web"] = "H14", maintenance = "H80", blank 
 
 local states = Map.new(os.getenv("STATOR_STATES"), Map._str)
 local backends = Map.new(os.getenv("STATOR_BACKENDS"), Map._str)
+local wake_socket = os.getenv("STATOR_WAKE")
+local told_at = {} -- app that sleeps -> when the daemon was told that somebody waits
 local last = 0 -- number of the latest waiter
 local all = 0 -- waiters
 local count = {} -- waiters of an app
@@ -24,6 +26,17 @@ local function leave(waiter)
   app_of[waiter], seen_at[waiter] = nil, nil
   all = all - 1
   count[app] = count[app] > 1 and count[app] - 1 or nil
+  if not count[app] then told_at[app] = nil end
+end
+
+-- Every second, until it is awake: a daemon that is dead hears of it when it is back.
+local function wake(app, now)
+  if told_at[app] and now - told_at[app] < 1 then return end
+  told_at[app] = now
+  local socket = core.tcp()
+  socket:settimeout(1)
+  if socket:connect(wake_socket) then socket:send(app .. "\n") end
+  socket:close()
 end
 
 -- HAProxy ends the action in the middle of a pause, without a word, when the client leaves: such waiters just stop waking up.
@@ -54,6 +67,7 @@ core.register_action("hold", { "http-req" }, function(txn)
   local code
   while now < deadline do
     seen_at[waiter] = now
+    if states:lookup(app) == "serve-asleep" then wake(app, now) end
     core.msleep(math.max(10, all // 10)) -- few look often; many share 10,000 looks a second
     backend = backends:lookup(app) or backend -- another one, when the app's options changed
     if txn.f:nbsrv(backend) > 0 or txn.f:stopping() ~= 0 then

@@ -12,7 +12,7 @@ import { mountStacks } from "../engine/local/stack-mount.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { SystemUser } from "../lib/system-user.ts";
-import { requestSocket } from "../router/request-socket.ts";
+import { requestSocket, wakeSocket } from "../router/request-socket.ts";
 import { allowedForBuilds } from "./build-allow.ts";
 import type { HostFolders } from "./folders.ts";
 import { Haproxy, PROGRAM } from "./haproxy.ts";
@@ -126,6 +126,7 @@ async function openRouter(
       folder: folders.router,
       socketFolder: folders.routerSockets,
       requestSocket: requestSocket(config.instance),
+      wakeSocket: wakeSocket(config.instance),
       httpPort: config.httpPort,
       httpsPort: config.httpsPort,
       ipv6: existsSync("/proc/net/if_inet6"),

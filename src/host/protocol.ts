@@ -187,7 +187,7 @@ const route = Type.Object(
   {
     appId: uuid,
     hosts: Type.Array(Type.String({ pattern: HOST_PATTERN, maxLength: 253 }), { maxItems: 1100 }),
-    state: oneOf(["serve", "crashed", "no-web", "blank", "maintenance"]),
+    state: oneOf(["serve", "asleep", "crashed", "no-web", "blank", "maintenance"]),
     dynoIds: Type.Array(uuid, { maxItems: 1000 }),
     options: Type.Optional(routeOptions),
   },
@@ -260,6 +260,7 @@ const CALLS = {
   setRoute: { schema: Compile(route), bytesMax: 512 * 1024 },
   removeRoute: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
   untilLeft: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
+  isBusy: { schema: Compile(Type.Object({ appId: uuid }, closed)), bytesMax: small },
   listRoutes: { schema: Compile(nothing), bytesMax: small },
   setCertificates: {
     schema: Compile(Type.Object({ appId: uuid, certificates: Type.Array(certificate, { maxItems: 1100 }) }, closed)),
@@ -291,6 +292,7 @@ export interface CallMessages {
   readonly setRoute: AppRoute;
   readonly removeRoute: { readonly appId: string };
   readonly untilLeft: { readonly appId: string };
+  readonly isBusy: { readonly appId: string };
   readonly listRoutes: Record<never, never>;
   readonly setCertificates: { readonly appId: string; readonly certificates: readonly RouteCertificate[] };
   readonly listCertificates: Record<never, never>;

@@ -149,6 +149,7 @@ const calls: { readonly [N in CallName]: Call<N> } = {
   setRoute: ({ router }, route) => router.setRoute(route),
   removeRoute: ({ router }, { appId }) => router.removeRoute(appId),
   untilLeft: ({ router }, { appId }) => router.untilLeft(appId),
+  isBusy: ({ router }, { appId }) => router.isBusy(appId),
   listRoutes: ({ router }) => router.listRoutes(),
   setCertificates: ({ router }, { appId, certificates }) => router.setCertificates(appId, certificates),
   listCertificates: ({ router }) => router.listCertificates(),

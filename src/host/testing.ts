@@ -170,6 +170,11 @@ export class FakeTarget implements RouteTarget, CertificateTarget {
   async listChallenges(): Promise<readonly string[]> {
     return [...this.challenges.keys()];
   }
+  /** Apps with a request open. */
+  readonly busy = new Set<string>();
+  async isBusy(appId: string): Promise<boolean> {
+    return this.busy.has(appId);
+  }
   async setRoute(route: AppRoute): Promise<void> {
     this.routes.set(route.appId, route);
   }

@@ -21,6 +21,8 @@ export interface App extends Runtime {
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
   readonly releasedAt: Instant | null;
+  /** Since when its dynos are stopped for want of requests; null: they are not. */
+  readonly asleepSince: Instant | null;
 }
 
 export interface User {

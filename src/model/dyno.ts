@@ -54,6 +54,8 @@ export type StopReason =
   | "restart"
   | "cycling"
   | "scale"
+  /** Its app sleeps. */
+  | "idle"
   | "replaced"
   /** Like `replaced`, for want of room beside its successor. */
   | "no-room"

@@ -6,7 +6,7 @@ import type { AppRoute, RouteOptions, RouteState } from "./routes.ts";
 
 /** All that a route depends on. */
 export interface RouteSituation {
-  readonly app: Pick<App, "id" | "maintenance" | "currentReleaseId">;
+  readonly app: Pick<App, "id" | "maintenance" | "currentReleaseId" | "asleepSince">;
   readonly domains: readonly Pick<Domain, "hostname">[];
   readonly formation: readonly Pick<Formation, "type" | "quantity">[];
   readonly dynos: readonly DynoRecord[];
@@ -28,13 +28,14 @@ export function routeOf(situation: RouteSituation): AppRoute {
   };
 }
 
-/** What a request meets (spec 1.3): an up dyno beats everything but maintenance, a starting one makes it wait. */
+/** What a request meets (spec 1.3): an up dyno beats everything but maintenance, a starting one makes it wait, and so does sleep. */
 function stateOf({ app, formation, dynos, current }: RouteSituation, up: number): RouteState {
   if (app.maintenance) return "maintenance";
   if (up > 0) return "serve";
   const web = formation.find(({ type }) => type === "web");
   if (current === undefined || current.slugId === null) return "blank";
   if (web === undefined || web.quantity === 0) return "no-web";
+  if (app.asleepSince !== null) return "asleep";
   const wanted = dynos.filter((dyno) => dyno.kind === "formation" && dyno.type === "web" && dyno.stopping === null);
   const crashed = wanted.length > 0 && wanted.every((dyno) => dyno.state === "crashed");
   return crashed ? "crashed" : "serve";

@@ -1,7 +1,7 @@
 import { chmod, rm, stat } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { LogSink } from "../logs/line.ts";
 import type { Instance } from "../model/instance.ts";
@@ -58,6 +58,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
   readonly #names = new Map<string, string>();
   readonly #gaps = new Gaps();
   readonly #metrics: RequestMetrics;
+  readonly #latest = new Map<string, Instant>();
   readonly #watch: Promise<void>;
   readonly #rings: RequestRings;
   readonly #reading: Promise<void>;
@@ -92,6 +93,10 @@ export class RequestLog implements RequestReader, AsyncDisposable {
       ([id, counts]) => [id, { ...counts, name: this.#names.get(id) ?? "web" }] as const,
     );
     return { ...found, byDyno: new Map(named) };
+  }
+
+  lastRequestAt(appId: string): Instant | undefined {
+    return this.#latest.get(appId);
   }
 
   get linesRead(): number {
@@ -190,6 +195,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
       const line = requestLogLine(record, dyno);
       this.#options.logs.append(record.appId, line);
       this.#metrics.add(record.appId, line.at, record);
+      this.#latest.set(record.appId, line.at);
     } catch (error) {
       this.#options.logger.error("router.line_failed", { error });
     }

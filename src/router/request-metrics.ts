@@ -37,6 +37,8 @@ export interface AppRequests extends WindowCounts {
 /** What others ask of the router's counts. */
 export interface RequestReader {
   requestsOf(appId: string): AppRequests;
+  /** When the latest request of an app ended, of those since the daemon started. */
+  lastRequestAt(appId: string): Instant | undefined;
   /** Request lines of all apps that were lost since the daemon started. */
   readonly linesLost: number;
 }

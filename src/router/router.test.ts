@@ -20,7 +20,7 @@ const dyno = (id: string, change: Partial<DynoRecord> = {}): DynoRecord =>
   dynoRecord({ id, releaseId: "r1", ...change });
 function situation(change: Partial<RouteSituation> = {}): RouteSituation {
   return {
-    app: { id: "app", maintenance: false, currentReleaseId: "r1" },
+    app: { id: "app", maintenance: false, currentReleaseId: "r1", asleepSince: null },
     domains: [{ hostname: "App.localhost" }],
     formation: [{ type: "web", quantity: 1 }],
     dynos: [],
@@ -44,9 +44,14 @@ test("spec 1.3: what a request meets", () => {
   assert.deepEqual(routeOf(situation({ dynos: [unready] })).dynoIds, []);
   assert.equal(state({ formation: [{ type: "web", quantity: 0 }] }), "no-web");
   assert.equal(state({ formation: [] }), "no-web");
+  const asleep = { id: "app", maintenance: false, currentReleaseId: "r1", asleepSince: 5 };
+  assert.equal(state({ app: asleep }), "asleep");
+  assert.equal(state({ app: asleep, dynos: [dyno("a")] }), "serve", "it has not been stopped yet");
+  assert.equal(state({ app: { ...asleep, maintenance: true } }), "maintenance");
+  assert.equal(state({ app: asleep, formation: [] }), "no-web", "nobody would answer");
   assert.equal(state({ current: { slugId: null }, formation: [] }), "blank");
   assert.equal(state({ current: undefined }), "blank");
-  const maintained = { id: "app", maintenance: true, currentReleaseId: "r1" };
+  const maintained = { id: "app", maintenance: true, currentReleaseId: "r1", asleepSince: null };
   assert.equal(state({ app: maintained, dynos: [dyno("a")] }), "maintenance");
   assert.equal(
     state({ current: undefined, dynos: [dyno("a", { releaseId: "r2" })] }),
@@ -120,6 +125,7 @@ class World {
           this.calls.push(`left ${appId}`);
           fail();
         },
+        isBusy: async () => false,
         listRoutes: async () => [...this.target.keys()],
         onReturn: (listener) => {
           this.#returned = listener;
@@ -133,7 +139,7 @@ class World {
     };
   }
   put(id: string, dynos: readonly DynoRecord[] = []): void {
-    this.apps.set(id, situation({ app: { id, maintenance: false, currentReleaseId: "r1" }, dynos }));
+    this.apps.set(id, situation({ app: { id, maintenance: false, currentReleaseId: "r1", asleepSince: null }, dynos }));
     this.#changed?.(id);
   }
   delete(id: string): void {

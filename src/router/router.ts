@@ -1,4 +1,4 @@
-import type { Clock } from "../lib/clock.ts";
+import type { Clock, Instant } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Nudge } from "../lib/nudge.ts";
 import { within } from "../lib/within.ts";
@@ -108,6 +108,10 @@ class Router implements Routing, RequestReader, AsyncDisposable {
 
   requestsOf(appId: string): AppRequests {
     return this.#requests.requestsOf(appId);
+  }
+
+  lastRequestAt(appId: string): Instant | undefined {
+    return this.#requests.lastRequestAt(appId);
   }
 
   get linesLost(): number {

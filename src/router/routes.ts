@@ -31,6 +31,8 @@ export interface RouteOptions extends RoutingSettings {
 export type RouteState =
   /** Dynos are up, or starting: hold the request (up to 75 s, then H20). */
   | "serve"
+  /** Its dynos are stopped until there is a request: hold it, as in `serve`, and tell the daemon. */
+  | "asleep"
   /** Every web dyno has crashed: H10. */
   | "crashed"
   /** Scaled to 0: H14. */
@@ -53,6 +55,8 @@ export interface RouteTarget {
    * at its SIGTERM would take with it what waits to be accepted by it.
    */
   untilLeft(appId: string): Promise<void>;
+  /** Whether any of the app's dynos, those that leave too, has a request or an upgraded connection open. */
+  isBusy(appId: string): Promise<boolean>;
   /** The apps that have a route. */
   listRoutes(): Promise<readonly string[]>;
 }

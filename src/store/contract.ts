@@ -534,6 +534,62 @@ export function storeContract(name: string, open: OpenStore): void {
     },
   );
 
+  check(
+    "an app sleeps until it is woken: by a request, a new release, a change of its formation",
+    async ({ store, app }) => {
+      assert.equal(app.asleepSince, null);
+      assert.equal(await store.apps.wake(app.id), false);
+      const wakes = [
+        () => store.apps.wake(app.id),
+        () =>
+          store.releases.create({
+            appId: app.id,
+            slugId: null,
+            userId: app.ownerId,
+            description: "x",
+            status: "succeeded",
+          }),
+        () => store.formation.change(app.id, [{ type: "web", quantity: 2 }]),
+      ];
+      await store.formation.sync(app.id, ["web"]);
+      for (const wake of wakes) {
+        await store.apps.sleep(app.id);
+        const asleep = await store.apps.byId(app.id);
+        assert.equal(typeof asleep?.asleepSince, "number");
+        assert.equal(asleep?.updatedAt, app.updatedAt, "nobody changed it");
+        await store.apps.sleep(app.id);
+        assert.equal((await store.apps.byId(app.id))?.asleepSince, asleep?.asleepSince, "since then");
+        await wake();
+        assert.equal((await store.apps.byId(app.id))?.asleepSince, null);
+      }
+      await store.apps.sleep(app.id);
+      assert.equal(await store.apps.wake(app.id), true);
+      await store.apps.sleep("00000000-0000-4000-8000-000000000000"); // gone: nothing to do
+    },
+  );
+
+  check(
+    "who may go to sleep: apps that say so, those of Eco dynos, none that sleep or are in maintenance",
+    async ({ store, app }) => {
+      const sleepers = async () => (await store.apps.sleepers()).map(({ id }) => id);
+      assert.deepEqual(await sleepers(), []);
+      await store.apps.update(app.id, { sleepAfterMinutes: 5 });
+      assert.deepEqual(await sleepers(), [app.id]);
+      await store.apps.update(app.id, { maintenance: true });
+      assert.deepEqual(await sleepers(), []);
+      await store.apps.update(app.id, { maintenance: false, sleepAfterMinutes: null });
+      await store.formation.sync(app.id, ["web"]);
+      assert.deepEqual(await sleepers(), []);
+      await store.formation.change(app.id, [{ type: "web", size: "Eco" }]);
+      assert.deepEqual(await sleepers(), [app.id]);
+      await store.apps.update(app.id, { sleepAfterMinutes: 0 });
+      assert.deepEqual(await sleepers(), []);
+      await store.apps.update(app.id, { sleepAfterMinutes: 5 });
+      await store.apps.sleep(app.id);
+      assert.deepEqual(await sleepers(), []);
+    },
+  );
+
   check("settings of an app's dynos: defaults, changes, and what is out of range", async ({ store, app }) => {
     assert.deepEqual({ ...app, ...DEFAULT_RUNTIME }, app);
     const changed: Runtime = {
@@ -545,6 +601,7 @@ export function storeContract(name: string, open: OpenStore): void {
       releaseTimeoutSeconds: RELEASE_TIMEOUT_SECONDS_MAX,
       dailyCycling: true,
       cyclingHour: 23,
+      sleepAfterMinutes: 0,
     };
     assert.deepEqual(await store.apps.update(app.id, changed), { ...app, ...changed });
     assert.deepEqual(await store.apps.byId(app.id), { ...app, ...changed });

@@ -250,6 +250,12 @@ export interface AppStore {
   ): Promise<App>;
   /** Nothing follows from it: nobody is told. An app that is gone is none of its business. */
   setRepoBytes(id: string, bytes: number): Promise<void>;
+  /** Those that are awake, and may go to sleep by what they or their sizes say (`model/sleep.ts`), but not in maintenance. */
+  sleepers(): Promise<readonly App[]>;
+  /** From now on it sleeps, if it is there. */
+  sleep(id: string): Promise<void>;
+  /** Whether it slept. A new release, and a change of its formation, wake it too. */
+  wake(id: string): Promise<boolean>;
   /** Forgets the app and all that belongs to it; its uid index stays used for ever. Its dynos become orphans. */
   remove(id: string): Promise<void>;
 }

@@ -184,6 +184,9 @@ export interface AppRow {
   cycling_hour: number | null;
   /** After the last push. */
   repo_bytes: number | null;
+  /** Minutes. */
+  sleep_after: number | null;
+  asleep_since: Instant | null;
 }
 
 export interface FeatureRow {

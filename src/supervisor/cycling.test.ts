@@ -62,6 +62,7 @@ const desired: Desired = {
   current: release,
   candidate: null,
   overtaken: [],
+  isAsleep: false,
 };
 
 function cycled(

@@ -19,6 +19,7 @@ const app: App = {
   createdAt: 0,
   updatedAt: 0,
   releasedAt: null,
+  asleepSince: null,
 };
 const release = (version: number, status: ReleaseStatus, processTypes: Record<string, string> = { web: "run" }) => ({
   release: { id: `v${version}`, appId: "app", version, status } as Release, // all that is read of it
@@ -43,6 +44,12 @@ test("spec 1.2: names are dense, by type, with the type's size and command", () 
   const { current } = desired([release(3, "succeeded", { web: "a", worker: "b" })], [row("web", 2), row("worker", 1)]);
   assert.deepEqual(names(current), ["web.1", "web.2", "worker.1"]);
   assert.deepEqual(current?.dynos[2], { name: "worker.1", type: "worker", size: "Standard-1X", command: "b" });
+});
+
+test("spec 10.3: an app that sleeps wants none, whatever its formation says", () => {
+  const rows = [row("web", 2), row("worker", 1)];
+  const asleep = desired([release(3, "succeeded", { web: "a", worker: "b" })], rows, { asleepSince: 9 });
+  assert.deepEqual([names(asleep.current), asleep.isAsleep], [[], true]);
 });
 
 test("spec 5.1: the first deploy wants one web dyno; a type without a row is new and wants none", () => {

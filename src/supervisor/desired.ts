@@ -18,6 +18,8 @@ export interface Desired {
   readonly candidate: DesiredRelease | null;
   /** Pending releases that a newer one has overtaken. */
   readonly overtaken: readonly Release[];
+  /** It has no dynos until the next request. */
+  readonly isAsleep: boolean;
 }
 
 export interface DesiredRelease {
@@ -75,6 +77,7 @@ export function desiredOf(rows: Rows): Desired {
     overtaken: pending
       .map(({ release }) => release)
       .filter(({ version }) => first === undefined || version < first.release.version),
+    isAsleep: app.asleepSince !== null,
   };
 }
 
@@ -99,9 +102,13 @@ function commandOf({ release, processTypes, userEmail }: Rows["releases"][number
 }
 
 /** A type without a row is new: 0, but web 1 if the app never had a formation (spec 5.1); the row comes when it is up. */
-function wanted(type: string, { formation, metrics, now }: Rows): { readonly quantity: number; readonly size: string } {
+function wanted(
+  type: string,
+  { app, formation, metrics, now }: Rows,
+): { readonly quantity: number; readonly size: string } {
   const row = formation.find((each) => each.type === type);
-  if (row !== undefined) return { quantity: desiredQuantity(row, metrics, now), size: row.size };
+  if (row !== undefined)
+    return { quantity: app.asleepSince === null ? desiredQuantity(row, metrics, now) : 0, size: row.size };
   const isFirst = formation.every((each) => each.type === RELEASE_TYPE);
   return { quantity: type === "web" && isFirst ? 1 : 0, size: DEFAULT_SIZE };
 }

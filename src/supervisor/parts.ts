@@ -23,7 +23,7 @@ import type { CommandOutput, Routing, SlugImages } from "./supervision.ts";
 /** What the supervisor needs of the store; `Store` has it. */
 export interface SupervisorStore {
   readonly users: Pick<UserStore, "byId">;
-  readonly apps: Pick<AppStore, "byId" | "list" | "update">;
+  readonly apps: Pick<AppStore, "byId" | "list" | "update" | "wake">;
   readonly domains: Pick<DomainStore, "list">;
   readonly slugs: Pick<SlugStore, "byId">;
   readonly releases: Pick<ReleaseStore, "byId" | "byVersion" | "newest" | "config" | "setStatus" | "setPhase">;

@@ -36,6 +36,7 @@ const desired: Desired = {
   current: { id: "v3", version: 3, since: 0, command: null, types: ["web"], dynos: [wanted] },
   candidate: null,
   overtaken: [],
+  isAsleep: false,
 };
 const none: Desired = {
   ...desired,

@@ -56,7 +56,7 @@ function keepFormation(desired: Desired, release: DesiredRelease, look: Look): r
   const wanted = new Set(release.dynos.map(({ name }) => name));
   return [
     ...release.dynos.flatMap((dyno) => keepDyno(desired, release.id, dyno, own, look)),
-    ...own.filter(({ name }) => !wanted.has(name)).flatMap((record) => scaledAway(record, look)),
+    ...own.filter(({ name }) => !wanted.has(name)).flatMap((record) => scaledAway(record, desired, look)),
     ...look.crashes
       .filter(({ name }) => !wanted.has(name))
       .map(({ name }): Action => ({ kind: "clear-crashes", name })),
@@ -110,9 +110,9 @@ export function startAgainAt(
   return nextStartAt(RESTART_POLICIES[desired.app.restartPolicy], crash, now);
 }
 
-/** Its name is beyond the quantity, or its type has gone: the highest numbers go first (spec 1.2, 5.1). */
-function scaledAway(record: DynoRecord, look: Look): readonly Action[] {
-  if (isLive(record)) return [stop(record, "scale", look.now)];
+/** Its name is beyond the quantity, its type has gone, or its app sleeps: the highest numbers go first (spec 1.2, 5.1). */
+function scaledAway(record: DynoRecord, { isAsleep }: Desired, look: Look): readonly Action[] {
+  if (isLive(record)) return [stop(record, isAsleep ? "idle" : "scale", look.now)];
   if (!isCrashed(record)) return [];
   return [{ kind: "drop", record, lines: [heroku(record.name, "State changed from crashed to down")] }];
 }

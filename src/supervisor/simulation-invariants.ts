@@ -171,6 +171,10 @@ export class Invariants {
         if (!this.asked.some((each) => each.kind === "stop"))
           this.#broken(`${record.name} was stopped and nobody asked`);
         return;
+      case "idle":
+        if (app.asleepSince === null && this.isCalm)
+          this.#broken(`${record.name} was put to sleep and its app is awake`);
+        return;
       case "scale":
         if (ordinalOf(record.name) <= this.#least(record.type))
           this.#broken(`${record.name} was scaled away but wanted`);

@@ -338,6 +338,36 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "spec 1.3, 10.3: an app that sleeps has no dynos, whatever is due; it wakes by a request, a release, a scaling, a restart",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run", worker: "run" });
+      await world.scale(id, "worker", 1);
+      await world.clock.advance(2 * SECOND);
+      for (const wake of ["request", "release", "scaling", "restart"] as const) {
+        const before = world.lines.length;
+        await world.store.apps.sleep(id);
+        await world.clock.advance(HOUR);
+        assert.deepEqual(await world.standing(id), [], wake);
+        assert.deepEqual(
+          world.lines.slice(before).filter((line) => line.startsWith("worker.1: ")),
+          [
+            "Idling",
+            "State changed from up to down",
+            "Stopping all processes with SIGTERM",
+            "Process exited with status 143",
+          ].map((text) => `worker.1: ${text}`),
+        );
+        if (wake === "request") assert.equal(await world.store.apps.wake(id), true);
+        if (wake === "release") await world.deploy(id, { web: "run new", worker: "run new" });
+        if (wake === "scaling") await world.scale(id, "web", 1);
+        if (wake === "restart") await world.supervisor?.restart(id, { kind: "dyno", name: "web.1" });
+        await world.clock.advance(MINUTE);
+        assert.deepEqual(await world.standing(id), ["web.1 up", "worker.1 up"], wake);
+        assert.equal((await world.store.apps.byId(id))?.asleepSince, null);
+      }
+    },
+  },
+  {
     name: "spec 1.3: a restart of what is starting, and of what has crashed: only states that change are told",
     async play(world) {
       const { id } = await deployed(world, { web: "run listen=5000" });

@@ -164,7 +164,8 @@ class Supervisor implements Supervision, AsyncDisposable {
     const { store, clock } = this.#parts;
     const lines = await store.transaction(async (store): Promise<readonly Line[]> => {
       const chosen = (await store.dynos.list(appId)).filter((record) => isChosen(record, which, reason));
-      if (chosen.length === 0 && which.kind === "dyno") {
+      const woken = reason === "restart" && (await store.apps.wake(appId));
+      if (chosen.length === 0 && which.kind === "dyno" && !woken) {
         throw new PlatformError("not_found", `Couldn't find that dyno (${which.name}).`, { resource: "dyno" });
       }
       const lines: Line[] = [];

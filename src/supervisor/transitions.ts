@@ -40,6 +40,8 @@ function whyStopped(record: DynoRecord, reason: StopReason): readonly string[] {
   switch (reason) {
     case "restart":
       return ["Restarting", ...backToStarting(record)];
+    case "idle":
+      return ["Idling", `State changed from ${record.state} to down`];
     case "scale":
     case "stop":
     case "app-destroyed":

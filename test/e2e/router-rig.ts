@@ -22,7 +22,7 @@ import { jsonLogger, silentLogger } from "../../src/lib/logger.ts";
 import { type LogHub, openLogs } from "../../src/logs/hub.ts";
 import { formatLine, type LogSink } from "../../src/logs/line.ts";
 import { RequestLog } from "../../src/router/request-log.ts";
-import { requestRings, requestSocket } from "../../src/router/request-socket.ts";
+import { requestRings, requestSocket, wakeSocket } from "../../src/router/request-socket.ts";
 import type { AppRoute, RouteState } from "../../src/router/routes.ts";
 
 /** A user that nobody is: HAProxy's, in these tests. */
@@ -90,6 +90,7 @@ export class RouterRig {
       folder,
       socketFolder,
       requestSocket: requestSocket(this.instance),
+      wakeSocket: wakeSocket(this.instance),
       httpPort: ports[0],
       httpsPort: ports[1],
       ipv6: false,

@@ -3,17 +3,20 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
-import { connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { selfSigned } from "../../src/host/certificates.ts";
 import { run, start } from "../../src/lib/command.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
 import { requestRings } from "../../src/router/request-socket.ts";
+import { WakeSocket } from "../../src/sleep/wake-socket.ts";
+import { eventually } from "../support/eventually.ts";
 import { RawClient } from "./raw-http.ts";
 import { FLAG, fields, frame, RawHttp2, statusOf, TYPE } from "./raw-http2.ts";
-import { type Answer, type App, freePort, RouterRig } from "./router-rig.ts";
+import { type Answer, type App, Echo, freePort, RouterRig } from "./router-rig.ts";
 
 /** The router alone: real HAProxy, real host side of it, dynos that are Node servers. Needs root. */
 let rig: RouterRig;
@@ -188,6 +191,59 @@ test("held requests survive the host side and the daemon, and HAProxy is adopted
   await app.line(/bytes=\d+/);
   while (app.log.length < 20) await pause(10);
   assert.equal(new Set(app.log).size, 20, "each request has one line, also those while the daemon was away");
+});
+
+test("an app that sleeps: its requests wait, and whoever listens hears of it at once; also one who comes later, and after a reload", async () => {
+  const app = rig.app("asleep");
+  await app.set({});
+  const heard: string[] = [];
+  const early = app.ask({ body: randomBytes(300_000) });
+  await pause(300); // nobody listens
+  await using _socket = await WakeSocket.open(rig.instance, (appId) => heard.push(appId), silentLogger);
+  await eventually(() => heard.length === 1);
+  const more = Array.from({ length: 19 }, () => app.ask({ body: randomBytes(300_000) }));
+  await pause(300);
+  assert.equal(heard.length, 1, "once a second, however many wait");
+  await rig.haproxy?.reload();
+  await eventually(() => heard.length >= 3);
+  assert.deepEqual([...new Set(heard)], [app.id]);
+  await app.set({ state: "serve", dynoIds: [await rig.dyno("web.1")] });
+  for (const answer of await Promise.all([early, ...more])) assert.equal(seen(answer).bytes, 300_000);
+  await app.set({ state: "asleep", dynoIds: [] });
+  heard.length = 0;
+  const again = app.ask();
+  const began = performance.now();
+  await eventually(() => heard.length > 0);
+  assert.ok(performance.now() - began < 500, "at once");
+  await app.set({ state: "serve", dynoIds: [await rig.dyno("web.1")] });
+  assert.equal((await again).status, 200);
+  await app.line(/status=200/);
+});
+
+test("whether an app has a request or an upgraded connection open", async () => {
+  const app = rig.app();
+  const gate = Promise.withResolvers<void>();
+  await app.set({
+    dynoIds: [await rig.dyno("web.1", (_, response) => void gate.promise.then(() => response.end("late")))],
+  });
+  assert.equal(await rig.haproxy?.isBusy(app.id), false);
+  const late = app.ask();
+  await eventually(() => rig.haproxy?.isBusy(app.id));
+  gate.resolve();
+  assert.equal((await late).text, "late");
+  await eventually(async () => !(await rig.haproxy?.isBusy(app.id)));
+  const server = Echo.server().listen(0, "127.77.200.1");
+  await once(server, "listening");
+  await app.set({ dynoIds: [rig.dynoAt("web.2", "127.77.200.1", (server.address() as AddressInfo).port)] });
+  const echo = await Echo.open(rig.layout.httpPort, app.host);
+  await echo.say("hello");
+  assert.equal(await rig.haproxy?.isBusy(app.id), true);
+  await rig.haproxy?.reload();
+  assert.equal(await rig.haproxy?.isBusy(app.id), true, "in the worker of before");
+  echo.close();
+  await eventually(async () => !(await rig.haproxy?.isBusy(app.id)));
+  server.close();
+  assert.equal(await rig.haproxy?.isBusy("00000000-0000-4000-8000-000000000000"), false);
 });
 
 test("an HAProxy that sends its lines does not try to reach a dead daemon in a loop, and every line comes once it is back", async () => {

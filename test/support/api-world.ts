@@ -58,7 +58,7 @@ export interface World extends AsyncDisposable {
   readonly target: FakeTarget;
   readonly usage: TestUsage;
   readonly door: FakeDoor;
-  readonly requests: { requestsOf: (appId: string) => AppRequests; linesLost: number };
+  readonly requests: { requestsOf: (appId: string) => AppRequests; lastRequestAt: () => undefined; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** An app with a current release of these process types. */
@@ -134,7 +134,7 @@ export async function openWorld(
   // As on a machine that allows this one address.
   const outbound = new Outbound({ clock, mayReach: async (_app, address) => address === "127.0.0.1" });
   const none = (appId: string) => ({ ...new RequestMetrics(0).requestsOf(appId, 1_000), byDyno: new Map() });
-  const requests = { requestsOf: none, linesLost: 0 };
+  const requests = { requestsOf: none, lastRequestAt: () => undefined, linesLost: 0 };
   const scheduler = startScheduler({
     store,
     supervision,

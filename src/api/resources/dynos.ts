@@ -4,6 +4,7 @@ import type { App } from "../../model/app.ts";
 import { type DynoRecord, type EndedOneOff, endedOneOffs, shownDynos } from "../../model/dyno.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Release } from "../../model/release.ts";
+import { type IdleDyno, idleDynos } from "../../sleep/dynos.ts";
 import type { Which } from "../../supervisor/supervision.ts";
 import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
@@ -68,8 +69,11 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     { path: "GET /apps/:app/dynos", needs: "view", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
       const dynos = shownDynos(await store.dynos.list(app.id));
-      const facts = await factsOf(app, dynos);
-      return dynos.map((dyno) => dynoJson(dyno, app, facts, null));
+      const idle = await idleDynos(app, store, clock.now());
+      const isThere = (name: string) => dynos.some((each) => each.name === name); // it was woken at this instant
+      const shown = [...idle.filter(({ name }) => !isThere(name)), ...dynos];
+      const facts = await factsOf(app, shown);
+      return shown.map((dyno) => dynoJson(dyno, app, facts, null));
     },
   );
   routes.app(
@@ -85,8 +89,9 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app({ path: "GET /apps/:app/dynos/:dyno", needs: "view", response: DynoSchema }, async (call) => {
-    const dyno = await dynoNamed(call);
-    return dynoJson(dyno, call.app, await factsOf(call.app, [dyno]), null);
+    const { app } = call;
+    const dyno = await dynoOrIdle(call);
+    return dynoJson(dyno, app, await factsOf(app, [dyno]), null);
   });
   routes.app(
     { path: "GET /apps/:app/dynos/:dyno/start-timeline", needs: "view", response: TimelineSchema },
@@ -164,7 +169,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   };
   const all = (): Which => ({ kind: "all" });
   const type = ({ params }: AppCall): Which => ({ kind: "type", type: params["type"] ?? "" });
-  const dyno = async (call: AppCall): Promise<Which> => ({ kind: "dyno", name: (await dynoNamed(call)).name });
+  const dyno = async (call: AppCall): Promise<Which> => ({ kind: "dyno", name: (await dynoOrIdle(call)).name });
   const accepted = { response: Empty, status: 202 } as const;
   routes.app({ path: "DELETE /apps/:app/dynos", needs: "operate", ...accepted }, act("restart", all));
   routes.app({ path: "DELETE /apps/:app/dynos/:dyno", needs: "operate", ...accepted }, act("restart", dyno));
@@ -174,6 +179,12 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     { path: "POST /apps/:app/formations/:type/actions/stop", needs: "operate", ...accepted },
     act("stop", type),
   );
+
+  async function dynoOrIdle(call: AppCall): Promise<ShownDyno> {
+    const wanted = call.params["dyno"] ?? "";
+    const idle = await idleDynos(call.app, store, clock.now());
+    return idle.find(({ id, name }) => id === wanted || name === wanted) ?? dynoNamed(call);
+  }
 
   /** By name, the one that is shown; by id, and one-off ones by name too, also one that has ended. */
   async function dynoNamed({ app, params }: AppCall): Promise<DynoRecord> {
@@ -187,7 +198,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   }
 
   /** Clients ask again and again until a dyno is up or has ended: when it starts next is found out for crashed ones only. */
-  async function factsOf(app: App, dynos: readonly DynoRecord[]): Promise<Facts> {
+  async function factsOf(app: App, dynos: readonly ShownDyno[]): Promise<Facts> {
     const isAsked = dynos.some(({ state }) => state === "crashed");
     const [releases, nextStarts] = await Promise.all([
       store.releases.list(app.id),
@@ -207,6 +218,8 @@ function shownVersions(releases: readonly Release[], currentId: string | null): 
   if (currentId === null || newer.some(({ status }) => status === "pending")) return versions;
   return versions.set(currentId, Math.max(...newer.map(({ version }) => version), versions.get(currentId) ?? 0));
 }
+
+type ShownDyno = DynoRecord | IdleDyno;
 
 interface Facts {
   /** Release id to version. */
@@ -230,7 +243,7 @@ function endedJson({ exit, ...dyno }: EndedOneOff, app: App, versions: Facts["ve
   };
 }
 
-function dynoJson(dyno: DynoRecord, app: App, { versions, nextStarts }: Facts, attachUrl: string | null) {
+function dynoJson(dyno: ShownDyno, app: App, { versions, nextStarts }: Facts, attachUrl: string | null) {
   const nextStart = dyno.state === "crashed" ? nextStarts[dyno.name] : undefined;
   return {
     app: { id: app.id, name: app.name },

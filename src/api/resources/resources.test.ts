@@ -294,8 +294,8 @@ test("how an app's dynos live: seen, changed in part, told in the log; what is u
   const path = `/apps/${name}/runtime`;
   const { updated_at, ...before } = (await get(path)).json;
   const defaults = { boot_timeout: 60, preboot_delay: 120, stop_grace: 30, restart_policy: "steady", rollout: "surge" };
-  const others = { release_timeout: 3600, daily_cycling: false, cycling_hour: null };
-  assert.deepEqual(before, { app: { id, name }, ...defaults, ...others });
+  const others = { release_timeout: 3600, daily_cycling: false, cycling_hour: null, sleep_after: null };
+  assert.deepEqual(before, { app: { id, name }, asleep_since: null, ...defaults, ...others });
   const change = { boot_timeout: 90, preboot_delay: 0, restart_policy: "heroku", daily_cycling: true, cycling_hour: 3 };
   assert.deepEqual({ ...(await patch(path, change)).json, updated_at }, { updated_at, ...before, ...change });
   const said =
@@ -307,6 +307,21 @@ test("how an app's dynos live: seen, changed in part, told in the log; what is u
     assert.ok((await patch(path, bad)).status >= 400, JSON.stringify(bad));
   }
   assert.deepEqual({ ...(await get(path)).json, updated_at }, { updated_at, ...before, ...change });
+});
+
+test("when an app sleeps: from 0 to a week of minutes, or null; since when it does is shown, and cannot be set", async () => {
+  const { id, name } = await world.deployed(newName());
+  const path = `/apps/${name}/runtime`;
+  for (const sleep_after of [30, 0, 10_080, null])
+    assert.equal((await patch(path, { sleep_after })).json.sleep_after, sleep_after);
+  assert.ok((await logOf(name)).some((line) => line.startsWith("app[api]: Set runtime sleep-after=none by user ")));
+  for (const sleep_after of [-1, 10_081]) refused(await patch(path, { sleep_after }), /say a number from 0 to 10080/);
+  for (const bad of [{ sleep_after: "soon" }, { sleep_after: 1.5 }, { asleep_since: null }])
+    assert.ok((await patch(path, bad)).status >= 400, JSON.stringify(bad));
+  await world.store.apps.sleep(id);
+  assert.match((await get(path)).json.asleep_since, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  await world.store.apps.wake(id);
+  assert.equal((await get(path)).json.asleep_since, null);
 });
 
 test("spec 3.9: ended one-off dynos leave the list and stay readable with their exit status", async () => {

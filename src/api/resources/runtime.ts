@@ -11,6 +11,8 @@ const Rollout = Type.Union([Type.Literal("surge"), Type.Literal("stop-start"), T
 
 const RuntimeSchema = exactly({
   app: Named,
+  /** Since when its dynos are stopped for want of requests; null: awake. */
+  asleep_since: nullable(DateTime),
   /** Seconds. */
   boot_timeout: Type.Integer(),
   /** UTC. */
@@ -22,6 +24,8 @@ const RuntimeSchema = exactly({
   release_timeout: Type.Integer(),
   restart_policy: RestartPolicy,
   rollout: Rollout,
+  /** Minutes without requests; 0: never; null: as its size says. */
+  sleep_after: nullable(Type.Integer()),
   /** Seconds. */
   stop_grace: Type.Integer(),
   updated_at: DateTime,
@@ -36,6 +40,7 @@ const ChangeBody = Type.Object(
     release_timeout: Type.Optional(Type.Integer()),
     restart_policy: Type.Optional(RestartPolicy),
     rollout: Type.Optional(Rollout),
+    sleep_after: Type.Optional(nullable(Type.Integer())),
     stop_grace: Type.Optional(Type.Integer()),
   },
   { additionalProperties: false },
@@ -67,6 +72,7 @@ function changeOf(body: Static<typeof ChangeBody>): Partial<Runtime> {
     ...(body.release_timeout !== undefined && { releaseTimeoutSeconds: body.release_timeout }),
     ...(body.restart_policy !== undefined && { restartPolicy: body.restart_policy }),
     ...(body.rollout !== undefined && { rollout: body.rollout }),
+    ...(body.sleep_after !== undefined && { sleepAfterMinutes: body.sleep_after }),
     ...(body.stop_grace !== undefined && { stopGraceSeconds: body.stop_grace }),
   };
 }
@@ -74,6 +80,7 @@ function changeOf(body: Static<typeof ChangeBody>): Partial<Runtime> {
 function runtimeJson(app: App): Static<typeof RuntimeSchema> {
   return {
     app: { id: app.id, name: app.name },
+    asleep_since: app.asleepSince === null ? null : dateTime(app.asleepSince),
     boot_timeout: app.bootTimeoutSeconds,
     cycling_hour: app.cyclingHour,
     daily_cycling: app.dailyCycling,
@@ -81,6 +88,7 @@ function runtimeJson(app: App): Static<typeof RuntimeSchema> {
     release_timeout: app.releaseTimeoutSeconds,
     restart_policy: app.restartPolicy,
     rollout: app.rollout,
+    sleep_after: app.sleepAfterMinutes,
     stop_grace: app.stopGraceSeconds,
     updated_at: dateTime(app.updatedAt),
   };

@@ -90,6 +90,8 @@ test("ps:ended: name, status, when, command", () => {
 
 test("runtime:set reads words as runtime shows them, and refuses what is none", () => {
   const words = ["boot-timeout=90", "rollout=preboot", "preboot-delay=0", "daily-cycling=on", "cycling-hour=none"];
+  const sleep = ["30", "0", "none"].map((value) => changeOf([`sleep-after=${value}`]));
+  assert.deepEqual(sleep, [{ sleep_after: 30 }, { sleep_after: 0 }, { sleep_after: null }]);
   const change = { boot_timeout: 90, rollout: "preboot", preboot_delay: 0, daily_cycling: true, cycling_hour: null };
   assert.deepEqual(changeOf(words), change);
   for (const bad of [
@@ -98,20 +100,25 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     "boot-timeout=",
     "boot-timeout=1.5",
     "daily-cycling=yes",
+    "sleep-after=never",
     "x=1",
     "__proto__=1",
   ])
     assert.throws(() => changeOf([bad]), UsageError, bad);
   assert.throws(() => changeOf([]), UsageError);
   const runtime = {
+    asleep_since: null,
     boot_timeout: 90,
     cycling_hour: 3,
     daily_cycling: true,
     preboot_delay: 120,
     restart_policy: "steady",
+    release_timeout: 3600,
     rollout: "surge",
+    sleep_after: null,
+    stop_grace: 30,
   };
-  assert.deepEqual(formatRuntime({ ...runtime, stop_grace: 30, release_timeout: 3600 }, "x").slice(2), [
+  assert.deepEqual(formatRuntime(runtime, "x", now).slice(2), [
     "boot-timeout:    90 s",
     "stop-grace:      30 s",
     "release-timeout: 3600 s",
@@ -120,7 +127,12 @@ test("runtime:set reads words as runtime shows them, and refuses what is none", 
     "preboot-delay:   120 s",
     "daily-cycling:   on",
     "cycling-hour:    03:00 UTC",
+    "sleep-after:     none",
   ]);
+  assert.equal(formatRuntime({ ...runtime, sleep_after: 0 }, "x", now).at(-1), "sleep-after:     0 (never)");
+  const asleep = formatRuntime({ ...runtime, sleep_after: 30, asleep_since: at(120) }, "x", now).slice(-2);
+  assert.equal(asleep[0], "sleep-after:     30 min");
+  assert.match(asleep[1] ?? "", /^asleep-since: {4}2023\/03\/02 15:54:13 \S+ \(~ 2m ago\)$/);
 });
 
 test("the words of ps:type: a size for each type, or one for all", () => {

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { action, marked } from "../output.ts";
-import { onOrOff, type Setting, type SettingReaders, settingsOf, wholeNumber } from "../settings.ts";
+import { onOrOff, type Setting, type SettingReaders, settingsOf, wholeNumber, wholeNumberOrNone } from "../settings.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -23,7 +23,8 @@ const SETTINGS: SettingReaders = {
   rollout: (value) => value,
   "preboot-delay": wholeNumber,
   "daily-cycling": onOrOff,
-  "cycling-hour": (value) => (value === "none" ? null : wholeNumber(value)),
+  "cycling-hour": wholeNumberOrNone,
+  "sleep-after": wholeNumberOrNone,
 };
 
 export function changeOf(words: readonly string[]): Readonly<Record<string, Setting>> {

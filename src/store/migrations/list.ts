@@ -24,6 +24,7 @@ import { up as accounts } from "./0027-accounts.ts";
 import { up as appPages } from "./0028-app-pages.ts";
 import { up as givenChains } from "./0029-given-chains.ts";
 import { up as repoSize } from "./0030-repo-size.ts";
+import { up as sleep } from "./0031-sleep.ts";
 
 /** Every step of the schema, in order. Forward only; a step that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -52,4 +53,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0023-recorded-apps": { up: recordedApps },
   "0029-given-chains": { up: givenChains },
   "0030-repo-size": { up: repoSize },
+  "0031-sleep": { up: sleep },
 };

@@ -1,4 +1,4 @@
-import type { SelectQueryBuilder } from "kysely";
+import { type SelectQueryBuilder, sql } from "kysely";
 import { APP_NAME, type App } from "../../model/app.ts";
 import { PlatformError } from "../../model/errors.ts";
 import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
@@ -13,6 +13,7 @@ import { insertDomain, refuseTaken } from "./domains.ts";
 import { found } from "./missing.ts";
 import { insertRelease } from "./releases.ts";
 import { syncSchedules } from "./schedules.ts";
+import { wakeApp } from "./wake.ts";
 
 /** Ranges of user ids that root claims for an installation; 0 is nobody's. */
 const UID_INDEX_MAX = 4095;
@@ -96,6 +97,7 @@ export function appQueries(work: Work): AppStore {
             ...(change.isolation !== undefined && { isolation: change.isolation }),
             ...(change.currentReleaseId !== undefined && { current_release_id: change.currentReleaseId }),
             ...(change.releasedAt !== undefined && { released_at: change.releasedAt }),
+            ...(change.sleepAfterMinutes !== undefined && { asleep_since: null }), // it may be that it never sleeps any more
           })
           .where("id", "=", id)
           .returningAll()
@@ -108,6 +110,27 @@ export function appQueries(work: Work): AppStore {
       work.write(async (db) => {
         await db.updateTable("apps").set({ repo_bytes: bytes }).where("id", "=", id).execute();
       }),
+    sleepers: () =>
+      work.read(async (db) => {
+        // Literals, not parameters: only so are the two indexes used, which hold nobody else.
+        const said = db.selectFrom("apps").select("id").where(sql<boolean>`sleep_after > 0`);
+        const eco = db.selectFrom("formation").select("app_id as id").where(sql<boolean>`size = 'Eco'`);
+        const rows = db
+          .selectFrom("apps")
+          .selectAll()
+          .where("id", "in", said.union(eco))
+          .where("asleep_since", "is", null)
+          .where("maintenance", "=", 0)
+          .where((is) => is.or([is("sleep_after", "is", null), is("sleep_after", ">", 0)]));
+        return (await rows.execute()).map(appOf);
+      }),
+    sleep: (id) =>
+      work.write(async (db, touch) => {
+        const change = { asleep_since: work.clock.now() };
+        await db.updateTable("apps").set(change).where("id", "=", id).where("asleep_since", "is", null).execute();
+        touch(id);
+      }),
+    wake: (id) => work.write((db, touch) => wakeApp(db, touch, id)),
     remove: (id) =>
       work.write(async (db, touch) => {
         await db.deleteFrom("apps").where("id", "=", id).execute();
@@ -174,6 +197,8 @@ async function insertApp(
     daily_cycling: Number(DEFAULT_RUNTIME.dailyCycling),
     cycling_hour: DEFAULT_RUNTIME.cyclingHour,
     repo_bytes: null,
+    sleep_after: DEFAULT_RUNTIME.sleepAfterMinutes,
+    asleep_since: null,
   };
   await db.insertInto("apps").values(row).execute();
   await db
@@ -240,6 +265,7 @@ function runtimeColumns(change: Partial<Runtime>): Partial<AppRow> {
     ...(change.releaseTimeoutSeconds !== undefined && { release_timeout: change.releaseTimeoutSeconds }),
     ...(change.dailyCycling !== undefined && { daily_cycling: Number(change.dailyCycling) }),
     ...(change.cyclingHour !== undefined && { cycling_hour: change.cyclingHour }),
+    ...(change.sleepAfterMinutes !== undefined && { sleep_after: change.sleepAfterMinutes }),
   };
 }
 
@@ -259,10 +285,12 @@ function appOf(row: AppRow): App {
     releaseTimeoutSeconds: row.release_timeout,
     dailyCycling: row.daily_cycling === 1,
     cyclingHour: row.cycling_hour,
+    sleepAfterMinutes: row.sleep_after,
     isolation: row.isolation,
     currentReleaseId: row.current_release_id,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     releasedAt: row.released_at,
+    asleepSince: row.asleep_since,
   };
 }

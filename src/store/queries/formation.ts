@@ -7,6 +7,7 @@ import type { FormationStore } from "../store.ts";
 import type { Database, FormationRow } from "../tables.ts";
 import { newId, type Work } from "../work.ts";
 import { found } from "./missing.ts";
+import { wakeApp } from "./wake.ts";
 
 /** Dynos of all types of an app together (spec 2.3). */
 export const DYNOS_MAX = 100;
@@ -46,6 +47,7 @@ export function formationQueries(work: Work): FormationStore {
         for (const { id, quantity, size } of after.filter((row) => !before.includes(row))) {
           await db.updateTable("formation").set({ quantity, size, updated_at: now }).where("id", "=", id).execute();
         }
+        await wakeApp(db, touch, appId);
         touch(appId);
         return (await rowsOf(db, appId)).map(formationOf);
       }),

@@ -5,6 +5,7 @@ import { newId, type Work } from "../work.ts";
 import { parseVars, readConfig } from "./config.ts";
 import { found } from "./missing.ts";
 import { typesOf } from "./slugs.ts";
+import { wakeApp } from "./wake.ts";
 
 export interface NewRelease {
   readonly appId: string;
@@ -31,6 +32,7 @@ export function releaseQueries(work: Work): ReleaseStore {
     create: (release) =>
       work.write(async (db, touch) => {
         touch(release.appId);
+        await wakeApp(db, touch, release.appId);
         return insertRelease(work, db, release);
       }),
     config: (id) =>

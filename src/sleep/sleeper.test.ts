@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempDisposable } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { dynoRecord } from "../../test/support/dyno.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { silentLogger } from "../lib/logger.ts";
+import { SimClock } from "../lib/sim-clock.ts";
+import { parseAppManifest } from "../model/app-manifest.ts";
+import { openStore } from "../store/sqlite.ts";
+import { Sleeper } from "./sleeper.ts";
+
+const MINUTE = 60_000;
+
+/** An app with one web dyno that is up, a worker, and a Sleeper, over a real store, a real socket and a simulated clock. */
+async function world() {
+  const stack = new AsyncDisposableStack();
+  const folder = stack.use(await mkdtempDisposable(join(tmpdir(), "stator-sleep-")));
+  const clock = new SimClock();
+  const store = stack.use(await openStore({ path: ":memory:", key: [new Uint8Array(32)], clock }));
+  const owner = await store.users.ensure("me@example.com");
+  const app = await store.apps.create({ name: "hello", ownerId: owner.id, stack: "debian-12", domain: "localhost" });
+  const slug = await store.slugs.create({
+    appId: app.id,
+    digest: "ab".repeat(32),
+    sizeBytes: 1,
+    stack: "debian-12",
+    processTypes: { web: "run", worker: "work" },
+    commit: null,
+    buildpackDescription: null,
+    manifest: parseAppManifest("{}"),
+  });
+  const release = await store.releases.create({
+    appId: app.id,
+    slugId: slug.id,
+    userId: owner.id,
+    description: "Deploy",
+    status: "succeeded",
+  });
+  await store.apps.update(app.id, { currentReleaseId: release.id, sleepAfterMinutes: 5 });
+  await store.formation.sync(app.id, ["web", "worker"]);
+  await store.formation.change(app.id, [{ type: "worker", quantity: 1 }]);
+  await store.dynos.create(
+    dynoRecord(
+      { id: "11111111-1111-4111-8111-111111111111", appId: app.id, releaseId: release.id, state: "up" },
+      clock.now(),
+    ),
+  );
+  const lines: string[] = [];
+  const state = { latest: undefined as number | undefined, busy: false };
+  const sleeper = stack.use(
+    await Sleeper.open({
+      store,
+      requests: { lastRequestAt: () => state.latest },
+      target: { isBusy: async () => state.busy },
+      sink: { append: (_, line) => void lines.push(`${line.process}: ${line.text}`) },
+      instance: { paths: { daemonRun: folder.path } },
+      clock,
+      logger: silentLogger,
+    }),
+  );
+  const isAsleep = async () => (await store.apps.byId(app.id))?.asleepSince !== null;
+  const say = async (text: string) => {
+    const socket = connect(join(folder.path, "wake.sock"));
+    socket.end(text);
+    await once(socket, "close");
+  };
+  return { stack, clock, store, app, release, lines, state, sleeper, isAsleep, say };
+}
+
+test("an app sleeps once nobody has asked for it for as long as it says; requests and open connections put it off", async () => {
+  const { stack, clock, state, isAsleep } = await world();
+  await using _stack = stack;
+  await clock.advance(4 * MINUTE);
+  assert.equal(await isAsleep(), false);
+  state.latest = clock.now();
+  await clock.advance(4 * MINUTE);
+  assert.equal(await isAsleep(), false);
+  state.busy = true;
+  await clock.advance(30 * MINUTE);
+  assert.equal(await isAsleep(), false, "a WebSocket is open");
+  state.busy = false;
+  state.latest = clock.now(); // as it ends, HAProxy writes its line
+  await clock.advance(4 * MINUTE);
+  assert.equal(await isAsleep(), false, "it was a moment ago");
+  await clock.advance(2 * MINUTE);
+  assert.equal(await isAsleep(), true);
+});
+
+test("no app sleeps while a release comes up, or that has no web dyno up, or that says it never does", async () => {
+  const { stack, clock, store, app, release, isAsleep } = await world();
+  await using _stack = stack;
+  const pending = {
+    appId: app.id,
+    slugId: release.slugId,
+    userId: app.ownerId,
+    description: "x",
+    status: "pending",
+  } as const;
+  const { id } = await store.releases.create(pending);
+  await clock.advance(20 * MINUTE);
+  assert.equal(await isAsleep(), false);
+  await store.releases.setStatus(id, "failed");
+  await store.dynos.update("11111111-1111-4111-8111-111111111111", { state: "crashed" });
+  await clock.advance(20 * MINUTE);
+  assert.equal(await isAsleep(), false);
+  await store.dynos.update("11111111-1111-4111-8111-111111111111", { state: "up", stateSince: clock.now() });
+  await store.apps.update(app.id, { sleepAfterMinutes: 0 });
+  await clock.advance(20 * MINUTE);
+  assert.equal(await isAsleep(), false);
+  await store.apps.update(app.id, { sleepAfterMinutes: 5 });
+  await clock.advance(MINUTE);
+  assert.equal(await isAsleep(), true);
+});
+
+test("what HAProxy says wakes the app, once, and its log says so; what else comes wakes nobody", async () => {
+  const { stack, store, app, lines, isAsleep, say, sleeper } = await world();
+  await using _stack = stack;
+  await store.apps.sleep(app.id);
+  for (const text of ["x\n", "\n", "", "a".repeat(500), `${app.id}`, "11111111-1111-4111-8111-111111111112\n"])
+    await say(text);
+  assert.equal(await isAsleep(), true);
+  await say(`${app.id}\n`);
+  await eventually(async () => !(await isAsleep()));
+  await say(`${app.id}\n`);
+  await sleeper.wake(app.id);
+  assert.deepEqual(lines, [
+    "web.1: Unidling",
+    "web.1: State changed from down to starting",
+    "worker.1: Unidling",
+    "worker.1: State changed from down to starting",
+  ]);
+});
