@@ -565,6 +565,19 @@ export function storeContract(name: string, open: OpenStore): void {
       await store.apps.sleep(app.id);
       assert.equal(await store.apps.wake(app.id), true);
       await store.apps.sleep("00000000-0000-4000-8000-000000000000"); // gone: nothing to do
+      const pending = {
+        appId: app.id,
+        slugId: null,
+        userId: app.ownerId,
+        description: "x",
+        status: "pending",
+      } as const;
+      const { id } = await store.releases.create(pending);
+      await store.apps.sleep(app.id);
+      assert.equal((await store.apps.byId(app.id))?.asleepSince, null, "it comes up");
+      await store.releases.setStatus(id, "failed");
+      await store.apps.sleep(app.id);
+      assert.equal(await store.apps.wake(app.id), true);
     },
   );
 

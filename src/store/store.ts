@@ -252,7 +252,7 @@ export interface AppStore {
   setRepoBytes(id: string, bytes: number): Promise<void>;
   /** Those that are awake, and may go to sleep by what they or their sizes say (`model/sleep.ts`), but not in maintenance. */
   sleepers(): Promise<readonly App[]>;
-  /** From now on it sleeps, if it is there. */
+  /** From now on it sleeps, if it is there and no release of it is pending: whether that comes up is to be seen. */
   sleep(id: string): Promise<void>;
   /** Whether it slept. A new release, and a change of its formation, wake it too. */
   wake(id: string): Promise<boolean>;

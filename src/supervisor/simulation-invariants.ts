@@ -78,7 +78,7 @@ export class Invariants {
     const formation = await store.formation.list(app.id);
     const byId = new Map(records.map((record) => [record.id, record]));
     const live = engine.live.filter(({ spec }) => spec.appId === app.id && spec.kind !== "build");
-    this.#note(formation);
+    this.#note(app.asleepSince === null ? formation : formation.map((row) => ({ ...row, quantity: 0 })));
     for (const what of await this.acknowledged.lost(app, records, formation)) this.#broken(what);
     const standing = live
       .map(({ spec }) => byId.get(spec.id))
@@ -367,7 +367,7 @@ export async function notConverged(world: World, app: App, releases: readonly Re
   const slugId = current === null ? null : ((await world.store.releases.byId(current))?.slugId ?? null);
   const types = slugId === null ? {} : ((await world.store.slugs.byId(slugId))?.processTypes ?? {});
   const formation = await world.store.formation.list(app.id);
-  const wanted = formation
+  const wanted = (now?.asleepSince === null ? formation : [])
     .filter(({ type }) => Object.hasOwn(types, type))
     .flatMap(({ type, quantity, size }) =>
       Array.from({ length: quantity }, (_, index) => `${type}.${index + 1} ${size} ${current}`),

@@ -22,7 +22,8 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   const { settings = seededRandom(seed + 1_000_000_007), ...faults } = options;
   await using world = await World.make({ seed, ...faults });
   const commands = settings === "default" ? undefined : seededRandom(seed + 2_000_000_011);
-  const storm = new Storm(world, await world.app(), settings, commands);
+  const naps = settings === "default" ? undefined : seededRandom(seed + 3_000_000_019);
+  const storm = new Storm(world, await world.app(), { settings, commands, naps });
   await storm.blow();
   await storm.calmDown();
   return world.broken;
@@ -73,6 +74,12 @@ interface Died {
   readonly isDead: boolean;
 }
 
+interface Chances {
+  readonly settings: Random | "default";
+  readonly commands: Random | undefined;
+  readonly naps: Random | undefined;
+}
+
 class Storm {
   readonly #world: World;
   readonly #app: App;
@@ -91,10 +98,12 @@ class Storm {
   readonly #withRot: boolean;
   readonly #withDays: boolean;
 
-  /** Chooses release commands: a row of chances of its own, so that seeds of before mean what they meant. */
+  /** Choose release commands, and when the app sleeps: rows of chances of their own, so that seeds of before mean what they meant. */
   readonly #commands: Random | undefined;
+  readonly #naps: Random | undefined;
 
-  constructor(world: World, app: App, settings: Random | "default", commands: Random | undefined) {
+  constructor(world: World, app: App, { settings, commands, naps }: Chances) {
+    this.#naps = naps !== undefined && naps.below(100) < 30 ? naps : undefined;
     this.#commands = commands !== undefined && commands.below(100) < 40 ? commands : undefined;
     this.#settings = settings === "default" ? undefined : settings;
     this.#world = world;
@@ -190,6 +199,14 @@ class Storm {
     if (this.#withDays && this.#may(25)) this.#world.clock.jump(28 * HOUR);
     if (this.#withRot && this.#may(20)) this.#world.slugsRot = !this.#world.slugsRot;
     if (this.#may(4)) await this.#rush(this.#settings);
+    await this.#napOrWake();
+  }
+
+  async #napOrWake(): Promise<void> {
+    const { apps } = this.#world.store;
+    const chance = this.#naps?.below(100) ?? 100;
+    if (chance < 15) await apps.sleep(this.#app.id);
+    else if (chance < 45) await apps.wake(this.#app.id);
   }
 
   /** Many scalings and releases, each before the one before it can have been done. */

@@ -126,8 +126,12 @@ export function appQueries(work: Work): AppStore {
       }),
     sleep: (id) =>
       work.write(async (db, touch) => {
-        const change = { asleep_since: work.clock.now() };
-        await db.updateTable("apps").set(change).where("id", "=", id).where("asleep_since", "is", null).execute();
+        const pending = db.selectFrom("releases").select("id").where("app_id", "=", id).where("status", "=", "pending");
+        const asleep = db.updateTable("apps").set({ asleep_since: work.clock.now() }).where("id", "=", id);
+        await asleep
+          .where("asleep_since", "is", null)
+          .where((is) => is.not(is.exists(pending)))
+          .execute();
         touch(id);
       }),
     wake: (id) => work.write((db, touch) => wakeApp(db, touch, id)),
