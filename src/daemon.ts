@@ -96,7 +96,9 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
-  parts.use(await Sleeper.open({ store, requests: routing, target: engine, sink: logs, instance, clock, logger }));
+  parts.use(
+    await Sleeper.open({ store, supervision, requests: routing, target: engine, sink: logs, instance, clock, logger }),
+  );
   const certificates = parts.use(startCertificates({ store, target: engine, acme: config.acme, logs, clock, logger }));
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
   const schedules = parts.use(startScheduler({ store, supervision, sink: logs, clock, random, logger }));

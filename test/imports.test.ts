@@ -24,6 +24,7 @@ const FEATURES = [
   "build",
   "run",
   "schedule",
+  "sleep",
   "metrics",
   "certificates",
   "webhooks",

@@ -38,6 +38,9 @@ export interface DynoRecord {
   readonly ready?: boolean;
 }
 
+/** A dyno that would run if its app did not sleep; `heroku ps` shows it as `idle` (spec 1.3). There is nothing behind it. */
+export type IdleDyno = Omit<DynoRecord, "state"> & { readonly state: "idle" };
+
 /** What is the same in the record of every new dyno: nobody has asked the engine for it yet. */
 export function unstarted(now: Instant) {
   return {

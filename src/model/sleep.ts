@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import type { App } from "./app.ts";
 import type { Formation } from "./formation.ts";
+import type { Instance } from "./instance.ts";
 
 /** Heroku's Eco dynos (spec 10.3). */
 const ECO = "Eco";
@@ -18,4 +20,9 @@ export function sleepAfterMs(
   const bySize = running.every(({ size }) => size === ECO) ? ECO_SLEEP_MINUTES : 0;
   const minutes = sleepAfterMinutes ?? bySize;
   return minutes === 0 ? null : minutes * 60_000;
+}
+
+/** Where HAProxy says to the daemon which app a request waits for that sleeps. */
+export function wakeSocket({ paths }: { readonly paths: Pick<Instance["paths"], "daemonRun"> }): string {
+  return join(paths.daemonRun, "wake.sock");
 }

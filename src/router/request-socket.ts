@@ -10,8 +10,3 @@ export function requestSocket({ paths }: { readonly paths: Pick<Instance["paths"
 export function requestRings({ paths }: { readonly paths: Pick<Instance["paths"], "run"> }): string {
   return join(paths.run, "requests");
 }
-
-/** Where HAProxy says which app a request waits for that sleeps. */
-export function wakeSocket({ paths }: { readonly paths: Pick<Instance["paths"], "daemonRun"> }): string {
-  return join(paths.daemonRun, "wake.sock");
-}

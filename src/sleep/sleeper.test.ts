@@ -10,6 +10,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { SimClock } from "../lib/sim-clock.ts";
 import { parseAppManifest } from "../model/app-manifest.ts";
+import type { IdleDyno } from "../model/dyno.ts";
 import { openStore } from "../store/sqlite.ts";
 import { Sleeper } from "./sleeper.ts";
 
@@ -54,6 +55,7 @@ async function world() {
   const sleeper = stack.use(
     await Sleeper.open({
       store,
+      supervision: { idleDynos: async () => ["web.1", "worker.1"].map((name) => ({ name }) as IdleDyno) }, // all that is read of them
       requests: { lastRequestAt: () => state.latest },
       target: { isBusy: async () => state.busy },
       sink: { append: (_, line) => void lines.push(`${line.process}: ${line.text}`) },

@@ -5,16 +5,16 @@ import type { App } from "../model/app.ts";
 import { routedDynos } from "../model/dyno.ts";
 import type { Instance } from "../model/instance.ts";
 import { sleepAfterMs } from "../model/sleep.ts";
-import type { RequestReader } from "../router/request-metrics.ts";
 import type { RouteTarget } from "../router/routes.ts";
-import type { AppStore } from "../store/store.ts";
-import type { SupervisorStore } from "../supervisor/parts.ts";
-import { awakeDynos } from "./dynos.ts";
+import type { Store } from "../store/store.ts";
+import type { Supervision } from "../supervisor/supervision.ts";
 import { WakeSocket } from "./wake-socket.ts";
 
 export interface SleeperOptions {
-  readonly store: SupervisorStore & { readonly apps: Pick<AppStore, "sleepers" | "sleep" | "wake"> };
-  readonly requests: Pick<RequestReader, "lastRequestAt">;
+  readonly store: Pick<Store, "apps" | "formation" | "dynos" | "releases">;
+  readonly supervision: Pick<Supervision, "idleDynos">;
+  /** When the latest request of an app ended, of those since the daemon started. */
+  readonly requests: { lastRequestAt(appId: string): Instant | undefined };
   readonly target: Pick<RouteTarget, "isBusy">;
   readonly sink: LogSink;
   readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
@@ -62,13 +62,11 @@ export class Sleeper implements AsyncDisposable {
 
   /** Does nothing for an app that is awake, or gone. */
   async wake(appId: string): Promise<void> {
-    const { store, sink, clock } = this.#options;
-    const app = await store.apps.byId(appId);
-    if (app === undefined || app.asleepSince === null) return;
-    const awake = await awakeDynos(app, store, clock.now());
-    if (!(await store.apps.wake(appId))) return; // somebody else has
+    const { store, supervision, sink, clock } = this.#options;
+    const idle = await supervision.idleDynos(appId);
+    if (!(await store.apps.wake(appId))) return;
     const at = clock.now();
-    for (const { name } of awake?.dynos ?? [])
+    for (const { name } of idle)
       for (const text of ["Unidling", "State changed from down to starting"])
         sink.append(appId, { at, source: "heroku", process: name, text });
   }

@@ -2,7 +2,7 @@ import { chmod, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "../lib/logger.ts";
 import type { Instance } from "../model/instance.ts";
-import { wakeSocket } from "../router/request-socket.ts";
+import { wakeSocket } from "../model/sleep.ts";
 
 /** HAProxy says one id on each connection. */
 const BYTES_MAX = 64;

@@ -348,6 +348,11 @@ export const SCENARIOS: readonly Scenario[] = [
         await world.store.apps.sleep(id);
         await world.clock.advance(HOUR);
         assert.deepEqual(await world.standing(id), [], wake);
+        const idle = await world.supervisor?.idleDynos(id);
+        assert.deepEqual(
+          idle?.map(({ name, state }) => `${name} ${state}`),
+          ["web.1 idle", "worker.1 idle"],
+        );
         assert.deepEqual(
           world.lines.slice(before).filter((line) => line.startsWith("worker.1: ")),
           [
@@ -364,6 +369,7 @@ export const SCENARIOS: readonly Scenario[] = [
         await world.clock.advance(MINUTE);
         assert.deepEqual(await world.standing(id), ["web.1 up", "worker.1 up"], wake);
         assert.equal((await world.store.apps.byId(id))?.asleepSince, null);
+        assert.deepEqual(await world.supervisor?.idleDynos(id), []);
       }
     },
   },

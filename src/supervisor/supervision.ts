@@ -1,4 +1,4 @@
-import type { DynoRecord } from "../model/dyno.ts";
+import type { DynoRecord, IdleDyno } from "../model/dyno.ts";
 import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
 
@@ -28,6 +28,8 @@ export interface Supervision {
   health(appId: string): Promise<Readonly<Record<string, Health>>>;
   /** When the next start of a crashed dyno is due, by name. */
   nextStarts(appId: string): Promise<Readonly<Record<string, number>>>;
+  /** Those that an app which sleeps has when it is awake, always with the same ids; none of one that is awake. */
+  idleDynos(appId: string): Promise<readonly IdleDyno[]>;
 }
 
 export type Which =

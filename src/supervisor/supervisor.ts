@@ -1,8 +1,9 @@
 import type { ObservedDyno } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
+import { constantId } from "../lib/constant-id.ts";
 import { Limit } from "../lib/limit.ts";
 import { Nudge } from "../lib/nudge.ts";
-import { type DynoRecord, isLive } from "../model/dyno.ts";
+import { type DynoRecord, type IdleDyno, isLive } from "../model/dyno.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
@@ -151,6 +152,29 @@ class Supervisor implements Supervision, AsyncDisposable {
     const situation = { crashes: await store.dynos.crashes(appId), now };
     const crashed = records.filter(({ state, releaseId }) => state === "crashed" && releaseId === app.currentReleaseId);
     return Object.fromEntries(crashed.map(({ name }) => [name, startAgainAt(desired, name, situation)]));
+  }
+
+  async idleDynos(appId: string): Promise<readonly IdleDyno[]> {
+    const { store, clock } = this.#parts;
+    const app = await store.apps.byId(appId);
+    const since = app?.asleepSince ?? null;
+    if (app === undefined || since === null) return [];
+    const { current } = await readDesired({ ...app, asleepSince: null }, store, clock.now());
+    return (current?.dynos ?? []).map((dyno) => ({
+      ...dyno,
+      id: constantId("idle-dyno", `${appId}/${dyno.name}`),
+      appId,
+      kind: "formation",
+      releaseId: current?.id ?? "",
+      state: "idle",
+      stateSince: since,
+      createdAt: since,
+      launchedAt: null,
+      stopping: null,
+      exit: null,
+      oneOff: null,
+      port: null,
+    }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -21,8 +21,9 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { jsonLogger, silentLogger } from "../../src/lib/logger.ts";
 import { type LogHub, openLogs } from "../../src/logs/hub.ts";
 import { formatLine, type LogSink } from "../../src/logs/line.ts";
+import { wakeSocket } from "../../src/model/sleep.ts";
 import { RequestLog } from "../../src/router/request-log.ts";
-import { requestRings, requestSocket, wakeSocket } from "../../src/router/request-socket.ts";
+import { requestRings, requestSocket } from "../../src/router/request-socket.ts";
 import type { AppRoute, RouteState } from "../../src/router/routes.ts";
 
 /** A user that nobody is: HAProxy's, in these tests. */

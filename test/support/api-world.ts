@@ -21,7 +21,7 @@ import type { Measured } from "../../src/metrics/measure.ts";
 import type { UsageReader } from "../../src/metrics/usage-reader.ts";
 import type { App, User } from "../../src/model/app.ts";
 import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
-import { shownDynos } from "../../src/model/dyno.ts";
+import { type IdleDyno, shownDynos } from "../../src/model/dyno.ts";
 import type { EgressRule } from "../../src/model/egress-rule.ts";
 import { PlatformError } from "../../src/model/errors.ts";
 import type { Health } from "../../src/model/health.ts";
@@ -443,6 +443,13 @@ export class TestSupervision implements Supervision, AsyncDisposable {
 
   async nextStarts(): Promise<Readonly<Record<string, number>>> {
     return {};
+  }
+
+  /** What `idleDynos` gives. */
+  asleep: readonly IdleDyno[] = [];
+
+  async idleDynos(): Promise<readonly IdleDyno[]> {
+    return this.asleep;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -302,6 +302,7 @@ function supervisionOf(
     exited: async () => 0,
     health: async () => ({}),
     nextStarts: async () => ({}),
+    idleDynos: async () => [],
     disconnect: async () => {},
     vanished: async () => {},
   };

@@ -1,10 +1,9 @@
 import Type from "typebox";
 import { monotonicMs } from "../../lib/monotonic.ts";
 import type { App } from "../../model/app.ts";
-import { type DynoRecord, type EndedOneOff, endedOneOffs, shownDynos } from "../../model/dyno.ts";
+import { type DynoRecord, type EndedOneOff, endedOneOffs, type IdleDyno, shownDynos } from "../../model/dyno.ts";
 import { PlatformError } from "../../model/errors.ts";
 import type { Release } from "../../model/release.ts";
-import { type IdleDyno, idleDynos } from "../../sleep/dynos.ts";
 import type { Which } from "../../supervisor/supervision.ts";
 import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
@@ -69,7 +68,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     { path: "GET /apps/:app/dynos", needs: "view", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
       const dynos = shownDynos(await store.dynos.list(app.id));
-      const idle = await idleDynos(app, store, clock.now());
+      const idle = app.asleepSince === null ? [] : await supervision.idleDynos(app.id);
       const isThere = (name: string) => dynos.some((each) => each.name === name); // it was woken at this instant
       const shown = [...idle.filter(({ name }) => !isThere(name)), ...dynos];
       const facts = await factsOf(app, shown);
@@ -182,7 +181,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
 
   async function dynoOrIdle(call: AppCall): Promise<ShownDyno> {
     const wanted = call.params["dyno"] ?? "";
-    const idle = await idleDynos(call.app, store, clock.now());
+    const idle = call.app.asleepSince === null ? [] : await supervision.idleDynos(call.app.id);
     return idle.find(({ id, name }) => id === wanted || name === wanted) ?? dynoNamed(call);
   }
 

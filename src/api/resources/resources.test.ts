@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, afterEach, before, test } from "node:test";
 import { type Answer, openWorld, type World } from "../../../test/support/api-world.ts";
+import { dynoRecord } from "../../../test/support/dyno.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { NO_MANIFEST } from "../../model/app-manifest.ts";
 
@@ -307,6 +309,28 @@ test("how an app's dynos live: seen, changed in part, told in the log; what is u
     assert.ok((await patch(path, bad)).status >= 400, JSON.stringify(bad));
   }
   assert.deepEqual({ ...(await get(path)).json, updated_at }, { updated_at, ...before, ...change });
+});
+
+test("the dynos of an app that sleeps are shown as idle, by name and id, and can be restarted", async () => {
+  const { id, name } = await world.deployed(newName());
+  const release = (await world.store.apps.byId(id))?.currentReleaseId ?? assert.fail();
+  await world.store.apps.sleep(id);
+  const idle = {
+    ...dynoRecord({ id: randomUUID(), appId: id, releaseId: release, name: "web.9" }, Date.now()),
+    state: "idle",
+  } as const;
+  world.supervision.asleep = [idle];
+  const shown = (await get(`/apps/${name}/dynos`)).json as unknown as readonly { name: string; state: string }[];
+  assert.deepEqual(
+    shown.filter((each) => each.state === "idle").map((each) => each.name),
+    ["web.9"],
+  );
+  for (const wanted of ["web.9", idle.id])
+    assert.equal((await get(`/apps/${name}/dynos/${wanted}`)).json.state, "idle");
+  assert.equal((await world.call("DELETE", `/apps/${name}/dynos/web.9`)).status, 202);
+  await world.store.apps.wake(id);
+  assert.equal((await get(`/apps/${name}/dynos/web.9`)).status, 404);
+  world.supervision.asleep = [];
 });
 
 test("when an app sleeps: from 0 to a week of minutes, or null; since when it does is shown, and cannot be set", async () => {
