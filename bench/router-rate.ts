@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { type ChildProcess, ended, run, start } from "../src/lib/command.ts";
-import { type App, freePort, RouterRig } from "../test/e2e/router-rig.ts";
+import { type App, RouterRig } from "../test/e2e/router-rig.ts";
+import { freePort } from "../test/support/free-port.ts";
 import type { ReaderCounts } from "./router-reader.ts";
 import { median, type RowResult, type Sample, type Verdict } from "./statistics.ts";
 

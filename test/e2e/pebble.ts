@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 import { type ChildProcess, start } from "../../src/lib/command.ts";
 import { ensurePackages } from "../packages.ts";
-import { freePort } from "./router-rig.ts";
+import { freePort } from "../support/free-port.ts";
 
 /**
  * Pebble, the ACME authority that Let's Encrypt tests clients with: it looks at names over HTTP for real, on the port of

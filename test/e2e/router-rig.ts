@@ -25,6 +25,7 @@ import { wakeSocket } from "../../src/model/sleep.ts";
 import { RequestLog } from "../../src/router/request-log.ts";
 import { requestRings, requestSocket } from "../../src/router/request-socket.ts";
 import type { AppRoute, RouteState } from "../../src/router/routes.ts";
+import { freePort } from "../support/free-port.ts";
 
 /** A user that nobody is: HAProxy's, in these tests. */
 export const ROUTER_UID = 64_321;
@@ -373,15 +374,6 @@ export function ask(port: number, { path = "/", method, headers, body, signal }:
     });
     request.end(body);
   });
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo; // a TCP server has one
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** Bytes. */

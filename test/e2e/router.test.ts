@@ -14,9 +14,10 @@ import { silentLogger } from "../../src/lib/logger.ts";
 import { requestRings } from "../../src/router/request-socket.ts";
 import { WakeSocket } from "../../src/sleep/wake-socket.ts";
 import { eventually } from "../support/eventually.ts";
+import { freePort } from "../support/free-port.ts";
 import { RawClient } from "./raw-http.ts";
 import { FLAG, fields, frame, RawHttp2, statusOf, TYPE } from "./raw-http2.ts";
-import { type Answer, type App, Echo, freePort, RouterRig } from "./router-rig.ts";
+import { type Answer, type App, Echo, RouterRig } from "./router-rig.ts";
 
 /** The router alone: real HAProxy, real host side of it, dynos that are Node servers. Needs root. */
 let rig: RouterRig;
