@@ -186,9 +186,14 @@ test("kill -9 of the daemon, the host process, and both, while requests flow and
       const waiting = Array.from({ length: 20 }, () => throughRouter(held.name, { method: "POST", body }));
       await pause(200);
       await killNow(roles);
-      const answers = await Promise.all(waiting);
+      const broken = (error: unknown) => ({ status: 0, body: String(error) });
+      const answers = await Promise.all(waiting.map((each) => each.catch(broken)));
       const refused = answers.find((answer) => answer.status !== 200);
-      assert.equal(refused, undefined, `${roles.join(" and ")}: ${refused?.status} ${refused?.body.slice(0, 1000)}`);
+      if (refused !== undefined) {
+        await eventually("the platform answers", platformAnswers);
+        const log = (await logsOf(held.name)).split("\n").slice(-60).join("\n");
+        assert.fail(`${roles.join(" and ")}: ${refused.status} ${refused.body.slice(0, 200)}\n${log}`);
+      }
       for (const answer of answers) assert.match(answer.body, /bytes=300000/);
       await eventually("the platform answers", platformAnswers);
     });
