@@ -80,9 +80,17 @@ function ignoreBusy(error: unknown): void {
   if (codeOf(error) !== "EBUSY") throw error;
 }
 
-/** Moves a process out of our own group, so that nobody who ends that group ends the process too. */
+/**
+ * Moves a process out of our own group, so that nobody who ends that group ends the process too. One that has ended, since what it
+ * watched over has, is nobody's any more.
+ */
 export async function adoptWatcher(cgroups: Cgroups, pid: number): Promise<void> {
-  await Promise.all(cgroups.folders.map((folder) => writeFile(join(folder, WATCHERS, "cgroup.procs"), String(pid))));
+  const files = cgroups.folders.map((folder) => join(folder, WATCHERS, "cgroup.procs"));
+  await Promise.all(files.map((file) => writeFile(file, String(pid)).catch(ignoreEnded)));
+}
+
+function ignoreEnded(error: unknown): void {
+  if (codeOf(error) !== "ESRCH") throw error;
 }
 
 /**
@@ -231,7 +239,7 @@ export function killQuietly(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    if (codeOf(error) !== "ESRCH") throw error;
+    ignoreEnded(error);
   }
 }
 
