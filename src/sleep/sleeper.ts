@@ -11,7 +11,7 @@ import type { Supervision } from "../supervisor/supervision.ts";
 import { WakeSocket } from "./wake-socket.ts";
 
 export interface SleeperOptions {
-  readonly store: Pick<Store, "apps" | "formation" | "dynos" | "releases">;
+  readonly store: Pick<Store, "apps" | "formation" | "dynos">;
   readonly supervision: Pick<Supervision, "idleDynos">;
   /** When the latest request of an app ended, of those since the daemon started. */
   readonly requests: { lastRequestAt(appId: string): Instant | undefined };
@@ -109,7 +109,7 @@ export class Sleeper implements AsyncDisposable {
     const afterMs = sleepAfterMs(app, await store.formation.list(app.id));
     if (afterMs === null) return false;
     const up = routedDynos(await store.dynos.list(app.id), app.currentReleaseId);
-    if (up.length === 0 || (await store.releases.newest(app.id))?.status === "pending") return false;
+    if (up.length === 0) return false;
     const seen = [requests.lastRequestAt(app.id), this.#busyAt.get(app.id), ...up.map(({ stateSince }) => stateSince)];
     const latest = Math.max(this.#since, ...seen.map((at) => at ?? 0));
     return clock.now() - latest >= afterMs;

@@ -12,7 +12,7 @@ const ID = /^[0-9a-f-]{36}$/;
 /** Where HAProxy says for which apps requests wait (`host/hold.lua`), an id and a newline on each connection; anything else is nothing. */
 export class WakeSocket implements AsyncDisposable {
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets: ReadonlySet<Socket>;
 
   static async open(
     instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> },
@@ -45,7 +45,7 @@ export class WakeSocket implements AsyncDisposable {
     return new WakeSocket(server, sockets);
   }
 
-  private constructor(server: Server, sockets: Set<Socket>) {
+  private constructor(server: Server, sockets: ReadonlySet<Socket>) {
     this.#server = server;
     this.#sockets = sockets;
   }

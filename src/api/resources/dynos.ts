@@ -68,7 +68,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     { path: "GET /apps/:app/dynos", needs: "view", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
       const dynos = shownDynos(await store.dynos.list(app.id));
-      const idle = app.asleepSince === null ? [] : await supervision.idleDynos(app.id);
+      const idle = await idleOf(app);
       const isThere = (name: string) => dynos.some((each) => each.name === name); // it was woken at this instant
       const shown = [...idle.filter(({ name }) => !isThere(name)), ...dynos];
       const facts = await factsOf(app, shown);
@@ -179,9 +179,14 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     act("stop", type),
   );
 
+  /** Clients ask again and again: of an app that is awake nothing is read for it. */
+  async function idleOf(app: App): Promise<readonly IdleDyno[]> {
+    return app.asleepSince === null ? [] : supervision.idleDynos(app.id);
+  }
+
   async function dynoOrIdle(call: AppCall): Promise<ShownDyno> {
     const wanted = call.params["dyno"] ?? "";
-    const idle = call.app.asleepSince === null ? [] : await supervision.idleDynos(call.app.id);
+    const idle = await idleOf(call.app);
     return idle.find(({ id, name }) => id === wanted || name === wanted) ?? dynoNamed(call);
   }
 
