@@ -44,6 +44,8 @@ export interface BuildRoutes {
   }): Promise<Build>;
   /** Ends a build, unless a release was made of it; resolves when that is decided. */
   cancel(buildId: string, by: User): Promise<void>;
+  /** Ends all builds of the app, which is in the store no more. */
+  appDestroyed(appId: string): void;
   /** Empties the app's build cache. Throws `conflict` while a build uses it. */
   purgeCache(app: App): Promise<void>;
   /** Makes the slug of its archive. Throws `PlatformError`. */

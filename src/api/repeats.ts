@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock, Instant } from "../lib/clock.ts";
+import { UUID } from "../lib/uuid.ts";
 
 /** Clients try for some seconds (platform-api 1.4: five times, 6.2 s in all). */
 const KEPT_MS = 60_000;
 const KEPT_MAX = 1_000;
-const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const ID = new RegExp(UUID, "i");
 
 interface Kept {
   readonly value: unknown;

@@ -1,5 +1,6 @@
 import Type, { type Static, type TObject, type TProperties, type TSchema } from "typebox";
 import type { Instant } from "../lib/clock.ts";
+import { UUID } from "../lib/uuid.ts";
 
 export { constantId, constantRef } from "../lib/constant-id.ts";
 
@@ -12,7 +13,7 @@ export function nullable<T extends TSchema>(schema: T) {
   return Type.Union([schema, Type.Null()]);
 }
 
-export const Uuid = Type.String({ pattern: "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$" });
+export const Uuid = Type.String({ pattern: UUID.source });
 /** UTC, whole seconds. */
 export const DateTime = Type.String({ pattern: "^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ$" });
 export const Named = exactly({ id: Uuid, name: Type.String() });

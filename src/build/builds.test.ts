@@ -416,6 +416,21 @@ test("a pusher who leaves ends the build; nothing is left, and the next push wor
   assert.equal(again.code, 0, again.stderr);
 });
 
+test("an app that is destroyed in the middle of its build ends it, and the pusher is told", async () => {
+  await using world = await openWorld();
+  const { push } = await hangingBuild(world);
+  await world.store.apps.remove(world.app.id);
+  world.builds.appDestroyed("another");
+  assert.equal((await world.engine.list()).length, 1);
+  world.builds.appDestroyed(world.app.id);
+  const { code, stderr } = await push.result;
+  assert.notEqual(code, 0);
+  assert.match(stderr, /hello was destroyed\.\s/);
+  assert.doesNotMatch(stderr, /went wrong inside the platform/);
+  await eventually("no dyno is left", async () => (await world.engine.list()).length === 0);
+  assert.equal(world.builds.activeBuildDynos().size, 0);
+});
+
 test("a daemon that goes in the middle of a build leaves nothing half done, and the next push works", async () => {
   await using world = await openWorld();
   const { checkout, push } = await hangingBuild(world);

@@ -69,6 +69,8 @@ export interface Builds extends SlugImages, AsyncDisposable {
   order(order: ArchiveOrder): Promise<Build>;
   /** Ends a build, unless a release was made of it; resolves when it is decided. */
   cancel(buildId: string, by: User): Promise<void>;
+  /** Ends all builds of an app that is in the store no more. */
+  appDestroyed(appId: string): void;
   /** Empties the app's build cache. Throws `conflict` while a build uses it. */
   purgeCache(app: App): Promise<void>;
   /** Makes a slug of what was built elsewhere. Throws `PlatformError`. */
@@ -132,6 +134,9 @@ export async function openBuilds(options: BuildsOptions): Promise<Builds> {
     sources,
     order: (order) => archives.order(order),
     cancel: (buildId, by) => cancel(parts, buildId, by),
+    appDestroyed: (appId) => {
+      for (const deployment of parts.running.values()) if (deployment.appId === appId) deployment.appDestroyed();
+    },
     purgeCache: (app) => archives.purgeCache(app),
     receiveSlug: (app, upload, body) => archives.receiveSlug(app, upload, body),
     slugArchive: (slug) => slugArchive(slugs, slug.digest),

@@ -73,6 +73,10 @@ export class Deployment implements Builder {
     this.#ordered = ordered;
   }
 
+  get appId(): string {
+    return this.#app.id;
+  }
+
   /** Whether the build dyno has asked for it; from then on it tells its own end. */
   get begun(): boolean {
     return this.#begun;
@@ -96,6 +100,11 @@ export class Deployment implements Builder {
   /** Ends the build, if no release was made of it yet. */
   cancel(by: User): void {
     this.#cancelled.abort(new Refused(`Build canceled by user ${by.email}`, "Push failed"));
+  }
+
+  /** The app has been destroyed: so is its build. */
+  appDestroyed(): void {
+    this.#cancelled.abort(new Refused(`${this.#app.name} was destroyed.`, "Push failed"));
   }
 
   /** Whether there is a release that waits to come up. */
@@ -124,7 +133,10 @@ export class Deployment implements Builder {
       return slug !== undefined && (await this.#release(build, slug, channel, say));
     } catch (error) {
       if (error instanceof Refused) await say(wordsOf(error));
-      else if (!(error instanceof DynoLost) && !this.#stopping.aborted) {
+      else if (error instanceof DynoLost || this.#stopping.aborted) return false;
+      else if ((await this.#parts.store.apps.byId(this.#app.id)) === undefined) {
+        await say(wordsOf(new Refused(`${this.#app.name} was destroyed.`, "Push failed")));
+      } else {
         this.#parts.logger.error("build.failed", { app: this.#app.id, error });
         await say(
           " !     Something went wrong inside the platform; its operator finds the reason in its log.\n !     Push failed\n",

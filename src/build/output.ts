@@ -2,13 +2,13 @@ import { EventEmitter } from "node:events";
 import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { UUID } from "../lib/uuid.ts";
 
 /** More than this of one build's, or release command's, output is not kept (the pusher still sees it). */
 export const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 /** Outputs of the newest builds, and of release commands, that are kept on disk, over all apps. */
 const KEPT = 2000;
 const PIECE_BYTES = 64 * 1024;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What builds said, one file each: to be read while it grows, and again after the end. */
 export class BuildOutputs {

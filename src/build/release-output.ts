@@ -6,6 +6,7 @@ import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import { Limit } from "../lib/limit.ts";
 import type { Logger } from "../lib/logger.ts";
+import { UUID } from "../lib/uuid.ts";
 import type { LogLine } from "../logs/line.ts";
 import type { DynoRecord } from "../model/dyno.ts";
 import type { CommandOutput } from "../supervisor/supervision.ts";
@@ -31,7 +32,6 @@ export interface ReleaseOutputOptions {
   readonly logger: Logger;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const PIECE_BYTES = 64 * 1024;
 /** After the last line: nothing more comes. */
 const END = "end\n";

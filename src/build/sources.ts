@@ -5,6 +5,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Clock, Instant } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
+import { UUID_TEXT } from "../lib/uuid.ts";
 import { PlatformError } from "../model/errors.ts";
 
 /** Bytes of one archive, as much as a build fetches; and of all that lie here at one time. */
@@ -13,7 +14,7 @@ const LIMITS = { one: 1024 ** 3, all: 8 * 1024 ** 3 };
 export const SOURCE_MS = 60 * 60_000;
 /** And lies here for so long, for builds that were ordered and wait for their turn. */
 const KEPT_MS = 2 * SOURCE_MS;
-const NAME = /^(\d{1,16})-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const NAME = new RegExp(`^(\\d{1,16})-${UUID_TEXT}$`);
 
 /** Archives that clients uploaded to be built, one file each. Names are ours, and say how old they are. */
 export class SourceFiles {

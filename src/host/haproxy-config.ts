@@ -1,5 +1,6 @@
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
+import { UUID } from "../lib/uuid.ts";
 import { DECIDED_CODES, type ErrorCodeName, errorCode } from "../router/error-codes.ts";
 import type { RouteOptions, RouteState } from "../router/routes.ts";
 import {
@@ -497,7 +498,7 @@ const CODE_OF_STATE: Readonly<Record<Exclude<RouteState, "serve" | "asleep">, (t
 // Nothing passes into configuration, maps or commands but through these.
 
 export function id(text: string): string {
-  return checked(text, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "an id");
+  return checked(text, UUID, "an id");
 }
 function host(text: string): string {
   return checked(text, hostPattern, "a host name");

@@ -7,6 +7,7 @@ import { Compile } from "typebox/compile";
 import type { AllowedByApp, AppAllow } from "../engine/local/app-allow.ts";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import { withFileLock } from "../lib/file-lock.ts";
+import { UUID } from "../lib/uuid.ts";
 import { type Destination, parseDestination } from "../model/destination.ts";
 import type { Instance } from "../model/instance.ts";
 
@@ -20,7 +21,7 @@ const FileContent = Compile(
   Type.Object(
     {
       apps: Type.Record(
-        Type.String({ pattern: "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" }),
+        Type.String({ pattern: UUID.source }),
         Type.Array(Type.String({ maxLength: 24 }), { uniqueItems: true, minItems: 1, maxItems: 100 }),
         { additionalProperties: false },
       ),

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { DynoSpec, EngineErrorId, EngineNotice, ExecRequest, SlugRef } from "../engine/engine.ts";
+import { UUID } from "../lib/uuid.ts";
 import { BASIC_AUTH_NAME, BASIC_AUTH_USERS_MAX } from "../model/basic-auth.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
 import { CHECK_KINDS, type HealthCheck } from "../model/health.ts";
@@ -60,7 +61,7 @@ export const SLUG_BYTES_MAX = 4 * 1024 ** 3;
 export const UID_INDEX_MAX = 4095;
 
 const closed = { additionalProperties: false } as const;
-const uuid = Type.String({ pattern: "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" });
+const uuid = Type.String({ pattern: UUID.source });
 const digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
 const uidIndex = Type.Integer({ minimum: 0, maximum: UID_INDEX_MAX });
 const nothing = Type.Object({}, closed);

@@ -8,6 +8,9 @@ export class Late extends Error {
   }
 }
 
+/** Nobody reads it; an error of its own for each call would cost a stack. */
+const DONE = new Error("done");
+
 /** Throws `Late` when `work` takes longer than `ms`. The work itself goes on; what is repeatable may be. */
 export async function within<T>(clock: Clock, ms: number, what: string, work: Promise<T>): Promise<T> {
   const done = new AbortController();
@@ -18,6 +21,6 @@ export async function within<T>(clock: Clock, ms: number, what: string, work: Pr
   try {
     return await Promise.race([work, late]);
   } finally {
-    done.abort();
+    done.abort(DONE);
   }
 }

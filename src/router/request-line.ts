@@ -1,3 +1,4 @@
+import { UUID } from "../lib/uuid.ts";
 import type { LogLine } from "../logs/line.ts";
 import { codeOfFlags, type ErrorCode, errorCode, errorCodeNamed } from "./error-codes.ts";
 
@@ -37,7 +38,6 @@ export interface RequestRecord {
 }
 
 const TLS_VERSIONS: Readonly<Record<string, string>> = { "TLSv1.2": "tls1.2", "TLSv1.3": "tls1.3" };
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** A line of HAProxy; undefined for HAProxy's other messages. Throws nothing, whatever comes. */
 export function parseRequest(text: string): RequestRecord | undefined {

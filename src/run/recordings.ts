@@ -5,6 +5,7 @@ import { StringDecoder } from "node:string_decoder";
 import type { Clock, Instant } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
+import { UUID_TEXT } from "../lib/uuid.ts";
 import type { Store } from "../store/store.ts";
 import type { Window } from "./sessions.ts";
 
@@ -22,7 +23,7 @@ const COMMAND_TOLD = 1000;
 const HEAD_BYTES_MAX = 16 * 1024;
 /** Enough of the end to find how the session ended. */
 const TAIL_BYTES = 512;
-const FILE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.cast$/;
+const FILE = new RegExp(`^(${UUID_TEXT})[.]cast$`);
 const DEFAULT_WINDOW: Window = { rows: 24, columns: 80 };
 
 /** Whose session it is, and what runs in it. */

@@ -1,13 +1,13 @@
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "../lib/logger.ts";
+import { UUID } from "../lib/uuid.ts";
 import type { Instance } from "../model/instance.ts";
 import { wakeSocket } from "../model/sleep.ts";
 
 /** HAProxy says one id on each connection. */
 const BYTES_MAX = 64;
 const IDLE_MS = 5_000;
-const ID = /^[0-9a-f-]{36}$/;
 
 /** Where HAProxy says for which apps requests wait (`host/hold.lua`), an id and a newline on each connection; anything else is nothing. */
 export class WakeSocket implements AsyncDisposable {
@@ -32,7 +32,7 @@ export class WakeSocket implements AsyncDisposable {
         text += chunk.toString("latin1", 0, BYTES_MAX + 1);
         if (text.length <= BYTES_MAX && !text.includes("\n")) return;
         const [id = ""] = text.split("\n");
-        if (ID.test(id)) heard(id);
+        if (UUID.test(id)) heard(id);
         else logger.warn("router.bad_wake");
         socket.destroy();
       });

@@ -566,6 +566,13 @@ export class TestBuilds implements BuildRoutes {
     await this.#store.builds.update(buildId, { status: "failed" });
   }
 
+  /** The apps whose builds were ended since they were destroyed. */
+  readonly destroyed: string[] = [];
+
+  appDestroyed(appId: string): void {
+    this.destroyed.push(appId);
+  }
+
   async purgeCache(app: App): Promise<void> {
     this.asked.push(`purge ${app.name}`);
   }

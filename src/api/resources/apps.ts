@@ -152,6 +152,7 @@ export function appRoutes(routes: Routes, context: ApiContext): void {
   routes.app({ path: "DELETE /apps/:app", needs: "manage", response: AppSchema }, async (call) => {
     const answer = await json(call.app, call);
     await store.apps.remove(call.app.id);
+    context.builds.appDestroyed(call.app.id);
     supervision.nudge(call.app.id);
     context.background.add("api.app_not_freed", freeApp(call.app, context));
     return answer;

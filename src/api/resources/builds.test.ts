@@ -81,6 +81,14 @@ test("a pending build can be cancelled, one that has ended cannot; the cache can
   assert.deepEqual(world.builds.asked.slice(1), ["purge hello"]);
 });
 
+test("whoever destroys an app ends its builds", async () => {
+  await using world = await openWorld();
+  const app = await world.deployed("hello");
+  await world.deployed("other");
+  assert.equal((await world.call("DELETE", "/apps/hello")).status, 200);
+  assert.deepEqual(world.builds.destroyed, [app.id]);
+});
+
 test("platform-api 3.4: a slug is announced, uploaded, released, and its archive handed out", async () => {
   await using world = await openWorld();
   const app = await world.deployed("hello");

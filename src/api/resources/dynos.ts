@@ -1,5 +1,6 @@
 import Type from "typebox";
 import { monotonicMs } from "../../lib/monotonic.ts";
+import { UUID } from "../../lib/uuid.ts";
 import type { App } from "../../model/app.ts";
 import { type DynoRecord, type EndedOneOff, endedOneOffs, type IdleDyno, shownDynos } from "../../model/dyno.ts";
 import { PlatformError } from "../../model/errors.ts";
@@ -193,11 +194,11 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   /** By name, the one that is shown; by id, and one-off ones by name too, also one that has ended. */
   async function dynoNamed({ app, params }: AppCall): Promise<DynoRecord> {
     const wanted = params["dyno"] ?? "";
-    const records = await store.dynos.list(app.id);
-    const found =
-      shownDynos(records).find((each) => each.name === wanted) ??
-      records.findLast((each) => each.id === wanted || (each.kind !== "formation" && each.name === wanted));
-    if (found && found.kind !== "build") return found;
+    // Clients ask by id again and again: that is one row, and not the app's last hundred one-offs.
+    const found = UUID.test(wanted)
+      ? await store.dynos.byId(wanted)
+      : latestNamed(wanted, await store.dynos.list(app.id));
+    if (found?.appId === app.id && found.kind !== "build") return found;
     throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}).`, { resource: "dyno" });
   }
 
@@ -210,6 +211,13 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     ]);
     return { versions: shownVersions(releases, app.currentReleaseId), nextStarts };
   }
+}
+
+function latestNamed(name: string, records: readonly DynoRecord[]): DynoRecord | undefined {
+  return (
+    shownDynos(records).find((each) => each.name === name) ??
+    records.findLast((each) => each.kind !== "formation" && each.name === name)
+  );
 }
 
 /**

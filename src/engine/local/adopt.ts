@@ -1,8 +1,9 @@
 import type { Logger } from "../../lib/logger.ts";
+import { UUID } from "../../lib/uuid.ts";
 import { type CheckProgress, healthOf } from "../../model/health.ts";
 import type { ObservedState } from "../engine.ts";
 import { groupsOf, killGroup } from "./cgroup.ts";
-import { DynoFolder, dynoFolders, type Labels, type StartedFacts, UUID } from "./dyno-folder.ts";
+import { DynoFolder, dynoFolders, type Labels, type StartedFacts } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { dynoVolumeOf, runtimeOf, takeApart, type Workshop } from "./workshop.ts";

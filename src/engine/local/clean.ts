@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../lib/clock.ts";
+import { UUID } from "../../lib/uuid.ts";
 import type { Instance } from "../../model/instance.ts";
 import { type Cgroups, findCgroups, groupsOf, processesOf, removeInstanceGroups, signalGroup } from "./cgroup.ts";
-import { UUID } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { detachLoops, mountsBelow, unmount, untilNoLoops } from "./loop.ts";
 import { closeRuntimeNamespace } from "./runtime.ts";

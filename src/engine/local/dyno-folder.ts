@@ -2,6 +2,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
+import { UUID } from "../../lib/uuid.ts";
 import type { CheckProgress } from "../../model/health.ts";
 import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
 import type { DynoSpec, ObservedState, StartMarks } from "../engine.ts";
@@ -42,9 +43,6 @@ export interface NetworkFacts {
 }
 
 export type EndedFacts = Extract<ObservedState, { kind: "ended" }>;
-
-/** UUIDs, as the database makes them; the only names of dynos and apps that come near the file system. */
-export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 export const EXITS = "exits";
 

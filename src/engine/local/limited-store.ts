@@ -1,11 +1,11 @@
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { UUID } from "../../lib/uuid.ts";
 import type { DiskSetting, DiskStanding } from "../../model/disk.ts";
 import type { Instance, InstancePaths } from "../../model/instance.ts";
 import { findCgroups, groupsOf } from "./cgroup.ts";
 import { chooseDisk, toTry } from "./disk-choice.ts";
 import { clearTrials, MECHANISMS, standingOf, tryMechanisms, tryOnHost } from "./disk-mechanisms.ts";
-import { UUID } from "./dyno-folder.ts";
 import { clearMove, finishMove, move } from "./store-move.ts";
 import { type LimitedStore, type StoreOptions, volumesFolderOf } from "./volume-store.ts";
 

@@ -1,7 +1,7 @@
+import { UUID } from "../../lib/uuid.ts";
 import { checkEgressRule, EGRESS_RULES_MAX, type EgressRule } from "../../model/egress-rule.ts";
 import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import { type DynoSpec, EngineError } from "../engine.ts";
-import { UUID } from "./dyno-folder.ts";
 
 /** Ranges of user ids that an instance's block holds. */
 const UID_INDEXES = 4096;

@@ -1,6 +1,6 @@
 import { appendFile, readFile } from "node:fs/promises";
 import { writeFileAtomic } from "../../lib/atomic-file.ts";
-import { UUID } from "./dyno-folder.ts";
+import { UUID } from "../../lib/uuid.ts";
 
 const REMEMBERED = 20_000;
 

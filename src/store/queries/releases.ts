@@ -17,14 +17,31 @@ export interface NewRelease {
   readonly withCommand?: boolean;
 }
 
+/** Without the config vars, which are many times as large, and which nobody asks for who asks for releases. */
+const COLUMNS = [
+  "id",
+  "app_id",
+  "version",
+  "description",
+  "status",
+  "failure",
+  "phase",
+  "slug_id",
+  "isolation",
+  "user_id",
+  "created_at",
+  "updated_at",
+] as const satisfies readonly (keyof ReleaseRow)[];
+type Row = Pick<ReleaseRow, (typeof COLUMNS)[number]>;
+
 export function releaseQueries(work: Work): ReleaseStore {
-  const first = (body: (db: Database) => Promise<ReleaseRow | undefined>) =>
+  const first = (body: (db: Database) => Promise<Row | undefined>) =>
     work.read(async (db) => {
       const row = await body(db);
       return row && releaseOf(row);
     });
   return {
-    byId: (id) => first((db) => db.selectFrom("releases").selectAll().where("id", "=", id).executeTakeFirst()),
+    byId: (id) => first((db) => db.selectFrom("releases").select(COLUMNS).where("id", "=", id).executeTakeFirst()),
     byVersion: (appId, version) => first((db) => ofApp(db, appId).where("version", "=", version).executeTakeFirst()),
     newest: (appId) => first((db) => ofApp(db, appId).orderBy("version", "desc").limit(1).executeTakeFirst()),
     list: (appId) =>
@@ -96,14 +113,14 @@ async function hasCommand(db: Database, slugId: string | null): Promise<boolean>
 }
 
 function ofApp(db: Database, appId: string) {
-  return db.selectFrom("releases").selectAll().where("app_id", "=", appId);
+  return db.selectFrom("releases").select(COLUMNS).where("app_id", "=", appId);
 }
 
 function placeOf(id: string): string {
   return `releases/${id}`;
 }
 
-function releaseOf(row: ReleaseRow): Release {
+function releaseOf(row: Row): Release {
   return {
     id: row.id,
     appId: row.app_id,
