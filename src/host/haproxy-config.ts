@@ -205,6 +205,8 @@ function pageOf(layout: HaproxyLayout, name: ErrorCodeName): string {
 /** HAProxy's own statuses; clients are told 503 for all of them (spec 6.4): `OWN_ERROR` tells such answers from a dyno's. */
 const OWN_ERRORS = [500, 502, 503, 504];
 const OWN_ERROR = "X-Stator-Own-Error";
+/** The header means nothing, and is not looked for, in an answer with a lower status. */
+const OWN_FROM = 500;
 
 /**
  * HAProxy's configuration. Pure; the only variable text in it are our own paths, numbers, uuids and IPv4 addresses. Host
@@ -340,7 +342,7 @@ ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
   http-request wait-for-body time ${times.client} at-least 1 if { req.fhdr(expect) -m found } !${END_TO_END_CONTINUE}
   http-response del-header Keep-Alive
-  http-response del-header ${OWN_ERROR}
+  http-response del-header ${OWN_ERROR} if { status,div(${OWN_FROM}) -m bool }
   http-response add-header Via "${VIA}"
   http-response allow unless { var(txn.options) -m found } || { res.fhdr(set-cookie),length,div(8193) -m bool } || { res.fhdr(content-length),length,div(19) -m bool }
   http-response set-var(txn.code) str(H25) if { res.fhdr(set-cookie),length gt 8192 }
@@ -469,7 +471,7 @@ ${renderAdmission({
 ${stateCodes.join("\n")}
   http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 }
 ${answers.join("\n")}
-  http-after-response allow unless { res.hdr(${OWN_ERROR}) -m found }
+  http-after-response allow unless { status,div(${OWN_FROM}) -m bool } { res.hdr(${OWN_ERROR}) -m found }
   http-after-response set-status 503 reason "Service Unavailable"
   http-after-response del-header ${OWN_ERROR}
   use_backend next_${scheme} if { stopping }

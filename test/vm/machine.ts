@@ -3,14 +3,12 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type ChildProcess, ended, start } from "../../src/lib/command.ts";
 import { freePort } from "../support/free-port.ts";
+import { forwardOneByOne } from "./one-by-one.ts";
 import { processorSecondsOf } from "./processor-time.ts";
 
 /** A Debian machine with systemd and cgroup v2, emulated by QEMU without KVM; reached by ssh on a forwarded port. */
 export interface Machine extends AsyncDisposable {
-  /**
-   * Ports of this host that lead by ssh, as for a person elsewhere, to the machine's router and its API. QEMU forwards ports too, but of
-   * connections that come at once it takes two: of twenty it reset thirteen before the machine saw them.
-   */
+  /** Ports of this host that lead to the machine's router, and by ssh, as for a person elsewhere, to its API. */
   readonly ports: Readonly<Record<"api" | "http", number>>;
   /** A program and its arguments that run the command line which comes behind them in the machine's own shell. */
   readonly ssh: readonly string[];
@@ -38,7 +36,9 @@ export interface ShellOptions {
 
 /** Begins to boot the image of `folder`. */
 export async function powerOn(folder: string): Promise<Machine> {
-  return new EmulatedMachine(folder, await freePort(), { api: await freePort(), http: await freePort() });
+  const [ssh, router, api, http] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  await forwardOneByOne(http, router);
+  return new EmulatedMachine(folder, { ssh, router }, { api, http });
 }
 
 /**
@@ -53,7 +53,10 @@ const CPU = "max,-pku,-erms,-fsrm,-avx,-avx2";
 // on an emulated processor.
 const KERNEL_OPTIONS = "tsc=reliable no5lvl mitigations=off no_timer_check";
 
-function qemuArguments(folder: string, sshPort: number): readonly string[] {
+/** Ports of this host that QEMU forwards. */
+type Forwarded = Readonly<Record<"ssh" | "router", number>>;
+
+function qemuArguments(folder: string, { ssh, router }: Forwarded): readonly string[] {
   const options: Readonly<Record<string, string>> = {
     accel: "tcg,thread=multi",
     cpu: CPU,
@@ -63,7 +66,7 @@ function qemuArguments(folder: string, sshPort: number): readonly string[] {
     initrd: join(folder, "initrd"),
     append: `root=/dev/vda rw console=ttyS0 quiet ${KERNEL_OPTIONS}`,
     drive: `file=${join(folder, "disk.img")},format=raw,if=virtio,cache=unsafe`,
-    netdev: `user,id=n0,hostfwd=tcp:127.0.0.1:${sshPort}-:22`,
+    netdev: `user,id=n0,hostfwd=tcp:127.0.0.1:${ssh}-:22,hostfwd=tcp:127.0.0.1:${router}-:80`,
     device: "virtio-net-pci,netdev=n0",
     serial: `file:${join(folder, "console.log")}`,
     monitor: "none",
@@ -79,13 +82,13 @@ const REBOOT_MS_MAX = 180_000;
 class EmulatedMachine implements Machine {
   readonly ports: Machine["ports"];
   readonly #folder: string;
-  readonly #sshPort: number;
+  readonly #forwarded: Forwarded;
   #qemu: ChildProcess | undefined;
   #off: Promise<unknown> = Promise.resolve();
 
-  constructor(folder: string, sshPort: number, ports: Machine["ports"]) {
+  constructor(folder: string, forwarded: Forwarded, ports: Machine["ports"]) {
     this.#folder = folder;
-    this.#sshPort = sshPort;
+    this.#forwarded = forwarded;
     this.ports = ports;
     this.#powerOn();
     process.once("exit", () => this.#qemu?.kill("SIGKILL"));
@@ -93,7 +96,7 @@ class EmulatedMachine implements Machine {
 
   #powerOn(): void {
     rmSync(this.#socket, { force: true });
-    const qemu = start("qemu-system-x86_64", qemuArguments(this.#folder, this.#sshPort), {
+    const qemu = start("qemu-system-x86_64", qemuArguments(this.#folder, this.#forwarded), {
       stdio: ["ignore", "ignore", "inherit"],
     });
     this.#qemu = qemu;
@@ -119,7 +122,7 @@ class EmulatedMachine implements Machine {
       "ConnectTimeout=20",
       `ControlPath=${this.#socket}`,
     ];
-    const where = ["-i", join(this.#folder, "key"), "-p", String(this.#sshPort), "root@127.0.0.1"];
+    const where = ["-i", join(this.#folder, "key"), "-p", String(this.#forwarded.ssh), "root@127.0.0.1"];
     return ["ssh", ...options.flatMap((option) => ["-o", option]), ...where];
   }
 
@@ -155,11 +158,10 @@ class EmulatedMachine implements Machine {
     throw new Error(`the machine did not come up: see ${this.#folder}/console.log: ${last}`);
   }
 
-  /** Opens the one connection, and with it the ports. It ends with the machine. */
+  /** Opens the one connection, and with it the API's port. It ends with the machine. */
   async #connect(): Promise<void> {
     const [program = "", ...args] = this.ssh;
-    const to = (port: number, inside: number) => ["-L", `127.0.0.1:${port}:127.0.0.1:${inside}`];
-    const forward = [...to(this.ports.api, 5480), ...to(this.ports.http, 80)];
+    const forward = ["-L", `127.0.0.1:${this.ports.api}:127.0.0.1:5480`];
     const ssh = start(program, ["-M", "-N", "-o", "ExitOnForwardFailure=yes", ...forward, ...args], {
       stdio: ["ignore", "inherit", "inherit"],
     });
