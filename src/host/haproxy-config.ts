@@ -242,6 +242,11 @@ function renderBackend(name: string, servers: readonly Server[], quarantine: num
   ].join("\n");
 }
 
+/**
+ * Of a line. Three for each byte of a request's first line and of what is captured, all of which may be quotation marks, and 1,000 for the
+ * rest: one that is cut off is no line at all.
+ */
+const LINE_BYTES_MAX = 31_000;
 /** Of a worker's request lines: about 20,000 of them. */
 export const RING_BYTES: number = 8 * 1024 * 1024;
 
@@ -249,7 +254,7 @@ export const RING_BYTES: number = 8 * 1024 * 1024;
 function renderRing({ requestRing, requestSocket }: HaproxyLayout): string {
   const ring = `ring requests
   format raw
-  maxlen 16384
+  maxlen ${LINE_BYTES_MAX}
   size ${RING_BYTES}
 `;
   if (requestRing !== undefined) return `${ring}  backing-file ${path(requestRing)}\n`;
@@ -341,6 +346,7 @@ ${htmlAnswer("request", layout, 503, "H22", "if { var(txn.code) -m str H22 }")}
   # HAProxy 2.6 has one limit for the first byte and for pauses: Heroku's 30 s for the first byte, but a stream of events may pause for 55.
   http-request set-timeout server ${times.events} if { req.hdr(accept) -m sub text/event-stream }
   http-request wait-for-body time ${times.client} at-least 1 if { req.fhdr(expect) -m found } !${END_TO_END_CONTINUE}
+  http-request del-header Expect unless ${END_TO_END_CONTINUE}
   http-response del-header Keep-Alive
   http-response del-header ${OWN_ERROR} if { status,div(${OWN_FROM}) -m bool }
   http-response add-header Via "${VIA}"
@@ -421,7 +427,8 @@ function renderFrontend(layout: HaproxyLayout, scheme: "http" | "https"): string
     return answer(visible, code, `if { var(txn.code) -m str ${code} }`);
   });
   const stateCodes = Object.entries(CODE_OF_STATE).map(
-    ([state, code]) => `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} }`,
+    ([state, code]) =>
+      `  http-request set-var(txn.code) str(${code}) if { var(txn.state) -m str ${state} } !{ var(txn.code) -m found }`,
   );
   const host = `  http-request set-var(txn.host) ${HOST}`;
   const sni = `  http-request set-var(txn.sni) ssl_fc_sni,lower,rtrim(.)
@@ -432,7 +439,7 @@ function renderFrontend(layout: HaproxyLayout, scheme: "http" | "https"): string
   http-request set-var(txn.sni_app) var(txn.sni),${map("hosts")} if other_name !as_dialled !sibling
   http-request set-var(txn.sni_app) var(txn.sni_wild),${map("hosts")} if other_name !as_dialled !sibling !{ var(txn.sni_app) -m found }
   http-request set-var(txn.code) str(H31) if { var(txn.sni_app) -m found } !{ var(txn.sni_app),strcmp(txn.app) -m int eq 0 }
-  http-request set-var(txn.agent) req.fhdr(user-agent) if { var(txn.code) -m str H31 }
+  http-request set-var(txn.agent) req.fhdr(user-agent),bytes(0,300) if { var(txn.code) -m str H31 }
 `;
   return `frontend ${scheme} from base
   bind 0.0.0.0:${port}${tls} name ${scheme}
@@ -440,7 +447,7 @@ ${ipv6 ? `  bind :::${port} v6only${tls} name ${scheme}\n` : ""}  bind unix@${pa
 ${isTls ? "" : "  stick-table type ipv6 size 100k expire 1m store conn_cur\n"}  tcp-request connection track-sc0 src table http
   tcp-request connection reject if { sc0_conn_cur gt ${half(layout)} }
   tcp-request session set-var-fmt(sess.ip) %[src]
-  log ring@requests len 16384 local0 info
+  log ring@requests len ${LINE_BYTES_MAX} local0 info
 ${CAPTURED.map((each) => `  capture request header ${each}\n`).join("")}  log-format "${LOG_FORMAT}${isTls ? TLS_FORMAT : ""}${USER_FORMAT}"
   http-request set-var(txn.request_id) uuid
 ${isTls ? `${host}\n` : ""}  http-request set-var(txn.app) ${isTls ? "var(txn.host)" : HOST},${map("hosts")}
@@ -448,7 +455,8 @@ ${isTls ? `${host}\n` : ""}  http-request set-var(txn.app) ${isTls ? "var(txn.ho
   # Most requests ask for nothing that the rules below are for. \`txn.state\` marks the others.
   http-request allow if { var(txn.backend),nbsrv -m bool }${isTls ? " { ssl_fc_sni,strcmp(txn.host) eq 0 }" : ""} !{ req.fhdr_cnt(host),sub(1) -m bool } !{ req.hdr_names -m reg ${SPECIAL_HEADERS} } !{ req.hdr(accept) -m sub text/event-stream } { method GET HEAD POST PUT PATCH DELETE OPTIONS } { url -m reg ${ORDINARY_URL} }
   http-request allow if { stopping }
-${isTls ? "" : `${host}\n`}  http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
+${isTls ? "" : `${host}\n`}  # The last one: a condition on the header without its place would look at all of them.
+  http-request set-var(txn.request_id) req.fhdr(x-request-id,-1) if { req.fhdr(x-request-id,-1) -m reg ^[A-Za-z0-9+/=_-]{20,200}$ }
 ${answer(400, "400", "unless { req.fhdr_cnt(host) eq 1 }")}
 ${answer(400, "400", "if { capture.req.method,length gt 127 } || { url,length gt 8192 } || { req.fhdr(content-length),length gt 18 }")}
   http-request lua.join_forwarded if { req.fhdr_cnt(x-forwarded-for) gt 1 }
@@ -459,7 +467,7 @@ ${answer(404, "404", "unless { var(txn.app) -m found }")}
   http-request set-var(txn.state) var(txn.app),${map("states")}
   http-request set-var(txn.backend) var(txn.app),${map("backends")}
 ${answer(405, "405", "if METH_CONNECT")}
-${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m str -i 100-continue }")}
+${answer(417, "417", "if { req.fhdr(expect) -m found } !{ req.fhdr(expect) -m str -i 100-continue } || { req.fhdr_cnt(expect) gt 1 }")}
 ${isTls ? sni : ""}  http-request set-var(txn.options) var(txn.app),${map("options")}
   http-request allow if { var(txn.state) -m beg serve } !{ var(txn.options) -m found } !{ var(txn.code) -m found } { var(txn.backend),nbsrv -m int gt 0 }
 ${renderAdmission({
@@ -469,7 +477,7 @@ ${renderAdmission({
   httpsPort: isTls ? undefined : portNumber(httpsPort),
 })}
 ${stateCodes.join("\n")}
-  http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 }
+  http-request lua.hold if { var(txn.state) -m beg serve } { var(txn.backend),nbsrv -m int eq 0 } !{ var(txn.code) -m found }
 ${answers.join("\n")}
   http-after-response allow unless { status,div(${OWN_FROM}) -m bool } { res.hdr(${OWN_ERROR}) -m found }
   http-after-response set-status 503 reason "Service Unavailable"

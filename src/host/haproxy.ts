@@ -261,12 +261,13 @@ export class Haproxy implements RouteTarget, CertificateTarget, AsyncDisposable 
 
   /** Dynos of the app that have a request open, in whichever worker. */
   async #busyOf(appId: string): Promise<readonly string[]> {
-    const app = this.#table.wanted(appId, (dynoId) => this.#serverOf(dynoId));
-    if (app === undefined) return [];
+    const backends = this.#table.backendsOf(appId);
+    if (backends.length === 0) return [];
     const { current, old } = await this.#socket.workers();
     const busy: string[] = [];
     for (const pid of [current, ...old])
-      busy.push(...parseBusy(await this.#socket.one(pid, `show stat ${backendOf(app)} ${SERVERS} -1`)));
+      for (const name of backends)
+        busy.push(...parseBusy(await this.#socket.one(pid, `show stat ${name} ${SERVERS} -1`)));
     return busy;
   }
 

@@ -22,8 +22,9 @@ end
 
 local function leave(waiter)
   local app = app_of[waiter]
+  seen_at[waiter] = nil
   if not app then return end
-  app_of[waiter], seen_at[waiter] = nil, nil
+  app_of[waiter] = nil
   all = all - 1
   count[app] = count[app] > 1 and count[app] - 1 or nil
   if not count[app] then told_at[app] = nil end
@@ -68,7 +69,7 @@ core.register_action("hold", { "http-req" }, function(txn)
   while now < deadline do
     seen_at[waiter] = now
     if states:lookup(app) == "serve-asleep" then wake(app, now) end
-    core.msleep(math.max(10, all // 10)) -- few look often; many share 10,000 looks a second
+    core.msleep(math.min(1000, math.max(10, all // 10))) -- few look often; many share 10,000 looks a second
     backend = backends:lookup(app) or backend -- another one, when the app's options changed
     if txn.f:nbsrv(backend) > 0 or txn.f:stopping() ~= 0 then
       code = nil -- up; or this worker makes way for a new one, which goes on holding
@@ -103,9 +104,9 @@ local pages = Map.new(os.getenv("STATOR_PAGES"), Map._str)
 core.register_action("no_answer", { "tcp-res" }, function(txn)
   if txn.res:may_recv() then return end -- garbage came: HAProxy's own H17
   if not txn.req:may_recv() then return end -- the client left: HAProxy's own H27
+  -- Nothing came in time, or the dyno closed; after a long body that is not known, and a closed connection is less likely.
   local waited, limit = txn.f:date(0, "ms") - txn:get_var("txn.start"), txn.f:cur_server_timeout()
-  if waited >= limit - 50 and waited < limit + 500 then return end -- nothing came in time: HAProxy's own H12
-  txn:set_var("txn.code", "H13")
+  txn:set_var("txn.code", waited >= limit - 50 and "H12" or "H13")
   local own = pages:lookup(txn:get_var("txn.app") .. ".error") -- spec 7.8; in base64
   local body = own and page:gsub("<body>.*</body>", function() return "<body>" .. txn.c:b64dec(own) .. "</body>" end) or page
   txn:done(txn:reply{ status = 503, body = body, headers = {

@@ -137,12 +137,14 @@ test("an app takes another backend when it chooses or speaks otherwise, and for 
   assert.ok(
     spoken !== first && table.wanted(id(1), (dynoId) => ({ dynoId, address: "10.0.0.1", port: 1 }))?.servers[0]?.h2c,
   );
+  assert.deepEqual(table.backendsOf(id(1)), [spoken, least, first], "what is open there is still the app's");
   for (let i = 0; i < 2 * SPARE_MIN; i++) backend(i % 2 === 0 ? { balance: "least-connections" } : {});
   assert.equal(used.size, 3 + 2 * SPARE_MIN, "also when all that were spare are used up");
   table.remember();
 
   const again = await RouteTable.load([path]);
   assert.deepEqual(again.row(id(1)), table.row(id(1)));
+  assert.deepEqual([again.backendsOf(id(1)).length, again.backendsOf(id(2))], [9, []]);
   const { spare, leastSpare = [] } = again.refill().snapshot(() => undefined);
   const free = [...spare, ...leastSpare];
   assert.equal(new Set(free).size, free.length);

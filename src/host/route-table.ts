@@ -2,7 +2,17 @@ import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "../lib/atomic-file.ts";
 import type { AppRoute } from "../router/routes.ts";
-import { entriesOf, id, type Server, type Snapshot, serverNumber, type Wanted } from "./haproxy-config.ts";
+import {
+  BACKEND_NAME,
+  backendOf,
+  entriesOf,
+  id,
+  type Server,
+  type Snapshot,
+  serverNumber,
+  type Wanted,
+} from "./haproxy-config.ts";
+import { checked } from "./haproxy-text.ts";
 import { isH2c, isLeast } from "./route-options.ts";
 
 /**
@@ -14,9 +24,12 @@ export const SPARE_MIN = 64;
 const LEAST_SPARE_MIN = 16;
 /** Lines behind a whole table before it is written whole again; more with many apps. */
 const LINES_MAX = 4_000;
+const FORMER_MAX = 8;
 
 interface Row extends AppRoute {
   readonly backend: number;
+  /** Names of the backends it had before, the latest first: requests and WebSockets that are open stay where they are. */
+  readonly former?: readonly string[];
 }
 /** The first line of the file. `routes`: of a program that wrote all into one line. */
 interface Saved {
@@ -96,7 +109,8 @@ export class RouteTable {
     const kept = before !== undefined && kindOf(before.row) === kindOf(route);
     const spare = wantsLeast(route) ? this.#leastSpare : this.#spare;
     const backend = kept ? before.row.backend : (spare[0] ?? this.#next);
-    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
+    const former = kept || before === undefined ? before?.row.former : formerOf(before.row);
+    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend, ...(former && { former }) };
     const text = `${JSON.stringify(row)}\n`;
     if (before?.text === text) return [];
     check(row);
@@ -121,6 +135,12 @@ export class RouteTable {
 
   row(appId: string): Readonly<Row> | undefined {
     return this.#rows.get(appId)?.row;
+  }
+
+  /** Names of the app's backend and of those that it had before. */
+  backendsOf(appId: string): readonly string[] {
+    const row = this.row(appId);
+    return row === undefined ? [] : [backendOf(row), ...(row.former ?? [])];
   }
 
   /** The apps whose requests this dyno gets. */
@@ -157,7 +177,7 @@ export class RouteTable {
     return { apps, spare: [...this.#spare], leastSpare: [...this.#leastSpare] };
   }
 
-  #wantedOf({ dynoIds, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
+  #wantedOf({ dynoIds, former: _, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
     const hosts = app.hosts.filter((host) => this.#claims.get(host)?.at(-1) === app.appId);
     const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
     const spoken = speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers;
@@ -210,8 +230,8 @@ export class RouteTable {
     this.#leastSpare = leastSpare.filter((number) => free.has(number));
   }
 
-  #restoreRow({ appId, hosts, state, dynoIds, options, backend }: Row, free: Set<number>): void {
-    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend };
+  #restoreRow({ appId, hosts, state, dynoIds, options, backend, former }: Row, free: Set<number>): void {
+    const row: Row = { appId, hosts, state, dynoIds, ...(options && { options }), backend, ...(former && { former }) };
     check(row);
     free.delete(backend);
     this.#claim(appId, this.row(appId)?.hosts ?? [], hosts);
@@ -235,4 +255,7 @@ function withoutTwins(servers: readonly Server[]): readonly Server[] {
 function check(row: Row): void {
   entriesOf({ ...row, servers: [] });
   for (const dynoId of row.dynoIds) id(dynoId);
+  for (const name of row.former ?? []) checked(name, BACKEND_NAME, "a backend");
 }
+
+const formerOf = (row: Row): readonly string[] => [backendOf(row), ...(row.former ?? [])].slice(0, FORMER_MAX);

@@ -129,6 +129,9 @@ test("what is counted of a request beside its line: held, tried again", () => {
 });
 
 test("spec 6.4: what is known beyond HAProxy's flags", () => {
+  assert.match(shown(line({ flags: "PH--", status: "400" })), /^at=info method=GET .* status=400 bytes=0 /);
+  const silent = { code: "H12", flags: "LR--", status: "503" };
+  assert.match(shown(line({ ...silent, length: "10", sent: "200" })), / code=H12 /);
   const missing = (sent: number, promised: string) =>
     line({ flags: "sH--", status: "504", times: "0 0 1 -1 -1 30001", sent: String(sent), length: promised });
   assert.match(shown(missing(500, "1000")), /^at=warning code=H28 .*status=499 bytes=0 /);
@@ -166,6 +169,18 @@ test("nothing that a visitor sends can pose as another field or another line", (
       );
     }),
   );
+});
+
+test("a visitor's own address is not cut off by what the visitor says of others", () => {
+  const { forwardedFor } = parseRequest(line({ fwd: "1.1.1.1, ".repeat(110) })) ?? {};
+  assert.match(forwardedFor ?? "", /, 9\.8\.7\.6$/);
+  assert.match(shown(line({ fwd: "1.1.1.1, ".repeat(110) })), /, 9\.8\.7\.6" dyno=/);
+});
+
+test("a line has the fields of its own frontend", () => {
+  assert.ok(parseRequest(line()));
+  assert.equal(parseRequest(line({ code: "- - -" })), undefined, "as many as one of https");
+  assert.equal(parseRequest(line().replace(" http ", " https ")), undefined);
 });
 
 test("HAProxy's other messages are no requests", () => {

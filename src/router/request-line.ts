@@ -46,7 +46,8 @@ export function parseRequest(text: string): RequestRecord | undefined {
   const second = line.indexOf('"', quote + 1);
   if (!line.startsWith(MARK) || second < 0 || line.indexOf('"', second + 1) !== line.length - 1) return undefined;
   const fields = new Fields(line, quote);
-  if (fields.count !== 22 && fields.count !== 24) return undefined;
+  const tls = fields.text(17) === "https";
+  if (fields.count !== (tls ? 24 : 22)) return undefined;
   const [worker, count, atMicros] = [fields.number(1), fields.number(2), fields.number(3)];
   if (!Number.isSafeInteger(worker) || !Number.isSafeInteger(count) || !Number.isSafeInteger(atMicros))
     return undefined;
@@ -56,7 +57,7 @@ export function parseRequest(text: string): RequestRecord | undefined {
   const [method, path, version] = requestLine(line.slice(quote + 1, second));
   const [host = "", length = "", forwardedFor = ""] = line.slice(second + 2, -2).split("|");
   const bodyMissing = length !== "" && fields.number(19) < Number(length);
-  const code = errorCodeNamed(fields.text(6)) ?? codeOfEnd(flags, status, bodyMissing);
+  const code = codeNamed(fields.text(6), bodyMissing) ?? codeOfEnd(flags, status, bodyMissing);
   const connected = reached(connect);
   const address = fields.text(18);
   return {
@@ -68,24 +69,29 @@ export function parseRequest(text: string): RequestRecord | undefined {
     code,
     status,
     // A page of HAProxy's is nothing that the dyno sent.
-    bytes: code !== undefined && (flags[1] === "H" || code.code === "H25") ? 0 : fields.number(8) || 0,
+    bytes:
+      (flags[1] === "H" && (code !== undefined || flags[0] === "P")) || code?.code === "H25"
+        ? 0
+        : fields.number(8) || 0,
     connectMs: connected ?? (flags[1] === "C" ? service(-1, -1, active, header, queued, 0) : null),
     serviceMs:
       connected === null ? null : service(fields.number(13), fields.number(14), active, header, queued, connected),
     requestId: fields.text(16),
     protocol: protocolOf(version),
-    tls: fields.text(17) === "https",
-    tlsVersion: fields.count === 24 ? (TLS_VERSIONS[fields.text(22)] ?? "unknown") : "unknown",
-    agent: fields.count === 24 ? Buffer.from(fields.text(23), "base64").toString("latin1") : "",
+    tls,
+    tlsVersion: tls ? (TLS_VERSIONS[fields.text(22)] ?? "unknown") : "unknown",
+    agent: tls ? Buffer.from(fields.text(23), "base64").toString("latin1") : "",
     method: decoded(method),
     path: decoded(path),
     host: decoded(host),
-    forwardedFor: forwardedFor === "" ? address : `${decoded(forwardedFor)}, ${address}`,
+    forwardedFor: forwardedFor === "" ? address : `${decoded(forwardedFor).slice(0, FORWARDED_MAX)}, ${address}`,
     isHeld: fields.text(20) === "1",
     retries: Math.abs(fields.number(21)) || 0, // "+1" when the last went to another dyno
   };
 }
 const MARK = "stator3 ";
+/** Of what the visitor says of others; the visitor's own address follows, whatever its length. */
+const FORWARDED_MAX = 900;
 
 /**
  * The words before `end`, each of which is only made into a string or a number when it is asked for. There is one line at a time: the
@@ -175,9 +181,15 @@ export function requestLogLine(record: RequestRecord, dyno: string | null): LogL
  * answer; it counts silence in an upgraded connection as the client's, where spec 7.2 has the dyno to send pings.
  */
 function codeOfEnd(flags: string, status: number, bodyMissing: boolean): ErrorCode | undefined {
+  if (flags.startsWith("P") && status === 400) return undefined; // the visitor's: a chunk that is none
   if (flags.startsWith("sH") && bodyMissing) return errorCode("H28");
   if (status === 101 && /^[cs]/.test(flags)) return errorCode("H15");
   return codeOfFlags(flags);
+}
+
+/** What HAProxy's rules said; silence in the middle of a client's body is the client's to them as well (`no_answer` of hold.lua). */
+function codeNamed(name: string, bodyMissing: boolean): ErrorCode | undefined {
+  return errorCodeNamed(name === "H12" && bodyMissing ? "H28" : name);
 }
 
 /** What remains of the whole time without waiting for the request, for a dyno, and for its connection. */

@@ -131,6 +131,52 @@ describe("spec 6.4", { concurrency: true }, () => {
     assert.equal((await app.ask({ path: "/large-cookie" })).status, 200);
   });
 
+  test("on a connection that had an answer: silence after a long body is H12, a client's in its body H28", async () => {
+    await using dyno = await openMisbehaving();
+    const app = await appOf(dyno);
+    const head = (path: string) => `POST ${path} HTTP/1.1\r\nHost: ${app.host}\r\nContent-Length: 1000\r\n\r\n`;
+    await Promise.all(
+      (
+        [
+          ["/silent", "b".repeat(999), "H12"],
+          ["/silent-in-its-body", "", "H28"],
+        ] as const
+      ).map(async ([path, rest, code]) => {
+        const client = await kept(app);
+        client.send(`${head(path)}a`);
+        await pause(LIMITS.server - 100);
+        client.send(rest); // the limit begins anew
+        assert.match(await client.until(/<\/html>/), /^HTTP\/1\.1 503 [^]*Application error/, path);
+        assert.match(await app.line(new RegExp(`"${path}"`)), new RegExp(` code=${code} `));
+        client.leave();
+      }),
+    );
+  });
+
+  test("a chunk of the client's that is none: 400 without a code, and nobody blames the dyno", async () => {
+    await using dyno = await openMisbehaving();
+    const app = await appOf(dyno);
+    const client = await RawClient.open(rig);
+    client.send(`POST /chunk HTTP/1.1\r\nHost: ${app.host}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    while (!dyno.received.some((text) => text.includes("/chunk"))) await pause(2);
+    client.send("zz\r\n");
+    assert.match(await client.ended(), /^HTTP\/1\.1 400 /);
+    assert.match(await app.line(/"\/chunk"/), / at=info method=POST .* status=400 bytes=0 /);
+  });
+
+  test("the longest path, all of quotation marks, has its line", async () => {
+    await using dyno = await openMisbehaving();
+    const app = await appOf(dyno);
+    const path = `/${'"'.repeat(8_191)}`;
+    const client = await RawClient.open(rig);
+    client.send(`GET ${path} HTTP/1.1\r\nHost: ${app.host}\r\nX-Forwarded-For: ${'"'.repeat(1_024)}\r\n\r\n`);
+    assert.match(
+      await app.line(/method=GET/),
+      / path="\/(%22)+" host=app-\w+\.localhost .*, 127\.0\.0\.1" dyno=web\.1 /,
+    );
+    client.leave();
+  });
+
   test("a dyno that breaks off in its answer: the client sees a cut 200; H18, and H15 when it falls silent", async () => {
     await using dyno = await openMisbehaving();
     const app = await appOf(dyno);
@@ -459,6 +505,8 @@ describe("spec 6.4", { concurrency: true }, () => {
     );
     assert.match(await ask("unknown.example", `shop.${mark}.example`), /^HTTP\/1\.1 200 /, "nobody's name");
     assert.match(await ask(`${mark}.test`, `shop.${mark}.example`), /^HTTP\/1\.1 421 [^]*Misdirected request/);
+    await two.set({ hosts: [`shop.${mark}.example`], state: "asleep", dynoIds: [] });
+    assert.match(await ask(`${mark}.test`, `shop.${mark}.example`), /^HTTP\/1\.1 421 /, "nor is it held, or wakes");
     assert.match(
       await two.line(/code=/),
       /at=error code=H31 desc="Misdirected Request" method=GET .* dyno= connect= service= status=421 bytes= protocol=http1\.1 tls=true tls_version=tls1\.3 agent="%22quoted%22 agent"$/,

@@ -11,6 +11,7 @@ import { connect as connectTls } from "node:tls";
 import { selfSigned } from "../../src/host/certificates.ts";
 import { run, start } from "../../src/lib/command.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
+import { DEFAULT_ROUTING } from "../../src/model/routing.ts";
 import { requestRings } from "../../src/router/request-socket.ts";
 import { WakeSocket } from "../../src/sleep/wake-socket.ts";
 import { eventually } from "../support/eventually.ts";
@@ -241,6 +242,9 @@ test("whether an app has a request or an upgraded connection open", async () => 
   assert.equal(await rig.haproxy?.isBusy(app.id), true);
   await rig.haproxy?.reload();
   assert.equal(await rig.haproxy?.isBusy(app.id), true, "in the worker of before");
+  const options = { ...DEFAULT_ROUTING, sessionAffinity: false, users: [], errorPage: null, maintenancePage: null };
+  await app.set({ options: { ...options, balance: "least-connections" } });
+  assert.equal(await rig.haproxy?.isBusy(app.id), true, "in the backend of before");
   echo.close();
   await eventually(async () => !(await rig.haproxy?.isBusy(app.id)));
   server.close();
