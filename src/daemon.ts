@@ -14,6 +14,7 @@ import { reachOf } from "./host/reach.ts";
 import { aborted } from "./lib/abort.ts";
 import { systemClock } from "./lib/clock.ts";
 import { jsonLogger } from "./lib/logger.ts";
+import { monotonicMs } from "./lib/monotonic.ts";
 import { systemRandom } from "./lib/random.ts";
 import { startDrains } from "./logs/drains.ts";
 import { openLogs } from "./logs/hub.ts";
@@ -97,7 +98,17 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   );
   supervised.resolve(supervision);
   parts.use(
-    await Sleeper.open({ store, supervision, requests: routing, target: engine, sink: logs, instance, clock, logger }),
+    await Sleeper.open({
+      store,
+      supervision,
+      requests: routing,
+      target: engine,
+      sink: logs,
+      instance,
+      clock,
+      monotonicMs,
+      logger,
+    }),
   );
   const certificates = parts.use(startCertificates({ store, target: engine, acme: config.acme, logs, clock, logger }));
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
