@@ -62,6 +62,17 @@ async function collaborator(appId: string, permissions: readonly Permission[]): 
   return (await world.store.tokens.create(of)).text;
 }
 
+test("spec 3.7: who would enter a dyno of an app that sleeps is told that it does", async () => {
+  const { app, dyno } = await running("asleep");
+  await world.store.dynos.update(dyno.id, { state: "down" });
+  await world.store.apps.sleep(app.id);
+  world.supervision.asleep = [{ ...dyno, state: "idle" }];
+  const { status, json } = await put(app.name, "web.1");
+  world.supervision.asleep = [];
+  assert.equal(status, 404);
+  assert.match(json.message, /^web\.1 does not run: asleep sleeps\. A request, or ps:restart, wakes it\.$/);
+});
+
 test("spec 3.7: a key is registered for a dyno, and its SSH client gets into that dyno; the audit log says so", async () => {
   const { app } = await running("execs");
   assert.deepEqual((await world.call("GET", "/api/v2", { headers: basic(app.name) })).json, [{ dyno_name: "web.1" }]);
