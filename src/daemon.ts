@@ -25,6 +25,7 @@ import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { Outbound } from "./outbound/outbound.ts";
 import { startRouter } from "./router/router.ts";
+import { OpenSessions } from "./run/open-sessions.ts";
 import { startScheduler } from "./schedule/scheduler.ts";
 import { keepSizes } from "./sizes.ts";
 import { Sleeper } from "./sleep/sleeper.ts";
@@ -97,12 +98,14 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  const openSessions = new OpenSessions();
   parts.use(
     await Sleeper.open({
       store,
       supervision,
       requests: routing,
       target: engine,
+      sessions: openSessions,
       sink: logs,
       instance,
       clock,
@@ -142,6 +145,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       builds,
       certificates,
       engine,
+      openSessions,
       usage: metrics,
       outbound,
       requests: routing,

@@ -54,6 +54,8 @@ async function world() {
   const state = {
     latest: undefined as number | undefined,
     busy: false,
+    /** The dyno that somebody is in. */
+    visited: "",
     /** What happens while the router is asked. */
     meanwhile: async (_appId: string): Promise<unknown> => undefined,
   };
@@ -70,6 +72,7 @@ async function world() {
           return state.busy;
         },
       },
+      sessions: { isIn: (dynoId) => dynoId === state.visited },
       sink: { append: (_, line) => void lines.push(`${line.process}: ${line.text}`) },
       instance: { paths: { daemonRun: folder.path } },
       clock,
@@ -131,9 +134,37 @@ test("no app sleeps while a release comes up, or that has no web dyno up, or tha
   assert.equal(await isAsleep(), true);
 });
 
+test("somebody in one of its dynos keeps the app awake, until they leave and for as long as after a request", async () => {
+  const { stack, clock, store, app, release, state, isAsleep } = await world();
+  await using _stack = stack;
+  const of = { appId: app.id, releaseId: release.id };
+  const worker = { ...of, id: "22222222-2222-4222-8222-222222222222", name: "worker.1", type: "worker" };
+  const oneOff = { ...of, id: "33333333-3333-4333-8333-333333333333", name: "run.1", type: "run" };
+  await store.dynos.create(dynoRecord(worker, clock.now()));
+  await store.dynos.create(dynoRecord({ ...oneOff, kind: "run" }, clock.now()));
+  state.visited = worker.id;
+  await clock.advance(20 * MINUTE + 5_000);
+  assert.equal(await isAsleep(), false);
+  state.visited = oneOff.id;
+  await clock.advance(4 * MINUTE);
+  assert.equal(await isAsleep(), false, "they left a moment ago");
+  await clock.advance(MINUTE + 15_000);
+  assert.equal(await isAsleep(), true, "a one-off dyno lives on while its app sleeps");
+});
+
 test("what people do while the router is asked keeps the app awake", async () => {
   const web = "11111111-1111-4111-8111-111111111111";
-  for (const what of ["scale", "never", "later", "maintenance", "restart", "another", "request", "destroy"] as const) {
+  for (const what of [
+    "scale",
+    "never",
+    "later",
+    "maintenance",
+    "restart",
+    "another",
+    "request",
+    "session",
+    "destroy",
+  ] as const) {
     const { stack, clock, store, app, release, state, warnings } = await world();
     await using _stack = stack;
     let asked = 0;
@@ -151,6 +182,7 @@ test("what people do while the router is asked keeps the app awake", async () =>
         await store.dynos.create(dynoRecord({ ...second, name: "web.2", stopping }, at));
       }
       if (what === "request") state.latest = at;
+      if (what === "session") state.visited = web;
       if (what === "destroy") await store.apps.remove(app.id);
     };
     await clock.advance(5 * MINUTE + 20_000);

@@ -24,6 +24,8 @@ export interface SleeperOptions {
   /** When the latest request of an app ended, of those since the daemon started. */
   readonly requests: { lastRequestAt(appId: string): Instant | undefined };
   readonly target: Pick<RouteTarget, "isBusy">;
+  /** Whether somebody has a session in the dyno. */
+  readonly sessions: { isIn(dynoId: string): boolean };
   readonly sink: LogSink;
   readonly instance: { readonly paths: Pick<Instance["paths"], "daemonRun"> };
   readonly clock: Clock;
@@ -46,7 +48,7 @@ export class Sleeper implements AsyncDisposable {
   #since: Instant;
   /** The wall clock less the monotonic one, when last read. */
   #offsetMs: number;
-  /** When an app was last seen with a request or an upgraded connection open that was to be put to sleep. */
+  /** When an app was last seen with a session in one of its dynos, or, where it was due, with a request or an upgraded connection open. */
   readonly #busyAt = new Map<string, Instant>();
   readonly #waking = new Map<string, Promise<void>>();
   readonly #socket: WakeSocket;
@@ -139,7 +141,9 @@ export class Sleeper implements AsyncDisposable {
     const dynos = await store.dynos.list(app.id);
     if (routedDynos(dynos, app.currentReleaseId).length === 0) return false;
     const now = this.#now();
-    const web = dynos.filter(({ kind, type, exit }) => kind === "formation" && type === "web" && exit === null);
+    const formation = dynos.filter(({ kind, exit }) => kind === "formation" && exit === null);
+    if (formation.some(({ id }) => this.#options.sessions.isIn(id))) this.#busyAt.set(app.id, now);
+    const web = formation.filter(({ type }) => type === "web");
     const seen = [
       this.#options.requests.lastRequestAt(app.id),
       this.#busyAt.get(app.id),
