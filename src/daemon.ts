@@ -14,6 +14,7 @@ import { reachOf } from "./host/reach.ts";
 import { aborted } from "./lib/abort.ts";
 import { systemClock } from "./lib/clock.ts";
 import { jsonLogger } from "./lib/logger.ts";
+import { monotonicMs } from "./lib/monotonic.ts";
 import { systemRandom } from "./lib/random.ts";
 import { startDrains } from "./logs/drains.ts";
 import { openLogs } from "./logs/hub.ts";
@@ -24,6 +25,7 @@ import { type Instance, programOf } from "./model/instance.ts";
 import { refusalText } from "./model/refusal.ts";
 import { Outbound } from "./outbound/outbound.ts";
 import { startRouter } from "./router/router.ts";
+import { OpenSessions } from "./run/open-sessions.ts";
 import { startScheduler } from "./schedule/scheduler.ts";
 import { keepSizes } from "./sizes.ts";
 import { Sleeper } from "./sleep/sleeper.ts";
@@ -96,8 +98,20 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
     }),
   );
   supervised.resolve(supervision);
+  const openSessions = new OpenSessions();
   parts.use(
-    await Sleeper.open({ store, supervision, requests: routing, target: engine, sink: logs, instance, clock, logger }),
+    await Sleeper.open({
+      store,
+      supervision,
+      requests: routing,
+      target: engine,
+      sessions: openSessions,
+      sink: logs,
+      instance,
+      clock,
+      monotonicMs,
+      logger,
+    }),
   );
   const certificates = parts.use(startCertificates({ store, target: engine, acme: config.acme, logs, clock, logger }));
   const metrics = parts.use(await startMetrics({ store, engine, logs, clock, logger }));
@@ -131,6 +145,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
       builds,
       certificates,
       engine,
+      openSessions,
       usage: metrics,
       outbound,
       requests: routing,

@@ -90,6 +90,7 @@ export interface ApiOptions
     | "signer"
   > {
   readonly engine: RunOptions["engine"] & SessionOptions["engine"] & ApiContext["engine"];
+  readonly openSessions: SessionOptions["openSessions"];
   /** Where SSH clients come in. */
   readonly door: Door;
   /** `DynoLogs.output`. */

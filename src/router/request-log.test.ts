@@ -19,8 +19,8 @@ const clock: Clock = { now: () => NOW, sleep: () => new Promise((resolve) => set
 const [APP, OTHER] = ["11111111-2222-3333-4444-555555555555", "22222222-2222-3333-4444-555555555555"];
 const dynoId = (number: number) => `aaaaaaaa-bbbb-cccc-dddd-${String(number).padStart(12, "0")}`;
 
-function frame(count: number, { app = APP, dyno = 1 } = {}): string {
-  const text = `stator3 42 ${count} ${NOW * 1000} ${app} ${dynoId(dyno)} - 200 9 ---- 0 0 1 2 3 6 id-${count} http 9.8.7.6 99 - 0"GET /${count} HTTP/1.1"{a.b||}"`;
+function frame(count: number, { app = APP, dyno = dynoId(1), held = "-" } = {}): string {
+  const text = `stator3 42 ${count} ${NOW * 1000} ${app} ${dyno} - 200 9 ---- 0 0 1 2 3 6 id-${count} http 9.8.7.6 99 ${held} 0"GET /${count} HTTP/1.1"{a.b||}"`;
   return `${text.length} ${text}`;
 }
 
@@ -62,7 +62,7 @@ test("lines come into the log in their order, however they are cut and whatever 
     await new Promise((resolve) => setTimeout(resolve, 5));
     return id === dynoId(3) ? undefined : `web.${Number(id.slice(-3))}`;
   });
-  const frames = Array.from({ length: 60 }, (_, count) => frame(count, { dyno: 1 + (count % 3) })).join("");
+  const frames = Array.from({ length: 60 }, (_, count) => frame(count, { dyno: dynoId(1 + (count % 3)) })).join("");
   for (let at = 0; at < frames.length; at += 997) reader.socket.write(frames.slice(at, at + 997));
   await reader.until(() => reader.lines.length === 60);
   for (const [count, { text, process, at }] of reader.lines.entries()) {
@@ -86,6 +86,21 @@ test("lines that were lost are counted, and said in the logs of the apps that ha
   assert.deepEqual(told.map(({ appId }) => appId).sort(), [APP, OTHER]);
   for (const { text } of told)
     assert.equal(text, "Error L10 (output buffer overflow): 1000 request lines of all apps were lost");
+});
+
+test("an app's latest request is one that a dyno got, or that was held for one; what the router answered itself is none", async () => {
+  await using reader = await reading(async () => "web.1");
+  const asked = async (text: string) => {
+    const count = reader.lines.length;
+    reader.socket.write(text);
+    await reader.until(() => reader.lines.length === count + 1);
+  };
+  await asked(frame(1, { dyno: "<NOSRV>" }));
+  assert.equal(reader.requests.lastRequestAt(APP), undefined);
+  await asked(frame(2, { dyno: "<NOSRV>", held: "1" }));
+  assert.equal(reader.requests.lastRequestAt(APP), NOW);
+  await asked(frame(3, { app: OTHER }));
+  assert.equal(reader.requests.lastRequestAt(OTHER), NOW);
 });
 
 /** A worker's ring, which was never full. */

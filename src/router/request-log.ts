@@ -95,6 +95,7 @@ export class RequestLog implements RequestReader, AsyncDisposable {
     return { ...found, byDyno: new Map(named) };
   }
 
+  /** Of those that a dyno got, or that waited for one. */
   lastRequestAt(appId: string): Instant | undefined {
     return this.#latest.get(appId);
   }
@@ -195,7 +196,8 @@ export class RequestLog implements RequestReader, AsyncDisposable {
       const line = requestLogLine(record, dyno);
       this.#options.logs.append(record.appId, line);
       this.#metrics.add(record.appId, line.at, record);
-      this.#latest.set(record.appId, line.at);
+      // The router's own answers (https only, 401, maintenance) are none of the app's.
+      if (record.dynoId !== null || record.isHeld) this.#latest.set(record.appId, line.at);
     } catch (error) {
       this.#options.logger.error("router.line_failed", { error });
     }

@@ -5,6 +5,7 @@ import { type FramedProcess, processOver } from "../lib/process-frames.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Store } from "../store/store.ts";
 import { connectArguments, readArguments } from "./inside.ts";
+import type { OpenSessions } from "./open-sessions.ts";
 import { RECORDED_NOTICE, type Recording, type Recordings } from "./recordings.ts";
 import type { DynoFile, DynoProcess, Endpoint, SessionRequest, Sessions } from "./sessions.ts";
 
@@ -12,6 +13,7 @@ export interface SessionOptions {
   readonly engine: Pick<Engine, "exec">;
   readonly store: Pick<Store, "dynos">;
   readonly recordings: Pick<Recordings, "begin">;
+  readonly openSessions: Pick<OpenSessions, "add">;
 }
 
 /** A path may be so long on Linux. */
@@ -90,6 +92,7 @@ export class DynoSessions implements Sessions {
       const opened = processOver(stream, { isTerminal: request.terminal !== null });
       this.#open.add(opened);
       void opened.exited.then(() => this.#open.delete(opened));
+      this.#options.openSessions.add(dynoId, opened.exited);
       return opened;
     } catch (error) {
       signal.throwIfAborted();

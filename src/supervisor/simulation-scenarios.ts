@@ -374,6 +374,36 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "spec 1.3, 10.3: of an app that sleeps idle dynos can be restarted, which wakes it, and stopped, which changes nothing; a one-off wakes nothing",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run", worker: "run" });
+      await world.scale(id, "worker", 1);
+      const oneOff = await world.run(id, "run");
+      await world.clock.advance(2 * SECOND);
+      const { supervisor, store } = world;
+      const isAsleep = async () => (await store.apps.byId(id))?.asleepSince !== null;
+      for (const which of [
+        { kind: "all" },
+        { kind: "type", type: "worker" },
+        { kind: "dyno", name: "worker.1" },
+      ] as const) {
+        await store.apps.sleep(id);
+        await world.clock.advance(MINUTE);
+        const name = `${oneOff.name} up`;
+        await assert.rejects(async () => supervisor?.restart(id, { kind: "dyno", name: oneOff.name }), /Couldn't find/);
+        await supervisor?.restart(id, { kind: "type", type: "run" });
+        if (which.kind !== "all") await supervisor?.stop(id, which);
+        for (const what of ["restart", "stop"] as const)
+          await assert.rejects(async () => supervisor?.[what](id, { kind: "dyno", name: "web.2" }), /Couldn't find/);
+        await world.clock.advance(MINUTE);
+        assert.deepEqual([await isAsleep(), await world.standing(id)], [true, [name]]);
+        await supervisor?.restart(id, which);
+        await world.clock.advance(MINUTE);
+        assert.deepEqual([await isAsleep(), await world.standing(id)], [false, [name, "web.1 up", "worker.1 up"]]);
+      }
+    },
+  },
+  {
     name: "spec 1.3: a restart of what is starting, and of what has crashed: only states that change are told",
     async play(world) {
       const { id } = await deployed(world, { web: "run listen=5000" });

@@ -6,9 +6,12 @@ import type { ReleaseStatus } from "../model/release.ts";
 export interface Supervision {
   /** Something of the app changed in the store: look soon. */
   nudge(appId: string): void;
-  /** Restarts formation dynos: all, those of a type, or one by name. Throws `not_found` for a name that is not there. */
+  /**
+   * Restarts formation dynos: all, those of a type, or one by name; an app of which that is an idle one wakes. Throws `not_found` for a
+   * name that is not there.
+   */
   restart(appId: string, which: Which): Promise<void>;
-  /** Stops dynos, one-off ones too; formation dynos come back (spec 17.9). */
+  /** Stops dynos, one-off ones too; formation dynos come back (spec 17.9), and idle ones are stopped already. */
   stop(appId: string, which: Which): Promise<void>;
   /** Resolves when the release is no longer pending. `onNoRoom` hears of each old dyno that was stopped to make room for it. */
   settled(

@@ -9,7 +9,7 @@ import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
 import { AppLoop, readDesired } from "./app-loop.ts";
 import { Observer } from "./observer.ts";
-import { type Parts, type SupervisorOptions, say } from "./parts.ts";
+import { type Parts, type SupervisorOptions, type SupervisorStore, say } from "./parts.ts";
 import { plan, startAgainAt } from "./plan.ts";
 import type { Line } from "./situation.ts";
 import type { Supervision, Which } from "./supervision.ts";
@@ -154,12 +154,11 @@ class Supervisor implements Supervision, AsyncDisposable {
     return Object.fromEntries(crashed.map(({ name }) => [name, startAgainAt(desired, name, situation)]));
   }
 
-  async idleDynos(appId: string): Promise<readonly IdleDyno[]> {
-    const { store, clock } = this.#parts;
+  async idleDynos(appId: string, store: SupervisorStore = this.#parts.store): Promise<readonly IdleDyno[]> {
     const app = await store.apps.byId(appId);
     const since = app?.asleepSince ?? null;
     if (app === undefined || since === null) return [];
-    const { current } = await readDesired({ ...app, asleepSince: null }, store, clock.now());
+    const { current } = await readDesired({ ...app, asleepSince: null }, store, this.#parts.clock.now());
     return (current?.dynos ?? []).map((dyno) => ({
       ...dyno,
       id: constantId("idle-dyno", `${appId}/${dyno.name}`),
@@ -188,8 +187,9 @@ class Supervisor implements Supervision, AsyncDisposable {
     const { store, clock } = this.#parts;
     const lines = await store.transaction(async (store): Promise<readonly Line[]> => {
       const chosen = (await store.dynos.list(appId)).filter((record) => isChosen(record, which, reason));
-      const woken = reason === "restart" && (await store.apps.wake(appId));
-      if (chosen.length === 0 && which.kind === "dyno" && !woken) {
+      const idle = (await this.idleDynos(appId, store)).filter((dyno) => isMeant(dyno, which));
+      if (reason === "restart" && idle.length > 0) await store.apps.wake(appId);
+      if (chosen.length === 0 && which.kind === "dyno" && idle.length === 0) {
         throw new PlatformError("not_found", `Couldn't find that dyno (${which.name}).`, { resource: "dyno" });
       }
       const lines: Line[] = [];
@@ -288,13 +288,17 @@ class Supervisor implements Supervision, AsyncDisposable {
 function isChosen(record: DynoRecord, which: Which, reason: "restart" | "stop"): boolean {
   if (record.exit !== null && record.state !== "crashed") return false;
   if (record.kind !== "formation" && reason === "restart") return false;
+  return isMeant(record, which);
+}
+
+function isMeant(dyno: { readonly name: string; readonly type: string }, which: Which): boolean {
   switch (which.kind) {
     case "all":
       return true;
     case "type":
-      return record.type === which.type;
+      return dyno.type === which.type;
     case "dyno":
-      return record.name === which.name;
+      return dyno.name === which.name;
     default:
       return which satisfies never;
   }

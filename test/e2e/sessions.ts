@@ -7,6 +7,7 @@ import { isEngineError, specOf, until, untilEnded } from "../../src/engine/contr
 import type { DynoSpec, Engine, ExecRequest } from "../../src/engine/engine.ts";
 import { type FramedProcess, processOver } from "../../src/lib/process-frames.ts";
 import { DynoSessions } from "../../src/run/dyno-sessions.ts";
+import { OpenSessions } from "../../src/run/open-sessions.ts";
 import { eventually } from "../support/eventually.ts";
 import type { EngineHost } from "./engine-host.ts";
 
@@ -147,7 +148,8 @@ export function sessionTests({ engine, host, restart, spec: change }: SessionsUn
     );
     const nobody = { byId: async () => undefined };
     const store = { dynos: nobody } as unknown as ConstructorParameters<typeof DynoSessions>[0]["store"]; // all that is asked
-    await using sessions = new DynoSessions({ engine: engine(), store, recordings: { begin: async () => undefined } });
+    const recordings = { begin: async () => undefined };
+    await using sessions = new DynoSessions({ engine: engine(), store, recordings, openSessions: new OpenSessions() });
     await eventually(
       async () =>
         (await said(id, { command: "python3 -c 'import socket; socket.create_connection((\"localhost\", 5001))'" }))

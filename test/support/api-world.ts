@@ -29,6 +29,7 @@ import { instanceOf } from "../../src/model/instance.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
 import { Outbound } from "../../src/outbound/outbound.ts";
 import { type AppRequests, RequestMetrics } from "../../src/router/request-metrics.ts";
+import { OpenSessions } from "../../src/run/open-sessions.ts";
 import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { FakeDoor } from "../../src/ssh/testing.ts";
 import { openStore } from "../../src/store/sqlite.ts";
@@ -58,6 +59,7 @@ export interface World extends AsyncDisposable {
   readonly target: FakeTarget;
   readonly usage: TestUsage;
   readonly door: FakeDoor;
+  readonly openSessions: OpenSessions;
   readonly requests: { requestsOf: (appId: string) => AppRequests; lastRequestAt: () => undefined; linesLost: number };
   /** `{status, headers, json}` of one call with the owner's token. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -155,6 +157,7 @@ export async function openWorld(
     ...options.certificates,
   });
   const door = await FakeDoor.open();
+  const openSessions = new OpenSessions();
   const signer = await openSigner(instance.paths.data);
   const realBuilds = await options.builds?.({ store, supervision, logs, config, clock });
   const apiOptions: ApiOptions = {
@@ -169,6 +172,7 @@ export async function openWorld(
     outbound,
     requests,
     engine: supervision,
+    openSessions,
     door,
     signer,
     output: (dynoId, signal) => supervision.outputOf(dynoId, signal),
@@ -196,6 +200,7 @@ export async function openWorld(
     usage,
     requests,
     door,
+    openSessions,
     call: (method, path, call = {}) => request(url, token, method, path, call),
     async deployed(name, processTypes = { web: "node server.js", worker: "node worker.js" }) {
       const app = await store.apps.create({ name, ownerId: user.id, stack: "debian-12", domain: "localhost" });

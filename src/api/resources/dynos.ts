@@ -12,6 +12,7 @@ import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
 import { sizeNameOf } from "./dyno-sizes.ts";
 import { demandExec } from "./exec-manager.ts";
+import { idleNamed, idleOf, refuseIdle } from "./idle-dynos.ts";
 import { commandOf, commandTold, InsideBody, toldOf, visitOf } from "./inside.ts";
 import { TimelineSchema, timelineOf } from "./start-timeline.ts";
 
@@ -69,7 +70,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     { path: "GET /apps/:app/dynos", needs: "view", response: Type.Array(DynoSchema), orderBy: ["name", "id"] },
     async ({ app }) => {
       const dynos = shownDynos(await store.dynos.list(app.id));
-      const idle = await idleOf(app);
+      const idle = await idleOf(app, supervision);
       const isThere = (name: string) => dynos.some((each) => each.name === name); // it was woken at this instant
       const shown = [...idle.filter(({ name }) => !isThere(name)), ...dynos];
       const facts = await factsOf(app, shown);
@@ -180,15 +181,9 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
     act("stop", type),
   );
 
-  /** Clients ask again and again: of an app that is awake nothing is read for it. */
-  async function idleOf(app: App): Promise<readonly IdleDyno[]> {
-    return app.asleepSince === null ? [] : supervision.idleDynos(app.id);
-  }
-
   async function dynoOrIdle(call: AppCall): Promise<ShownDyno> {
     const wanted = call.params["dyno"] ?? "";
-    const idle = await idleOf(call.app);
-    return idle.find(({ id, name }) => id === wanted || name === wanted) ?? dynoNamed(call);
+    return (await idleNamed(call.app, wanted, supervision)) ?? dynoNamed(call);
   }
 
   /** By name, the one that is shown; by id, and one-off ones by name too, also one that has ended. */
@@ -199,6 +194,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       ? await store.dynos.byId(wanted)
       : latestNamed(wanted, await store.dynos.list(app.id));
     if (found?.appId === app.id && found.kind !== "build") return found;
+    await refuseIdle(app, wanted, supervision);
     throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}).`, { resource: "dyno" });
   }
 

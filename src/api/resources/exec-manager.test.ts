@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import ssh2 from "ssh2";
 import { openWorld, type World } from "../../../test/support/api-world.ts";
+import { eventually } from "../../../test/support/eventually.ts";
 import type { Permission } from "../../model/permission.ts";
 import { makeKeyPair } from "../../ssh/host-key.ts";
 
@@ -62,8 +63,19 @@ async function collaborator(appId: string, permissions: readonly Permission[]): 
   return (await world.store.tokens.create(of)).text;
 }
 
+test("spec 3.7: who would enter a dyno of an app that sleeps is told that it does", async () => {
+  const { app, dyno } = await running("asleep");
+  await world.store.dynos.update(dyno.id, { state: "down" });
+  await world.store.apps.sleep(app.id);
+  world.supervision.asleep = [{ ...dyno, state: "idle" }];
+  const { status, json } = await put(app.name, "web.1");
+  world.supervision.asleep = [];
+  assert.equal(status, 404);
+  assert.match(json.message, /^web\.1 does not run: asleep sleeps\. A request, or ps:restart, wakes it\.$/);
+});
+
 test("spec 3.7: a key is registered for a dyno, and its SSH client gets into that dyno; the audit log says so", async () => {
-  const { app } = await running("execs");
+  const { app, dyno } = await running("execs");
   assert.deepEqual((await world.call("GET", "/api/v2", { headers: basic(app.name) })).json, [{ dyno_name: "web.1" }]);
   const { status, json } = await put(app.name, "web.1");
   assert.equal(status, 200);
@@ -71,6 +83,7 @@ test("spec 3.7: a key is registered for a dyno, and its SSH client gets into tha
   assert.deepEqual(place, { dyno_ip: "127.0.0.1", tunnel_host: "127.91.0.1" });
   assert.match(hostKey, /^ssh-ed25519 AAAA/);
   world.supervision.processes = async ({ request, stdout }) => {
+    await eventually(() => world.openSessions.isIn(dyno.id)); // it keeps its app awake
     stdout(`ran ${String(request.command)}`);
     return 3;
   };

@@ -12,6 +12,7 @@ import { appFor, demand, nameIn } from "../auth.ts";
 import type { ApiContext } from "../context.ts";
 import type { AccountCall, Routes } from "../route.ts";
 import { exactly } from "../schema.ts";
+import { refuseIdle } from "./idle-dynos.ts";
 
 const KEY_MAX = 4_096;
 
@@ -25,7 +26,7 @@ const TunnelSchema = exactly({
 
 /** What the official CLI's `ps:exec`, `ps:copy`, `ps:forward` and `ps:socks` ask before they come by SSH (platform-api 3.7). */
 export function execManagerRoutes(routes: Routes, context: ApiContext): void {
-  const { store, ssh, config } = context;
+  const { store, supervision, ssh, config } = context;
   routes.account(
     { path: "GET /api/v2", power: "write", response: Type.Array(exactly({ dyno_name: Type.String() })) },
     async (call) => {
@@ -48,10 +49,12 @@ export function execManagerRoutes(routes: Routes, context: ApiContext): void {
       tell({ dyno: wanted.slice(0, 300) });
       await demandExec(access.app, context);
       const dyno = (await enterable(access.app)).find(({ name, id }) => name === wanted || id === wanted);
-      if (dyno === undefined)
+      if (dyno === undefined) {
+        await refuseIdle(access.app, wanted, supervision);
         throw new PlatformError("not_found", `Couldn't find that dyno (${wanted}), or it is not up.`, {
           resource: "dyno",
         });
+      }
       const refusal = await officialExecRefusal(context, request);
       const tunnelHost = call.address.execAddress ?? config.execAddress;
       if (refusal !== null || tunnelHost === null)

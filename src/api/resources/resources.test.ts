@@ -328,6 +328,15 @@ test("the dynos of an app that sleeps are shown as idle, by name and id, and can
   for (const wanted of ["web.9", idle.id])
     assert.equal((await get(`/apps/${name}/dynos/${wanted}`)).json.state, "idle");
   assert.equal((await world.call("DELETE", `/apps/${name}/dynos/web.9`)).status, 202);
+  assert.equal((await world.call("POST", `/apps/${name}/dynos/web.9/actions/stop`)).status, 202);
+  for (const inVain of [
+    await get(`/apps/${name}/dynos/web.9/start-timeline`),
+    await world.call("POST", `/apps/${name}/dynos/web.9`, { body: { command: "ls" } }),
+    await world.call("POST", `/apps/${name}/dynos/${idle.id}`, { body: { file: "Procfile" } }),
+  ]) {
+    assert.deepEqual([inVain.status, inVain.json.resource], [404, "dyno"]);
+    assert.equal(inVain.json.message, `web.9 does not run: ${name} sleeps. A request, or ps:restart, wakes it.`);
+  }
   await world.store.apps.wake(id);
   assert.equal((await get(`/apps/${name}/dynos/web.9`)).status, 404);
   world.supervision.asleep = [];

@@ -35,7 +35,7 @@ export async function run(input: Input): Promise<number> {
   return 0;
 }
 
-/** How many of the dynos that count are up with the release or a newer one. Pure. */
+/** How many of the dynos that count are up with the release or a newer one, or would be if their app did not sleep. Pure. */
 export function counts(
   dynos: readonly DynoJson[],
   { version }: Pick<ReleaseJson, "version">,
@@ -45,6 +45,7 @@ export function counts(
   const relevant = dynos.filter(
     (dyno) => dyno.type !== "release" && (withRun || dyno.type !== "run") && (type === undefined || dyno.type === type),
   );
-  const there = relevant.filter(({ state, release }) => state === "up" && release.version >= version);
+  const isThere = ({ state, release }: DynoJson) => (state === "up" || state === "idle") && release.version >= version;
+  const there = relevant.filter(isThere);
   return { there: there.length, wanted: relevant.length };
 }
