@@ -77,9 +77,10 @@ function givenWay({ app, current }: Desired, look: Look): readonly Action[] {
     .map((record) => stop(record, "replaced", look.now));
 }
 
-/** Where nothing old serves there is nothing to switch from. */
+/** Where nothing old served when the release came there is nothing to switch from; the app may have been woken by it. */
 function waitsForSwitch({ app }: Desired, { since }: DesiredRelease, look: Look): boolean {
-  if (app.rollout !== "preboot" || !oldOnes(look).some(({ type }) => type === "web")) return false;
+  const served = oldOnes(look).some(({ type, createdAt }) => type === "web" && createdAt < since);
+  if (app.rollout !== "preboot" || !served) return false;
   return !look.deadlines.passed(since, switchSecondsOf(app) * 1000);
 }
 

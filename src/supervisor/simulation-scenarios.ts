@@ -611,6 +611,24 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "spec 3.7: preboot: an app that slept does not wait for requests to move",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run old" });
+      await world.store.apps.update(id, { rollout: "preboot", sleepAfterMinutes: 30 });
+      await world.store.apps.sleep(id);
+      await world.clock.advance(MINUTE);
+      assert.equal(world.engine.live.length, 0);
+      const release = await world.deploy(id, { web: "run new" });
+      await world.clock.advance(10 * SECOND);
+      assert.equal((await world.store.releases.byId(release.id))?.status, "succeeded");
+      await world.clock.advance(MINUTE);
+      assert.deepEqual(
+        world.engine.live.map(({ spec }) => spec.command),
+        ["run new"],
+      );
+    },
+  },
+  {
     name: "spec 3.7: preboot: a web dyno that ends before the switch fails the release; the old one never left",
     async play(world) {
       const { id } = await deployed(world, { web: "run old" });
