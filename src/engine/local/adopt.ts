@@ -35,7 +35,7 @@ export async function adoptDynos(shop: Workshop, bundles: string, tombstones: To
   return adopted;
 }
 
-/** undefined: it was never whole. */
+/** undefined: it was never whole, or is not any more. */
 async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | undefined> {
   const [labels, ended, facts] = await Promise.all([folder.labels(), folder.ended(), folder.network()]);
   if (labels === undefined) return undefined;
@@ -43,6 +43,10 @@ async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | 
   const started = (await folder.started()) ?? (await startedUnseen(shop, folder, labels));
   if (started === undefined || facts === undefined) return undefined;
   const network = shop.network.adopt(facts.index, labels.kind);
+  if (network === undefined) {
+    shop.logger.warn("adopt.no_network", { dynoId: labels.id, index: facts.index });
+    return undefined;
+  }
   const [listening, known] = await Promise.all([folder.listening(), folder.health()]);
   const health = labels.checks && healthOf(labels.checks, known ?? []);
   return {

@@ -117,6 +117,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   static async open(parts: LocalEngineParts): Promise<LocalEngine> {
     const adopted = await adoptDynos(parts.shop, parts.bundles, parts.tombstones);
+    parts.shop.network.adopted();
     const engine = new LocalEngine(parts);
     for (const dyno of adopted) engine.#adopt(dyno);
     await engine.#patrolOnce();

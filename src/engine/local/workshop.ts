@@ -3,6 +3,7 @@ import { readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { settled } from "../../lib/settled.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { Isolation } from "../../model/isolation.ts";
@@ -225,13 +226,6 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
     rm(folder.file(CHECKS_FOLDER), { recursive: true, force: true }), // so does this
     rm(folder.file(SESSIONS_FOLDER), { recursive: true, force: true }), // and this
   ]);
-}
-
-/** Like `Promise.all`, but waits for all of them even if one fails, so that whoever cleans up finds everything. */
-async function settled<T extends readonly unknown[]>(promises: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
-  const list: readonly Promise<unknown>[] = promises;
-  await Promise.allSettled(list);
-  return (await Promise.all(list)) as unknown as T; // the same tuple, awaited
 }
 
 async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<DynoNetwork> {
