@@ -17,6 +17,13 @@ test("what an app's rows are is what was kept last, without those that were writ
   assert.deepEqual(idsOf(ended, "a"), []);
 });
 
+test("nothing is kept of an app once its last row goes", () => {
+  const ended = new EndedDynos();
+  ended.keep("a", of("1", "2"));
+  for (const id of ["1", "2", "2"]) ended.forget("a", id);
+  assert.equal(ended.of("a"), ended.of("never seen"));
+});
+
 test("beyond some thousands the app that was kept longest ago goes, never the one that is asked for", () => {
   const ended = new EndedDynos();
   const many = (prefix: string, count: number) => of(...Array.from({ length: count }, (_, at) => prefix + at));

@@ -36,7 +36,10 @@ export class EndedDynos {
 
   /** This row is written, or goes. */
   forget(appId: string, id: string): void {
-    if (this.#apps.get(appId)?.delete(id) === true) this.#count--;
+    const ofApp = this.#apps.get(appId);
+    if (ofApp?.delete(id) !== true) return;
+    this.#count--;
+    if (ofApp.size === 0) this.#apps.delete(appId);
   }
 
   #forgetApp(appId: string): void {

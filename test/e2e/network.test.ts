@@ -542,6 +542,21 @@ test("after a restart the living keep their network, unused ones are used, the r
   assert.equal(await inside(next, "tcp", PUBLIC, 5000), "hello");
 });
 
+test("what was given away stays until it was said that the living are adopted, also where the process ends before", async () => {
+  const net = await network("unadopted");
+  const [dyno, gone] = [await net.pool.take("formation", APP), await net.pool.take("formation", APP)];
+  await net.pool.release(gone.index);
+  await net.pool[Symbol.asyncDispose]();
+  const early = await network("unadopted");
+  await early.pool[Symbol.asyncDispose]();
+  assert.ok(existsSync(dyno.netnsPath));
+  await using again = await network("unadopted");
+  assert.equal(again.pool.adopt(gone.index, "formation"), undefined, "it is not there");
+  assert.ok(existsSync(dyno.netnsPath));
+  again.pool.adopted();
+  await until(async () => !existsSync(dyno.netnsPath));
+});
+
 test("a namespace given away is never given again, and is gone when released", async () => {
   await using net = await network("release");
   const dynos = await Promise.all(Array.from({ length: 20 }, () => net.pool.take("run", APP)));

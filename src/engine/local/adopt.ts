@@ -3,10 +3,10 @@ import { UUID } from "../../lib/uuid.ts";
 import { type CheckProgress, healthOf } from "../../model/health.ts";
 import type { ObservedState } from "../engine.ts";
 import { groupsOf, killGroup } from "./cgroup.ts";
-import { DynoFolder, dynoFolders, type Labels, type StartedFacts } from "./dyno-folder.ts";
+import { DynoFolder, dynoFolders, type Labels, type ProcessRef, type StartedFacts } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
 import type { Tombstones } from "./tombstones.ts";
-import { dynoVolumeOf, runtimeOf, takeApart, type Workshop } from "./workshop.ts";
+import { dynoVolumeOf, moveWatcher, runtimeOf, takeApart, type Workshop } from "./workshop.ts";
 
 /** A dyno of an earlier host process. */
 export interface Adopted {
@@ -35,7 +35,7 @@ export async function adoptDynos(shop: Workshop, bundles: string, tombstones: To
   return adopted;
 }
 
-/** undefined: it was never whole. */
+/** undefined: it was never whole, or is not any more. */
 async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | undefined> {
   const [labels, ended, facts] = await Promise.all([folder.labels(), folder.ended(), folder.network()]);
   if (labels === undefined) return undefined;
@@ -43,6 +43,10 @@ async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | 
   const started = (await folder.started()) ?? (await startedUnseen(shop, folder, labels));
   if (started === undefined || facts === undefined) return undefined;
   const network = shop.network.adopt(facts.index, labels.kind);
+  if (network === undefined) {
+    shop.logger.warn("adopt.no_network", { dynoId: labels.id, index: facts.index });
+    return undefined;
+  }
   const [listening, known] = await Promise.all([folder.listening(), folder.health()]);
   const health = labels.checks && healthOf(labels.checks, known ?? []);
   return {
@@ -55,7 +59,7 @@ async function adoptDyno(shop: Workshop, folder: DynoFolder): Promise<Adopted | 
   };
 }
 
-/** The host process died between letting the command begin and noting it. */
+/** The host process died between letting the command begin and noting it, perhaps before it moved the dyno's conmon. */
 async function startedUnseen(
   shop: Workshop,
   folder: DynoFolder,
@@ -64,10 +68,14 @@ async function startedUnseen(
   const state = await runtimeOf(shop, isolation).state(id);
   const hasRun = state === "running" || (state === "stopped" && folder.exitStatus() !== undefined);
   if (!hasRun) return undefined;
-  const started = { at: shop.clock.now(), conmon: await folder.conmon() };
+  const conmon = await folder.conmon();
+  if (conmon) await moveWatcher(shop, id, conmon);
+  const started = { at: shop.clock.now(), conmon: conmon ?? GONE };
   await folder.setStarted(started);
   return started;
 }
+
+const GONE: ProcessRef = { pid: 0, startedAt: "" };
 
 async function forget(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
   await settle(shop.logger, "adopt.unfinished", { dynoId: id }, async () => {

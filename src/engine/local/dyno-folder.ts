@@ -37,7 +37,7 @@ export interface StartedFacts {
   readonly conmon: ProcessRef;
 }
 
-/** Taken before the container is made: the network that has to be given back. */
+/** Taken before the container is made: the network that has to be given back; forgotten once it is. */
 export interface NetworkFacts {
   readonly index: number;
 }
@@ -48,9 +48,11 @@ export const EXITS = "exits";
 
 export class DynoFolder {
   readonly path: string;
+  readonly #id: string;
   readonly #exit: string;
 
   constructor(bundles: string, id: string) {
+    this.#id = id;
     this.path = join(bundles, id);
     this.#exit = join(bundles, EXITS, id);
   }
@@ -77,6 +79,10 @@ export class DynoFolder {
     return this.#write("network.json", facts);
   }
 
+  async forgetNetwork(): Promise<void> {
+    await rm(this.file("network.json"), { force: true });
+  }
+
   started(): Promise<StartedFacts | undefined> {
     return this.#read<StartedFacts>("started.json");
   }
@@ -93,10 +99,12 @@ export class DynoFolder {
     return this.#write("marks.json", marks);
   }
 
-  /** One that is gone if it is gone. */
-  async conmon(): Promise<ProcessRef> {
+  /** Its conmon; undefined: it is gone, or never came. By now its number may be another process's. */
+  async conmon(): Promise<ProcessRef | undefined> {
     const pid = Number(await readFile(this.file("conmon.pid"), "utf8").catch(() => "0")); // it never came so far
-    return processRef(pid) ?? { pid: 0, startedAt: "" };
+    const conmon = processRef(pid);
+    const command = readQuietly(`/proc/${pid}/cmdline`) ?? "";
+    return command.includes("conmon") && command.includes(this.#id) ? conmon : undefined;
   }
 
   ended(): Promise<EndedFacts | undefined> {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { candidateOf } from "../../cli/install/gvisor.ts";
-import { gvisorRefusal, isNewEnough, parseRunscVersion } from "./gvisor.ts";
+import { ended, start } from "../../lib/command.ts";
+import { gvisorRefusal, isNewEnough, parseRunscVersion, senderOf } from "./gvisor.ts";
 
 test("the version of runsc is the date that it says", () => {
   assert.equal(parseRunscVersion("runsc version 0.0~20240729.0\nspec: 1.2.0\n"), 20_240_729);
@@ -31,4 +32,14 @@ test("no refusal where all is there; every refusal says what is wrong and what t
   assert.match(gvisorRefusal({ ...good, version: null }) ?? "", /unknown version.*too old/);
   assert.match(gvisorRefusal({ ...good, trialError: "no /dev/null" }) ?? "", /no dyno starts with it: no \/dev\/null/);
   assert.match(gvisorRefusal({ ...good, architecture: "arm64" }) ?? "", /amd64 only.*arm64/);
+});
+
+test("the sender of a signal sends none from its deadline on", async () => {
+  const statusOf = async (deadline: number) => {
+    const [program = "", ...args] = senderOf("ZERO", deadline); // a signal that only asks: this is no dyno
+    return (await ended(start(program, args), program)).code;
+  };
+  const now = Math.floor(Date.now() / 1000);
+  assert.equal(await statusOf(now + 60), 0);
+  assert.equal(await statusOf(now), 1);
 });

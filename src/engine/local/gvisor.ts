@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Clock } from "../../lib/clock.ts";
-import { type ChildProcess, ended, run, start } from "../../lib/command.ts";
+import { type ChildProcess, CommandError, ended, run, start } from "../../lib/command.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { DynoSignal } from "../engine.ts";
 import type { ProcessRef } from "./dyno-folder.ts";
@@ -55,19 +55,27 @@ export class GvisorRuntime implements DynoRuntime {
    * inside, where it reaches all but init and the sender.
    */
   async signal(id: string, signal: DynoSignal, clock: Clock): Promise<void> {
-    if (signal !== "KILL" && (await this.#signalInside(id, signal))) return;
+    if (signal !== "KILL" && (await this.#signalInside(id, signal, clock))) return;
     await this.#inner.signal(id, signal, clock);
   }
 
-  /** False: nothing was sent, since the dyno has ended, may not have one more process, or has no command yet. */
-  async #signalInside(id: string, signal: DynoSignal): Promise<boolean> {
-    // The stack's own programs, which are read-only; `kill` takes -1 for a signal, and -T no notice of the dyno's environment.
-    const sender = ["/usr/bin/perl", "-T", "-e", `exit !kill "${signal}", -1`];
+  /**
+   * False: nothing was sent, since the dyno has ended, may not have one more process, or has no command yet; or the sender was not
+   * heard of, and sends nothing any more: whatever else is sent now is the last.
+   */
+  async #signalInside(id: string, signal: DynoSignal, clock: Clock): Promise<boolean> {
+    const deadline = Math.ceil((clock.now() + SENDER_MS) / 1000);
+    const leftMs = () => Math.max(0, deadline * 1000 - clock.now());
     const options = ["--user", `${DYNO_UID}:${DYNO_UID}`, "--cwd", "/"];
-    return this.#inner.run(["exec", ...options, id, ...sender], { timeoutMs: SENDER_MS }).then(
-      () => true,
-      () => false,
-    );
+    try {
+      const timeoutMs = leftMs() + TELL_MS;
+      await this.#inner.run(["exec", ...options, id, ...senderOf(signal, deadline)], { timeoutMs });
+      return true;
+    } catch (error) {
+      const hasEnded = error instanceof CommandError && error.status !== null;
+      if (!hasEnded) await clock.sleep(leftMs(), new AbortController().signal); // killed is `runsc exec`, not the sender
+      return false;
+    }
   }
 
   delete(id: string): Promise<void> {
@@ -97,6 +105,20 @@ export class GvisorRuntime implements DynoRuntime {
 
 /** How long the sender of a signal may take, in a dyno that may be busy to its limits. */
 const SENDER_MS = 5000;
+/** And to be heard of, if it sent in the last instant. */
+const TELL_MS = 1000;
+
+/**
+ * Sends the signal to all that its user has inside, unless it comes to that only at the deadline (seconds since the epoch) or later.
+ * The stack's own programs, which are read-only; `kill` takes -1 for a signal, and -T no notice of the dyno's environment.
+ */
+export const senderOf = (signal: string, deadline: number): readonly string[] => [
+  "/usr/bin/perl",
+  "-T",
+  "-e",
+  `exit 1 if time >= $ARGV[0]; exit !kill "${signal}", -1`,
+  String(deadline),
+];
 
 /**
  * `systrap` needs neither KVM nor the slow ptrace of older versions. The root is read-only as it is, so no overlay in the

@@ -117,6 +117,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   static async open(parts: LocalEngineParts): Promise<LocalEngine> {
     const adopted = await adoptDynos(parts.shop, parts.bundles, parts.tombstones);
+    parts.shop.network.adopted();
     const engine = new LocalEngine(parts);
     for (const dyno of adopted) engine.#adopt(dyno);
     await engine.#patrolOnce();
@@ -486,7 +487,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   #end(dyno: Dyno, status: number | null, at: number): Promise<void> {
-    dyno.ending ??= this.#finish(dyno, status, at);
+    dyno.ending ??= this.#finish(dyno, status, at).catch((error: unknown) => {
+      dyno.ending = null; // the next look, or `remove`, tries again
+      throw error;
+    });
     return dyno.ending;
   }
 
@@ -517,17 +521,26 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   async #patrol(): Promise<void> {
+    const { clock, logger } = this.#shop;
     const { signal } = this.#stop;
     for (let round = 0; !signal.aborted; round++) {
-      await this.#shop.clock.sleep(PATROL_MS, signal).catch(() => {}); // aborted: the loop sees it
-      // Each round takes its part of the dynos, so that none takes long.
-      const partOf = (rounds: number) => [...this.#dynos.values()].filter((_, at) => at % rounds === round % rounds);
-      await this.#patrolOnce(new Set(partOf(THOROUGH_ROUNDS)));
-      // Version 1 kills one process where the whole dyno should end.
-      const kills = this.#shop.cgroups.kind === "v1" ? this.#kills.look() : "none";
-      if (kills === "some") await this.#endWithoutMemory([...this.#dynos.values()]);
-      if (kills === "unknown") await this.#endWithoutMemory(partOf(OUT_OF_MEMORY_ROUNDS));
+      await clock.sleep(PATROL_MS, signal).catch(() => {}); // aborted: the loop sees it
+      try {
+        await this.#patrolRound(round);
+      } catch (error) {
+        logger.warn("engine.patrol_failed", { error });
+      }
     }
+  }
+
+  async #patrolRound(round: number): Promise<void> {
+    // Each round takes its part of the dynos, so that none takes long.
+    const partOf = (rounds: number) => [...this.#dynos.values()].filter((_, at) => at % rounds === round % rounds);
+    await this.#patrolOnce(new Set(partOf(THOROUGH_ROUNDS)));
+    // Version 1 kills one process where the whole dyno should end.
+    const kills = this.#shop.cgroups.kind === "v1" ? this.#kills.look() : "none";
+    if (kills === "some") await this.#endWithoutMemory([...this.#dynos.values()]);
+    if (kills === "unknown") await this.#endWithoutMemory(partOf(OUT_OF_MEMORY_ROUNDS));
   }
 
   /**
@@ -544,7 +557,17 @@ export class LocalEngine implements Engine, AsyncDisposable {
       !ends.has(dyno.labels.id) &&
       (areAllThere || (dyno.conmon !== null && isThere(dyno.conmon.pid)));
     const dynos = [...this.#dynos.values()];
-    await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#look(dyno)));
+    await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#lookSafely(dyno)));
+  }
+
+  /** One whose look fails is looked at again, and keeps nobody from the others. */
+  async #lookSafely(dyno: Dyno): Promise<void> {
+    try {
+      await this.#look(dyno);
+    } catch (error) {
+      this.#watched = undefined; // the next round goes by no count
+      this.#shop.logger.warn("dyno.look_failed", { dynoId: dyno.labels.id, error });
+    }
   }
 
   /** Ends what is left of dynos of which the kernel killed a process at the ceiling. Builds say by themselves what happened. */

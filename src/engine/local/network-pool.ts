@@ -34,21 +34,20 @@ export interface NamespaceOptions {
   /** Called with each new interface before it is given away. */
   readonly prepare: (device: string) => Promise<void>;
   /** Holds each to the rates of its purpose, from when both its halves are made. */
-  readonly shaper: Pick<Shaper, "apply" | "know">;
-  readonly rates: Readonly<Record<Purpose, NetworkRates>>;
+  readonly shaper: Pick<Shaper, "apply" | "know" | "forget">;
+  /** Asked at each making, since the operator may change them. */
+  readonly rates: (purpose: Purpose) => NetworkRates;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-type Purpose = "dyno" | "build";
+export type Purpose = "dyno" | "build";
 const PURPOSES: readonly Purpose[] = ["dyno", "build"];
 const BATCH_MAX = 8;
 /** Nothing was taken or given back for so long: making more slows down nothing. */
 const REFILL_AFTER_MS = 2000;
 /** What the kernel may take to free empty namespaces, before those left are seen as held. */
 const FREED_MS = 1000;
-/** How long the living are waited for before what was found is looked at. */
-const ADOPTION_MS = 10_000;
 
 interface Waiter {
   readonly resolve: (index: number) => void;
@@ -68,8 +67,11 @@ export class NamespacePool implements AsyncDisposable {
   readonly #bell = new Nudge();
   readonly #stop = new AbortController();
   readonly #doomed = new Set<number>();
+  /** Resolves once all that live are adopted: the rest of what was found may be looked at. */
+  readonly #adopted = Promise.withResolvers<void>();
   #busyAt = 0;
-  #removal: Promise<void> | undefined;
+  /** Gives those that could not be removed. */
+  #removal: Promise<ReadonlySet<number>> | undefined;
   #settled: Promise<void> | undefined;
   readonly #filling: Promise<void>;
 
@@ -86,7 +88,7 @@ export class NamespacePool implements AsyncDisposable {
       this.#found.add(index);
     }
     for (const index of found) this.#last[purposeOf(index)] = Math.max(this.#last[purposeOf(index)], index);
-    this.#filling = this.#fill();
+    this.#filling = this.#fill().catch((error: unknown) => options.logger.error("network.pool_failed", { error }));
   }
 
   /** Every index in use, for what has to be done to all. */
@@ -96,6 +98,7 @@ export class NamespacePool implements AsyncDisposable {
 
   async take(purpose: Purpose): Promise<number> {
     this.#busyAt = this.#options.clock.now();
+    this.adopted();
     this.#bell.ring();
     await this.#settle();
     const index = this.#ready[purpose].shift() ?? (await this.#wait(purpose));
@@ -104,12 +107,18 @@ export class NamespacePool implements AsyncDisposable {
     return index;
   }
 
-  adopt(index: number): void {
-    this.#found.delete(index);
-    this.#inUse.add(index);
+  /** False: it is not there any more. */
+  adopt(index: number): boolean {
+    return this.#found.delete(index);
+  }
+
+  /** What was found and not adopted by now is nobody's. */
+  adopted(): void {
+    this.#adopted.resolve();
   }
 
   async release(index: number): Promise<void> {
+    this.#options.shaper.forget(index);
     if (!this.#inUse.has(index)) return;
     this.#busyAt = this.#options.clock.now();
     await rm(this.#marker(index), { force: true });
@@ -118,44 +127,41 @@ export class NamespacePool implements AsyncDisposable {
       this.#removal ??= this.#remove([...this.#doomed]).finally(() => {
         this.#removal = undefined;
       });
-      await this.#removal;
+      const stuck = await this.#removal;
+      if (stuck.has(index)) throw new EngineError("failed", `The network ${index} could not be removed.`);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    this.adopted(); // nobody will say it any more
     await this.#filling;
     await this.#removal?.catch(() => {}); // told to whoever released
     for (const purpose of PURPOSES)
       this.#reject(purpose, new EngineError("unavailable", "The network is shutting down."));
   }
 
-  /** Once, when the first namespace is asked for: what was found and not adopted is reused if it was never given away. */
+  /** Once: what was found and not adopted is reused if it was never given away. Never rejects. */
   #settle(): Promise<void> {
     this.#settled ??= (async () => {
       const found = [...this.#found];
       this.#found.clear();
-      const fit = await Promise.all(found.map((index) => this.#isFit(index)));
-      const unfit: number[] = [];
-      found.forEach((index, at) => {
-        if (fit[at] === true) this.#reuse(index);
-        else unfit.push(index);
-      });
-      await Promise.all(unfit.map((index) => this.release(index)));
+      await Promise.all(found.map((index) => this.#reuseOrRelease(index)));
       this.#bell.ring();
     })();
     return this.#settled;
   }
 
-  #reuse(index: number): void {
-    const purpose = purposeOf(index);
-    this.#options.shaper.know(index, this.#options.rates[purpose]); // they are part of what makes it fit
-    this.#ready[purpose].push(index);
-  }
-
-  async #isFit(index: number): Promise<boolean> {
-    const made = await readFile(this.#marker(index), "utf8").catch(() => undefined);
-    return made === fingerprint(this.#options);
+  async #reuseOrRelease(index: number): Promise<void> {
+    const { shaper, logger } = this.#options;
+    const marker = await readFile(this.#marker(index), "utf8").catch(() => ""); // it was given away, or never whole
+    const rates = ratesOf(marker, this.#options);
+    if (rates === undefined)
+      return this.release(index).catch((error: unknown) => {
+        logger.error("network.sweep_failed", { index, error }); // it stays until the next start
+      });
+    if (rates !== null) shaper.know(index, rates);
+    this.#ready[purposeOf(index)].push(index);
   }
 
   #wait(purpose: Purpose): Promise<number> {
@@ -168,7 +174,8 @@ export class NamespacePool implements AsyncDisposable {
 
   async #fill(): Promise<void> {
     const { signal } = this.#stop;
-    if (this.#found.size > 0) await this.#bell.wait(ADOPTION_MS, signal); // rung by the first `take`
+    if (this.#found.size > 0) await this.#adopted.promise;
+    if (signal.aborted) return; // the living may not be known yet
     await this.#settle();
     while (!signal.aborted) {
       const missing = PURPOSES.filter((purpose) => this.#missing(purpose) > 0);
@@ -223,10 +230,11 @@ export class NamespacePool implements AsyncDisposable {
     const { layout, innerRules, prepare, shaper, rates } = this.#options;
     await prepare(nameOf(layout, index));
     await ipBatch(renderInner(layout, index), { netns: netnsOf(layout, index) });
-    await shaper.apply(index, rates[purposeOf(index)]);
+    const usual = rates(purposeOf(index));
+    const isHeld = await shaper.apply(index, usual);
     if (innerRules !== undefined)
       await nftFileInside(join(NETNS_FOLDER, netnsOf(layout, index)), innerFile(this.#options));
-    await writeFile(this.#marker(index), fingerprint(this.#options));
+    await writeFile(this.#marker(index), markerOf(this.#options, isHeld ? usual : null));
   }
 
   #give(purpose: Purpose, index: number): void {
@@ -239,17 +247,15 @@ export class NamespacePool implements AsyncDisposable {
     for (const waiter of this.#waiters[purpose].splice(0)) waiter.reject(error);
   }
 
-  async #remove(indexes: readonly number[]): Promise<void> {
+  async #remove(indexes: readonly number[]): Promise<ReadonlySet<number>> {
     const { layout, logger } = this.#options;
     await destroy(layout, indexes);
     const left = await existing(layout);
     const stuck = indexes.filter((index) => left.has(index));
     for (const index of indexes) this.#doomed.delete(index);
     for (const index of indexes) if (!left.has(index)) this.#inUse.delete(index);
-    if (stuck.length > 0) {
-      logger.error("network.release_failed", { indexes: stuck });
-      throw new EngineError("failed", `The networks ${stuck.join(", ")} could not be removed.`);
-    }
+    if (stuck.length > 0) logger.error("network.release_failed", { indexes: stuck });
+    return new Set(stuck);
   }
 
   #marker(index: number): string {
@@ -295,8 +301,21 @@ export async function existing(layout: Pick<Layout, "netnsPrefix" | "interfacePr
   );
 }
 
-/** A namespace made with other settings is not reused. */
-const fingerprint = ({ layout, innerRules, rates }: NamespaceOptions): string =>
-  JSON.stringify({ layout, innerRules, rates });
+type Settings = Pick<NamespaceOptions, "layout" | "innerRules">;
+
+/** What is written of a whole namespace: how it was made, and what it is held to; null: to nothing. */
+export const markerOf = ({ layout, innerRules }: Settings, heldTo: NetworkRates | null): string =>
+  JSON.stringify({ layout, innerRules, heldTo });
+
+/** What it is held to; undefined: it is not whole, or was made with other settings, and is not reused. */
+export function ratesOf(marker: string, settings: Settings): NetworkRates | null | undefined {
+  try {
+    const { heldTo } = JSON.parse(marker) as { readonly heldTo: NetworkRates | null }; // ours
+    return markerOf(settings, heldTo) === marker ? heldTo : undefined;
+  } catch {
+    return undefined; // not there, or cut off
+  }
+}
+
 const innerFile = ({ folder }: NamespaceOptions): string => join(folder, "inner.nft");
 const purposeOf = (index: number): Purpose => (isBuildIndex(index) ? "build" : "dyno");

@@ -18,7 +18,7 @@ test("a namespace whose rates are known costs no program at a start; other rates
   );
   const usual = { inMbit: 100, outMbit: 200 };
   shaper.know(7, usual);
-  await shaper.apply(7, { ...usual });
+  assert.equal(await shaper.apply(7, { ...usual }), true);
   await assert.rejects(shaper.apply(7, { ...usual, inMbit: 50 }));
   shaper.know(7, usual);
   shaper.forget(7);

@@ -1,5 +1,6 @@
 import { CommandError, run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { settled } from "../../lib/settled.ts";
 import type { NetworkRates } from "../../model/size.ts";
 import { type Layout, nameOf, netnsOf } from "./network-batch.ts";
 
@@ -21,21 +22,25 @@ export class Shaper {
     this.#logger = logger;
   }
 
-  async apply(index: number, rates: NetworkRates): Promise<void> {
+  /** Whether the interface is held to the rates from now on; false where the kernel cannot. */
+  async apply(index: number, rates: NetworkRates): Promise<boolean> {
     const before = this.#rates.get(index);
-    if (!this.#works || (before?.inMbit === rates.inMbit && before.outMbit === rates.outMbit)) return;
+    if (before?.inMbit === rates.inMbit && before.outMbit === rates.outMbit) return true;
+    if (!this.#works) return false;
     this.#rates.delete(index);
     try {
-      await Promise.all([
+      await settled([
         run("tc", qdisc(nameOf(this.#layout, index), rates.inMbit)),
         run("tc", ["-n", netnsOf(this.#layout, index), ...qdisc("eth0", rates.outMbit)]),
       ]);
       this.#rates.set(index, rates);
+      return true;
     } catch (error) {
       if (!(error instanceof CommandError && isUnknown(error))) throw error;
       this.#works = false;
       const message = "Bandwidth of dynos is not limited: this kernel has no token bucket (module sch_tbf).";
       this.#logger.warn("network.bandwidth_unlimited", { message, error });
+      return false;
     }
   }
 

@@ -4,6 +4,7 @@ import type { Config } from "../../config.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { CommandError, run } from "../../lib/command.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { settled } from "../../lib/settled.ts";
 import type { DynoKind } from "../../model/dyno.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
 import type { Instance } from "../../model/instance.ts";
@@ -16,7 +17,7 @@ import { ownLimits } from "./host-limits.ts";
 import { indexOfName, type Layout, nameOf, netnsOf, renderGateway } from "./network-batch.ts";
 import { ipBatch, ipJson } from "./network-commands.ts";
 import { needForwarding, releaseForwarding } from "./network-forwarding.ts";
-import { destroy, existing, INTERFACES_FOLDER, NamespacePool, NETNS_FOLDER } from "./network-pool.ts";
+import { destroy, existing, INTERFACES_FOLDER, NamespacePool, NETNS_FOLDER, type Purpose } from "./network-pool.ts";
 import { claimRange, forgetRange, rememberedRange } from "./network-range.ts";
 import { RuleKeeper } from "./network-rules.ts";
 import { Shaper } from "./network-shaper.ts";
@@ -43,10 +44,13 @@ export interface NetworkPool extends AsyncDisposable {
    */
   take(kind: DynoKind, appId: string, rates?: NetworkRates): Promise<DynoNetwork>;
   /**
-   * Takes over the namespace of a dyno that outlived the last host process. To be called for all of them after
-   * `openNetwork`, before the first `take`: what is not adopted then and was in use is destroyed.
+   * Takes over the namespace of a dyno that outlived the last host process; undefined: it is not there any more. To be called
+   * for all of them after `openNetwork`, before `adopted` and the first `take`: what was in use and is not adopted then is
+   * destroyed.
    */
-  adopt(index: number, kind: DynoKind): DynoNetwork;
+  adopt(index: number, kind: DynoKind): DynoNetwork | undefined;
+  /** All that live were adopted; until then, or the first `take`, nothing is destroyed or made. */
+  adopted(): void;
   /** Destroys the namespace. Repeatable. */
   release(index: number): Promise<void>;
   /** What the app's owner says of its dynos' connections, those that run and those to come. Durable. */
@@ -129,7 +133,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkPool>
     innerRules: layout.localhostPorts && renderInnerTable(gatewayOf(range), layout.localhostPorts),
     prepare: (device) => routeLoopback(device, rules.resolver),
     shaper,
-    rates: USUAL_RATES,
+    rates: usualRates,
     logger,
     clock,
   });
@@ -170,7 +174,8 @@ class LocalNetwork implements NetworkPool {
     const purpose = kind === "build" ? "build" : "dyno";
     const index = await this.#namespaces.take(purpose);
     try {
-      await Promise.all([this.#rules.setOwner(index, appId), this.#shaper.apply(index, rates ?? USUAL_RATES[purpose])]);
+      const held = this.#shaper.apply(index, rates ?? usualRates(purpose));
+      await settled<[void, boolean]>([this.#rules.setOwner(index, appId), held]);
     } catch (error) {
       await this.release(index).catch(() => {}); // the caller is told why it is not there at all
       throw error;
@@ -178,14 +183,18 @@ class LocalNetwork implements NetworkPool {
     return this.#describe(index);
   }
 
-  adopt(index: number, _kind: DynoKind): DynoNetwork {
-    this.#namespaces.adopt(index); // its kind is in the index, and whose it is was known when the rules were made
-    return this.#describe(index);
+  adopt(index: number, _kind: DynoKind): DynoNetwork | undefined {
+    // Its kind is in the index, and whose it is was known when the rules were made.
+    return this.#namespaces.adopt(index) ? this.#describe(index) : undefined;
+  }
+
+  adopted(): void {
+    this.#namespaces.adopted();
   }
 
   async release(index: number): Promise<void> {
-    this.#shaper.forget(index);
-    await Promise.all([this.#rules.setOwner(index, undefined), this.#namespaces.release(index)]);
+    await this.#rules.setOwner(index, undefined); // first: once the namespace is gone the index may be another's
+    await this.#namespaces.release(index);
   }
 
   setEgress(appId: string, rules: readonly EgressRule[]): Promise<void> {
@@ -228,7 +237,8 @@ class LocalNetwork implements NetworkPool {
 }
 
 /** What most dynos have; the others' are set when they start. */
-const USUAL_RATES = { dyno: (sizeNamed(DEFAULT_SIZE) ?? BUILD_SIZE).network, build: BUILD_SIZE.network };
+const usualRates = (purpose: Purpose): NetworkRates =>
+  (purpose === "build" ? BUILD_SIZE : (sizeNamed(DEFAULT_SIZE) ?? BUILD_SIZE)).network;
 
 /** So that one dyno cannot fill the host's table of connections (decision 14); the table holds 262,144 by default. */
 const CONNECTIONS_MAX = 8192;

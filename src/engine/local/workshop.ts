@@ -1,8 +1,9 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { settled } from "../../lib/settled.ts";
 import { DYNO_UID } from "../../model/boot.ts";
 import type { Instance } from "../../model/instance.ts";
 import type { Isolation } from "../../model/isolation.ts";
@@ -123,7 +124,7 @@ export async function make(
     limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE);
     await beforeStart(shop, folder, spec);
     const started = runtime.start(spec.id, network).then(() => mark("started"));
-    await settled<[void, void]>([started, adoptWatcher(shop.cgroups, conmon.pid)]);
+    await settled<[void, void]>([started, moveWatcher(shop, spec.id, conmon)]);
     await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
   } catch (error) {
@@ -133,6 +134,16 @@ export async function make(
     );
     throw error;
   }
+}
+
+/**
+ * Takes a dyno's conmon out of our own group. A failure is told and no more: the command has begun, and what cannot begin is begun
+ * again, a release command too.
+ */
+export async function moveWatcher(shop: Workshop, dynoId: string, conmon: ProcessRef): Promise<void> {
+  await adoptWatcher(shop.cgroups, conmon.pid).catch((error: unknown) => {
+    shop.logger.warn("dyno.watcher_not_moved", { dynoId, error });
+  });
 }
 
 interface Bundle {
@@ -216,10 +227,10 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
     });
   await killGroup(shop.cgroups, id, shop.clock);
   await forgetHiddenGroup(shop.instance.paths.run, shop.cgroups, id);
-  await killConmon(folder, id);
-  const network = await folder.network();
-  await Promise.all([
-    network && shop.network.release(network.index),
+  const conmon = await folder.conmon(); // it goes by itself once its container is gone; this is for one that hangs
+  if (conmon) killQuietly(conmon.pid, "SIGKILL");
+  await settled<[void, void, void, void, void]>([
+    releaseNetwork(shop, folder),
     shop.store.remove(dynoVolumeOf(id)),
     rm(folder.file("config.json"), { force: true }), // it holds config vars
     rm(folder.file(CHECKS_FOLDER), { recursive: true, force: true }), // so does this
@@ -227,11 +238,12 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
   ]);
 }
 
-/** Like `Promise.all`, but waits for all of them even if one fails, so that whoever cleans up finds everything. */
-async function settled<T extends readonly unknown[]>(promises: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
-  const list: readonly Promise<unknown>[] = promises;
-  await Promise.allSettled(list);
-  return (await Promise.all(list)) as unknown as T; // the same tuple, awaited
+/** Once: afterwards the index may be another dyno's. */
+async function releaseNetwork(shop: Workshop, folder: DynoFolder): Promise<void> {
+  const network = await folder.network();
+  if (network === undefined) return;
+  await shop.network.release(network.index);
+  await folder.forgetNetwork();
 }
 
 async function takeNetwork(shop: Workshop, folder: DynoFolder, spec: DynoSpec, size: DynoSize): Promise<DynoNetwork> {
@@ -297,12 +309,4 @@ async function makeBuildFolders(
     buildkit: join(shop.programFolder, "buildkit"),
     ca: existsSync(ca) ? ca : null,
   };
-}
-
-/** conmon goes by itself once its container is gone; this is for one that hangs. */
-async function killConmon(folder: DynoFolder, id: string): Promise<void> {
-  const pid = Number(await readFile(folder.file("conmon.pid"), "utf8").catch(() => "0")); // it never came so far
-  if (pid <= 1) return;
-  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""); // gone
-  if (command.includes("conmon") && command.includes(id)) killQuietly(pid, "SIGKILL");
 }

@@ -1,0 +1,241 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { ended, start } from "../../lib/command.ts";
+import { jsonLogger } from "../../lib/logger.ts";
+import { SimClock } from "../../lib/sim-clock.ts";
+import { DynoFolder, EXITS, isAlive, type ProcessRef } from "./dyno-folder.ts";
+import { LocalEngine } from "./local-engine.ts";
+import { Tombstones } from "./tombstones.ts";
+import { takeApart, type Workshop } from "./workshop.ts";
+
+const GONE: ProcessRef = { pid: 0, startedAt: "" };
+
+test("a dyno whose network is gone does not run; one whose network is there does, and only then the rest is nobody's", async () => {
+  await using host = new Host();
+  const [whole, cut] = [await host.dyno({ index: 5 }), await host.dyno({ index: 6 })];
+  for (const folder of [whole, cut]) {
+    await host.conmonOf(folder);
+    await folder.setStarted({ at: 1, conmon: (await folder.conmon()) ?? GONE });
+  }
+  host.networks.delete(6);
+  await using engine = await host.open();
+  assert.deepEqual(
+    (await engine.list()).map(({ id, state }) => [id, state.kind]),
+    [[host.idOf(whole), "running"]],
+  );
+  assert.ok(!existsSync(cut.path), "it is taken apart, as what was never whole is");
+  assert.deepEqual(host.calls.toSorted(), ["adopt 5", "adopt 6", "adopted", "release 6"]);
+  assert.equal(host.calls.at(-1), "adopted");
+});
+
+test("a network is given back once: later its number may be another dyno's", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  await takeApart(host.shop, folder, host.idOf(folder));
+  await takeApart(host.shop, folder, host.idOf(folder));
+  assert.deepEqual(host.calls, ["release 5"]);
+});
+
+test("a network that could not be given back is given back the next time", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  host.failing = true;
+  await assert.rejects(takeApart(host.shop, folder, host.idOf(folder)));
+  host.failing = false;
+  await takeApart(host.shop, folder, host.idOf(folder));
+  assert.deepEqual(host.calls, ["release 5", "release 5"]);
+});
+
+for (const [title, watchers] of [
+  ["its conmon is moved to the watchers", "conmon"],
+  ["it is adopted also where its conmon cannot be moved", "nowhere"],
+] as const)
+  test(`a dyno that was let begin just before the host process died: ${title}`, async () => {
+    await using host = new Host();
+    const procs = join(host.groups, watchers, "cgroup.procs");
+    mkdirSync(join(host.groups, watchers));
+    const folder = await host.dyno({ index: 5 });
+    const conmon = await host.conmonOf(folder);
+    host.state = "running";
+    await using engine = await host.open();
+    assert.deepEqual(
+      (await engine.list()).map(({ state }) => state.kind),
+      ["running"],
+    );
+    assert.equal((await folder.started())?.conmon.pid, conmon);
+    if (watchers === "conmon") assert.equal(readFileSync(procs, "utf8"), String(conmon));
+    else assert.match(host.log, /dyno\.watcher_not_moved/);
+  });
+
+test("a process that has conmon's number and is another is neither moved nor killed", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  const stranger = await host.conmonOf(folder, randomUUID());
+  assert.equal(await folder.conmon(), undefined);
+  await takeApart(host.shop, folder, host.idOf(folder));
+  process.kill(stranger, 0);
+});
+
+test("takeApart kills a conmon that hangs", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  await host.conmonOf(folder);
+  const conmon = await folder.conmon();
+  assert.ok(conmon);
+  await takeApart(host.shop, folder, host.idOf(folder));
+  await until(() => !isAlive(conmon));
+});
+
+test("an end that could not be noted is noted by a later look, and the patrol goes on meanwhile", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  await folder.setStarted({ at: 1, conmon: GONE });
+  const inTheWay = folder.file(".ended.json.tmp");
+  mkdirSync(inTheWay);
+  writeFileSync(join(host.bundles, EXITS, host.idOf(folder)), "3");
+  await using engine = await host.open();
+  const stateOf = async () => (await engine.list())[0]?.state;
+  const failures = () => host.log.split("dyno.look_failed").length - 1;
+  await until(async () => {
+    await host.clock.advance(1000);
+    return failures() >= 3;
+  });
+  assert.equal((await stateOf())?.kind, "running");
+  await assert.rejects(engine.remove(host.idOf(folder)));
+  rmSync(inTheWay, { recursive: true });
+  await until(async () => {
+    await host.clock.advance(1000);
+    return (await stateOf())?.kind === "ended";
+  });
+  await engine.remove(host.idOf(folder));
+  assert.deepEqual(await engine.list(), []);
+});
+
+/** What the engine stands on, without root: no program of the runtime, the kernel's network and disks are there only by name. */
+class Host implements AsyncDisposable {
+  readonly clock = new SimClock();
+  readonly networks = new Set([5, 6]);
+  /** What was asked of the network. */
+  readonly calls: string[] = [];
+  readonly groups: string;
+  readonly bundles: string;
+  readonly shop: Workshop;
+  log = "";
+  /** What the runtime says of every container. */
+  state: "none" | "running" = "none";
+  failing = false;
+  readonly #base = mkdtempSync(join(tmpdir(), "stator-local-engine-"));
+  readonly #ends: (() => Promise<unknown>)[] = [];
+
+  constructor() {
+    [this.groups, this.bundles] = [join(this.#base, "groups"), join(this.#base, "bundles")];
+    for (const folder of [this.groups, this.bundles, join(this.bundles, EXITS)]) mkdirSync(folder);
+    const runtime = { canExec: true, delete: async () => {}, state: async () => this.state };
+    const disposable = { [Symbol.asyncDispose]: async () => {} };
+    const network = {
+      adopt: (index: number) => {
+        this.calls.push(`adopt ${index}`);
+        return this.networks.has(index) ? { index, address: `10.0.0.${index}` } : undefined;
+      },
+      adopted: () => void this.calls.push("adopted"),
+      release: async (index: number) => {
+        this.calls.push(`release ${index}`);
+        if (this.failing) throw new Error("no");
+      },
+      onRefused: () => ({ [Symbol.dispose]: () => {} }),
+    };
+    // Only what these tests come to.
+    this.shop = {
+      instance: { paths: { run: this.#base } },
+      network,
+      runtime,
+      gvisor: runtime,
+      cgroups: { kind: "v2", hybridMount: null, folders: [this.groups] },
+      store: { ...disposable, list: async () => [], remove: async () => {} },
+      logs: {
+        list: async () => new Map(),
+        remove: async () => {},
+        mayHaveFilled: () => false,
+        mayHaveGrown: () => false,
+      },
+      userLimits: disposable,
+      migration: disposable,
+      clock: this.clock,
+      logger: jsonLogger("test", (line) => {
+        this.log += line;
+      }),
+    } as unknown as Workshop;
+  }
+
+  /** One that an earlier host process made. */
+  async dyno({ index }: { readonly index: number }): Promise<DynoFolder> {
+    const id = randomUUID();
+    const folder = new DynoFolder(this.bundles, id);
+    await folder.create({
+      id,
+      appId: randomUUID(),
+      uidIndex: 1,
+      kind: "formation",
+      name: "web.1",
+      releaseId: null,
+      stack: "debian-12",
+      slugDigest: null,
+      command: "true",
+      size: "Basic",
+      port: null,
+      terminal: null,
+      stdin: false,
+      isolation: "container",
+      io: false,
+      createdAt: 0,
+    });
+    await folder.setNetwork({ index });
+    return folder;
+  }
+
+  idOf(folder: DynoFolder): string {
+    return folder.path.slice(this.bundles.length + 1);
+  }
+
+  /** A process with the words that conmon has, as the dyno's. */
+  async conmonOf(folder: DynoFolder, id = this.idOf(folder)): Promise<number> {
+    const child = start("perl", ["-e", "$| = 1; print 1; sleep 60", "conmon", id], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const end = ended(child, "perl");
+    this.#ends.push(() => {
+      child.kill("SIGKILL");
+      return end;
+    });
+    await new Promise((resolve) => child.stdout?.once("data", resolve));
+    const { pid = 0 } = child;
+    writeFileSync(folder.file("conmon.pid"), String(pid));
+    return pid;
+  }
+
+  async open(): Promise<LocalEngine> {
+    return LocalEngine.open({
+      shop: this.shop,
+      bundles: this.bundles,
+      tombstones: await Tombstones.open(join(this.#base, "removed")),
+      isolations: { refusal: async () => null },
+      memoryMb: 4096,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const end of this.#ends) await end();
+    rmSync(this.#base, { recursive: true, force: true });
+  }
+}
+
+async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 10_000; performance.now() < deadline; await pause(5))
+    if (await isTrue()) return;
+  assert.fail("it did not become true in 10 s");
+}
