@@ -177,7 +177,7 @@ export class RouteTable {
     return { apps, spare: [...this.#spare], leastSpare: [...this.#leastSpare] };
   }
 
-  #wantedOf({ dynoIds, former: _, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
+  #wantedOf({ dynoIds, former: _former, ...app }: Row, serverOf: (dynoId: string) => Server | undefined): Wanted {
     const hosts = app.hosts.filter((host) => this.#claims.get(host)?.at(-1) === app.appId);
     const servers = withoutTwins(dynoIds.map(serverOf).filter((server) => server !== undefined));
     const spoken = speaksH2c(app) ? servers.map((server) => ({ ...server, h2c: true })) : servers;
