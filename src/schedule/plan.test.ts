@@ -39,7 +39,7 @@ function shown(decision: Decision): string {
 }
 
 const decide = (schedule: Schedule, now: string, running: readonly RunningDyno[] = []) =>
-  plan({ schedules: [schedule], running, now: at(now) }).map(shown);
+  plan({ schedules: [schedule], running, alive: running.length, now: at(now) }).map(shown);
 const dyno = (number: number, scheduleId = "nightly"): RunningDyno => ({
   scheduleId,
   dynoId: `id-${number}`,
@@ -87,10 +87,16 @@ test("no overlap unless asked: skipped, beside it, or in its place", () => {
 test("scheduled dynos of an app have a limit, over all its schedules", () => {
   const running = Array.from({ length: SCHEDULER_DYNOS_MAX - 1 }, (_, index) => dyno(index, "other"));
   const schedules = ["a", "b"].map((id): Schedule => ({ ...NIGHTLY, id, concurrency: "allow" }));
-  assert.deepEqual(plan({ schedules, running, now: at("2026-05-01T03:00:00Z") }).map(shown), [
+  assert.deepEqual(plan({ schedules, running, alive: running.length, now: at("2026-05-01T03:00:00Z") }).map(shown), [
     "start 2026-05-01T03:00:00",
     "skip 2026-05-01T03:00:00: too-many",
   ]);
+});
+
+test("those of schedules that are gone count too", () => {
+  const now = at("2026-05-01T03:00:00Z");
+  const decided = plan({ schedules: [NIGHTLY], running: [], alive: SCHEDULER_DYNOS_MAX, now }).map(shown);
+  assert.deepEqual(decided, ["skip 2026-05-01T03:00:00: too-many"]);
 });
 
 test("a clock set back by less than an hour repeats nothing; by more, schedules begin anew", () => {
@@ -114,13 +120,13 @@ test("every time is decided once, in order; planning twice is planning once", ()
       let decided = 0;
       for (const pause of pauses) {
         now += pause;
-        for (const decision of plan({ schedules: [schedule], running: [], now })) {
+        for (const decision of plan({ schedules: [schedule], running: [], alive: 0, now })) {
           assert.ok(decision.decidedUntil > schedule.decidedUntil && decision.decidedUntil <= now);
           if (decision.kind === "start") assert.ok(now - decision.dueAt <= LATE_MS_MAX);
           decided += decision.kind === "miss" ? decision.count : 1;
           schedule = { ...schedule, decidedUntil: decision.decidedUntil };
         }
-        assert.deepEqual(plan({ schedules: [schedule], running: [], now }), []);
+        assert.deepEqual(plan({ schedules: [schedule], running: [], alive: 0, now }), []);
       }
       assert.equal(decided, timesBetween(schedule, from, now));
     }),

@@ -17,6 +17,8 @@ export const MISSED_MAX = 1000;
 export interface Situation {
   readonly schedules: readonly Schedule[];
   readonly running: readonly RunningDyno[];
+  /** Scheduled dynos that live, those of schedules that are gone too. */
+  readonly alive: number;
   readonly now: Instant;
 }
 
@@ -46,9 +48,9 @@ export type SkipReason =
   | { readonly kind: "too-many"; readonly count: number };
 
 /** What to do now. Reads no clock and touches nothing; once its decisions are noted it asks for none of them again. */
-export function plan({ schedules, running, now }: Situation): readonly Decision[] {
+export function plan({ schedules, running, alive, now }: Situation): readonly Decision[] {
   const decisions: Decision[] = [];
-  let dynos = running.length;
+  let dynos = alive;
   for (const schedule of schedules) {
     const own = running.filter(({ scheduleId }) => scheduleId === schedule.id);
     for (const decision of decide(schedule, own, dynos, now)) {

@@ -9,7 +9,7 @@ import { nextRunAt, type Schedule, type ScheduleRun } from "../model/schedule.ts
 import type { Store } from "../store/store.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import { type Code, codeOf, dynoFor, replaceDyno, runningOf } from "./dynos.ts";
-import { type Decision, plan, wasSetBack } from "./plan.ts";
+import { type Decision, plan, SCHEDULER_DYNOS_MAX, wasSetBack } from "./plan.ts";
 import type { RunNow, Schedules } from "./schedules.ts";
 import { lineOf, missReason, PROCESS, skipReason } from "./words.ts";
 
@@ -39,6 +39,9 @@ interface Line {
   readonly process: string;
   readonly text: string;
 }
+
+const aliveOf = (dynos: readonly DynoRecord[]): number =>
+  dynos.filter(({ kind, exit }) => kind === "scheduler" && exit === null).length;
 
 class Scheduler implements Schedules, AsyncDisposable {
   readonly #options: SchedulerOptions;
@@ -75,6 +78,11 @@ class Scheduler implements Schedules, AsyncDisposable {
       }
       const now = clock.now();
       const replaces = schedule.concurrency === "replace" ? own : [];
+      if (aliveOf(dynos) - replaces.length >= SCHEDULER_DYNOS_MAX)
+        throw new PlatformError(
+          "invalid_params",
+          `${app.name} has ${SCHEDULER_DYNOS_MAX} scheduled dynos already: wait for one to end, or stop one with ps:stop.`,
+        );
       const start: Start = { schedule, code, dynos, userEmail, replaces, dueAt: null, now };
       return this.#start(start, inside, lines);
     });
@@ -123,9 +131,10 @@ class Scheduler implements Schedules, AsyncDisposable {
       const code = await codeOf(appId, inside);
       if (code === undefined) return;
       const schedules = (await inside.schedules.list(appId)).filter(({ enabled }) => enabled);
-      const running = runningOf(await inside.schedules.latestRuns(appId), await inside.dynos.list(appId));
+      const dynos = await inside.dynos.list(appId);
+      const running = runningOf(await inside.schedules.latestRuns(appId), dynos);
       const now = clock.now();
-      for (const decision of plan({ schedules, running, now }))
+      for (const decision of plan({ schedules, running, alive: aliveOf(dynos), now }))
         await this.#note({ decision, code, now, store: inside, lines });
     });
     this.#tell(appId, lines);

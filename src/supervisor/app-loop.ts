@@ -5,7 +5,7 @@ import type { Release } from "../model/release.ts";
 import { Actor } from "./act.ts";
 import { type Desired, desiredOf } from "./desired.ts";
 import type { Parts, SupervisorStore } from "./parts.ts";
-import type { Situation } from "./situation.ts";
+import { Ahead, type Situation } from "./situation.ts";
 
 /**
  * Looks come at the latest after this long while something is on its way, and while all is quiet: then the supervisor's own
@@ -22,6 +22,7 @@ export class AppLoop {
   readonly #parts: Parts;
   readonly #actor: Actor;
   readonly #nudge = new Nudge();
+  readonly #ahead = new Ahead();
   /** What the latest look was made from; undefined: there was none. */
   #seen: string | undefined;
   /** What the engine showed when there was last nothing to do and nothing on its way, until it may show something else. */
@@ -117,6 +118,7 @@ export class AppLoop {
       observed: observed.filter(isOurs),
       crashes,
       attempts: this.#actor.attempts,
+      ahead: this.#ahead,
       now: clock.now(),
     };
     return { situation, shown: observed };

@@ -16,12 +16,12 @@ const dyno = (id: string, launchedAt: number) => ({ id, createdAt: 0, launchedAt
 test("spec 3.5: a dyno is due 24 h and up to 216 min after its start, always at the same time, each at its own", () => {
   fc.assert(
     fc.property(fc.uuid(), fc.integer({ min: 0, max: 1e13 }), (id, start) => {
-      const at = cycleAt(dyno(id, start), { cyclingHour: null });
+      const at = cycleAt(dyno(id, start), { cyclingHour: null }, start);
       assert.ok(at >= start + DAY && at < start + DAY + 216 * 60_000);
-      assert.equal(at, cycleAt(dyno(id, start), { cyclingHour: null }));
+      assert.equal(at, cycleAt(dyno(id, start), { cyclingHour: null }, start));
     }),
   );
-  const times = Array.from({ length: 100 }, (_, index) => cycleAt(dyno(`dyno-${index}`, 0), { cyclingHour: null }));
+  const times = Array.from({ length: 100 }, (_, index) => cycleAt(dyno(`dyno-${index}`, 0), { cyclingHour: null }, 0));
   const tenths = new Set(times.map((at) => Math.floor(((at - DAY) / (216 * 60_000)) * 10)));
   assert.equal(new Set(times).size, 100);
   assert.equal(tenths.size, 10);
@@ -33,7 +33,7 @@ test("a chosen hour: within it (UTC), and never for a dyno younger than 12 hours
     fc.integer({ min: 0, max: 1e13 }),
     fc.integer({ min: 0, max: 23 }),
     (id, start, cyclingHour) => {
-      const at = cycleAt(dyno(id, start), { cyclingHour });
+      const at = cycleAt(dyno(id, start), { cyclingHour }, start);
       assert.equal(new Date(at).getUTCHours(), cyclingHour);
       assert.ok(at >= start + 12 * HOUR && at < start + 37 * HOUR);
     },
@@ -41,8 +41,23 @@ test("a chosen hour: within it (UTC), and never for a dyno younger than 12 hours
   fc.assert(property);
 });
 
+test("a dyno whose hour has gone by waits for the next day's, however old it is", () => {
+  const property = fc.property(
+    fc.uuid(),
+    fc.integer({ min: 0, max: 23 }),
+    fc.integer({ min: 0, max: DAY - 1 }),
+    (id, cyclingHour, since) => {
+      const now = 100 * DAY + cyclingHour * HOUR + since;
+      const at = cycleAt(dyno(id, 90 * DAY), { cyclingHour }, now);
+      assert.equal(new Date(at).getUTCHours(), cyclingHour);
+      assert.equal(Math.floor((at - cyclingHour * HOUR) / DAY), since < HOUR ? 100 : 101);
+    },
+  );
+  fc.assert(property);
+});
+
 test("a dyno that was never launched counts from when it was made", () => {
-  const at = cycleAt({ id: "x", createdAt: DAY, launchedAt: null }, { cyclingHour: null });
+  const at = cycleAt({ id: "x", createdAt: DAY, launchedAt: null }, { cyclingHour: null }, 0);
   assert.ok(at >= 2 * DAY);
 });
 

@@ -35,7 +35,7 @@ export function cycle(
   const types = Map.groupBy(release.dynos, ({ type }) => type);
   return [...types.values()].flatMap((wanted) => {
     const standing = wanted.flatMap(({ name }) => alive.get(name) ?? []);
-    const due = standing.filter((record) => look.deadlines.reached(cycleAt(record, app)));
+    const due = standing.filter((record) => look.deadlines.reached(cycleAt(record, app, look.now)));
     const [oldest] = due.toSorted((one, other) => startOf(one) - startOf(other));
     if (oldest === undefined || standing.length < wanted.length) return [];
     const sizes = new Map(wanted.map(({ name, size }) => [name, size]));
@@ -48,14 +48,18 @@ export function cycle(
   });
 }
 
-/** When a dyno is due: a day after its start and up to 216 minutes, or at a time of its own within the chosen hour (UTC). */
+/**
+ * When a dyno is due: a day after its start and up to 216 minutes, or at a time of its own within the chosen hour (UTC). Where that hour has
+ * gone by without it, in the next day's.
+ */
 export function cycleAt(
   record: Pick<DynoRecord, "id" | "createdAt" | "launchedAt">,
   app: Pick<Runtime, "cyclingHour">,
-) {
+  now: Instant,
+): Instant {
   const start = startOf(record);
   if (app.cyclingHour === null) return start + DAY + shareOf(record.id) * JITTER_MS;
-  const earliest = start + AGE_MIN_MS;
+  const earliest = Math.max(start + AGE_MIN_MS, now - HOUR + 1); // an hour that began before it is over
   const hour = Math.floor(earliest / DAY) * DAY + app.cyclingHour * HOUR;
   return (hour < earliest ? hour + DAY : hour) + shareOf(record.id) * HOUR;
 }

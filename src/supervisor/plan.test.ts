@@ -6,7 +6,7 @@ import type { DynoRecord } from "../model/dyno.ts";
 import { DEFAULT_RUNTIME } from "../model/runtime.ts";
 import type { Desired } from "./desired.ts";
 import { plan } from "./plan.ts";
-import { attemptKey, type Situation } from "./situation.ts";
+import { Ahead, attemptKey, Deadlines, type Situation } from "./situation.ts";
 
 const NOW = 1_000_000_000;
 const HOUR = 3_600_000;
@@ -94,13 +94,16 @@ test("spec 3.9: without a time to live a one-off dyno has 24 hours", () => {
   assert.deepEqual(kinds({ desired: none, records, observed: [running(NOW - 24 * HOUR)] }), ["change"]);
 });
 
-test("a clock that was set back by an hour holds up no deadline", () => {
+test("a clock that was set back by an hour neither holds up a deadline nor brings it forward", () => {
   const stopping = { since: NOW + HOUR, reason: "scale", killed: false } as const;
   const attempts = new Map([
     [attemptKey("TERM", "one"), { doneAt: NOW + HOUR, failures: 0, error: null, message: "", nextAt: 0 }],
   ]);
   const records = [dyno({ state: "down", stopping })];
-  assert.deepEqual(kinds({ desired: none, records, observed: [running()], attempts }), ["change"]);
+  const situation = { desired: none, records, observed: [running()], attempts, ahead: new Ahead() };
+  const first = planned(situation);
+  assert.deepEqual([first.actions, first.lookAgainAt], [[], NOW + 30_000]);
+  assert.deepEqual(kinds({ ...situation, now: NOW + 30_000 }), ["change"]);
 });
 
 test("spec 3.3: after a restart of the daemon SIGTERM is sent again, and the grace begins anew", () => {
@@ -126,4 +129,16 @@ test("spec 3.9: a one-off that the host refuses for a minute ends, and is not st
   const records = [run({ state: "starting", launchedAt: NOW - 61_000 })];
   const [action] = planned({ desired: none, records, attempts }).actions;
   assert.equal(action?.kind === "change" && action.change.state, "complete");
+});
+
+test("what began ahead of the clock, since that was set back, counts from when it was first seen so", () => {
+  const ahead = new Ahead();
+  const hasPassed = (since: number, now: number) => new Deadlines(now, ahead).passed(since, 60_000);
+  assert.equal(hasPassed(NOW + 3_600_000, NOW), false, "a young dyno is not killed for it");
+  assert.equal(hasPassed(NOW + 3_600_000, NOW + 59_999), false);
+  assert.equal(hasPassed(NOW + 3_600_000, NOW + 60_000), true);
+  assert.equal(hasPassed(NOW + 3_600_000, NOW + 3_600_001), true, "nor begins it anew when the clock comes there");
+  assert.equal(hasPassed(NOW + 1_000, NOW), false, "a little ahead is no change of the clock");
+  assert.equal(hasPassed(NOW + 1_000, NOW + 61_000), true);
+  assert.equal(hasPassed(NOW - 60_000, NOW), true);
 });

@@ -13,11 +13,11 @@ import { heroku, stop, wasAskedToEnd } from "./transitions.ts";
 export const COMPLETE_MAX = 100;
 
 /**
- * What to do now so that what runs becomes what should run. Reads no clock and touches nothing; made again from the same
+ * What to do now so that what runs becomes what should run. Reads no clock and touches nothing but `ahead`; made again from the same
  * situation it is the same, and made again after its actions have taken effect it asks for none of them twice.
  */
 export function plan(situation: Situation): Plan {
-  const deadlines = new Deadlines(situation.now);
+  const deadlines = new Deadlines(situation.now, situation.ahead);
   const look: Look = { ...situation, deadlines };
   const { desired, records } = situation;
   const actions = [

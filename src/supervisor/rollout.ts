@@ -126,7 +126,9 @@ export function fail(
   failure: string,
   look: Look,
 ): readonly Action[] {
-  const isStopped = app.rollout === "stop-start" && candidate.command === null;
+  const gaveWay = ({ releaseId, stopping }: DynoRecord) =>
+    releaseId === current?.id && (stopping?.reason === "replaced" || stopping?.reason === "no-room");
+  const isStopped = (app.rollout === "stop-start" && candidate.command === null) || look.records.some(gaveWay);
   const stays = isStopped ? "is started again" : "stays";
   const remains = current === null ? "Nothing of it runs." : `v${current.version} ${stays}.`;
   const text = `Release v${candidate.version} failed: ${failure}. ${remains}`;

@@ -14,6 +14,8 @@ export interface Situation {
   readonly observed: readonly ObservedDyno[];
   readonly crashes: readonly CrashRecord[];
   readonly attempts: Attempts;
+  /** Kept from one plan to the next. */
+  readonly ahead?: Ahead;
   readonly now: Instant;
 }
 
@@ -99,13 +101,31 @@ export type Action =
 
 export type DynoChange = Partial<Omit<DynoRecord, "id" | "appId">>;
 
+/** Instants that lie ahead since the clock was set back: each counts from when it was first seen so. */
+export class Ahead {
+  readonly #seenAt = new Map<Instant, Instant>();
+
+  /** Where it is counted from. */
+  countedFrom(at: Instant, now: Instant): Instant {
+    const seenAt = this.#seenAt.get(at);
+    if (at <= now + CLOCK_SLACK_MS) return Math.min(at, seenAt ?? at);
+    if (seenAt !== undefined && seenAt <= now + CLOCK_SLACK_MS) return seenAt;
+    if (this.#seenAt.size >= AHEAD_MAX) this.#seenAt.clear();
+    this.#seenAt.set(at, now);
+    return now;
+  }
+}
+const AHEAD_MAX = 10_000;
+
 /** Instants that a plan waits for. */
 export class Deadlines {
   readonly #now: Instant;
+  readonly #ahead: Ahead;
   #next: Instant | null = null;
 
-  constructor(now: Instant) {
+  constructor(now: Instant, ahead: Ahead = new Ahead()) {
     this.#now = now;
+    this.#ahead = ahead;
   }
 
   get next(): Instant | null {
@@ -119,9 +139,9 @@ export class Deadlines {
     return false;
   }
 
-  /** Whether `ms` have passed since then. Also true if the clock was set back so far that they would take much longer. */
+  /** Whether `ms` have passed since then: since the clock was set back, if that is ahead now. */
   passed(since: Instant, ms: number): boolean {
-    return since > this.#now + CLOCK_SLACK_MS || this.reached(since + ms);
+    return this.reached(this.#ahead.countedFrom(since, this.#now) + ms);
   }
 }
 

@@ -108,9 +108,9 @@ function tendRunning(record: DynoRecord, { since, listening, health }: Running, 
   const { disconnected, timeToLive } = record.oneOff;
   if (deadlines.passed(since, (timeToLive ?? DAY_SECONDS) * 1000)) return [stop(record, "time-to-live", now)];
   if (disconnected === undefined || disconnected.hangups > HANGUPS) return [];
-  if (!deadlines.passed(disconnected.at, disconnected.hangups * HANGUP_EVERY_MS)) return [];
+  if (!deadlines.passed(disconnected.at, disconnected.hangups === 0 ? 0 : HANGUP_EVERY_MS)) return [];
   const signal: Action = { kind: "signal", dynoId: record.id, signal: "HUP", settle: false };
-  return disconnected.hangups < HANGUPS ? [hungUp(record), signal] : [hungUp(record)];
+  return disconnected.hangups < HANGUPS ? [hungUp(record, now), signal] : [hungUp(record, now)];
 }
 
 const DAY_SECONDS = 86_400;

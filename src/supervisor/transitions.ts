@@ -77,7 +77,8 @@ export function bootTimedOut(
     why === "unmade"
       ? `Error R99 (Platform error) -> The dyno could not be made within ${MAKING_MS / 1000} seconds`
       : `Error R10 (Boot timeout) -> Web process failed to bind to $PORT within ${why.bootSeconds} seconds of launch`;
-  const stopping = { since: now, reason: "boot-timeout", killed: true } as const;
+  const detail = why === "unmade" ? { detail: `could not be made within ${MAKING_MS / 1000} seconds` } : {};
+  const stopping = { since: now, reason: "boot-timeout", killed: true, ...detail } as const;
   return change(record, { stopping }, [error, "Stopping process with SIGKILL"]);
 }
 
@@ -186,11 +187,11 @@ export const HANGUPS = 3;
 export const HANGUP_EVERY_MS = 5000;
 
 /** The next SIGHUP to a dyno whose client has gone, at last R16 (spec 3.9). */
-export function hungUp(record: DynoRecord): Action {
+export function hungUp(record: DynoRecord, now: Instant): Action {
   const { oneOff } = record;
   if (oneOff?.disconnected === undefined) throw new Error(`${record.name} has not lost its client`);
   const hangups = oneOff.disconnected.hangups + 1;
-  return change(record, { oneOff: { ...oneOff, disconnected: { ...oneOff.disconnected, hangups } } }, [
+  return change(record, { oneOff: { ...oneOff, disconnected: { at: now, hangups } } }, [
     hangups <= HANGUPS
       ? "Client connection closed. Sending SIGHUP to all processes"
       : "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed.",

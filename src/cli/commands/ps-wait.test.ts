@@ -15,5 +15,7 @@ test("docs/dynos.md: dynos of an app that sleeps are there with its release, and
 test("one-off dynos count where asked for, those of release commands never, others by their type", () => {
   const dynos = [dyno("web", "up", 5), dyno("worker", "up", 4), dyno("run", "starting", 5), dyno("release", "up", 5)];
   assert.deepEqual(counts(dynos, { version: 5 }, undefined, true), { there: 1, wanted: 3 });
+  const job = dyno("scheduler", "up", 4); // it goes on with the release that it began with
+  assert.deepEqual(counts([job, dyno("web", "up", 5)], { version: 5 }, undefined, false), { there: 1, wanted: 1 });
   assert.deepEqual(counts(dynos, { version: 5 }, "web", false), { there: 1, wanted: 1 });
 });

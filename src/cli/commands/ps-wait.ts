@@ -42,8 +42,10 @@ export function counts(
   type: string | undefined,
   withRun: boolean,
 ): { readonly there: number; readonly wanted: number } {
+  // A scheduled dyno is not started again with a release either.
+  const isOneOff = (dyno: DynoJson) => dyno.type === "run" || dyno.type === "scheduler";
   const relevant = dynos.filter(
-    (dyno) => dyno.type !== "release" && (withRun || dyno.type !== "run") && (type === undefined || dyno.type === type),
+    (dyno) => dyno.type !== "release" && (withRun || !isOneOff(dyno)) && (type === undefined || dyno.type === type),
   );
   const isThere = ({ state, release }: DynoJson) => (state === "up" || state === "idle") && release.version >= version;
   const there = relevant.filter(isThere);
