@@ -154,6 +154,21 @@ test("*.localhost, which every resolver calls 127.0.0.1, is the router inside a 
   assert.equal(await inside(dyno, "tcp", "127.0.0.1", 18_022), own.greeting);
 });
 
+test("what a dyno does with itself, and what it sends, is not tracked in its namespace, which nobody would be charged for", async () => {
+  await using net = await network("untracked");
+  const dyno = await net.pool.take("formation", APP);
+  const within = (...command: readonly string[]) => run("nsenter", [`--net=${dyno.netnsPath}`, ...command]);
+  const flood = `
+    const { createSocket } = require("node:dgram");
+    const sockets = Array.from({ length: 20 }, () => createSocket("udp4"));
+    let left = 20 * 200;
+    for (const socket of sockets) for (let port = 1000; port < 1200; port++)
+      socket.send("x", port, port % 2 === 0 ? "127.0.0.1" : "192.0.2.77", () => --left || process.exit());`;
+  await within(process.execPath, "-e", flood);
+  const { stdout } = await within("cat", "/proc/sys/net/netfilter/nf_conntrack_count");
+  assert.ok(Number(stdout) < 10, `${stdout} are tracked`);
+});
+
 test("with another domain, localhost is the dyno's own altogether", async () => {
   await using net = await network("otherdomain", { config: { ...CONFIG, domain: "example.com" } });
   const dyno = await net.pool.take("formation", APP);

@@ -217,10 +217,15 @@ test("system calls: nothing is both allowed and forbidden, and volumes of btrfs 
   const never =
     "mount unshare setns bpf clone3 keyctl userfaultfd io_uring_setup perf_event_open kexec_load ptrace process_vm_writev";
   for (const name of never.split(" ")) assert.equal(allowed.has(name), false, name);
-  const families = syscalls.filter(({ names }) => names.includes("socket")).flatMap(({ args }) => args ?? []);
+  const sockets = syscalls.filter(({ names }) => names.includes("socket")).map(({ args }) => args ?? []);
+  assert.ok(sockets.flat().every(({ op }) => op === "SCMP_CMP_EQ"));
   assert.deepEqual(
-    families.map(({ value, op }) => [value, op]),
-    [1, 2, 10, 16].map((family) => [family, "SCMP_CMP_EQ"]), // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+    sockets.map((args) => args.map(({ index, value }) => `${index}=${value}`).join(" ")),
+    [
+      "0=1", // AF_UNIX
+      ...[2, 10].flatMap((family) => [0, 6, 17, 262].map((protocol) => `0=${family} 2=${protocol}`)), // AF_INET, AF_INET6
+      "0=16 2=0", // AF_NETLINK, NETLINK_ROUTE
+    ],
   );
   const rules = syscalls.filter(({ names }) => names.includes("ioctl")).flatMap(({ args }) => args ?? []);
   const isAllowed = (request: number) =>

@@ -207,25 +207,39 @@ table inet ${rules.table} {
 /**
  * Rules inside each namespace for platforms whose domain is `localhost`: every resolver says that `hello.localhost` is
  * 127.0.0.1, which in a dyno is the dyno itself. The namespace routes those ports to the host (`renderInner`), these rules
- * name it. What dynos serve is left untracked: the host tracks it already. A rule for each port: a set of ports takes 20 KiB of
- * the kernel's memory, in each namespace.
+ * name it. Nothing else is tracked, on the loopback neither: the host tracks what leaves, and the kernel charges what it tracks to nobody, so
+ * that a dyno could take the machine's memory with it. A rule for each port: a set of ports takes 20 KiB of the kernel's memory, in
+ * each namespace.
  */
 export function renderInnerTable(gateway: string, routerPorts: readonly number[]): string {
   const each = (render: (port: number) => string): string => routerPorts.map(render).join("\n    ");
+  const named = (port: number): string => `oifname "eth0" ip daddr 127.0.0.1 tcp dport ${port}`;
   return `
 table ip stator {
+  chain sent {
+    type filter hook output priority -300;
+    ${each((port) => `${named(port)} accept`)}
+    notrack
+  }
   chain untracked {
     type filter hook prerouting priority -300;
     ${each((port) => `iifname "eth0" tcp sport ${port} accept`)}
-    iifname "eth0" meta l4proto tcp notrack
+    notrack
+  }
+  chain few {
+    type filter hook output priority -150;
+    ct state new ct count over ${INNER_CONNECTIONS_MAX} drop
   }
   chain localhost {
     type nat hook output priority -100;
-    ${each((port) => `oifname "eth0" ip daddr 127.0.0.1 tcp dport ${port} dnat to ${gateway}`)}
+    ${each((port) => `${named(port)} dnat to ${gateway}`)}
   }
 }
 `;
 }
+
+/** Of a dyno to the router's ports by the name localhost, those that ended lately too. */
+const INNER_CONNECTIONS_MAX = 4096;
 
 export type RefusedProtocol = "tcp" | "udp" | "other";
 

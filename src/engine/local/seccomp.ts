@@ -33,10 +33,16 @@ const CLONE_NAMESPACES = 0x7e020000;
 /** Linux, 32 bit addresses, uname26, both, and the question which one it is. */
 const PERSONALITIES = [0, 8, 0x20000, 0x20008, 0xffffffff];
 /**
- * AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (which `getaddrinfo` needs). Any other family has the kernel load a protocol that
- * nobody uses, with its holes: AF_ALG let anybody write into the page cache, which all dynos share (CVE-2026-31431).
+ * AF_UNIX, AF_INET and AF_INET6 with TCP, UDP and MPTCP (which Go asks for), AF_NETLINK of routes (which `getaddrinfo` needs). Any other family
+ * or protocol has the kernel load what nobody uses, with its holes: AF_ALG let anybody write into the page cache, which all dynos share
+ * (CVE-2026-31431); generic netlink loads TIPC for whoever names it. And netlink tells of the host's devices (`NETLINK_KOBJECT_UEVENT`).
  */
-const SOCKET_FAMILIES = [1, 2, 10, 16];
+const SOCKETS: readonly (readonly [family: number, protocols: readonly number[] | "any"])[] = [
+  [1, "any"],
+  [2, [0, 6, 17, 262]],
+  [10, [0, 6, 17, 262]],
+  [16, [0]],
+];
 
 /** The profile for an architecture by Node's name (`process.arch`). */
 export function seccompProfile(arch: string): SeccompProfile {
@@ -63,11 +69,7 @@ export function seccompProfile(arch: string): SeccompProfile {
       // Not `clone3`: its flags lie in memory, where no filter can look; libraries fall back to `clone`.
       ...ioctlRules(),
       ...noBpfRules(),
-      ...SOCKET_FAMILIES.map((value) => ({
-        names: ["socket", "socketpair"],
-        action: "SCMP_ACT_ALLOW",
-        args: [{ index: 0, value, op: "SCMP_CMP_EQ" }],
-      })),
+      ...SOCKETS.flatMap(([family, protocols]) => socketRules(family, protocols)),
       { names: words(FORBIDDEN), action: "SCMP_ACT_ERRNO", errnoRet: EPERM },
     ],
   };
@@ -88,6 +90,17 @@ function ioctlRules(): readonly SeccompRule[] {
     ...bits.map((bit) => allow(((BTRFS_TYPE << 8) & bit) ^ bit, bit)),
     ...CLONE_IOCTLS.map((value) => allow(value, 0xffffffff)),
   ];
+}
+
+function socketRules(family: number, protocols: readonly number[] | "any"): readonly SeccompRule[] {
+  const equals = (index: number, value: number) => ({ index, value, op: "SCMP_CMP_EQ" });
+  const allow = (args: NonNullable<SeccompRule["args"]>): SeccompRule => ({
+    names: ["socket", "socketpair"],
+    action: "SCMP_ACT_ALLOW",
+    args,
+  });
+  if (protocols === "any") return [allow([equals(0, family)])];
+  return protocols.map((protocol) => allow([equals(0, family), equals(2, protocol)]));
 }
 
 const BTRFS_TYPE = 0x94;

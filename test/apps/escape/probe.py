@@ -340,6 +340,11 @@ def sockets(given):
     for protocol in (1, 6, 17, 255):
         results["raw inet %d" % protocol] = apart(lambda: "made %d" % socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol).fileno())
         results["raw inet6 %d" % protocol] = apart(lambda: "made %d" % socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol).fileno())
+    for name, protocol in {"sctp": 132, "dccp": 33, "l2tp": 115, "udplite": 136}.items():
+        for kind in (1, 2, 5):
+            results["%s %d" % (name, kind)] = apart(lambda: "made %d" % socket.socket(socket.AF_INET, kind, protocol).fileno())
+    for protocol in (4, 6, 9, 12, 15, 16, 20, 21): # diag, xfrm, audit, netfilter, uevents, generic, rdma, crypto
+        results["netlink %d" % protocol] = apart(lambda: "made %d" % socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol).fileno())
     results["ping"] = apart(lambda: "made %d" % socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1).fileno())
     results["bind 80"] = apart(lambda: socket.socket().bind(("0.0.0.0", 80)))
     results["interface down"] = apart(interface_down)
