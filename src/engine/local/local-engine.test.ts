@@ -116,6 +116,36 @@ test("an end that could not be noted is noted by a later look, and the patrol go
   assert.deepEqual(await engine.list(), []);
 });
 
+test("a dyno that was killed below its own ceiling is noted as such, with a warning", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  await folder.setStarted({ at: 1, conmon: GONE });
+  const group = join(host.groups, host.idOf(folder));
+  mkdirSync(group);
+  writeFileSync(join(group, "memory.events"), "max 0\noom 0\noom_kill 1\n");
+  writeFileSync(join(host.bundles, EXITS, host.idOf(folder)), "137");
+  await using engine = await host.open();
+  const [dyno] = await engine.list();
+  rmSync(group, { recursive: true });
+  assert.ok(dyno?.state.kind === "ended");
+  const { status, outOfMemory, machineOutOfMemory } = dyno.state;
+  assert.deepEqual(
+    { status, outOfMemory, machineOutOfMemory },
+    { status: 137, outOfMemory: false, machineOutOfMemory: true },
+  );
+  assert.deepEqual(await folder.ended(), dyno.state);
+  assert.match(host.log, /"warn".*dyno\.machine_out_of_memory/);
+  let isRemoved = false;
+  const removed = engine.remove(host.idOf(folder)).then(() => {
+    isRemoved = true;
+  });
+  await until(async () => {
+    await host.clock.advance(1000); // its group was looked at while the file was still in it
+    return isRemoved;
+  });
+  await removed;
+});
+
 /** What the engine stands on, without root: no program of the runtime, the kernel's network and disks are there only by name. */
 class Host implements AsyncDisposable {
   readonly clock = new SimClock();
