@@ -184,7 +184,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       if (refusal !== null) throw new EngineError("failed", refusal);
       const { env: _env, ...labels } = spec;
       const dyno: Dyno = {
-        labels: { ...labels, createdAt: this.#shop.clock.now() },
+        labels: { ...labels, createdAt: this.#shop.clock.now(), limits: size },
         folder: new DynoFolder(this.#parts.bundles, spec.id),
         size,
         state: { kind: "creating", since: this.#shop.clock.now() },
@@ -378,8 +378,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   #adopt({ folder, labels, state, network, started, known }: Adopted): void {
-    // The operator took the size away meanwhile: its group holds it to what that said, and here it counts like a build.
-    const size = sizeNamed(labels.size) ?? BUILD_SIZE;
+    // Without its limits it counts as its size would now, and like a build where the operator took the size away.
+    const size = labels.limits ?? sizeNamed(labels.size) ?? BUILD_SIZE;
     const life = new AbortController();
     const conmon = started?.conmon ?? null;
     const dyno: Dyno = {
