@@ -50,7 +50,7 @@ export async function runDaemon(config: Config, until: AbortSignal): Promise<voi
   await mkdir(data, { recursive: true, mode: 0o700 });
 
   await using parts = new AsyncDisposableStack();
-  parts.use(keepSizes(instance, logger));
+  parts.use(keepSizes(instance, logger, "daemon"));
   const key = await openKeyFile(join(data, "secret.key"));
   const store = parts.use(await openStore({ path: join(data, "stator.db"), key, clock }));
   const engine = parts.use(new HostClient({ instance, clock, logger }));

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { jsonLogger } from "./lib/logger.ts";
+import { instanceOf } from "./model/instance.ts";
 import { HEROKU_SIZES, MEMORY_OVERCOMMIT, sizeNamed, useCatalogue } from "./model/size.ts";
-import { keepSizes, readSizes } from "./sizes.ts";
+import { keepSizes, lastSizesFileOf, readSizes } from "./sizes.ts";
 
 let home = "";
 const path = () => join(home, "sizes.json");
@@ -36,10 +37,42 @@ test("what a process keeps: the file's sizes; a bad file is told and changes not
   const lines: string[] = [];
   const logger = jsonLogger("test", (line) => lines.push(line));
   writeFileSync(path(), '{ "sizes": { "Small": { "memory_mb": 64 } } }', { mode: 0o644 });
-  keepSizes({ home }, logger)[Symbol.dispose]();
+  keepSizes(instanceOf(home), logger, "daemon")[Symbol.dispose]();
   assert.equal(sizeNamed("Small")?.memoryCeilingMb, 128);
   writeFileSync(path(), "[]");
-  keepSizes({ home }, logger)[Symbol.dispose]();
+  keepSizes(instanceOf(home), logger, "daemon")[Symbol.dispose]();
   assert.equal(sizeNamed("Small")?.memoryCeilingMb, 128);
   assert.match(lines.at(-1) ?? "", /sizes\.refused.*must be object/);
+});
+
+test("a process that begins with a bad file has the sizes that held before; the host process alone notes them", () => {
+  const instance = instanceOf(home);
+  mkdirSync(instance.paths.host);
+  const lines: string[] = [];
+  const begin = (role: "host" | "daemon") => {
+    useCatalogue({ sizes: HEROKU_SIZES, memoryOvercommit: MEMORY_OVERCOMMIT });
+    keepSizes(
+      instance,
+      jsonLogger("test", (line) => lines.push(line)),
+      role,
+    )[Symbol.dispose]();
+    return sizeNamed("Small")?.memoryMb;
+  };
+  writeFileSync(path(), '{ "sizes": { "Small": { "memory_mb": 64 } } }', { mode: 0o644 });
+  assert.equal(begin("daemon"), 64);
+  assert.ok(!existsSync(lastSizesFileOf(instance)));
+  assert.equal(begin("host"), 64);
+  writeFileSync(path(), "[]");
+  for (const role of ["host", "daemon"] as const) {
+    lines.length = 0;
+    assert.equal(begin(role), 64);
+    assert.match(lines.join(""), /sizes\.refused.*must be object[^]*sizes\.last_used/);
+  }
+  rmSync(path());
+  assert.equal(begin("host"), undefined, "it was taken away, which is no error");
+  writeFileSync(path(), "[]");
+  assert.equal(begin("host"), undefined);
+  chmodSync(lastSizesFileOf(instance), 0o666);
+  assert.equal(begin("daemon"), undefined);
+  assert.match(lines.at(-1) ?? "", /sizes\.last_refused.*nobody else may write it/);
 });

@@ -1,4 +1,15 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, unwatchFile, watchFile } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unwatchFile,
+  watchFile,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "./lib/logger.ts";
 import type { Instance } from "./model/instance.ts";
@@ -8,6 +19,9 @@ import { parseSizes } from "./model/size-file.ts";
 /** Root's own file of sizes; the daemon and the host process each read it for themselves. */
 export const sizesFileOf = ({ home }: Pick<Instance, "home">): string => join(home, "sizes.json");
 
+/** The text of that file when it last made sense: root writes it, the daemon reads it too. */
+export const lastSizesFileOf = ({ paths }: Pick<Instance, "paths">): string => join(paths.host, "sizes.last.json");
+
 const LOOK_MS = 2000;
 
 /**
@@ -16,7 +30,11 @@ const LOOK_MS = 2000;
  */
 export function readSizes(instance: Pick<Instance, "home">): SizeCatalogue {
   const path = sizesFileOf(instance);
-  const text = readOwn(path);
+  return catalogueOf(path, readOwn(path));
+}
+
+/** `text` undefined: there is no file. */
+function catalogueOf(path: string, text: string | undefined): SizeCatalogue {
   if (text === undefined) return { sizes: HEROKU_SIZES, memoryOvercommit: MEMORY_OVERCOMMIT };
   try {
     return parseSizes(text);
@@ -27,22 +45,54 @@ export function readSizes(instance: Pick<Instance, "home">): SizeCatalogue {
 
 /**
  * Makes the catalogue that of the file, now and whenever it changes. A file that makes no sense is passed over with a line in
- * the operator's log, and what held goes on to hold; `stator up` and `stator doctor` refuse it.
+ * the operator's log, and what held goes on to hold, in a process that has just begun too; `stator up` and `stator doctor` refuse it.
+ * The host process notes what held; the daemon could not.
  */
-export function keepSizes(instance: Pick<Instance, "home">, logger: Logger): Disposable {
-  const path = sizesFileOf(instance);
+export function keepSizes(
+  instance: Pick<Instance, "home" | "paths">,
+  logger: Logger,
+  role: "host" | "daemon",
+): Disposable {
+  const [path, lastPath] = [sizesFileOf(instance), lastSizesFileOf(instance)];
+  let hasOne = false;
+  const use = (event: string, catalogue: SizeCatalogue) => {
+    useCatalogue(catalogue);
+    hasOne = true;
+    logger.info(event, { sizes: catalogue.sizes.length, memoryOvercommit: catalogue.memoryOvercommit });
+  };
   const read = () => {
     try {
-      const catalogue = readSizes(instance);
-      useCatalogue(catalogue);
-      logger.info("sizes.read", { sizes: catalogue.sizes.length, memoryOvercommit: catalogue.memoryOvercommit });
+      const text = readOwn(path);
+      use("sizes.read", catalogueOf(path, text));
+      if (role === "host") note(lastPath, text ?? "{}", logger);
     } catch (error) {
       logger.error("sizes.refused", { error });
+      if (!hasOne) useLast();
+    }
+  };
+  const useLast = () => {
+    try {
+      const text = readOwn(lastPath);
+      if (text !== undefined) use("sizes.last_used", catalogueOf(lastPath, text));
+    } catch (error) {
+      logger.error("sizes.last_refused", { error });
     }
   };
   read();
   watchFile(path, { interval: LOOK_MS, persistent: false }, read);
   return { [Symbol.dispose]: () => unwatchFile(path, read) };
+}
+
+/** At once, so that two changes are noted in their order. */
+function note(path: string, text: string, logger: Logger): void {
+  const beside = `${path}.tmp`;
+  try {
+    writeFileSync(beside, text, { mode: 0o644, flush: true });
+    chmodSync(beside, 0o644); // the umask must not decide
+    renameSync(beside, path);
+  } catch (error) {
+    logger.warn("sizes.not_noted", { error });
+  }
 }
 
 function readOwn(path: string): string | undefined {

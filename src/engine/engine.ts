@@ -189,7 +189,10 @@ export type ObservedState =
       readonly kind: "ended";
       readonly at: Instant;
       readonly status: number | null;
+      /** The kernel killed it at its own ceiling. */
       readonly outOfMemory: boolean;
+      /** It was far below its ceiling, and the kernel killed it because the machine, or what all dynos share of it, was full. */
+      readonly machineOutOfMemory?: true;
       /** With `outOfMemory`: what it held when it was killed, where the kernel tells. */
       readonly memoryBytes?: number;
     };

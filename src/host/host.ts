@@ -30,7 +30,7 @@ export async function runHost(config: Config, until: AbortSignal, options: HostO
   if (objection !== undefined) logger.warn("certificates.own_refused", { objection });
 
   await using parts = new AsyncDisposableStack();
-  parts.use(keepSizes(instance, logger));
+  parts.use(keepSizes(instance, logger, "host"));
   if (options.supervise) parts.use(keepProcess("keeper", { config, clock, logger }));
   parts.use(await openParts({ config, users, folders, cgroupParent: options.cgroupParent, clock, logger }));
   logger.info("host.ready", { instance: instance.id });

@@ -101,6 +101,8 @@ export interface End {
   /** null: lost, nobody saw it end. */
   readonly status: number | null;
   readonly outOfMemory: boolean;
+  /** It was below its ceiling; the machine's memory was gone. */
+  readonly machineOutOfMemory?: true;
   /** What it held when the kernel killed it, where that is known. */
   readonly memoryBytes?: number;
   readonly crash: CrashRecord | null;
@@ -123,13 +125,18 @@ export function ended(record: DynoRecord, end: End, now: Instant): Action {
   return change(record, { exit, state: "crashed", stateSince: now }, said, end.crash);
 }
 
-function howEnded(record: DynoRecord, { status, outOfMemory, memoryBytes }: End): string[] {
-  if (status !== null) {
-    const why = outOfMemory && status === 137 ? memoryVastlyExceeded(record, memoryBytes) : [];
-    return [...why, `Process exited with status ${status}`];
-  }
+function howEnded(record: DynoRecord, end: End): string[] {
+  const { status } = end;
+  if (status !== null)
+    return [...(status === 137 ? whyKilled(record, end) : []), `Process exited with status ${status}`];
   const isExpected = record.stopping !== null || record.launchedAt === null;
   return isExpected ? [] : ["Error R99 (Platform error) -> The dyno was lost: its host failed or was restarted"];
+}
+
+function whyKilled(record: DynoRecord, { outOfMemory, machineOutOfMemory, memoryBytes }: End): readonly string[] {
+  if (outOfMemory) return memoryVastlyExceeded(record, memoryBytes);
+  if (machineOutOfMemory !== true) return [];
+  return ["Error R99 (Platform error) -> The machine ran out of memory, and this dyno was ended for it"];
 }
 
 /** R15 (spec 6.1): the kernel has killed it at its size's ceiling. */

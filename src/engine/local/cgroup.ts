@@ -107,15 +107,19 @@ export function cgroupPathOf(cgroups: Cgroups, dynoId: string): string {
   return join(cgroups.path, dynoId);
 }
 
-/** Whether the kernel ever killed a process of the dyno for its memory. False once the group is gone. */
-export function ranOutOfMemory(cgroups: Cgroups, dynoId: string): boolean {
-  const memory = cgroups.folders.filter(
-    (folder) => cgroups.kind === "v2" || /^\/sys\/fs\/cgroup\/[^/]*memory/.test(folder),
+/**
+ * Why the kernel killed a process of the dyno for its memory: its own ceiling, or memory that ran out further up (the common group's,
+ * the machine's), which version 1 does not tell from it. undefined: it killed none, or the group is gone.
+ */
+export function memoryKillOf(cgroups: Cgroups, dynoId: string): "own" | "machine" | undefined {
+  const isV2 = cgroups.kind === "v2";
+  const memory = cgroups.folders.filter((folder) => isV2 || /^\/sys\/fs\/cgroup\/[^/]*memory/.test(folder));
+  const texts = (memory.length > 0 ? memory : cgroups.folders).map(
+    (folder) => readKernelFile(join(folder, dynoId, isV2 ? "memory.events" : "memory.oom_control")) ?? "",
   );
-  const files = (memory.length > 0 ? memory : cgroups.folders).map((folder) =>
-    join(folder, dynoId, cgroups.kind === "v2" ? "memory.events" : "memory.oom_control"),
-  );
-  return files.some((file) => /^oom_kill [1-9]/m.test(readKernelFile(file) ?? ""));
+  if (!texts.some((text) => /^oom_kill [1-9]/m.test(text))) return undefined;
+  // `oom_kill` counts what anybody's limit ended; `oom` rises in the group over its limit and above it, never below.
+  return !isV2 || texts.some((text) => /^oom [1-9]/m.test(text)) ? "own" : "machine";
 }
 
 /**

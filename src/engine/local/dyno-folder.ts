@@ -5,6 +5,7 @@ import type { Instant } from "../../lib/clock.ts";
 import { UUID } from "../../lib/uuid.ts";
 import type { CheckProgress } from "../../model/health.ts";
 import { DEFAULT_ISOLATION } from "../../model/isolation.ts";
+import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, ObservedState, StartMarks } from "../engine.ts";
 
 /**
@@ -23,6 +24,8 @@ import type { DynoSpec, ObservedState, StartMarks } from "../engine.ts";
  */
 export interface Labels extends Omit<DynoSpec, "env"> {
   readonly createdAt: Instant;
+  /** What its size's name meant when it was started, which its group has still; a host process of before wrote none. */
+  readonly limits?: DynoSize;
 }
 
 /** A process that cannot be mistaken for a later one with the same id. */

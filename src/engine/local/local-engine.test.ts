@@ -8,7 +8,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ended, start } from "../../lib/command.ts";
 import { jsonLogger } from "../../lib/logger.ts";
 import { SimClock } from "../../lib/sim-clock.ts";
-import { DynoFolder, EXITS, isAlive, type ProcessRef } from "./dyno-folder.ts";
+import { sizeNamed } from "../../model/size.ts";
+import type { DynoSpec } from "../engine.ts";
+import { DynoFolder, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { Tombstones } from "./tombstones.ts";
 import { takeApart, type Workshop } from "./workshop.ts";
@@ -116,6 +118,51 @@ test("an end that could not be noted is noted by a later look, and the patrol go
   assert.deepEqual(await engine.list(), []);
 });
 
+test("a dyno that was killed below its own ceiling is noted as such, with a warning", async () => {
+  await using host = new Host();
+  const folder = await host.dyno({ index: 5 });
+  await folder.setStarted({ at: 1, conmon: GONE });
+  const group = join(host.groups, host.idOf(folder));
+  mkdirSync(group);
+  writeFileSync(join(group, "memory.events"), "max 0\noom 0\noom_kill 1\n");
+  writeFileSync(join(host.bundles, EXITS, host.idOf(folder)), "137");
+  await using engine = await host.open();
+  const [dyno] = await engine.list();
+  rmSync(group, { recursive: true });
+  assert.ok(dyno?.state.kind === "ended");
+  const { status, outOfMemory, machineOutOfMemory } = dyno.state;
+  assert.deepEqual(
+    { status, outOfMemory, machineOutOfMemory },
+    { status: 137, outOfMemory: false, machineOutOfMemory: true },
+  );
+  assert.deepEqual(await folder.ended(), dyno.state);
+  assert.match(host.log, /"warn".*dyno\.machine_out_of_memory/);
+  let isRemoved = false;
+  const removed = engine.remove(host.idOf(folder)).then(() => {
+    isRemoved = true;
+  });
+  await until(async () => {
+    await host.clock.advance(1000); // its group was looked at while the file was still in it
+    return isRemoved;
+  });
+  await removed;
+});
+
+test("an adopted dyno takes up what it was started with, whatever its size's name means by now", async () => {
+  await using host = new Host();
+  const basic = sizeNamed("Basic") ?? assert.fail();
+  const told = await host.dyno({ index: 5, size: "Gone", limits: { ...basic, name: "Gone", memoryMb: 3072 } });
+  const untold = await host.dyno({ index: 6 });
+  for (const folder of [told, untold]) {
+    await host.conmonOf(folder);
+    await folder.setStarted({ at: 1, conmon: (await folder.conmon()) ?? GONE });
+  }
+  await using engine = await host.open();
+  const free = 4 * 4096 - 3072 - basic.memoryMb;
+  const large = { ...specOf(randomUUID()), size: "Performance-L", env: {} };
+  await assert.rejects(engine.start(large), new RegExp(`${free} MB of the 16384 MB for dynos are free`));
+});
+
 /** What the engine stands on, without root: no program of the runtime, the kernel's network and disks are there only by name. */
 class Host implements AsyncDisposable {
   readonly clock = new SimClock();
@@ -173,27 +220,10 @@ class Host implements AsyncDisposable {
   }
 
   /** One that an earlier host process made. */
-  async dyno({ index }: { readonly index: number }): Promise<DynoFolder> {
+  async dyno({ index, ...own }: { readonly index: number } & Partial<Labels>): Promise<DynoFolder> {
     const id = randomUUID();
     const folder = new DynoFolder(this.bundles, id);
-    await folder.create({
-      id,
-      appId: randomUUID(),
-      uidIndex: 1,
-      kind: "formation",
-      name: "web.1",
-      releaseId: null,
-      stack: "debian-12",
-      slugDigest: null,
-      command: "true",
-      size: "Basic",
-      port: null,
-      terminal: null,
-      stdin: false,
-      isolation: "container",
-      io: false,
-      createdAt: 0,
-    });
+    await folder.create({ ...specOf(id), createdAt: 0, ...own });
     await folder.setNetwork({ index });
     return folder;
   }
@@ -232,6 +262,26 @@ class Host implements AsyncDisposable {
     for (const end of this.#ends) await end();
     rmSync(this.#base, { recursive: true, force: true });
   }
+}
+
+function specOf(id: string): Omit<DynoSpec, "env"> {
+  return {
+    id,
+    appId: randomUUID(),
+    uidIndex: 1,
+    kind: "formation",
+    name: "web.1",
+    releaseId: null,
+    stack: "debian-12",
+    slugDigest: null,
+    command: "true",
+    size: "Basic",
+    port: null,
+    terminal: null,
+    stdin: false,
+    isolation: "container",
+    io: false,
+  };
 }
 
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {

@@ -25,7 +25,7 @@ import {
 } from "../engine.ts";
 import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
-import { killQuietly, peakMemoryBytes, ranOutOfMemory, watcherCount } from "./cgroup.ts";
+import { killQuietly, memoryKillOf, peakMemoryBytes, watcherCount } from "./cgroup.ts";
 import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { probeCommand } from "./health-command.ts";
 import { probeHttp } from "./health-http.ts";
@@ -184,7 +184,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       if (refusal !== null) throw new EngineError("failed", refusal);
       const { env: _env, ...labels } = spec;
       const dyno: Dyno = {
-        labels: { ...labels, createdAt: this.#shop.clock.now() },
+        labels: { ...labels, createdAt: this.#shop.clock.now(), limits: size },
         folder: new DynoFolder(this.#parts.bundles, spec.id),
         size,
         state: { kind: "creating", since: this.#shop.clock.now() },
@@ -378,8 +378,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
   }
 
   #adopt({ folder, labels, state, network, started, known }: Adopted): void {
-    // The operator took the size away meanwhile: its group holds it to what that said, and here it counts like a build.
-    const size = sizeNamed(labels.size) ?? BUILD_SIZE;
+    // Without its limits it counts as its size would now, and like a build where the operator took the size away.
+    const size = labels.limits ?? sizeNamed(labels.size) ?? BUILD_SIZE;
     const life = new AbortController();
     const conmon = started?.conmon ?? null;
     const dyno: Dyno = {
@@ -496,14 +496,23 @@ export class LocalEngine implements Engine, AsyncDisposable {
 
   async #finish(dyno: Dyno, status: number | null, at: number): Promise<void> {
     const { id } = dyno.labels;
-    const outOfMemory = ranOutOfMemory(this.#shop.cgroups, id);
+    const kill = memoryKillOf(this.#shop.cgroups, id);
+    const outOfMemory = kill === "own";
     const peak = outOfMemory ? await peakMemoryBytes(this.#shop.cgroups, id) : null;
-    const ended: EndedFacts = { kind: "ended", at, status, outOfMemory, ...(peak !== null && { memoryBytes: peak }) };
+    const ended: EndedFacts = {
+      kind: "ended",
+      at,
+      status,
+      outOfMemory,
+      ...(kill === "machine" && { machineOutOfMemory: true }),
+      ...(peak !== null && { memoryBytes: peak }),
+    };
     await dyno.folder.setEnded(ended);
     dyno.state = ended;
     dyno.life.abort();
     dyno.io?.close();
     this.#shop.logger.info("dyno.ended", { dynoId: id, status, outOfMemory });
+    if (kill === "machine") this.#shop.logger.warn("dyno.machine_out_of_memory", { dynoId: id, status });
     this.#tell(id);
     this.#tidy(dyno);
   }
@@ -574,7 +583,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async #endWithoutMemory(dynos: readonly Dyno[]): Promise<void> {
     for (const { labels, state } of dynos) {
       if (state.kind !== "running" || labels.kind === "build") continue;
-      if (!ranOutOfMemory(this.#shop.cgroups, labels.id)) continue;
+      if (memoryKillOf(this.#shop.cgroups, labels.id) === undefined) continue;
       this.#shop.logger.info("dyno.out_of_memory", { dynoId: labels.id });
       await this.signal(labels.id, "KILL").catch((error: unknown) => {
         this.#shop.logger.warn("dyno.kill_failed", { dynoId: labels.id, error });
