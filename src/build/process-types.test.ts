@@ -27,6 +27,15 @@ test("what a build says of its types is bounded", () => {
   assert.throws(() => findTypes(`web: ${"x".repeat(20_000)}`, ""), /longer than 16 kB/);
 });
 
+test("a line of endless blanks is refused in a Procfile, and left out of bin/release", () => {
+  const blanks = " ".repeat(60_000);
+  assert.throws(() => findTypes(`web: x\na${blanks}x\u2028x`, ""), /Line 2 .* longer than 32 kB/);
+  const some = " ".repeat(30_000);
+  for (const line of [`  a:${blanks}x\u2028x`, `${blanks}a: x`, `  a:${some}x\u2028x`, `${some}a${some.slice(9)}x`]) {
+    assert.deepEqual(defaultTypes(`default_process_types:\n${line}\n  web: x \n`), { web: "x" });
+  }
+});
+
 test("bin/release is read as the plain map that buildpacks print", () => {
   assert.deepEqual(
     defaultTypes('---\naddons: []\ndefault_process_types:\n  "web": "a \\"b\\""\n  __proto__: x\n- y\nother: z\n'),

@@ -1,5 +1,5 @@
 import { PROCESS_TYPE } from "../model/app.ts";
-import { type ProcessTypes, parseProcfile } from "../model/procfile.ts";
+import { isOneLine, linesOf, type ProcessTypes, parseProcfile } from "../model/procfile.ts";
 
 /** What a build found to run, and how to tell it (spec 5.1, 9.1). */
 export interface FoundTypes {
@@ -10,6 +10,8 @@ export interface FoundTypes {
 
 export const PROCESS_TYPES_MAX = 100;
 const COMMAND_BYTES_MAX = 16 * 1024;
+/** With the type, and blanks around. */
+const LINE_LENGTH_MAX = 32 * 1024;
 
 export class BadProcfile extends Error {}
 
@@ -18,7 +20,7 @@ export class BadProcfile extends Error {}
  * meant something by it. Both texts are a stranger's.
  */
 export function findTypes(procfile: string | null, release: string): FoundTypes {
-  const declared = procfile === null ? {} : parseProcfile(procfile);
+  const declared = procfile === null ? {} : parseProcfile(withoutLongLines(procfile));
   if (procfile !== null && Object.keys(declared).length === 0) {
     throw new BadProcfile(
       'The Procfile has no valid line. A line is a process type and its command, such as "web: node server.js".',
@@ -35,6 +37,12 @@ export function findTypes(procfile: string | null, release: string): FoundTypes 
   return { types, lines: tell(Object.keys(declared), added) };
 }
 
+function withoutLongLines(procfile: string): string {
+  const at = linesOf(procfile).findIndex((line) => line.length > LINE_LENGTH_MAX);
+  if (at < 0) return procfile;
+  throw new BadProcfile(`Line ${at + 1} of the Procfile is longer than ${LINE_LENGTH_MAX / 1024} kB.`);
+}
+
 function tell(declared: readonly string[], added: readonly string[]): readonly string[] {
   const first = `Procfile declares types     -> ${declared.length === 0 ? "(none)" : declared.join(", ")}`;
   return added.length === 0 ? [first] : [first, `Default types for buildpack -> ${added.join(", ")}`];
@@ -48,8 +56,10 @@ export function defaultTypes(yaml: string): ProcessTypes {
   const types = new Map<string, string>();
   for (const line of lines.slice(start + 1)) {
     if (/^\S/.test(line)) break;
-    const [, type = "", command = ""] = /^\s+["']?([-\w]+)["']?:\s+(\S.*?)\s*$/.exec(line) ?? [];
-    if (PROCESS_TYPE.test(type) && type !== "__proto__" && command !== "" && !command.includes("\0"))
+    if (line.length > LINE_LENGTH_MAX) continue;
+    const [head, type = ""] = /^\s+["']?([-\w]+)["']?:\s+/.exec(line) ?? [""];
+    const command = line.slice(head.length).trimEnd();
+    if (PROCESS_TYPE.test(type) && type !== "__proto__" && isOneLine(command) && !command.includes("\0"))
       types.set(type, unquoted(command));
   }
   return Object.fromEntries(types);
