@@ -12,18 +12,13 @@ export function parseProcfile(text: string): ProcessTypes {
   for (const line of linesOf(text)) {
     const [head, type = ""] = HEAD.exec(line) ?? [""];
     const command = line.slice(head.length).trimEnd();
-    if (isProcessType(type) && isOneLine(command) && !command.includes("\0")) types.set(type, command);
+    if (isProcessType(type) && command !== "") types.set(type, command);
   }
   return Object.fromEntries(types);
 }
 
 export function linesOf(text: string): readonly string[] {
   return text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
-}
-
-/** Not empty, and without any line end, those of Unicode among them. */
-export function isOneLine(command: string): boolean {
-  return command !== "" && !/[\n\r\u2028\u2029]/.test(command);
 }
 
 /** The command of a one-off dyno: a process type as its first word stands for that type's command (spec 3.9). */
