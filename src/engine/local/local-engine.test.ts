@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ended, start } from "../../lib/command.ts";
 import { jsonLogger } from "../../lib/logger.ts";
 import { SimClock } from "../../lib/sim-clock.ts";
+import { type DynoSpec, EngineError } from "../engine.ts";
 import { DynoFolder, EXITS, isAlive, type ProcessRef } from "./dyno-folder.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -116,6 +117,17 @@ test("an end that could not be noted is noted by a later look, and the patrol go
   assert.deepEqual(await engine.list(), []);
 });
 
+test("starts at the same time cannot take the same memory, however long each is looked at", async () => {
+  await using host = new Host();
+  await using engine = await host.open({ memoryMb: 512 / 4, refusal: () => pause(5, null) });
+  const specs = [1, 2, 3].map((ordinal): DynoSpec => ({ ...spec(), name: `web.${ordinal}` }));
+  const ends = await Promise.all(specs.map((each) => engine.start(each).catch((error: unknown) => error)));
+  assert.deepEqual(
+    ends.map((end) => end instanceof EngineError && end.id),
+    ["failed", "no_capacity", "no_capacity"], // there is nothing here to start one with
+  );
+});
+
 /** What the engine stands on, without root: no program of the runtime, the kernel's network and disks are there only by name. */
 class Host implements AsyncDisposable {
   readonly clock = new SimClock();
@@ -173,27 +185,10 @@ class Host implements AsyncDisposable {
   }
 
   /** One that an earlier host process made. */
-  async dyno({ index }: { readonly index: number }): Promise<DynoFolder> {
-    const id = randomUUID();
-    const folder = new DynoFolder(this.bundles, id);
-    await folder.create({
-      id,
-      appId: randomUUID(),
-      uidIndex: 1,
-      kind: "formation",
-      name: "web.1",
-      releaseId: null,
-      stack: "debian-12",
-      slugDigest: null,
-      command: "true",
-      size: "Basic",
-      port: null,
-      terminal: null,
-      stdin: false,
-      isolation: "container",
-      io: false,
-      createdAt: 0,
-    });
+  async dyno({ index, ...change }: { readonly index: number } & Partial<DynoSpec>): Promise<DynoFolder> {
+    const { env: _env, ...labels } = { ...spec(), ...change };
+    const folder = new DynoFolder(this.bundles, labels.id);
+    await folder.create({ ...labels, createdAt: 0 });
     await folder.setNetwork({ index });
     return folder;
   }
@@ -218,13 +213,13 @@ class Host implements AsyncDisposable {
     return pid;
   }
 
-  async open(): Promise<LocalEngine> {
+  async open({ memoryMb = 4096, refusal = async () => null }: Opening = {}): Promise<LocalEngine> {
     return LocalEngine.open({
       shop: this.shop,
       bundles: this.bundles,
       tombstones: await Tombstones.open(join(this.#base, "removed")),
-      isolations: { refusal: async () => null },
-      memoryMb: 4096,
+      isolations: { refusal },
+      memoryMb,
     });
   }
 
@@ -232,6 +227,32 @@ class Host implements AsyncDisposable {
     for (const end of this.#ends) await end();
     rmSync(this.#base, { recursive: true, force: true });
   }
+}
+
+interface Opening {
+  readonly memoryMb?: number;
+  readonly refusal?: () => Promise<null>;
+}
+
+function spec(): DynoSpec {
+  return {
+    id: randomUUID(),
+    appId: randomUUID(),
+    uidIndex: 1,
+    kind: "formation",
+    name: "web.1",
+    releaseId: null,
+    stack: "debian-12",
+    slugDigest: null,
+    command: "true",
+    env: {},
+    size: "Basic",
+    port: null,
+    terminal: null,
+    stdin: false,
+    isolation: "container",
+    io: false,
+  };
 }
 
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {

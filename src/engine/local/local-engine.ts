@@ -179,7 +179,6 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await this.#serial.run(spec.id, async () => {
       if (this.#dynos.has(spec.id)) return;
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);
-      this.#checkCapacity(spec, size);
       const refusal = await this.#parts.isolations.refusal(spec.isolation);
       if (refusal !== null) throw new EngineError("failed", refusal);
       const { env: _env, ...labels } = spec;
@@ -195,7 +194,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
         ending: null,
         tidied: Promise.resolve(),
       };
-      this.#dynos.set(spec.id, dyno); // from here on its memory is taken
+      this.#checkCapacity(spec, size);
+      this.#dynos.set(spec.id, dyno); // from here on its memory is taken: nothing is awaited between
       await this.#starts.run(() => this.#make(dyno, spec));
     });
   }
