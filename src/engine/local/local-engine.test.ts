@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,6 +11,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ended, start } from "../../lib/command.ts";
 import { jsonLogger } from "../../lib/logger.ts";
 import { SimClock } from "../../lib/sim-clock.ts";
+import type { HealthCheck } from "../../model/health.ts";
 import { type DynoSpec, EngineError } from "../engine.ts";
 import { DynoFolder, EXITS, isAlive, type ProcessRef } from "./dyno-folder.ts";
 import { LocalEngine } from "./local-engine.ts";
@@ -117,6 +121,36 @@ test("an end that could not be noted is noted by a later look, and the patrol go
   assert.deepEqual(await engine.list(), []);
 });
 
+test("a dyno is asked, and what it says counts, also while nothing can be written down", async () => {
+  await using host = new Host();
+  host.address = "127.0.0.1";
+  const server = createServer((_request, response) => response.end()).listen(0, host.address);
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo; // it listens on TCP
+  const folder = await host.dyno({ index: 5, port, checks: [READINESS] });
+  await host.conmonOf(folder);
+  await folder.setStarted({ at: 1, conmon: (await folder.conmon()) ?? GONE });
+  const inTheWay = ["listening", "health.json", "marks.json"].map((name) => folder.file(`.${name}.tmp`));
+  for (const path of inTheWay) mkdirSync(path);
+  try {
+    await using engine = await host.open();
+    const isSeen = async (isReady: boolean): Promise<boolean> => {
+      await host.clock.advance(1000);
+      const state = (await engine.list())[0]?.state;
+      return state?.kind === "running" && state.listening && state.health?.ready === isReady;
+    };
+    await until(() => isSeen(true));
+    assert.equal(host.log.split("dyno.note_failed").length - 1 >= 3, true, host.log);
+    for (const path of inTheWay) rmSync(path, { recursive: true });
+    await until(async () => (await isSeen(true)) && existsSync(folder.file("health.json")));
+    server.closeAllConnections();
+    server.close();
+    await until(() => isSeen(false));
+  } finally {
+    server.close();
+  }
+});
+
 test("starts at the same time cannot take the same memory, however long each is looked at", async () => {
   await using host = new Host();
   await using engine = await host.open({ memoryMb: 512 / 4, refusal: () => pause(5, null) });
@@ -141,6 +175,8 @@ class Host implements AsyncDisposable {
   /** What the runtime says of every container. */
   state: "none" | "running" = "none";
   failing = false;
+  /** Of every dyno; null: one in its network. */
+  address: string | null = null;
   readonly #base = mkdtempSync(join(tmpdir(), "stator-local-engine-"));
   readonly #ends: (() => Promise<unknown>)[] = [];
 
@@ -152,7 +188,7 @@ class Host implements AsyncDisposable {
     const network = {
       adopt: (index: number) => {
         this.calls.push(`adopt ${index}`);
-        return this.networks.has(index) ? { index, address: `10.0.0.${index}` } : undefined;
+        return this.networks.has(index) ? { index, address: this.address ?? `10.0.0.${index}` } : undefined;
       },
       adopted: () => void this.calls.push("adopted"),
       release: async (index: number) => {
@@ -228,6 +264,17 @@ class Host implements AsyncDisposable {
     rmSync(this.#base, { recursive: true, force: true });
   }
 }
+
+const READINESS: HealthCheck = {
+  kind: "readiness",
+  name: null,
+  probe: { kind: "http", path: "/", headers: [], status: null, content: null },
+  intervalMs: 1000,
+  timeoutMs: 1000,
+  initialDelayMs: 0,
+  attempts: 1,
+  successes: 1,
+};
 
 interface Opening {
   readonly memoryMb?: number;
