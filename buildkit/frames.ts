@@ -46,17 +46,46 @@ export class ProtocolError extends Error {
 
 /** Cuts a byte stream into frames; holds at most one frame and one chunk. Throws `ProtocolError` for what is no frame. */
 export async function* readFrames(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Frame, void> {
-  let rest: Buffer = Buffer.alloc(0);
+  const rest = new Gathered();
   for await (const chunk of stream) {
-    rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
-    while (rest.length >= HEADER_BYTES) {
-      const { kind, length } = parseHeader(rest);
-      if (rest.length < HEADER_BYTES + length) break;
-      yield { kind, payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) };
-      rest = rest.subarray(HEADER_BYTES + length);
+    rest.add(chunk);
+    while (rest.bytes.length >= HEADER_BYTES) {
+      const { kind, length } = parseHeader(rest.bytes);
+      const end = HEADER_BYTES + length;
+      if (rest.bytes.length < end) break;
+      const payload = rest.bytes.subarray(HEADER_BYTES, end);
+      rest.drop(end);
+      yield { kind, payload };
     }
   }
-  if (rest.length > 0) throw new ProtocolError("the stream ended inside a frame");
+  if (rest.bytes.length > 0) throw new ProtocolError("the stream ended inside a frame");
+}
+
+/** Bytes in the order they came. Its space doubles, so that gathering costs no more than the bytes do, however they are cut. */
+class Gathered {
+  #space: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  /** What is given away of them stays as it is: new bytes go behind it. */
+  get bytes(): Buffer {
+    return this.#space.subarray(0, this.#length);
+  }
+
+  add(chunk: Uint8Array): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#space.length) {
+      const space = Buffer.allocUnsafe(Math.max(length, 2 * this.#length));
+      space.set(this.bytes);
+      this.#space = space;
+    }
+    this.#space.set(chunk, this.#length);
+    this.#length = length;
+  }
+
+  drop(count: number): void {
+    this.#space = this.#space.subarray(count);
+    this.#length -= count;
+  }
 }
 
 function parseHeader(bytes: Buffer): { readonly kind: FrameKind; readonly length: number } {

@@ -1,5 +1,5 @@
 import { PROCESS_TYPE } from "../model/app.ts";
-import { type ProcessTypes, parseProcfile } from "../model/procfile.ts";
+import { linesOf, type ProcessTypes, parseProcfile } from "../model/procfile.ts";
 
 /** What a build found to run, and how to tell it (spec 5.1, 9.1). */
 export interface FoundTypes {
@@ -10,6 +10,12 @@ export interface FoundTypes {
 
 export const PROCESS_TYPES_MAX = 100;
 const COMMAND_BYTES_MAX = 16 * 1024;
+/** With the type, and blanks around. */
+const LINE_LENGTH_MAX = 32 * 1024;
+
+/** What a terminal would obey wherever the command is shown, and what is no single line. A tab is neither. */
+// oxlint-disable-next-line no-control-regex
+const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]/;
 
 export class BadProcfile extends Error {}
 
@@ -18,7 +24,7 @@ export class BadProcfile extends Error {}
  * meant something by it. Both texts are a stranger's.
  */
 export function findTypes(procfile: string | null, release: string): FoundTypes {
-  const declared = procfile === null ? {} : parseProcfile(procfile);
+  const declared = procfile === null ? {} : parseProcfile(withoutLongLines(procfile));
   if (procfile !== null && Object.keys(declared).length === 0) {
     throw new BadProcfile(
       'The Procfile has no valid line. A line is a process type and its command, such as "web: node server.js".',
@@ -32,7 +38,23 @@ export function findTypes(procfile: string | null, release: string): FoundTypes 
     throw new BadProcfile(`${all.length} process types: at most ${PROCESS_TYPES_MAX}.`);
   const long = all.find(([, command]) => Buffer.byteLength(command) > COMMAND_BYTES_MAX);
   if (long) throw new BadProcfile(`The command of ${long[0]} is longer than ${COMMAND_BYTES_MAX / 1024} kB.`);
+  for (const [type, command] of all) refuseControls(type, command);
   return { types, lines: tell(Object.keys(declared), added) };
+}
+
+function refuseControls(type: string, command: string): void {
+  const found = CONTROL.exec(command)?.[0];
+  if (found === undefined) return;
+  const code = found.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+  throw new BadProcfile(
+    `The command of ${type} holds a control character (U+${code}); of these only a tab may be there.`,
+  );
+}
+
+function withoutLongLines(procfile: string): string {
+  const at = linesOf(procfile).findIndex((line) => line.length > LINE_LENGTH_MAX);
+  if (at < 0) return procfile;
+  throw new BadProcfile(`Line ${at + 1} of the Procfile is longer than ${LINE_LENGTH_MAX / 1024} kB.`);
 }
 
 function tell(declared: readonly string[], added: readonly string[]): readonly string[] {
@@ -48,9 +70,10 @@ export function defaultTypes(yaml: string): ProcessTypes {
   const types = new Map<string, string>();
   for (const line of lines.slice(start + 1)) {
     if (/^\S/.test(line)) break;
-    const [, type = "", command = ""] = /^\s+["']?([-\w]+)["']?:\s+(\S.*?)\s*$/.exec(line) ?? [];
-    if (PROCESS_TYPE.test(type) && type !== "__proto__" && command !== "" && !command.includes("\0"))
-      types.set(type, unquoted(command));
+    if (line.length > LINE_LENGTH_MAX) continue;
+    const [head, type = ""] = /^\s+["']?([-\w]+)["']?:\s+/.exec(line) ?? [""];
+    const command = line.slice(head.length).trimEnd();
+    if (PROCESS_TYPE.test(type) && type !== "__proto__" && command !== "") types.set(type, unquoted(command));
   }
   return Object.fromEntries(types);
 }

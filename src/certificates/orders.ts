@@ -185,7 +185,7 @@ async function noteFailure(domain: ManagedDomain, error: unknown, options: Order
 export function isAbout(message: string, hostname: string): boolean {
   const labels = hostname.split(".");
   const domains = labels.slice(0, -1).map((_, index) => labels.slice(index).join("."));
-  const words = message.toLowerCase().match(/[\w-]+(\.[\w-]+)+/g) ?? [];
+  const words = message.toLowerCase().match(/(?<![\w-])[\w-]+(\.[\w-]+)+/g) ?? [];
   return /exact set of/i.test(message) || words.some((word) => domains.includes(word));
 }
 

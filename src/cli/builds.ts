@@ -1,4 +1,5 @@
 import type { Client } from "./client.ts";
+import { pour } from "./output.ts";
 
 /** What the commands about builds read of the API's answers. */
 export interface BuildJson {
@@ -21,8 +22,7 @@ export async function buildOf(client: Client, app: string, id: string | undefine
 
 /** Writes what the build says until its end; gives the exit status. */
 export async function follow(client: Client, app: string, build: BuildJson): Promise<number> {
-  const stream = await client.open("GET", build.output_stream_url);
-  for await (const chunk of stream) process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+  await pour(await client.open("GET", build.output_stream_url));
   const { status } = await client.get<BuildJson>(`/apps/${app}/builds/${build.id}`);
   return status === "failed" ? 1 : 0;
 }

@@ -30,7 +30,7 @@ export function quoted(value: string): string {
 
 /** As the official client quotes it for a shell, but where a shell would read another value: `~` at the front, `\n` and `\!` in "...". */
 export function shellValue(value: string): string {
-  const isRead = !value.startsWith("~") && !/\n|'[\s\S]*!|![\s\S]*'/.test(value);
+  const isRead = !/^~|\n/.test(value) && !(value.includes("'") && value.includes("!"));
   return isRead ? quoted(value) : shellQuote(value);
 }
 

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { HarmlessText, harmless } from "./terminal-text.ts";
 
 /** What `--json` makes of a command's output: one JSON value on standard output and nothing else there. */
 interface JsonOutput {
@@ -31,11 +32,25 @@ export function endOutput(many: boolean): void {
 
 /** Data goes to standard output, what is being done to standard error, as people's scripts expect (platform-api 4). */
 export function print(line = ""): void {
-  if (asJson === undefined) process.stdout.write(`${line}\n`);
+  if (asJson === undefined) process.stdout.write(`${harmless(line)}\n`);
+}
+
+/** As `print`, for values that a script reads back: only a terminal is spared what it would obey. */
+export function printValue(line: string): void {
+  if (asJson === undefined) process.stdout.write(`${process.stdout.isTTY ? harmless(line) : line}\n`);
+}
+
+/** What a build or a release's command says, to its end; a file or a pipe gets its very bytes. */
+export async function pour(stream: AsyncIterable<unknown>): Promise<void> {
+  const text = process.stdout.isTTY ? new HarmlessText() : undefined;
+  for await (const chunk of stream) {
+    const bytes = chunk as Buffer; // without an encoding a response gives Buffers
+    process.stdout.write(text?.push(bytes) ?? bytes);
+  }
 }
 
 export function note(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${harmless(line)}\n`);
 }
 
 export function warn(line: string): void {
@@ -52,11 +67,11 @@ export function marked(app: string): string {
 /** `Doing X... done` on standard error; `work` may give what follows `done`. */
 export async function action<T>(what: string, work: () => Promise<T>, suffix?: (value: T) => string): Promise<T> {
   if (asJson !== undefined) return work();
-  process.stderr.write(`${what}... `);
+  process.stderr.write(`${harmless(what)}... `);
   try {
     const value = await work();
     const more = suffix?.(value) ?? "";
-    process.stderr.write(`done${more === "" ? "" : `, ${more}`}\n`);
+    process.stderr.write(`done${more === "" ? "" : `, ${harmless(more)}`}\n`);
     return value;
   } catch (error) {
     process.stderr.write("!\n");

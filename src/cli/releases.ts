@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { newestReleases, type ReleaseJson } from "./api.ts";
 import { ApiError, type Client } from "./client.ts";
 import { UsageError } from "./command.ts";
-import { isJsonOutput, print, warn } from "./output.ts";
+import { isJsonOutput, pour, print, warn } from "./output.ts";
 
 /** The named release, else the newest. */
 export async function releaseNamed(
@@ -19,8 +19,7 @@ export async function followCommand(client: Client, app: string, release: Releas
   if (!release.output_stream_url || isJsonOutput()) return;
   print("Running release command...");
   try {
-    for await (const chunk of await client.open("GET", release.output_stream_url))
-      if (!isJsonOutput()) process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+    await pour(await client.open("GET", release.output_stream_url));
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     warn(`Release command starting. Use stator releases:output -a ${app} to view the log.`);

@@ -19,7 +19,7 @@ export function encodeFrame(type: number, body: Uint8Array): Buffer {
 /** Puts frames together from chunks cut anywhere. */
 export class FrameReader {
   readonly #bytesMax: number;
-  #rest: Buffer = Buffer.alloc(0);
+  readonly #rest = new Gathered();
 
   /** `bytesMax`: more in one frame is a broken peer. */
   constructor(bytesMax: number) {
@@ -28,7 +28,7 @@ export class FrameReader {
 
   /** What has come of frames that were not given yet. */
   get rest(): Buffer {
-    return this.#rest;
+    return this.#rest.bytes;
   }
 
   /** The frames that are whole now. Throws for one that is too long. */
@@ -40,21 +40,46 @@ export class FrameReader {
 
   /** The first of them alone; the others are its `rest`. */
   first(chunk: Uint8Array): Frame | undefined {
-    this.#rest = this.#rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#rest, chunk]);
+    this.#rest.add(chunk);
     return this.#take();
   }
 
   #take(): Frame | undefined {
-    if (this.#rest.length < HEAD_BYTES) return undefined;
-    const length = this.#rest.readUInt32BE(1);
+    const { rest } = this;
+    if (rest.length < HEAD_BYTES) return undefined;
+    const length = rest.readUInt32BE(1);
     if (length > this.#bytesMax) throw new Error(`a frame of ${length} bytes`);
-    if (this.#rest.length < HEAD_BYTES + length) return undefined;
-    const frame = {
-      type: this.#rest.readUInt8(0),
-      body: this.#rest.subarray(HEAD_BYTES, HEAD_BYTES + length),
-    };
-    this.#rest = this.#rest.subarray(HEAD_BYTES + length);
-    return frame;
+    const end = HEAD_BYTES + length;
+    if (rest.length < end) return undefined;
+    this.#rest.drop(end);
+    return { type: rest.readUInt8(0), body: rest.subarray(HEAD_BYTES, end) };
+  }
+}
+
+/** Bytes in the order they came. Its space doubles, so that gathering costs no more than the bytes do, however they are cut. */
+class Gathered {
+  #space: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  /** What is given away of them stays as it is: new bytes go behind it. */
+  get bytes(): Buffer {
+    return this.#space.subarray(0, this.#length);
+  }
+
+  add(chunk: Uint8Array): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#space.length) {
+      const space = Buffer.allocUnsafe(Math.max(length, 2 * this.#length));
+      space.set(this.bytes);
+      this.#space = space;
+    }
+    this.#space.set(chunk, this.#length);
+    this.#length = length;
+  }
+
+  drop(count: number): void {
+    this.#space = this.#space.subarray(count);
+    this.#length -= count;
   }
 }
 

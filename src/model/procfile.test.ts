@@ -28,12 +28,21 @@ test("spec 5.1: of duplicates the last wins; a backslash continues nothing", () 
   assert.deepEqual(parseProcfile("web: a \\\nweb: b"), { web: "b" });
 });
 
+test("lines of any length and shape are read at once: no blanks are tried twice", () => {
+  const blanks = " ".repeat(1_000_000);
+  assert.deepEqual(parseProcfile(`a${blanks}x\u2028x`), { a: "x\u2028x" });
+  assert.deepEqual(parseProcfile(`${blanks}a:${blanks}\u2029${blanks}x${blanks}\0`), { a: `x${blanks}\0` });
+  assert.deepEqual(parseProcfile(`${blanks}!\n${"a".repeat(1_000_000)}!\nweb:${blanks}a${blanks}b${blanks}`), {
+    web: `a${blanks}b`,
+  });
+});
+
 test("whatever a Procfile holds, types are types and commands are one line", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => {
       for (const [type, command] of Object.entries(parseProcfile(text))) {
         assert.match(type, PROCESS_TYPE);
-        assert.ok(command !== "" && !/[\r\n\0]/.test(command));
+        assert.ok(command !== "" && !/[\r\n]/.test(command));
       }
     }),
   );

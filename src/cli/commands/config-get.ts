@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { shellValue } from "../config-text.ts";
-import { json, print } from "../output.ts";
+import { json, printValue } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   if (input.positionals.length === 0) throw new UsageError("Usage: stator config:get KEY...\nMust specify KEY.");
@@ -16,7 +16,7 @@ export async function run(input: Input): Promise<number> {
   }
   for (const key of input.positionals) {
     const value = Object.hasOwn(vars, key) ? (vars[key] ?? "") : "";
-    print(input.has("shell") ? `${key}=${shellValue(value)}` : value);
+    printValue(input.has("shell") ? `${key}=${shellValue(value)}` : value);
   }
   return 0;
 }

@@ -2,7 +2,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import type { Input } from "../command.ts";
 import { shellValue } from "../config-text.ts";
-import { json, keyed, print } from "../output.ts";
+import { json, keyed, print, printValue } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
   const client = new Client();
@@ -10,7 +10,7 @@ export async function run(input: Input): Promise<number> {
   const vars = await client.get<Readonly<Record<string, string>>>(`/apps/${app}/config-vars`);
   const pairs = Object.entries(vars).toSorted(([one], [other]) => (one < other ? -1 : 1));
   if (input.has("json")) json(vars);
-  else if (input.has("shell")) for (const [key, value] of pairs) print(`${key}=${shellValue(value)}`);
+  else if (input.has("shell")) for (const [key, value] of pairs) printValue(`${key}=${shellValue(value)}`);
   else {
     print(`=== ${app} Config Vars\n`);
     for (const line of pairs.length === 0 ? [""] : keyed(pairs)) print(line);

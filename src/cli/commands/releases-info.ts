@@ -3,7 +3,7 @@ import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { shellValue } from "../config-text.ts";
-import { json, keyed, marked, print } from "../output.ts";
+import { json, keyed, marked, print, printValue } from "../output.ts";
 import { releaseNamed } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -21,7 +21,7 @@ export async function run(input: Input): Promise<number> {
   for (const line of format(release)) print(line);
   print(`\n=== v${release.version} Config vars\n`);
   const pairs = Object.entries(vars);
-  if (input.has("shell")) for (const [name, value] of pairs) print(`${name}=${shellValue(value)}`);
+  if (input.has("shell")) for (const [name, value] of pairs) printValue(`${name}=${shellValue(value)}`);
   else for (const line of pairs.length === 0 ? [""] : keyed(pairs)) print(line);
   return 0;
 }

@@ -1,7 +1,7 @@
 import { appOf } from "../app-name.ts";
 import { ApiError, Client } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
-import { marked, warn } from "../output.ts";
+import { marked, pour, warn } from "../output.ts";
 import { releaseNamed } from "../releases.ts";
 
 export async function run(input: Input): Promise<number> {
@@ -14,8 +14,7 @@ export async function run(input: Input): Promise<number> {
     return 0;
   }
   try {
-    const stream = await client.open("GET", release.output_stream_url);
-    for await (const chunk of stream) process.stdout.write(chunk as Buffer); // without an encoding a response gives Buffers
+    await pour(await client.open("GET", release.output_stream_url));
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     warn("Release command not started yet. Please try again in a few seconds.");

@@ -26,7 +26,7 @@ export interface Patient {
   readonly life: AbortSignal;
   /** One probe of one of its checks; never rejects. */
   probe(index: number): Promise<ProbeResult>;
-  /** What is known now. `isNews`: anybody would act otherwise than before. */
+  /** What is known now. `isNews`: anybody would act otherwise than before. Never rejects: the check would end. */
   note(health: Health, progress: readonly CheckProgress[], isNews: boolean): Promise<void>;
 }
 

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,8 +11,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ended, start } from "../../lib/command.ts";
 import { jsonLogger } from "../../lib/logger.ts";
 import { SimClock } from "../../lib/sim-clock.ts";
+import type { HealthCheck } from "../../model/health.ts";
 import { sizeNamed } from "../../model/size.ts";
-import type { DynoSpec } from "../engine.ts";
+import { type DynoSpec, EngineError } from "../engine.ts";
 import { DynoFolder, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { LocalEngine } from "./local-engine.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -159,8 +163,49 @@ test("an adopted dyno takes up what it was started with, whatever its size's nam
   }
   await using engine = await host.open();
   const free = 4 * 4096 - 3072 - basic.memoryMb;
-  const large = { ...specOf(randomUUID()), size: "Performance-L", env: {} };
+  const large = { ...spec(), size: "Performance-L" };
   await assert.rejects(engine.start(large), new RegExp(`${free} MB of the 16384 MB for dynos are free`));
+});
+
+test("a dyno is asked, and what it says counts, also while nothing can be written down", async () => {
+  await using host = new Host();
+  host.address = "127.0.0.1";
+  const server = createServer((_request, response) => response.end()).listen(0, host.address);
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo; // it listens on TCP
+  const folder = await host.dyno({ index: 5, port, checks: [READINESS] });
+  await host.conmonOf(folder);
+  await folder.setStarted({ at: 1, conmon: (await folder.conmon()) ?? GONE });
+  const inTheWay = ["listening", "health.json", "marks.json"].map((name) => folder.file(`.${name}.tmp`));
+  for (const path of inTheWay) mkdirSync(path);
+  try {
+    await using engine = await host.open();
+    const isSeen = async (isReady: boolean): Promise<boolean> => {
+      await host.clock.advance(1000);
+      const state = (await engine.list())[0]?.state;
+      return state?.kind === "running" && state.listening && state.health?.ready === isReady;
+    };
+    await until(() => isSeen(true));
+    assert.equal(host.log.split("dyno.note_failed").length - 1 >= 3, true, host.log);
+    for (const path of inTheWay) rmSync(path, { recursive: true });
+    await until(async () => (await isSeen(true)) && existsSync(folder.file("health.json")));
+    server.closeAllConnections();
+    server.close();
+    await until(() => isSeen(false));
+  } finally {
+    server.close();
+  }
+});
+
+test("starts at the same time cannot take the same memory, however long each is looked at", async () => {
+  await using host = new Host();
+  await using engine = await host.open({ memoryMb: 512 / 4, refusal: () => pause(5, null) });
+  const specs = [1, 2, 3].map((ordinal): DynoSpec => ({ ...spec(), name: `web.${ordinal}` }));
+  const ends = await Promise.all(specs.map((each) => engine.start(each).catch((error: unknown) => error)));
+  assert.deepEqual(
+    ends.map((end) => end instanceof EngineError && end.id),
+    ["failed", "no_capacity", "no_capacity"], // there is nothing here to start one with
+  );
 });
 
 /** What the engine stands on, without root: no program of the runtime, the kernel's network and disks are there only by name. */
@@ -176,6 +221,8 @@ class Host implements AsyncDisposable {
   /** What the runtime says of every container. */
   state: "none" | "running" = "none";
   failing = false;
+  /** Of every dyno; null: one in its network. */
+  address: string | null = null;
   readonly #base = mkdtempSync(join(tmpdir(), "stator-local-engine-"));
   readonly #ends: (() => Promise<unknown>)[] = [];
 
@@ -187,7 +234,7 @@ class Host implements AsyncDisposable {
     const network = {
       adopt: (index: number) => {
         this.calls.push(`adopt ${index}`);
-        return this.networks.has(index) ? { index, address: `10.0.0.${index}` } : undefined;
+        return this.networks.has(index) ? { index, address: this.address ?? `10.0.0.${index}` } : undefined;
       },
       adopted: () => void this.calls.push("adopted"),
       release: async (index: number) => {
@@ -220,10 +267,13 @@ class Host implements AsyncDisposable {
   }
 
   /** One that an earlier host process made. */
-  async dyno({ index, ...own }: { readonly index: number } & Partial<Labels>): Promise<DynoFolder> {
-    const id = randomUUID();
-    const folder = new DynoFolder(this.bundles, id);
-    await folder.create({ ...specOf(id), createdAt: 0, ...own });
+  async dyno({
+    index,
+    ...change
+  }: { readonly index: number } & Partial<DynoSpec> & Partial<Labels>): Promise<DynoFolder> {
+    const { env: _env, ...labels } = { ...spec(), ...change };
+    const folder = new DynoFolder(this.bundles, labels.id);
+    await folder.create({ createdAt: 0, ...labels });
     await folder.setNetwork({ index });
     return folder;
   }
@@ -248,13 +298,13 @@ class Host implements AsyncDisposable {
     return pid;
   }
 
-  async open(): Promise<LocalEngine> {
+  async open({ memoryMb = 4096, refusal = async () => null }: Opening = {}): Promise<LocalEngine> {
     return LocalEngine.open({
       shop: this.shop,
       bundles: this.bundles,
       tombstones: await Tombstones.open(join(this.#base, "removed")),
-      isolations: { refusal: async () => null },
-      memoryMb: 4096,
+      isolations: { refusal },
+      memoryMb,
     });
   }
 
@@ -264,9 +314,25 @@ class Host implements AsyncDisposable {
   }
 }
 
-function specOf(id: string): Omit<DynoSpec, "env"> {
+const READINESS: HealthCheck = {
+  kind: "readiness",
+  name: null,
+  probe: { kind: "http", path: "/", headers: [], status: null, content: null },
+  intervalMs: 1000,
+  timeoutMs: 1000,
+  initialDelayMs: 0,
+  attempts: 1,
+  successes: 1,
+};
+
+interface Opening {
+  readonly memoryMb?: number;
+  readonly refusal?: () => Promise<null>;
+}
+
+function spec(): DynoSpec {
   return {
-    id,
+    id: randomUUID(),
     appId: randomUUID(),
     uidIndex: 1,
     kind: "formation",
@@ -275,6 +341,7 @@ function specOf(id: string): Omit<DynoSpec, "env"> {
     stack: "debian-12",
     slugDigest: null,
     command: "true",
+    env: {},
     size: "Basic",
     port: null,
     terminal: null,

@@ -59,6 +59,8 @@ interface Dyno {
   tidied: Promise<void>;
   /** Steps of its start; undefined for one that an earlier process started. */
   marks?: StartMarks;
+  /** What its checks said last could not be written down. */
+  owesHealth?: boolean;
 }
 
 export interface LocalEngineParts {
@@ -179,7 +181,6 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await this.#serial.run(spec.id, async () => {
       if (this.#dynos.has(spec.id)) return;
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);
-      this.#checkCapacity(spec, size);
       const refusal = await this.#parts.isolations.refusal(spec.isolation);
       if (refusal !== null) throw new EngineError("failed", refusal);
       const { env: _env, ...labels } = spec;
@@ -195,7 +196,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
         ending: null,
         tidied: Promise.resolve(),
       };
-      this.#dynos.set(spec.id, dyno); // from here on its memory is taken
+      this.#checkCapacity(spec, size);
+      this.#dynos.set(spec.id, dyno); // from here on its memory is taken: nothing is awaited between
       await this.#starts.run(() => this.#make(dyno, spec));
     });
   }
@@ -444,13 +446,18 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#begin(this.#health.watch({ id, appId, checks, since, known, listening, life: life.signal, probe, note }));
   }
 
-  /** What anybody acts on is written down first: it must not be otherwise after our own restart. */
+  /**
+   * What anybody acts on is written down first: it must not be otherwise after our own restart. Where that fails the next answer
+   * tries again, and what is known counts all the same: asking must not end by it.
+   */
   async #noteHealth(dyno: Dyno, health: Health, progress: readonly CheckProgress[], isNews: boolean): Promise<void> {
     const { id } = dyno.labels;
-    if (isNews) {
-      await this.#serial.run(id, async () => {
-        if (dyno.state.kind === "running") await dyno.folder.setHealth(progress);
-      });
+    if (isNews || dyno.owesHealth === true) {
+      dyno.owesHealth = !(await this.#noted(id, () =>
+        this.#serial.run(id, async () => {
+          if (dyno.state.kind === "running") await dyno.folder.setHealth(progress);
+        }),
+      ));
     }
     if (dyno.state.kind !== "running") return;
     dyno.state = { ...dyno.state, health };
@@ -463,13 +470,25 @@ export class LocalEngine implements Engine, AsyncDisposable {
     if (port === null || dyno.state.kind !== "running" || dyno.network === null) return false;
     if (dyno.state.listening) return true;
     if (!(await accepts(dyno.network.address, port, this.#shop.clock, dyno.life.signal))) return false;
-    dyno.marks = { ...dyno.marks, listening: monotonicMs() };
-    await dyno.folder.setListening();
-    await dyno.folder.setMarks(dyno.marks);
+    const marks = { ...dyno.marks, listening: monotonicMs() };
+    dyno.marks = marks;
+    await this.#noted(id, () => dyno.folder.setListening()); // else it is asked anew after our own restart
+    await this.#noted(id, () => dyno.folder.setMarks(marks));
     if (dyno.state.kind !== "running") return false;
     dyno.state = { ...dyno.state, listening: true };
     this.#tell(id);
     return true;
+  }
+
+  /** Whether it could be written down. */
+  async #noted(dynoId: string, write: () => Promise<void>): Promise<boolean> {
+    try {
+      await write();
+      return true;
+    } catch (error) {
+      this.#shop.logger.warn("dyno.note_failed", { dynoId, error });
+      return false;
+    }
   }
 
   /** Sees whether a dyno has ended, or lost its conmon, which alone could tell how it ends. */
