@@ -695,16 +695,16 @@ export function escapeSuite(isolation: Isolation): void {
           assert.ok((await call("PATCH", `/apps/${made.name}/config-vars`, bad)) >= 400, JSON.stringify(bad));
         for (const bad of ["-rf", "a;b", "../x", "a b", `$(touch /tmp/${pwned})`, "a\nb", "a\0b", "--help"])
           assert.ok((await call("POST", "/apps", { name: bad })) >= 400, JSON.stringify(bad));
+        const procfile = [
+          `web: exec python3 victim.py; touch /tmp/${pwned}`,
+          `worker: $(touch /tmp/${pwned}) "\`touch /tmp/${pwned}\`" ; -rf --no-preserve-root`,
+          `-rf: --help`,
+          `; touch /tmp/${pwned}`,
+          `$(id): x`,
+          `../../x: y`,
+        ].join("\n");
         using repository = await temporaryRepository({
-          Procfile: [
-            `web: exec python3 victim.py; touch /tmp/${pwned}`,
-            `worker: $(touch /tmp/${pwned}) "\`touch /tmp/${pwned}\`" ; -rf --no-preserve-root`,
-            `-rf: --help`,
-            `; touch /tmp/${pwned}`,
-            `$(id): x`,
-            "nul: a\0b",
-            `../../x: y`,
-          ].join("\n"),
+          Procfile: `${procfile}\nnul: a\0b`,
           "app.json": JSON.stringify({
             name: `$(touch /tmp/${pwned})`,
             scripts: { postdeploy: `touch /tmp/${pwned}` },
@@ -740,6 +740,10 @@ export function escapeSuite(isolation: Isolation): void {
           const { stderr } = await push(repository.folder, made.name, `HEAD:${branch}`);
           assert.doesNotMatch(stderr, /uid=\d/, branch);
         }
+        const withNul = await push(repository.folder, made.name);
+        assert.match(withNul.stderr, /The command of nul holds a control character \(U\+0000\)/);
+        writeFileSync(join(repository.folder, "Procfile"), procfile);
+        await commit(repository.folder, "without NUL");
         const main = await push(repository.folder, made.name);
         assert.equal(main.code, 0, main.stderr);
         const [schedule] = await platform<readonly { id: string }[]>("GET", `/apps/${made.name}/schedules`);
