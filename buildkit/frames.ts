@@ -61,7 +61,10 @@ export async function* readFrames(stream: AsyncIterable<Uint8Array>): AsyncGener
   if (rest.bytes.length > 0) throw new ProtocolError("the stream ended inside a frame");
 }
 
-/** Bytes in the order they came. Its space doubles, so that gathering costs no more than the bytes do, however they are cut. */
+/**
+ * Bytes in the order they came. Its space doubles, so that gathering costs no more than the bytes do, however they are cut.
+ * (`src/lib/frames.ts` has the same: build dynos have this folder alone, and lib imports nothing of ours.)
+ */
 class Gathered {
   #space: Buffer = Buffer.alloc(0);
   #length = 0;

@@ -49,6 +49,8 @@ export interface Ordered {
   readonly output: BuildOutput;
 }
 
+const destroyed = ({ name }: App): Refused => new Refused(`${name} was destroyed.`, "Push failed");
+
 /**
  * One push, or one archive: build, slug, release, rollout. Its answer decides whether the pushed ref moves: only when the
  * release is up. Until the release is made, everything ends with the pusher's connection; from then on it goes to its end.
@@ -104,7 +106,7 @@ export class Deployment implements Builder {
 
   /** The app has been destroyed: so is its build. */
   appDestroyed(): void {
-    this.#cancelled.abort(new Refused(`${this.#app.name} was destroyed.`, "Push failed"));
+    this.#cancelled.abort(destroyed(this.#app));
   }
 
   /** Whether there is a release that waits to come up. */
@@ -135,7 +137,7 @@ export class Deployment implements Builder {
       if (error instanceof Refused) await say(wordsOf(error));
       else if (error instanceof DynoLost || this.#stopping.aborted) return false;
       else if ((await this.#parts.store.apps.byId(this.#app.id)) === undefined) {
-        await say(wordsOf(new Refused(`${this.#app.name} was destroyed.`, "Push failed")));
+        await say(wordsOf(destroyed(this.#app)));
       } else {
         this.#parts.logger.error("build.failed", { app: this.#app.id, error });
         await say(

@@ -49,16 +49,16 @@ function blocksOf(routes: readonly unknown[]): readonly Block[] {
 }
 
 async function nameServersNow(): Promise<readonly Block[]> {
-  const texts = await Promise.all(
-    Object.values(RESOLVER_FILES).map((path: string) => readFile(path, "utf8").catch(() => "")),
-  ); // not there
-  return blocksOfAddresses(texts.flatMap(nameServers));
+  return blocksOfAddresses((await textsOf(Object.values(RESOLVER_FILES))).flatMap(nameServers));
 }
 
 async function peersNow(): Promise<readonly Block[]> {
-  const texts = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/net/${name}`, "utf8").catch(() => ""))); // no IPv6
-  return blocksOfAddresses(texts.flatMap(connectedPeers));
+  return blocksOfAddresses((await textsOf(["/proc/net/tcp", "/proc/net/tcp6"])).flatMap(connectedPeers));
 }
+
+/** "" for what is not there: a machine without systemd-resolved, or without IPv6. */
+const textsOf = (paths: readonly string[]): Promise<readonly string[]> =>
+  Promise.all(paths.map((path) => readFile(path, "utf8").catch(() => "")));
 
 /** IPv4 addresses of the far ends of connections that stand, from the text of `/proc/net/tcp` or `tcp6`. */
 export function connectedPeers(text: string): readonly string[] {
