@@ -15,12 +15,14 @@ export interface KeptProcessOptions {
   readonly start: () => Promise<ChildProcess>;
   /** Called when it was found alive, or has been started. */
   readonly onUp?: (how: "adopted" | "started") => Promise<void>;
+  /** False: nobody waits for it, and one that was adopted is not looked at more often than others. */
+  readonly isUrgent?: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /** How often it is seen whether it lives: one that we started tells of its end. */
-const LOOK_MS = { adopted: 100, started: 1_000 };
+const LOOK_MS = { adopted: 250, started: 1_000 };
 /** Lived shorter: the next start waits longer. */
 const SHORT_LIFE_MS = 2_000;
 const WAIT_MS_MAX = 5_000;
@@ -58,7 +60,7 @@ export class KeptProcess implements AsyncDisposable {
     while (!closed.aborted) {
       const since = clock.now();
       try {
-        await this.#untilGone(LOOK_MS[await this.#bringUp()]);
+        await this.#untilGone(this.#lookMs(await this.#bringUp()));
         if (!closed.aborted) logger.warn("process.gone", { name, pid: this.#identity?.pid });
       } catch (error) {
         logger.error("process.not_started", { name, error });
@@ -67,6 +69,10 @@ export class KeptProcess implements AsyncDisposable {
       shortLives = clock.now() - since < SHORT_LIFE_MS ? shortLives + 1 : 0;
       if (shortLives > 1) await clock.sleep(Math.min(WAIT_MS_MAX, 50 * 2 ** shortLives), closed).catch(() => {}); // closed
     }
+  }
+
+  #lookMs(how: "adopted" | "started"): number {
+    return this.#options.isUrgent === false ? LOOK_MS.started : LOOK_MS[how];
   }
 
   async #bringUp(): Promise<"adopted" | "started"> {

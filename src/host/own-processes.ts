@@ -27,6 +27,7 @@ export function keepProcess(role: Role, { config, clock, logger }: KeepOptions):
     pidFile: pidFileOf(role, config),
     mark: [MAIN, role],
     start: () => startProcess(role, config),
+    isUrgent: role !== "keeper",
     clock,
     logger,
   });

@@ -144,9 +144,20 @@ export function controllerFolder(
   return folders.find((folder) => exists(join(folder, WATCHERS, file)));
 }
 
+const known = new WeakMap<Cgroups, Map<string, string>>();
+
+/** The same, looked for until it was found: for what is asked again and again. */
+function knownFolder(cgroups: Cgroups, file: string): string | undefined {
+  const files = known.get(cgroups) ?? new Map<string, string>();
+  known.set(cgroups, files);
+  const folder = files.get(file) ?? controllerFolder(cgroups, file, existsSync);
+  if (folder !== undefined) files.set(file, folder);
+  return folder;
+}
+
 /** How many processes the watchers are; undefined: this host does not count them. */
 export function watcherCount(cgroups: Cgroups): number | undefined {
-  const folder = controllerFolder(cgroups, "pids.current", existsSync);
+  const folder = knownFolder(cgroups, "pids.current");
   const text = folder === undefined ? undefined : readKernelFile(join(folder, WATCHERS, "pids.current"));
   return text === undefined ? undefined : Number(text);
 }
@@ -154,7 +165,7 @@ export function watcherCount(cgroups: Cgroups): number | undefined {
 /** Processor time that all watchers have used, those that ended too, ms; undefined: this host does not count it. */
 export function watcherCpuMs(cgroups: Cgroups): number | undefined {
   const file = cgroups.kind === "v1" ? "cpuacct.usage" : "cpu.stat";
-  const folder = controllerFolder(cgroups, file, existsSync);
+  const folder = knownFolder(cgroups, file);
   const text = folder === undefined ? undefined : readKernelFile(join(folder, WATCHERS, file));
   return text === undefined ? undefined : cpuMsOf(cgroups.kind, text);
 }
