@@ -160,7 +160,13 @@ class Program implements Peer {
 
   async start(): Promise<{ readonly first: number; readonly returned: number }> {
     const began = process.hrtime.bigint();
-    const { stdout } = await this.#run(["run", "--rm", ...this.#options(), IMAGE, ...bootArguments("./tick now")]);
+    const { stdout } = await this.#run([
+      "run",
+      "--rm",
+      ...this.#options(),
+      IMAGE,
+      ...bootArguments("./tick now", false),
+    ]);
     const returned = process.hrtime.bigint();
     const [tick] = ticksIn(stdout) ?? [];
     if (tick === undefined) throw new Error(`${this.name} run said: ${stdout}`);
@@ -174,7 +180,7 @@ class Program implements Peer {
     const worker = async (): Promise<void> => {
       for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
         const args = ["run", "-d", "--name", name, ...this.#options(), "--env=PORT=5000", IMAGE];
-        await this.#run([...args, ...bootArguments("exec ./tick serve")]);
+        await this.#run([...args, ...bootArguments("exec ./tick serve", false)]);
       }
     };
     try {

@@ -125,7 +125,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const closing = new AbortController();
   const recordings = new Recordings({ ...options, folder: join(config.instance.paths.data, "recordings") });
   await recordings.sweep();
-  const runs = parts.use(await startRuns({ ...options, recordings }));
+  const runs = parts.use(await startRuns({ ...options, recordings, sink: options.logs }));
   const sessions = parts.use(new DynoSessions({ ...options, recordings }));
   const visits = parts.use(new Visits({ sessions, clock, logger }));
   const ssh = parts.use(sshOver(options, sessions));

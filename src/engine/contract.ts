@@ -114,6 +114,23 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
       assert.deepEqual(facts, { id, appId, kind, name: "run.1", releaseId });
     });
 
+    void test("what is told before a start changes nothing of it, whether or not it comes, and in whatever order", async () => {
+      await using under = await open();
+      const spec = specOf({ ...under.spec, command: under.commands.exit(5), kind: "run", name: "run.1" });
+      const hint = { id: spec.id, isolation: spec.isolation, terminal: false, stdin: false };
+      under.engine.prepare({ ...hint, id: randomUUID() });
+      under.engine.prepare({ ...hint, stdin: true });
+      under.engine.prepare(hint);
+      assert.deepEqual(await under.engine.list(), []);
+      await under.engine.start(spec);
+      under.engine.prepare(hint);
+      assert.equal((await untilEnded(under.engine, spec.id)).status, 5);
+      await under.engine.remove(spec.id);
+      under.engine.prepare(hint);
+      await assert.rejects(under.engine.start(spec), isEngineError("gone"));
+      assert.deepEqual(await under.engine.list(), []);
+    });
+
     void test("start may be repeated while the dyno lives and after it ended; once removed it is gone", async () => {
       await using under = await open();
       const spec = specOf({ ...under.spec, command: under.commands.stay });

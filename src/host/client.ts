@@ -3,6 +3,7 @@ import { type Duplex, type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
   type ByteStream,
+  type DynoHint,
   type DynoSignal,
   type DynoSpec,
   type Engine,
@@ -29,6 +30,7 @@ import {
   type ErrorMessage,
   type Event,
   EXEC_FRAME,
+  HINTS,
   INSTANCE_HEADER,
   STREAM_PROTOCOL,
   TASKS_OF_MAX,
@@ -70,6 +72,7 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   readonly #listeners = new Set<(notice: EngineNotice) => void>();
   readonly #returns = new Set<() => void>();
   readonly #events: Promise<void>;
+  #hints: Duplex | undefined;
 
   constructor(options: HostClientOptions) {
     this.#options = options;
@@ -85,6 +88,10 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   }
   usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
     return this.#call("usage", { tasksOf: tasksOf.slice(0, TASKS_OF_MAX) });
+  }
+  /** Written at once, and read without an answer: a call takes longer than what it is to save. */
+  prepare({ id, isolation, terminal, stdin }: DynoHint): void {
+    this.#hints?.write(`${JSON.stringify({ id, isolation, terminal, stdin })}\n`);
   }
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", spec);
@@ -234,6 +241,7 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new EngineError("unavailable", "the connection to the host process was closed"));
     this.#agent.destroy();
+    this.#hints?.destroy();
     await this.#events;
   }
 
@@ -322,6 +330,23 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   }
   #connected = false;
 
+  /** Without it the host process begins when it is asked to. */
+  async #openHints(): Promise<void> {
+    try {
+      const socket = await this.#stream(HINTS, this.#closed.signal);
+      this.#hints?.destroy();
+      this.#hints = socket;
+      socket.on("error", () => {}); // its close follows
+      socket.once("close", () => {
+        if (this.#hints === socket) this.#hints = undefined;
+      });
+      socket.resume(); // nothing comes, and its end is seen
+      if (this.#closed.signal.aborted) socket.destroy();
+    } catch (error) {
+      if (!this.#closed.signal.aborted) this.#options.logger.warn("host.no_hints", { error });
+    }
+  }
+
   /** Passes on events until the connection breaks. */
   async #readEvents(): Promise<void> {
     const request = this.#request("GET", "/events", {});
@@ -369,6 +394,7 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
       case "hello":
         this.#connected = true;
         this.#options.logger.info("host.connected");
+        void this.#openHints();
         for (const listener of this.#returns) listener();
         for (const listener of this.#watchers) listener(undefined);
         return;

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
-import type { DynoSpec, EngineErrorId, EngineNotice, ExecRequest, SlugRef } from "../engine/engine.ts";
+import type { DynoHint, DynoSpec, EngineErrorId, EngineNotice, ExecRequest, SlugRef } from "../engine/engine.ts";
 import { UUID } from "../lib/uuid.ts";
 import { BASIC_AUTH_NAME, BASIC_AUTH_USERS_MAX } from "../model/basic-auth.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
@@ -39,6 +39,7 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
  *     PUT  /slugs/<digest>/<uidIndex> a tar in
  *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
  *     GET  /exec/<id>                the same; first a frame with what is to be run, and one that answers it
+ *     GET  /hints                    Upgrade: stator-stream; then a JSON object a line of what is about to be asked for
  *     GET  /ssh                      Upgrade, once an SSH client has come in; then its bytes both ways
  *     GET  /events                   one JSON object a line, for as long as the connection lasts
  */
@@ -195,6 +196,12 @@ const route = Type.Object(
   closed,
 );
 
+export const HINTS = "/hints";
+export const HINT_BYTES_MAX = 1024;
+const hint = Compile(
+  Type.Object({ id: uuid, isolation: oneOf(ISOLATIONS), terminal: Type.Boolean(), stdin: Type.Boolean() }, closed),
+);
+
 /** A chain, then its key, exactly as Node writes PEM: no empty line, which would end a command's content. */
 const base64Lines = "([A-Za-z0-9+/]{64}\\n)*[A-Za-z0-9+/]{1,64}={0,2}\\n";
 export const PEM_PATTERN = `^(-----BEGIN CERTIFICATE-----\\n${base64Lines}-----END CERTIFICATE-----\\n){1,10}-----BEGIN PRIVATE KEY-----\\n${base64Lines}-----END PRIVATE KEY-----\\n$`;
@@ -311,6 +318,7 @@ export type Target =
   | { readonly kind: "slug"; readonly slug: SlugRef }
   | { readonly kind: "stream"; readonly name: "input" | "io" | "exec"; readonly id: string }
   | { readonly kind: "ssh" }
+  | { readonly kind: "hints" }
   | { readonly kind: "events" };
 
 export type Event =
@@ -353,6 +361,7 @@ export function targetOf(method: string, url: string): Target {
   }
   if (method === "GET" && url === "/events") return { kind: "events" };
   if (method === "GET" && url === "/ssh") return { kind: "ssh" };
+  if (method === "GET" && url === HINTS) return { kind: "hints" };
   throw new RefusedMessage(404, "no such message");
 }
 
@@ -367,6 +376,13 @@ export function parseCall<N extends CallName>(name: N, text: string): CallMessag
   const message = value as unknown as CallMessages[N]; // the schema just said so
   if (name === "start") checkStart(message as DynoSpec);
   return message;
+}
+
+/** A line of `/hints`. Throws `RefusedMessage`. */
+export function parseHint(text: string): DynoHint {
+  const value = parseJson(text);
+  if (!hint.Check(value)) throw new RefusedMessage(400, "not a hint");
+  return value as DynoHint; // the schema just said so
 }
 
 /** What `/exec` is asked to run. Throws `RefusedMessage`. */

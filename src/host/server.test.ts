@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { type Duplex, duplexPair, PassThrough, Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, beforeEach, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { EngineError, type EngineNotice, type ExecRequest } from "../engine/engine.ts";
 import { systemClock } from "../lib/clock.ts";
 import { encodeFrame } from "../lib/frames.ts";
@@ -296,6 +297,36 @@ test("largest good content passes", async () => {
 test("bad JSON, empty content and other characters are refused", async () => {
   for (const body of ["", "{", '{"id":', "\xff\xfe", "[]]"])
     assert.match(await post("start", body), / 400 .*not JSON/s);
+});
+
+test("what is to come is told in lines, each as it was sent; what is none ends the connection and reaches nobody", async () => {
+  await using host = client();
+  const hint = { id: randomUUID(), isolation: "container", terminal: true, stdin: false } as const;
+  const told = `prepare ${hint.id} container true false`;
+  const giveUpAt = performance.now() + 5_000;
+  while (!engine.asked.includes(told) && performance.now() < giveUpAt) {
+    host.prepare(hint); // until the connection stands nobody hears it, and nobody waits for it
+    await pause(10);
+  }
+  assert.ok(engine.asked.includes(told));
+  const upgrade = `GET /hints HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: stator-stream\r\nx-stator-instance: ${instance.id}\r\n\r\n`;
+  for (const bad of [
+    { ...hint, id: "../x" },
+    { ...hint, isolation: "none" },
+    { ...hint, path: "/etc" },
+    { ...hint, terminal: 1 },
+    [],
+    "x".repeat(5000),
+  ]) {
+    engine.asked.length = 0;
+    assert.match(await raw(`${upgrade}${JSON.stringify(bad)}\n`), /^HTTP\/1\.1 101 /);
+    assert.deepEqual(
+      engine.asked.filter((each) => each.startsWith("prepare")),
+      [],
+    );
+  }
+  assert.match(await raw(`${upgrade}${"x".repeat(5000)}`), /^HTTP\/1\.1 101 /); // no end of a line
+  assert.match(await raw(upgrade.replace("abc123", "zzz999")), /^HTTP\/1\.1 421 /);
 });
 
 test("usage is asked for ids of dynos and nothing else", async () => {

@@ -16,10 +16,13 @@ import {
   type Event,
   EXEC_BYTES_MAX,
   EXEC_FRAME,
+  HINT_BYTES_MAX,
+  HINTS,
   INPUT_TAKEN,
   INSTANCE_HEADER,
   parseCall,
   parseExec,
+  parseHint,
   RefusedMessage,
   SLUG_BYTES_MAX,
   STREAM_PROTOCOL,
@@ -66,6 +69,12 @@ export function createHostServer(options: HostServerOptions): Server {
     keepAliveTimeout: 60_000,
     connectionsCheckingInterval: Math.min(1000, messageMs),
   });
+  const hinting = new Set<Duplex>();
+  const closeOthers = server.closeAllConnections.bind(server);
+  server.closeAllConnections = () => {
+    closeOthers();
+    for (const socket of hinting) socket.destroy(); // Node no longer counts what was upgraded; streams end with their dynos
+  };
   server.maxConnections = CONNECTIONS_MAX;
   const failed = (error: unknown) => refusalOf(error, logger);
   server.on("request", (request, response) => {
@@ -75,9 +84,10 @@ export function createHostServer(options: HostServerOptions): Server {
       else send(response, status, message, !request.complete);
     });
   });
-  server.on("upgrade", (request, socket) => {
+  server.on("upgrade", (request, socket, head) => {
+    if (request.url === HINTS) hinting.add(socket.once("close", () => hinting.delete(socket)));
     socket.on("error", () => {}); // it went; the streams end with it
-    stream(options, request, socket).catch((error: unknown) => {
+    stream(options, request, socket, head).catch((error: unknown) => {
       const { status, ...message } = failed(error);
       const body = JSON.stringify(message);
       if (socket.writable)
@@ -124,6 +134,7 @@ async function answer(
     }
     case "events":
       return tell(options, response);
+    case "hints":
     case "ssh":
     case "stream":
       throw new RefusedMessage(426, "a stream needs an upgrade");
@@ -161,13 +172,28 @@ const calls: { readonly [N in CallName]: Call<N> } = {
 };
 
 /** Bytes both ways, after `101`. */
-async function stream(options: HostServerOptions, request: IncomingMessage, socket: Duplex): Promise<void> {
+async function stream(
+  options: HostServerOptions,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
   const target = targetOf(request.method ?? "", request.url ?? "");
   checkInstance(options, request);
-  if ((target.kind !== "stream" && target.kind !== "ssh") || request.headers.upgrade !== STREAM_PROTOCOL)
+  if (
+    (target.kind !== "stream" && target.kind !== "ssh" && target.kind !== "hints") ||
+    request.headers.upgrade !== STREAM_PROTOCOL
+  )
     throw new RefusedMessage(400, "not a stream");
   const switching = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`;
   using waiting = silentUntilAnswered(socket);
+  if (target.kind === "hints") {
+    waiting.stop();
+    socket.write(switching);
+    if (head.length > 0) socket.unshift(head); // this one alone may speak before it is answered
+    await readHints(options.engine, socket);
+    return;
+  }
   if (target.kind === "ssh") {
     const client = await options.door.next(waiting.gone);
     waiting.stop();
@@ -197,6 +223,21 @@ async function stream(options: HostServerOptions, request: IncomingMessage, sock
     await Promise.all([carry(socket, io.writable), carry(io.readable, socket)]);
   } finally {
     io.close();
+    socket.destroy();
+  }
+}
+
+/** One a line, until the other side leaves. Throws `RefusedMessage` for what is none, and the connection ends. */
+async function readHints(engine: Pick<Engine, "prepare">, socket: Duplex): Promise<void> {
+  let rest = "";
+  try {
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      const lines = (rest + chunk.toString("latin1")).split("\n"); // a hint is ASCII
+      rest = lines.pop() ?? "";
+      for (const line of lines) engine.prepare(parseHint(line));
+      if (rest.length > HINT_BYTES_MAX) throw new RefusedMessage(413, `more than ${HINT_BYTES_MAX} bytes`);
+    }
+  } finally {
     socket.destroy();
   }
 }

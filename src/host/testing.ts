@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PassThrough, type Readable, Writable } from "node:stream";
 import type {
   ByteStream,
+  DynoHint,
   DynoSpec,
   Engine,
   EngineNotice,
@@ -54,6 +55,9 @@ export class FakeEngine implements Engine {
   async startMarks(id: string): Promise<StartMarks | null> {
     this.asked.push(`startMarks ${id}`);
     return this.dynos.get(id)?.marks ?? null;
+  }
+  prepare({ id, isolation, terminal, stdin }: DynoHint): void {
+    this.asked.push(`prepare ${id} ${isolation} ${terminal} ${stdin}`);
   }
   async start(spec: DynoSpec): Promise<void> {
     this.asked.push("start");

@@ -41,6 +41,11 @@ export interface DynoRecord {
 /** A dyno that would run if its app did not sleep; `heroku ps` shows it as `idle` (spec 1.3). There is nothing behind it. */
 export type IdleDyno = Omit<DynoRecord, "state"> & { readonly state: "idle" };
 
+/** What its log says once it is on record that it is launched. */
+export function launchLine({ command }: Pick<DynoRecord, "command">): string {
+  return `Starting process with command \`${command}\``;
+}
+
 /** What is the same in the record of every new dyno: nobody has asked the engine for it yet. */
 export function unstarted(now: Instant) {
   return {

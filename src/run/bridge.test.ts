@@ -62,7 +62,11 @@ async function attached({ terminal, inputs = [] }: Given = {}) {
   const done = bridge({
     store,
     supervision: supervision as Supervision, // all that is asked of it
-    engine: { input: async () => inputs.shift() ?? new PassThrough().resume(), resize: async () => {} },
+    engine: {
+      prepare: () => {},
+      input: async () => inputs.shift() ?? new PassThrough().resume(),
+      resize: async () => {},
+    },
     async *output(_, signal) {
       using _aborted = addAbortListener(signal, () => output.end());
       for await (const chunk of output) yield chunk as Uint8Array; // a byte stream
@@ -71,6 +75,7 @@ async function attached({ terminal, inputs = [] }: Given = {}) {
     random: systemRandom,
     logger: silentLogger,
     recordings: { begin: async () => undefined },
+    sink: { append: () => {} },
     dynoId: "dyno",
     client,
     until: new AbortController().signal,

@@ -41,7 +41,15 @@ test("spec 3.9: detached: no attach_url, its command runs, its end is known", as
   const listed = (await world.call("GET", "/apps/hello/dynos")).json.map((dyno: { name: string }) => dyno.name);
   assert.ok(!listed.includes(json.name));
   const log = world.logs.textOf(json.app.id);
-  assert.equal(log.at(-1), "app[api]: Starting process with command `node worker.js --now` by user owner@example.com");
+  assert.deepEqual(log.slice(-2), [
+    "app[api]: Starting process with command `node worker.js --now` by user owner@example.com",
+    `heroku[${json.name}]: Starting process with command \`node worker.js --now\``,
+  ]);
+  assert.deepEqual(
+    world.supervision.hints.map(({ id, terminal, stdin }) => [id, terminal, stdin]),
+    [[json.id, false, false]],
+    "the engine hears of it before it is on record",
+  );
 });
 
 test("what cannot be run is refused: no code, no command, sizes and times that are not there", async () => {

@@ -3,8 +3,9 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { DynoLogs } from "../logs/dyno-logs.ts";
+import type { LogSink } from "../logs/line.ts";
 import type { App } from "../model/app.ts";
-import { type DynoRecord, freeName, type OneOff, unstarted } from "../model/dyno.ts";
+import { type DynoRecord, freeName, launchLine, type OneOff, unstarted } from "../model/dyno.ts";
 import { PlatformError } from "../model/errors.ts";
 import { resolveCommand } from "../model/procfile.ts";
 import type { Release, Slug } from "../model/release.ts";
@@ -19,8 +20,9 @@ import { Secrets } from "./secrets.ts";
 export interface RunOptions {
   readonly store: Store;
   readonly supervision: Supervision;
-  readonly engine: Pick<Engine, "input" | "resize">;
+  readonly engine: Pick<Engine, "prepare" | "input" | "resize">;
   readonly output: DynoLogs["output"];
+  readonly sink: LogSink;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -67,7 +69,7 @@ const HOLD_MS = 30_000;
 
 /** `Runs` over a store. At its start, dynos whose clients were lost with the daemon before are noted as disconnected. */
 export async function startRuns(options: RunOptions): Promise<Runs> {
-  const { store, supervision, clock } = options;
+  const { store, supervision, sink, clock } = options;
   const secrets = new Secrets<string>(clock);
   const closing = new AbortController();
   const joined = new Set<Promise<void>>();
@@ -75,11 +77,18 @@ export async function startRuns(options: RunOptions): Promise<Runs> {
   return {
     async create(request, signal) {
       const release = await releaseFor(request.app, options, signal);
+      const id = options.random.uuid();
+      const { isolation } = release;
+      if (!request.attach) options.engine.prepare({ id, isolation, terminal: false, stdin: false });
       const dyno = await store.transaction(async (inside) => {
-        const record = await recordFor(request, release, inside, options);
+        const record = await recordFor(request, { id, release }, inside, options);
         await inside.dynos.create(record);
         return record;
       });
+      const said = { source: "app", process: "api", text: `${launchLine(dyno)} by user ${request.userEmail}` } as const;
+      sink.append(dyno.appId, { at: clock.now(), ...said });
+      if (dyno.launchedAt !== null)
+        sink.append(dyno.appId, { at: clock.now(), source: "heroku", process: dyno.name, text: launchLine(dyno) });
       supervision.nudge(dyno.appId);
       return { dyno, secret: request.attach ? secrets.issue(dyno.id) : null };
     },
@@ -140,7 +149,7 @@ async function currentRelease(appId: string, store: Store): Promise<Release | un
 
 async function recordFor(
   request: OneOffRequest,
-  release: Release & { readonly slugId: string },
+  { id, release }: { readonly id: string; readonly release: Release & { readonly slugId: string } },
   store: Store,
   { clock, random }: RunOptions,
 ): Promise<DynoRecord> {
@@ -150,7 +159,7 @@ async function recordFor(
   refuseTooMany(dynos);
   const now = clock.now();
   return {
-    id: random.uuid(),
+    id,
     appId: request.app.id,
     kind: "run",
     name: nameAmong(dynos, random),
@@ -159,6 +168,7 @@ async function recordFor(
     size: await sizeFor(request, store),
     command: commandFor(request.command, slug),
     ...unstarted(now),
+    launchedAt: request.attach ? null : now, // the supervisor's next look starts it, and need not note so first
     oneOff: oneOffFor(request),
     port: null,
   };

@@ -2,13 +2,15 @@ import { isDeepStrictEqual } from "node:util";
 import { type CallerMarks, EngineError, type ObservedDyno } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
 import { within } from "../lib/within.ts";
-import { type DynoRecord, freeName, unstarted } from "../model/dyno.ts";
+import { type DynoRecord, freeName, launchLine, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
+import { DEFAULT_ISOLATION } from "../model/isolation.ts";
 import { RELEASE_TYPE } from "../model/release.ts";
 import { AttemptBook } from "./attempts.ts";
 import { Launches, launch } from "./launch.ts";
 import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
+import { heroku } from "./transitions.ts";
 
 type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;
 type StoreAction = Of<
@@ -20,6 +22,8 @@ const CALL_MS = 60_000;
 const LOGS_MS = 5_000;
 /** How long an ended dyno's log may take to be carried over before it is freed. */
 const CARRY_MS = 60_000;
+/** Of more at a time the engine begins none before it is asked to. */
+const PREPARED_MAX = 4;
 const SETTLE_MS = 12_000; // the router ends it sooner
 
 /** Does what plans of one app ask for. */
@@ -48,7 +52,11 @@ export class Actor {
     await Promise.all(forStore.filter(endsDyno).map(({ record }) => this.#carryLog(record, LOGS_MS, signal)));
     const written =
       forStore.length === 0 ? [] : await this.#parts.store.transaction((store) => this.#write(forStore, store));
-    for (const action of written) say(this.#parts, this.#appId, "lines" in action ? action.lines : []);
+    const begun = written.flatMap((action) =>
+      action.kind === "create" ? [heroku(action.dyno.name, launchLine(action.dyno))] : [],
+    );
+    const lines = written.flatMap((action) => ("lines" in action ? action.lines : []));
+    say(this.#parts, this.#appId, [...lines, ...begun]); // that something ends is told before what takes its place starts
     const forEngine = actions.filter(isEngineAction).filter((action) => isNoted(action, written));
     const settled = forEngine.some((each) => each.kind === "signal" && each.settle) ? this.#settle() : undefined;
     const launches = new Launches(this.#appId, this.#parts);
@@ -56,11 +64,12 @@ export class Actor {
     await Promise.all(forEngine.map((action) => this.#do(action, { settled, launches, signal, marks })));
   }
 
-  /** Carries on with the log of every dyno that runs, after a restart of the daemon too. */
-  follow(records: readonly DynoRecord[]): void {
+  /** Carries on with the log of every dyno that the engine has, after a restart of the daemon too. */
+  follow(records: readonly DynoRecord[], observed: readonly ObservedDyno[]): void {
+    const there = new Set(observed.map(({ id }) => id));
     for (const record of records) {
       if (record.launchedAt === null) continue;
-      if (record.exit === null) this.#follow(record);
+      if (record.exit === null && there.has(record.id)) this.#follow(record);
       if (record.kind === "release") this.#parts.commands.follow(record);
     }
   }
@@ -86,14 +95,15 @@ export class Actor {
   /** Those that were written. */
   async #write(actions: readonly StoreAction[], store: SupervisorStore): Promise<readonly StoreAction[]> {
     const written: StoreAction[] = [];
+    const isFew = actions.filter(({ kind }) => kind === "create").length <= PREPARED_MAX;
     for (const action of actions) {
-      if (await this.#writeOne(action, store)) written.push(action);
+      if (await this.#writeOne(action, store, isFew)) written.push(action);
     }
     return written;
   }
 
   /** False if what the action was planned on has changed: the next look plans anew. */
-  async #writeOne(action: StoreAction, store: SupervisorStore): Promise<boolean> {
+  async #writeOne(action: StoreAction, store: SupervisorStore, isOneOfFew: boolean): Promise<boolean> {
     switch (action.kind) {
       case "change":
         if (!(await isUnchanged(action.record, store))) return false;
@@ -101,7 +111,7 @@ export class Actor {
         if (action.crash !== null) await store.dynos.setCrashes(this.#appId, action.crash);
         return true;
       case "create":
-        return this.#create(action, store);
+        return this.#create(action, store, isOneOfFew);
       case "drop":
         if (!(await isUnchanged(action.record, store))) return false;
         await store.dynos.remove(action.record.id);
@@ -132,12 +142,17 @@ export class Actor {
     }
   }
 
-  async #create({ dyno, releaseId, inPlaceOf }: Of<"create">, store: SupervisorStore): Promise<boolean> {
+  async #create(
+    { dyno, releaseId, inPlaceOf }: Of<"create">,
+    store: SupervisorStore,
+    isOneOfFew: boolean,
+  ): Promise<boolean> {
     if (inPlaceOf !== null) {
       if (!(await isUnchanged(inPlaceOf, store))) return false;
       await store.dynos.remove(inPlaceOf.id);
     }
     const id = this.#parts.random.uuid();
+    if (isOneOfFew) await this.#prepare(id, releaseId, store);
     const now = this.#parts.clock.now();
     await store.dynos.create({
       id,
@@ -146,6 +161,7 @@ export class Actor {
       ...dyno,
       releaseId,
       ...unstarted(now),
+      launchedAt: now, // by the next look: it need not be written a second time for that
       oneOff: null,
       port: dyno.type === "web" ? portOf(id, this.#parts.routerPorts) : null,
     });
@@ -160,10 +176,12 @@ export class Actor {
     const name = freeName(RELEASE_TYPE, await store.dynos.list(this.#appId), this.#parts.random);
     if (name === undefined) throw new Error(`no free name for the command of release ${releaseId}`);
     const { command, size, userEmail } = of;
+    const id = this.#parts.random.uuid();
+    await this.#prepare(id, releaseId, store);
     await store.releases.setPhase(releaseId, "running");
     await store.formation.ensure(this.#appId, RELEASE_TYPE); // its size can be set now (spec 5.3)
     await store.dynos.create({
-      id: this.#parts.random.uuid(),
+      id,
       appId: this.#appId,
       kind: "release",
       name,
@@ -183,6 +201,12 @@ export class Actor {
       port: null,
     });
     return true;
+  }
+
+  /** It is launched by one of the next looks. */
+  async #prepare(id: string, releaseId: string, store: SupervisorStore): Promise<void> {
+    const isolation = (await store.releases.byId(releaseId))?.isolation ?? DEFAULT_ISOLATION;
+    this.#parts.engine.prepare({ id, isolation, terminal: false, stdin: false });
   }
 
   async #promote({ releaseId, after, types }: Of<"promote">, store: SupervisorStore): Promise<boolean> {
@@ -213,8 +237,8 @@ export class Actor {
         return this.#attempt("launch", action.record, async () => {
           await context.launches.of(action.record.releaseId); // an image may take minutes, and starts of all apps wait here
           await this.#parts.starts.run(async () => {
-            this.#follow(action.record);
             await launch(action.record, context.launches, this.#parts, context.marks);
+            this.#follow(action.record); // only now: looking for a log that is not there takes time from the start
           });
         });
       default:

@@ -110,7 +110,7 @@ export class AppLoop {
     const app = await store.apps.byId(this.appId);
     const records = await store.dynos.list(this.appId);
     const crashes = app === undefined ? [] : await store.dynos.crashes(this.appId);
-    this.#actor.follow(records);
+    this.#actor.follow(records, observed);
     this.#actor.tidy(new Set([...records, ...observed].map(({ id }) => id)));
     const situation = {
       desired: app === undefined ? null : await readDesired(app, store, clock.now()),

@@ -79,12 +79,13 @@ test("what was planned on a record that has changed meanwhile is neither written
       return { ...made, actions };
     },
   });
-  const { id } = await world.app({ web: "run" });
+  const { id } = await world.app({});
+  await world.run(id, "run", { attach: true });
   await world.start();
   await world.clock.advance(5_000);
   assert.deepEqual(
-    (await world.records(id)).map(({ name, launchedAt }) => `${name} ${launchedAt}`),
-    ["web.1 null"],
+    (await world.records(id)).map(({ type, launchedAt }) => `${type} ${launchedAt}`),
+    ["run null"],
   );
   assert.deepEqual([world.engine.dynos, world.lines], [[], []]);
 });

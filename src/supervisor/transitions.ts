@@ -1,5 +1,5 @@
 import type { Instant } from "../lib/clock.ts";
-import type { DynoRecord, StopReason } from "../model/dyno.ts";
+import { type DynoRecord, launchLine, type StopReason } from "../model/dyno.ts";
 import { sizeNamed } from "../model/size.ts";
 import { MEBIBYTE, memoryLine } from "../model/usage.ts";
 import type { CrashRecord } from "../store/store.ts";
@@ -19,7 +19,7 @@ export const MAKING_MS = 120_000;
 export const CLIENT_MS = 30_000;
 
 export function launched(record: DynoRecord, now: Instant): Action {
-  return change(record, { launchedAt: now }, [`Starting process with command \`${record.command}\``]);
+  return change(record, { launchedAt: now }, [launchLine(record)]);
 }
 
 export function cameUp(record: DynoRecord, now: Instant): Action {

@@ -15,6 +15,7 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { processOver } from "../../src/lib/process-frames.ts";
+import type { Isolation } from "../../src/model/isolation.ts";
 import { EngineHost, OBEDIENT, processesNaming, SERVER, STUBBORN } from "./engine-host.ts";
 import { sessionTests } from "./sessions.ts";
 import { signalTests } from "./signals.ts";
@@ -222,6 +223,12 @@ test("a dyno has no filter of its own compiled, whose code is counted for the ma
   );
 });
 
+test("a dyno's copy of its slug is never synced, by whatever name the kernel shows that", async () => {
+  const text = await output("grep ' /app ' /proc/mounts; echo x > /app/x && sync /app/x && cat /app/x");
+  assert.match(text, /^overlay \/app overlay \S*volatile/m);
+  assert.match(text, /^x$/m);
+});
+
 test("what a dyno writes is its own, vanishes with it, and removes as it should", async () => {
   const slug = await putSlug([
     { name: "./dir/file", text: "from the slug\n" },
@@ -354,6 +361,7 @@ test("the environment and the command arrive as they are, whatever is in them", 
   const value = `a b\n'"$(touch /tmp/pwned)\`id\` \\ \u00e9`;
   const text = await output(`printf '%s|' "$ODD" "$HOME" "$PATH"; ls /tmp`, { env: { ODD: value } });
   assert.equal(text.replace(/\n$/, ""), `${value}|/app|/usr/local/bin:/usr/bin:/bin|`);
+  assert.match(await output("--login"), /--login: command not found/); // no option of bash
 });
 
 test("limits bite: memory, processes, disk", async () => {
@@ -491,6 +499,79 @@ test("a half-made dyno is taken apart by the next host process, and may be start
   await engine.start(spec);
   assert.equal((await engine.list()).length, 1);
   await removeAll();
+});
+
+test("a start that was begun ahead goes on with the processes that came up; of one that nobody asks for nothing is left", async () => {
+  const { bundles, logs } = host.instance.paths;
+  const begin = async (isolation: Isolation = "container"): Promise<string> => {
+    const hint = { id: randomUUID(), isolation, terminal: false, stdin: false };
+    engine.prepare(hint);
+    const isThere = () => processesNaming(hint.id).length === 2; // conmon, and the runtime that waits for what it is to make
+    for (const deadline = performance.now() + 3000; !isThere() && performance.now() < deadline; ) await pause(5);
+    return hint.id;
+  };
+  const left = async (id: string) => [
+    ...(await leftOf(id)),
+    ...[join(bundles, id), join(logs, `${id}.log`)].filter((path) => existsSync(path)),
+  ];
+  const conmonOf = (id: string) => readFileSync(join(bundles, id, "conmon.pid"), "utf8");
+
+  const long = "x".repeat(100_000); // more than a pipe holds
+  const asked = specOf({
+    id: await begin(),
+    command: 'echo "begun ${#LONG}"; exit 3',
+    kind: "run",
+    env: { LONG: long },
+  });
+  const conmon = conmonOf(asked.id);
+  await engine.start(asked);
+  assert.equal((await untilEnded(engine, asked.id)).status, 3);
+  assert.match(host.textOf(asked.id), /^begun 100000$/m);
+  assert.equal(conmonOf(asked.id), conmon);
+  await engine.remove(asked.id);
+  assert.deepEqual(await left(asked.id), []);
+
+  const other = specOf({ id: await begin(), command: "tty", kind: "run", terminal: { rows: 24, columns: 80 } });
+  await engine.start(other); // with a terminal, of which nothing was said
+  await untilEnded(engine, other.id);
+  assert.match(host.textOf(other.id), /\/dev\/pts\//);
+
+  const several = await Promise.all([begin(), begin(), begin(), begin()]);
+  assert.deepEqual(
+    several.map((id) => processesNaming(id).length),
+    [2, 2, 2, 2],
+  );
+  assert.deepEqual(processesNaming(await begin()), [], "no more than are made at a time");
+  const [removed = "", refused = "", ...kept] = several;
+  await engine.remove(removed);
+  assert.deepEqual(await left(removed), []);
+  await assert.rejects(engine.start(specOf({ id: refused, command: "true", size: "none" })));
+  await engine.close();
+  for (const id of [refused, ...kept]) assert.deepEqual(await left(id), []);
+  engine = await host.openEngine();
+});
+
+test("what was begun ahead ends with the next host process, or with the instance, if its own was killed", async () => {
+  const { bundles } = host.instance.paths;
+  const begin = async (): Promise<string> => {
+    const id = randomUUID();
+    engine.prepare({ id, isolation: "container", terminal: false, stdin: false });
+    for (const deadline = performance.now() + 3000; performance.now() < deadline; await pause(5))
+      if (processesNaming(id).length === 2) break;
+    assert.equal(processesNaming(id).length, 2);
+    return id;
+  };
+  const first = await begin();
+  const killed = engine; // it does nothing any more, but is there
+  engine = await host.openEngine();
+  assert.deepEqual(await leftOf(first), []);
+  assert.equal(existsSync(join(bundles, first)), false);
+  await killed.close();
+  const second = await begin();
+  await stopAll(host.instance, 1000);
+  assert.deepEqual(await leftOf(second), []);
+  await engine.close();
+  engine = await host.openEngine();
 });
 
 test("logs: a flood is cut into segments, trimmed on demand, bounded, and what is lost is counted", async () => {

@@ -9,7 +9,13 @@ import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
 import { openSigner } from "../../src/api/signer.ts";
 import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
-import { type ByteStream, EngineError, type ExecRequest, type StartMarks } from "../../src/engine/engine.ts";
+import {
+  type ByteStream,
+  type DynoHint,
+  EngineError,
+  type ExecRequest,
+  type StartMarks,
+} from "../../src/engine/engine.ts";
 import { type SimProcess, simProcess } from "../../src/engine/sim/process.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 import { FakeTarget } from "../../src/host/testing.ts";
@@ -359,6 +365,13 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+  }
+
+  /** What the engine was told before a start. */
+  readonly hints: DynoHint[] = [];
+
+  prepare(hint: DynoHint): void {
+    this.hints.push(hint);
   }
 
   async input(dynoId: string): Promise<Writable> {

@@ -68,6 +68,8 @@ export class StandInEngine implements Engine {
   async usage(): Promise<readonly never[]> {
     return [];
   }
+
+  prepare(): void {}
   async start(spec: DynoSpec): Promise<void> {
     this.started += 1;
     const folder = mkdtempSync(join(this.#root, "d-"));

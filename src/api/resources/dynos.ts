@@ -131,7 +131,6 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
         },
         until,
       );
-      sayAction(context, app, user, `Starting process with command \`${dyno.command}\``);
       const attachUrl = secret === null ? null : call.address.rendezvous(secret, tlsPort());
       // Only what a new dyno needs: its start is under way, and waits for whatever else is asked of the store now.
       const release = await store.releases.byId(dyno.releaseId);

@@ -67,6 +67,7 @@ function configOf(change: Partial<DynoSpec> = {}, more: Partial<Parameters<typeo
     network,
     cgroupPath: "/stator-0/x",
     folders,
+    hasProfile: true,
     limits: { cgroup: "v2", swapLimit: true, openFilesMax: 1024, processesMax: 100 },
     seccomp: seccompProfile("x64"),
     ...more,
@@ -89,6 +90,9 @@ test("whatever a user's command and variables hold, each is one argument or one 
   const config = configOf({ command: odd, env: { A: odd } });
   assert.equal(config.process.args.at(-1), odd);
   assert.equal(config.process.args.filter((each) => each.includes("touch")).length, 1);
+  const bare = configOf({ command: odd }, { hasProfile: false }).process.args;
+  assert.deepEqual(bare.slice(-4), ["/bin/bash", "-c", "--", odd]); // nothing comes before it, so one bash is enough
+  assert.deepEqual(bare.slice(0, -4), config.process.args.slice(0, 3)); // init
   assert.ok(config.process.env.includes(`A=${odd}`));
 });
 

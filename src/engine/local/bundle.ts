@@ -15,6 +15,8 @@ export interface BundleParts {
   readonly network: DynoNetwork;
   readonly cgroupPath: string;
   readonly folders: BundleFolders;
+  /** Whether scripts may be there that come before its command. */
+  readonly hasProfile: boolean;
   readonly limits: HostLimits;
   readonly seccomp: SeccompProfile;
 }
@@ -117,7 +119,7 @@ const OOM_SCORE = 500;
  * ours; no overlay, which it does not know: `/app` is the dyno's own copy; no cgroup mount, which it does not need.
  */
 export function bundleOf(parts: BundleParts): unknown {
-  const { spec, size, uidStart, network, cgroupPath, folders, limits, seccomp } = parts;
+  const { spec, size, uidStart, network, cgroupPath, folders, hasProfile, limits, seccomp } = parts;
   const isGvisor = spec.isolation === "gvisor";
   const mapping = [{ containerID: 0, hostID: uidStart, size: IDS }];
   return {
@@ -128,7 +130,7 @@ export function bundleOf(parts: BundleParts): unknown {
       terminal: spec.terminal !== null,
       ...(spec.terminal && { consoleSize: { height: spec.terminal.rows, width: spec.terminal.columns } }),
       user: { uid: DYNO_UID, gid: DYNO_UID },
-      args: bootArguments(spec.command),
+      args: bootArguments(spec.command, hasProfile),
       env: environmentOf(spec.env),
       cwd: "/app",
       capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
@@ -269,6 +271,9 @@ function mountsOf(folders: BundleFolders): readonly Mount[] {
         `upperdir=${disk.upper}`,
         `workdir=${disk.work}`,
         "userxattr", // without it, removing a folder of the slug gives EIO
+        // Nothing of it outlives the dyno, so nothing is synced: neither when the dyno asks, at the cost of all others' writes, nor at
+        // its end, which would wait for the disk.
+        "volatile",
         "nosuid",
         "nodev",
       ],

@@ -4,6 +4,8 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { UUID } from "../../lib/uuid.ts";
 import type { Instance } from "../../model/instance.ts";
 import { type Cgroups, findCgroups, groupsOf, processesOf, removeInstanceGroups, signalGroup } from "./cgroup.ts";
+import { endWaiting } from "./config-fifo.ts";
+import { dynoFolders } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { detachLoops, mountsBelow, unmount, untilNoLoops } from "./loop.ts";
 import { closeRuntimeNamespace } from "./runtime.ts";
@@ -55,9 +57,11 @@ export async function cleanInstance(
 }
 
 async function forgetDynos(instance: Instance, cgroups: Cgroups, clock: Clock): Promise<void> {
+  const { bundles } = instance.paths;
+  for (const id of await dynoFolders(bundles).catch(() => [])) await endWaiting(join(bundles, id), clock); // none where it is not mounted
   await removeInstanceGroups(cgroups, clock); // conmon too, which is in a group of ours
   await closeRuntimeNamespace(instance.paths.run);
-  await unmount(instance.paths.bundles);
+  await unmount(bundles);
   await rm(join(instance.paths.run, "bundles"), { recursive: true, force: true });
 }
 

@@ -65,7 +65,7 @@ export class DynoFolder {
   }
 
   async create(labels: Labels): Promise<void> {
-    await mkdir(this.path, { mode: 0o700 });
+    await mkdir(this.path, { recursive: true, mode: 0o700 }); // it is there where the start was begun ahead
     await this.#write("labels.json", labels);
   }
 

@@ -11,6 +11,7 @@ import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import type { DynoUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
+  type DynoHint,
   type DynoSignal,
   type DynoSpec,
   type Engine,
@@ -38,6 +39,7 @@ import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
 import { endLostSessions, LocalSessions } from "./sessions.ts";
 import { checkEgress, checkSpec, checkUuid } from "./spec-check.ts";
+import type { StartsAhead } from "./starts-ahead.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
 import { appVolumesOf, make, runtimeOf, setTerminalSize, takeApart, type Workshop } from "./workshop.ts";
@@ -53,6 +55,8 @@ interface Dyno {
   io: IoSocket | null;
   /** Aborted when it has ended. */
   readonly life: AbortController;
+  /** Aborted once who wanted to know of its end does. */
+  readonly heard: AbortController;
   /** Begun when its end was seen, by whoever saw it first. */
   ending: Promise<void> | null;
   /** Freeing what it held, once it has ended. */
@@ -65,6 +69,7 @@ interface Dyno {
 
 export interface LocalEngineParts {
   readonly shop: Workshop;
+  readonly ahead: StartsAhead;
   readonly bundles: string;
   readonly tombstones: Tombstones;
   readonly isolations: { refusal(isolation: Isolation): Promise<string | null> };
@@ -75,6 +80,8 @@ export interface LocalEngineParts {
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
+/** Taking one apart keeps this process busy for as long. */
+const TIDY_AFTER_MS = 20;
 /** Where the kernel does not count kills of the whole machine, each dyno's count is read once in so many patrols. */
 const OUT_OF_MEMORY_ROUNDS = 5;
 const LOG_LOOK_MS = 250;
@@ -175,6 +182,11 @@ export class LocalEngine implements Engine, AsyncDisposable {
     return { address: dyno.state.address, port: dyno.labels.port };
   }
 
+  prepare(hint: DynoHint): void {
+    checkUuid(hint.id);
+    if (!this.#dynos.has(hint.id) && !this.#parts.tombstones.has(hint.id)) this.#parts.ahead.begin(hint);
+  }
+
   async start(spec: DynoSpec): Promise<void> {
     const size = checkSpec(spec);
     this.#refuseCommandChecks(spec);
@@ -193,6 +205,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
         conmon: null,
         io: null,
         life: new AbortController(),
+        heard: new AbortController(),
         ending: null,
         tidied: Promise.resolve(),
       };
@@ -218,17 +231,18 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const began = performance.now();
     const marks: Partial<Record<StartStep, number>> = { received: monotonicMs() };
     dyno.marks = marks;
+    const mark = (step: StartStep) => void (marks[step] = monotonicMs());
+    const ahead = await this.#parts.ahead.take(spec);
     try {
       await dyno.folder.create(dyno.labels);
-      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, (step) => {
-        marks[step] = monotonicMs();
-      });
+      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, ahead });
       dyno.network = network;
       dyno.conmon = conmon;
       dyno.io = io;
       this.#byNetwork.set(network.index, spec.id);
     } catch (error) {
       logger.error("dyno.start_failed", { dynoId: spec.id, error });
+      await ahead?.config.end();
       await takeApart(this.#shop, dyno.folder, spec.id).catch((second: unknown) =>
         logger.error("dyno.take_apart_failed", { dynoId: spec.id, error: second }),
       );
@@ -270,8 +284,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await this.#serial.run(id, async () => {
       const dyno = this.#dynos.get(id);
       await this.#parts.tombstones.add(id);
+      await this.#parts.ahead.discard(id);
       if (dyno) {
         if (dyno.state.kind !== "ended") await this.#end(dyno, null, this.#shop.clock.now());
+        dyno.heard.abort();
         await dyno.tidied;
         await takeApart(this.#shop, dyno.folder, id); // again, should it have failed before
         await dyno.folder.remove();
@@ -374,6 +390,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       io?.close();
     }
     while (this.#background.size > 0) await Promise.all(this.#background);
+    await this.#parts.ahead[Symbol.asyncDispose]();
     await this.#shop.userLimits[Symbol.asyncDispose]();
     await this.#shop.migration[Symbol.asyncDispose]();
     await this.#shop.store[Symbol.asyncDispose]();
@@ -393,6 +410,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       conmon,
       io: null,
       life,
+      heard: new AbortController(),
       ending: null,
       tidied: Promise.resolve(),
     };
@@ -536,11 +554,15 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#tidy(dyno);
   }
 
-  /** Frees what an ended dyno held, in the background. */
+  /** Frees what an ended dyno held, in the background, and not before whoever waits for its end has heard of it. */
   #tidy(dyno: Dyno): void {
     const { id } = dyno.labels;
-    const network = dyno.network;
-    dyno.tidied = takeApart(this.#shop, dyno.folder, id)
+    const { network, folder } = dyno;
+    const soon = AbortSignal.any([dyno.heard.signal, this.#stop.signal]);
+    dyno.tidied = this.#shop.clock
+      .sleep(TIDY_AFTER_MS, soon)
+      .catch(() => {}) // it is asked for already
+      .then(() => takeApart(this.#shop, folder, id))
       .then(() => {
         if (network && this.#byNetwork.get(network.index) === id) this.#byNetwork.delete(network.index);
       })
@@ -580,12 +602,18 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const [count, came] = [watcherCount(this.#shop.cgroups), this.#came]; // before it is seen who lives
     const areAllThere = count !== undefined && this.#watched?.count === count && this.#watched.came === came;
     this.#watched = count === undefined ? undefined : { count, came };
+    await Promise.all(this.#changed(ends, thoroughly, areAllThere).map((dyno) => this.#lookSafely(dyno)));
+  }
+
+  /** Those that may not be as they were. */
+  #changed(ends: ReadonlySet<string>, thoroughly: ReadonlySet<Dyno> | undefined, areAllThere: boolean): Dyno[] {
+    if (thoroughly !== undefined && areAllThere) {
+      const ended = [...ends].flatMap((id) => this.#dynos.get(id) ?? []);
+      return [...new Set([...thoroughly, ...ended])];
+    }
     const isSame = (dyno: Dyno): boolean =>
-      thoroughly?.has(dyno) === false &&
-      !ends.has(dyno.labels.id) &&
-      (areAllThere || (dyno.conmon !== null && isThere(dyno.conmon.pid)));
-    const dynos = [...this.#dynos.values()];
-    await Promise.all(dynos.filter((dyno) => !isSame(dyno)).map((dyno) => this.#lookSafely(dyno)));
+      thoroughly?.has(dyno) === false && !ends.has(dyno.labels.id) && dyno.conmon !== null && isThere(dyno.conmon.pid);
+    return [...this.#dynos.values()].filter((dyno) => !isSame(dyno));
   }
 
   /** One whose look fails is looked at again, and keeps nobody from the others. */

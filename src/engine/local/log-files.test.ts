@@ -16,7 +16,7 @@ async function make(): Promise<{ folder: string; logs: LogFiles; fifo: string } 
   const reader = new AbortController();
   const reading = run("tail", ["-f", fifo], { signal: reader.signal, timeoutMs: 60_000 }).catch(() => {}); // ended by the signal
   const logs = new LogFiles(folder, () => join(folder, "number"));
-  await logs.create("d");
+  logs.create("d");
   const dispose = async () => {
     reader.abort();
     await reading;

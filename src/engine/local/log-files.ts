@@ -79,7 +79,7 @@ export class LogFiles {
   }
 
   /** Made before conmon opens it: the folder gives the daemon's group, and conmon keeps the mode. */
-  async create(id: string): Promise<void> {
+  create(id: string): void {
     const file = openSync(this.pathOf(id), "a", MODE); // at once: a start waits for it
     try {
       fchmodSync(file, MODE);
@@ -96,7 +96,7 @@ export class LogFiles {
     const number = (await this.#lastNumber(id)) + 1;
     await writeFile(this.#numberFile(id), String(number), { mode: 0o600 });
     await rename(this.pathOf(id), `${this.pathOf(id)}.${number}`);
-    await this.create(id);
+    this.create(id);
     await writeFifo(controlFifo, "2 0 0\n"); // conmon opens the path again
     return size;
   }

@@ -31,6 +31,7 @@ import { seccompProfile } from "./seccomp.ts";
 import { CompiledFilter } from "./seccomp-filter.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { STACK_NAMES } from "./stack.ts";
+import { StartsAhead } from "./starts-ahead.ts";
 import { type BlockDevice, storeDevice } from "./store-device.ts";
 import { Tombstones } from "./tombstones.ts";
 import { openUserLimits } from "./user-limits.ts";
@@ -125,8 +126,10 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   };
   await base.gvisor.prepare();
   const shop = await chooseRuntime(base, { namespace, crun, common }, options.runtimes ?? RUNTIMES);
+  const ahead = new StartsAhead(shop, paths.bundles);
   const engine = await LocalEngine.open({
     shop,
+    ahead,
     isolations: new Isolations({
       tryGvisor: () => tryDyno(shop, randomUUID(), { isolation: "gvisor" }),
       remembered: join(paths.bundles, "gvisor"),
@@ -137,7 +140,9 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     tombstones: await Tombstones.open(join(paths.host, "removed-dynos")),
     memoryMb: limits.memoryMb,
   });
-  await filter.compile(shop); // only now: a trial takes a network, and what stands had to be adopted before
+  // Only now: a trial takes a network, and what stands had to be adopted before.
+  await filter.compile(shop);
+  await ahead.open(() => tryDyno(shop, randomUUID(), { ahead }));
   logger.info("engine.opened", {
     runtime: shop.runtime.name,
     devices: shop.common.devices === null ? "own" : "common",

@@ -2,6 +2,7 @@ import { DEFAULT_ISOLATION, type Isolation } from "../../model/isolation.ts";
 import { DEFAULT_SIZE, sizeNamed } from "../../model/size.ts";
 import type { DynoSpec } from "../engine.ts";
 import { DynoFolder } from "./dyno-folder.ts";
+import type { StartsAhead } from "./starts-ahead.ts";
 import { make, takeApart, type Workshop } from "./workshop.ts";
 
 const TRIAL_MS_MAX = 20_000;
@@ -12,6 +13,8 @@ export interface Trial {
   readonly command?: string;
   /** Called once it has ended, before it is taken apart. */
   readonly inspect?: () => Promise<void>;
+  /** With which it is begun ahead. */
+  readonly ahead?: StartsAhead;
 }
 
 /**
@@ -26,8 +29,9 @@ export async function tryDyno(shop: Workshop, id: string, trial: Trial = {}): Pr
   const spec: DynoSpec = { ...TRIAL, id, appId: id, command, isolation: trial.isolation ?? DEFAULT_ISOLATION };
   const { env: _env, ...labels } = spec;
   try {
+    trial.ahead?.begin({ id, isolation: spec.isolation, terminal: false, stdin: false });
     await folder.create({ ...labels, createdAt: shop.clock.now() });
-    await make(shop, folder, spec, size);
+    await make(shop, folder, spec, size, { ahead: await trial.ahead?.take(spec) });
     const deadline = shop.clock.now() + TRIAL_MS_MAX;
     const never = new AbortController().signal;
     while (folder.exitStatus() === undefined) {

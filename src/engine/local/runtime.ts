@@ -35,15 +35,31 @@ export interface RuntimeOptions {
   readonly program?: { readonly path: string } | undefined;
 }
 
-export interface CreateOptions {
+export interface BeginOptions {
   readonly id: string;
+  /** A folder. */
   readonly bundle: string;
-  /** conmon comes up meanwhile, and starts the runtime once the bundle's files are there. */
-  readonly bundleWritten: Promise<unknown>;
   /** A file that is there. */
   readonly log: string;
   readonly terminal: boolean;
   readonly stdin: boolean;
+}
+
+/** A conmon that has made nothing yet. */
+export interface Begun {
+  readonly pid: number;
+  /** The container's first process; rejects with what the runtime said. */
+  readonly made: Promise<number>;
+  /** Lets it start the runtime. Repeatable. */
+  go(): void;
+  kill(): void;
+}
+
+export interface CreateOptions extends BeginOptions {
+  /** conmon comes up meanwhile, and starts the runtime once the bundle's files are there. */
+  readonly bundleWritten: Promise<unknown>;
+  /** It has come up already. */
+  readonly begun?: Begun | undefined;
 }
 
 export interface ExecOptions {
@@ -105,7 +121,8 @@ export class Runtime implements DynoRuntime {
     await mkdir(join(this.#options.bundles, EXITS), { recursive: true, mode: 0o700 });
   }
 
-  async create(options: CreateOptions): Promise<ProcessRef> {
+  /** Starts conmon, which waits until `go` is called before it starts the runtime. */
+  begin(options: BeginOptions): Begun {
     const flags: Readonly<Record<string, string>> = {
       "api-version": "1",
       cid: options.id,
@@ -138,18 +155,28 @@ export class Runtime implements DynoRuntime {
     child.unref(); // it outlives us
     if (child.pid !== undefined) writeFileSync(join(options.bundle, "conmon.pid"), String(child.pid), { mode: 0o600 });
     const made = containerPid(child);
-    made.catch(() => {}); // awaited below, unless there is no bundle
+    made.catch(() => {}); // awaited in `create`, unless there is no bundle
+    const gate = child.stdio[4] as Writable; // "pipe" above
+    gate.on("error", () => {}); // it has ended, and says why on the other one
+    return {
+      pid: child.pid ?? 0,
+      made,
+      go: () => void (gate.writableEnded || gate.end("\n")),
+      kill: () => void child.kill("SIGKILL"),
+    };
+  }
+
+  async create(options: CreateOptions): Promise<ProcessRef> {
+    const begun = options.begun ?? this.begin(options);
     try {
       await options.bundleWritten;
     } catch (error) {
-      child.kill("SIGKILL");
+      begun.kill();
       throw error;
     }
-    const gate = child.stdio[4] as Writable; // "pipe" above
-    gate.on("error", () => {}); // it has ended, and says why on the other one
-    gate.end("\n");
-    await Promise.race([made, rejected(AbortSignal.timeout(CREATE_TIMEOUT_MS))]);
-    const conmon = processRef(child.pid ?? 0);
+    begun.go();
+    await Promise.race([begun.made, rejected(AbortSignal.timeout(CREATE_TIMEOUT_MS))]);
+    const conmon = processRef(begun.pid);
     if (conmon === undefined) throw new Error("conmon ended at once");
     return conmon;
   }

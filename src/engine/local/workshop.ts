@@ -21,6 +21,7 @@ import {
   resolvConfOf,
 } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly, limitTcpBuffers } from "./cgroup.ts";
+import { endWaiting } from "./config-fifo.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
@@ -29,11 +30,13 @@ import { IoSocket } from "./io-socket.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MigrationLock } from "./migration-lock.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
+import { hasProfileScripts } from "./profile-scripts.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
 import { type DynoRuntime, forgetHiddenGroup, type Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import { SESSIONS_FOLDER } from "./sessions.ts";
 import type { SlugImages } from "./slug-images.ts";
+import type { StartAhead } from "./starts-ahead.ts";
 import type { UserLimits } from "./user-limits.ts";
 import type { LimitedStore } from "./volume-store.ts";
 
@@ -67,6 +70,12 @@ export interface Made {
   readonly network: DynoNetwork;
   readonly conmon: ProcessRef;
   readonly io: IoSocket | null;
+}
+
+export interface MakeOptions {
+  readonly mark?: (step: StartStep) => void;
+  /** What was begun for it before it was asked for. */
+  readonly ahead?: StartAhead | undefined;
 }
 
 const IDS = 65_536;
@@ -103,13 +112,13 @@ export async function make(
   folder: DynoFolder,
   spec: DynoSpec,
   size: DynoSize,
-  mark: (step: StartStep) => void = () => {},
+  { mark = () => {}, ahead }: MakeOptions = {},
 ): Promise<Made> {
   using _quick = shop.migration.warm();
   const { logs } = shop;
   const runtime = runtimeOf(shop, spec.isolation);
-  await logs.create(spec.id);
-  const bundle = writeBundle(shop, folder, spec, size, mark);
+  if (ahead === undefined) logs.create(spec.id);
+  const bundle = writeBundle(shop, folder, spec, size, { mark, ahead });
   const created = runtime.create({
     id: spec.id,
     bundle: folder.path,
@@ -117,6 +126,7 @@ export async function make(
     log: logs.pathOf(spec.id),
     terminal: spec.terminal !== null,
     stdin: spec.stdin,
+    begun: ahead?.begun,
   });
   try {
     const [{ network, io }, conmon] = await settled<[Bundle, ProcessRef]>([bundle, created]);
@@ -157,7 +167,7 @@ async function writeBundle(
   folder: DynoFolder,
   spec: DynoSpec,
   size: DynoSize,
-  mark: (step: StartStep) => void,
+  { mark, ahead }: Required<Pick<MakeOptions, "mark">> & MakeOptions,
 ): Promise<Bundle> {
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
   const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null]>([
@@ -185,13 +195,16 @@ async function writeBundle(
     };
     const { limits, seccomp } = shop;
     const cgroupPath = cgroupPathOf(shop.cgroups, spec.id);
-    const bundle = bundleOf({ spec, size, uidStart, network, cgroupPath, folders, limits, seccomp });
+    const hasProfile = hasProfileScripts(folders, spec.env);
+    const bundle = bundleOf({ spec, size, uidStart, network, cgroupPath, folders, hasProfile, limits, seccomp });
     const filter = spec.isolation === "gvisor" ? null : shop.filter.base64; // its kernel has one of its own
     // At once, as all small things.
     writeFileSync(folders.hosts, hostsOf(spec.id, network));
     writeFileSync(folders.resolvConf, resolvConfOf(network));
     if (memoryFile !== undefined) writeFileSync(folder.file("memory"), memoryLimitOf(size));
-    writeFileSync(folder.file("config.json"), JSON.stringify(withFilter(bundle, filter)), { mode: 0o600 });
+    const config = JSON.stringify(withFilter(bundle, filter));
+    if (ahead === undefined) writeFileSync(folder.file("config.json"), config, { mode: 0o600 });
+    else await ahead.config.hand(config, ahead.begun.made, shop.clock);
     mark("bundle");
     return { network, io };
   } catch (error) {
@@ -221,6 +234,7 @@ export async function setTerminalSize(
 
 /** Kills what lives of a dyno and frees all that it holds but its log and what is known of it. Repeatable. */
 export async function takeApart(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
+  await endWaiting(folder.path);
   for (const runtime of [shop.runtime, shop.gvisor]) // what it was may not be known any more
     await runtime.delete(id).catch((error: unknown) => {
       shop.logger.warn("dyno.delete_failed", { dynoId: id, error }); // its group is killed next, which is what counts

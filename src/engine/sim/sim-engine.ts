@@ -12,6 +12,7 @@ import { sizeNamed } from "../../model/size.ts";
 import { type DynoUsage, MEBIBYTE, type MemoryUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
+  type DynoHint,
   type DynoSignal,
   type DynoSpec,
   type Engine,
@@ -81,6 +82,8 @@ export class SimEngine implements Engine {
   readonly #watchers = new Set<(dynoId: string | undefined) => void>();
   readonly #slugs = new Set<string>();
   readonly #usages = new Map<string, SimUsage>();
+  /** What was told before it was asked for. */
+  readonly hints: DynoHint[] = [];
   faults: EngineFaults;
   /** What a process beside a dyno's own does. */
   processes: SimProcess = async () => 0;
@@ -175,6 +178,11 @@ export class SimEngine implements Engine {
   /** From now on the dyno uses this much; what is not said is next to nothing. */
   uses(id: string, usage: SimUsage): void {
     this.#usages.set(id, usage);
+  }
+
+  /** It starts at once, whoever says so before. */
+  prepare(hint: DynoHint): void {
+    this.hints.push(hint);
   }
 
   start(spec: DynoSpec): Promise<void> {
