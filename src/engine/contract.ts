@@ -117,16 +117,15 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
     void test("what is told before a start changes nothing of it, whether or not it comes, and in whatever order", async () => {
       await using under = await open();
       const spec = specOf({ ...under.spec, command: under.commands.exit(5), kind: "run", name: "run.1" });
-      const hint = { id: spec.id, isolation: spec.isolation, terminal: false, stdin: false };
-      under.engine.prepare({ ...hint, id: randomUUID() });
-      under.engine.prepare({ ...hint, stdin: true });
-      under.engine.prepare(hint);
+      under.engine.prepare({ ...spec, id: randomUUID() });
+      under.engine.prepare({ ...spec, command: under.commands.exit(6) });
+      under.engine.prepare(spec);
       assert.deepEqual(await under.engine.list(), []);
       await under.engine.start(spec);
-      under.engine.prepare(hint);
+      under.engine.prepare(spec);
       assert.equal((await untilEnded(under.engine, spec.id)).status, 5);
       await under.engine.remove(spec.id);
-      under.engine.prepare(hint);
+      under.engine.prepare(spec);
       await assert.rejects(under.engine.start(spec), isEngineError("gone"));
       assert.deepEqual(await under.engine.list(), []);
     });

@@ -23,10 +23,10 @@ export interface Engine {
    */
   usage(tasksOf?: readonly string[]): Promise<readonly DynoUsage[]>;
   /**
-   * A dyno of this id will be asked for within moments: whatever of its start needs no more than that may begin. A hint that is lost, or
-   * after which nobody asks, costs nothing but time.
+   * `start` will be called with this within moments: all that comes before its command's first instruction may be done. Where it is not
+   * called, or with something else, that is undone; where this is lost, `start` does it all. Throws `invalid` as `start` does.
    */
-  prepare(hint: DynoHint): void;
+  prepare(spec: DynoSpec): void;
   /**
    * Starts a dyno once. Repeated with an id that lives or ended: does nothing. With an id that was removed: throws
    * `gone`. Throws `no_capacity` when the host has no room for it; then nothing was started.
@@ -112,15 +112,6 @@ export interface ExecRequest {
 export interface SlugRef {
   readonly digest: string;
   readonly uidIndex: number;
-}
-
-/** What is known of a dyno that is about to be asked for. */
-export interface DynoHint {
-  readonly id: string;
-  readonly isolation: Isolation;
-  /** Whether it will have one. */
-  readonly terminal: boolean;
-  readonly stdin: boolean;
 }
 
 /** Everything needed to run one dyno. Ids, names and numbers; never a path, never an option of the runtime. */

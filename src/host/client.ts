@@ -3,7 +3,6 @@ import { type Duplex, type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
   type ByteStream,
-  type DynoHint,
   type DynoSignal,
   type DynoSpec,
   type Engine,
@@ -57,6 +56,9 @@ const SILENCE_MS = 16_000;
 const SMALL_ANSWER_BYTES_MAX = 64 * 1024;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
+/** A host process that lags by more than this is not told of more. */
+const HINTS_BYTES_MAX = 1024 * 1024;
+
 const inputLost = () => new EngineError("unavailable", "the host process ended before all of the input was taken");
 
 /**
@@ -90,8 +92,8 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
     return this.#call("usage", { tasksOf: tasksOf.slice(0, TASKS_OF_MAX) });
   }
   /** Written at once, and read without an answer: a call takes longer than what it is to save. */
-  prepare({ id, isolation, terminal, stdin }: DynoHint): void {
-    this.#hints?.write(`${JSON.stringify({ id, isolation, terminal, stdin })}\n`);
+  prepare(spec: DynoSpec): void {
+    if ((this.#hints?.writableLength ?? 0) < HINTS_BYTES_MAX) this.#hints?.write(`${JSON.stringify(spec)}\n`);
   }
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", spec);

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
-import type { DynoHint, DynoSpec, EngineErrorId, EngineNotice, ExecRequest, SlugRef } from "../engine/engine.ts";
+import type { DynoSpec, EngineErrorId, EngineNotice, ExecRequest, SlugRef } from "../engine/engine.ts";
 import { UUID } from "../lib/uuid.ts";
 import { BASIC_AUTH_NAME, BASIC_AUTH_USERS_MAX } from "../model/basic-auth.ts";
 import { EGRESS_RULES_MAX, type EgressRule } from "../model/egress-rule.ts";
@@ -39,7 +39,7 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
  *     PUT  /slugs/<digest>/<uidIndex> a tar in
  *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
  *     GET  /exec/<id>                the same; first a frame with what is to be run, and one that answers it
- *     GET  /hints                    Upgrade: stator-stream; then a JSON object a line of what is about to be asked for
+ *     GET  /hints                    Upgrade: stator-stream; then a line for each start that is about to be asked for, as in its call
  *     GET  /ssh                      Upgrade, once an SSH client has come in; then its bytes both ways
  *     GET  /events                   one JSON object a line, for as long as the connection lasts
  */
@@ -54,7 +54,7 @@ export const EXEC_FRAME = { request: 16, answer: 17 } as const;
 export const ENV_BYTES_MAX = 128 * 1024;
 export const COMMAND_BYTES_MAX = 64 * 1024;
 /** JSON may write one byte as six (`\u0001`). */
-const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_SENT_BYTES_MAX) + 16 * 1024;
+export const START_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX + CHECKS_SENT_BYTES_MAX) + 16 * 1024;
 const EXEC_ARGUMENTS_MAX = 100;
 /** With room for JSON's ways of writing. */
 export const EXEC_BYTES_MAX = 6 * (ENV_BYTES_MAX + COMMAND_BYTES_MAX);
@@ -197,10 +197,6 @@ const route = Type.Object(
 );
 
 export const HINTS = "/hints";
-export const HINT_BYTES_MAX = 1024;
-const hint = Compile(
-  Type.Object({ id: uuid, isolation: oneOf(ISOLATIONS), terminal: Type.Boolean(), stdin: Type.Boolean() }, closed),
-);
 
 /** A chain, then its key, exactly as Node writes PEM: no empty line, which would end a command's content. */
 const base64Lines = "([A-Za-z0-9+/]{64}\\n)*[A-Za-z0-9+/]{1,64}={0,2}\\n";
@@ -376,13 +372,6 @@ export function parseCall<N extends CallName>(name: N, text: string): CallMessag
   const message = value as unknown as CallMessages[N]; // the schema just said so
   if (name === "start") checkStart(message as DynoSpec);
   return message;
-}
-
-/** A line of `/hints`. Throws `RefusedMessage`. */
-export function parseHint(text: string): DynoHint {
-  const value = parseJson(text);
-  if (!hint.Check(value)) throw new RefusedMessage(400, "not a hint");
-  return value as DynoHint; // the schema just said so
 }
 
 /** What `/exec` is asked to run. Throws `RefusedMessage`. */

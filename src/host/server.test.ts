@@ -20,7 +20,7 @@ import type { HealthCheck } from "../model/health.ts";
 import { type AppRoute, digestOf } from "../router/routes.ts";
 import { makeAuthority, makeServerCertificate } from "./certificates.ts";
 import { HostClient } from "./client.ts";
-import { COMMAND_BYTES_MAX, ENV_BYTES_MAX } from "./protocol.ts";
+import { COMMAND_BYTES_MAX, ENV_BYTES_MAX, START_BYTES_MAX } from "./protocol.ts";
 import { createHostServer } from "./server.ts";
 import { FakeEngine, FakeTarget, goodSpec } from "./testing.ts";
 
@@ -299,22 +299,23 @@ test("bad JSON, empty content and other characters are refused", async () => {
     assert.match(await post("start", body), / 400 .*not JSON/s);
 });
 
-test("what is to come is told in lines, each as it was sent; what is none ends the connection and reaches nobody", async () => {
+test("what is to come is told in lines, each as it was sent; what is no start ends the connection and reaches nobody", async () => {
   await using host = client();
-  const hint = { id: randomUUID(), isolation: "container", terminal: true, stdin: false } as const;
-  const told = `prepare ${hint.id} container true false`;
+  const spec = { ...goodSpec(), env: { TEXT: "ä\n\u0001".repeat(20_000) } };
+  const told = `prepare ${spec.id} ${JSON.stringify(spec.env)}`;
   const giveUpAt = performance.now() + 5_000;
   while (!engine.asked.includes(told) && performance.now() < giveUpAt) {
-    host.prepare(hint); // until the connection stands nobody hears it, and nobody waits for it
+    host.prepare(spec); // until the connection stands nobody hears it, and nobody waits for it
     await pause(10);
   }
   assert.ok(engine.asked.includes(told));
   const upgrade = `GET /hints HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: stator-stream\r\nx-stator-instance: ${instance.id}\r\n\r\n`;
+  const good = goodSpec();
   for (const bad of [
-    { ...hint, id: "../x" },
-    { ...hint, isolation: "none" },
-    { ...hint, path: "/etc" },
-    { ...hint, terminal: 1 },
+    { ...good, id: "../x" },
+    { ...good, isolation: "none" },
+    { ...good, path: "/etc" },
+    { ...good, size: "-none" },
     [],
     "x".repeat(5000),
   ]) {
@@ -325,7 +326,7 @@ test("what is to come is told in lines, each as it was sent; what is none ends t
       [],
     );
   }
-  assert.match(await raw(`${upgrade}${"x".repeat(5000)}`), /^HTTP\/1\.1 101 /); // no end of a line
+  assert.match(await raw(`${upgrade}${"x".repeat(START_BYTES_MAX + 1)}`), /^HTTP\/1\.1 101 /); // no end of a line
   assert.match(await raw(upgrade.replace("abc123", "zzz999")), /^HTTP\/1\.1 421 /);
 });
 

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex, Readable, Writable } from "node:stream";
 import { Transform } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
+import { StringDecoder } from "node:string_decoder";
 import { type ByteStream, type Engine, EngineError, type EngineErrorId } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeFrame, firstFrame } from "../lib/frames.ts";
@@ -16,15 +17,14 @@ import {
   type Event,
   EXEC_BYTES_MAX,
   EXEC_FRAME,
-  HINT_BYTES_MAX,
   HINTS,
   INPUT_TAKEN,
   INSTANCE_HEADER,
   parseCall,
   parseExec,
-  parseHint,
   RefusedMessage,
   SLUG_BYTES_MAX,
+  START_BYTES_MAX,
   STREAM_PROTOCOL,
   targetOf,
 } from "./protocol.ts";
@@ -229,13 +229,15 @@ async function stream(
 
 /** One a line, until the other side leaves. Throws `RefusedMessage` for what is none, and the connection ends. */
 async function readHints(engine: Pick<Engine, "prepare">, socket: Duplex): Promise<void> {
+  const decoder = new StringDecoder("utf8");
   let rest = "";
   try {
-    for await (const chunk of socket as AsyncIterable<Buffer>) {
-      const lines = (rest + chunk.toString("latin1")).split("\n"); // a hint is ASCII
+    for await (const bytes of socket as AsyncIterable<Buffer>) {
+      const chunk = decoder.write(bytes);
+      const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) engine.prepare(parseHint(line));
-      if (rest.length > HINT_BYTES_MAX) throw new RefusedMessage(413, `more than ${HINT_BYTES_MAX} bytes`);
+      for (const line of lines) engine.prepare(parseCall("start", line));
+      if (rest.length > START_BYTES_MAX) throw new RefusedMessage(413, `more than ${START_BYTES_MAX} bytes`);
     }
   } finally {
     socket.destroy();

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { PassThrough, type Readable, Writable } from "node:stream";
 import type {
   ByteStream,
-  DynoHint,
   DynoSpec,
   Engine,
   EngineNotice,
@@ -56,8 +55,8 @@ export class FakeEngine implements Engine {
     this.asked.push(`startMarks ${id}`);
     return this.dynos.get(id)?.marks ?? null;
   }
-  prepare({ id, isolation, terminal, stdin }: DynoHint): void {
-    this.asked.push(`prepare ${id} ${isolation} ${terminal} ${stdin}`);
+  prepare({ id, env }: DynoSpec): void {
+    this.asked.push(`prepare ${id} ${JSON.stringify(env)}`);
   }
   async start(spec: DynoSpec): Promise<void> {
     this.asked.push("start");

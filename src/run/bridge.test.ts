@@ -51,7 +51,8 @@ async function attached({ terminal, inputs = [] }: Given = {}) {
     },
     gone: gone.signal,
   };
-  const supervision: Pick<Supervision, "nudge" | "exited" | "disconnect"> = {
+  const supervision: Pick<Supervision, "prepare" | "nudge" | "exited" | "disconnect"> = {
+    prepare: async () => {},
     nudge: () => {},
     exited: (_, signal) => {
       const given = new Promise<never>((_resolve, reject) => addAbortListener(signal, () => reject(signal.reason)));
@@ -63,7 +64,6 @@ async function attached({ terminal, inputs = [] }: Given = {}) {
     store,
     supervision: supervision as Supervision, // all that is asked of it
     engine: {
-      prepare: () => {},
       input: async () => inputs.shift() ?? new PassThrough().resume(),
       resize: async () => {},
     },

@@ -2,7 +2,6 @@ import type { Writable } from "node:stream";
 import { EngineError } from "../engine/engine.ts";
 import { addAbortListener } from "../lib/abort.ts";
 import type { DynoRecord } from "../model/dyno.ts";
-import { DEFAULT_ISOLATION } from "../model/isolation.ts";
 import type { Store } from "../store/store.ts";
 import type { RunOptions } from "./one-off.ts";
 import { RECORDED_NOTICE, type Recording } from "./recordings.ts";
@@ -103,13 +102,11 @@ async function recordingOf({ store, recordings, dynoId, client }: Join): Promise
 }
 
 /** The client is there: the dyno may start. undefined: it has ended meanwhile. */
-async function admit({ store, supervision, engine, dynoId }: Join): Promise<DynoRecord | undefined> {
+async function admit({ store, supervision, dynoId }: Join): Promise<DynoRecord | undefined> {
   const dyno = await store.transaction(async (inside) => {
     const waiting = await inside.dynos.byId(dynoId);
     if (waiting === undefined || waiting.oneOff === null || waiting.exit !== null) return undefined;
-    const { oneOff, releaseId } = waiting;
-    const isolation = (await inside.releases.byId(releaseId))?.isolation ?? DEFAULT_ISOLATION;
-    engine.prepare({ id: dynoId, isolation, terminal: oneOff.terminal !== null, stdin: oneOff.attach });
+    await supervision.prepare(waiting, inside);
     await inside.dynos.update(dynoId, { oneOff: { ...waiting.oneOff, awaiting: false } });
     return waiting;
   });

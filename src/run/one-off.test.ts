@@ -46,9 +46,9 @@ test("spec 3.9: detached: no attach_url, its command runs, its end is known", as
     `heroku[${json.name}]: Starting process with command \`node worker.js --now\``,
   ]);
   assert.deepEqual(
-    world.supervision.hints.map(({ id, terminal, stdin }) => [id, terminal, stdin]),
-    [[json.id, false, false]],
-    "the engine hears of it before it is on record",
+    world.supervision.prepared.map(({ id }) => id),
+    [json.id],
+    "it is told of before it is on record",
   );
 });
 

@@ -20,7 +20,7 @@ import { Secrets } from "./secrets.ts";
 export interface RunOptions {
   readonly store: Store;
   readonly supervision: Supervision;
-  readonly engine: Pick<Engine, "prepare" | "input" | "resize">;
+  readonly engine: Pick<Engine, "input" | "resize">;
   readonly output: DynoLogs["output"];
   readonly sink: LogSink;
   readonly clock: Clock;
@@ -77,11 +77,9 @@ export async function startRuns(options: RunOptions): Promise<Runs> {
   return {
     async create(request, signal) {
       const release = await releaseFor(request.app, options, signal);
-      const id = options.random.uuid();
-      const { isolation } = release;
-      if (!request.attach) options.engine.prepare({ id, isolation, terminal: false, stdin: false });
       const dyno = await store.transaction(async (inside) => {
-        const record = await recordFor(request, { id, release }, inside, options);
+        const record = await recordFor(request, release, inside, options);
+        if (!request.attach) await supervision.prepare(record, inside);
         await inside.dynos.create(record);
         return record;
       });
@@ -149,7 +147,7 @@ async function currentRelease(appId: string, store: Store): Promise<Release | un
 
 async function recordFor(
   request: OneOffRequest,
-  { id, release }: { readonly id: string; readonly release: Release & { readonly slugId: string } },
+  release: Release & { readonly slugId: string },
   store: Store,
   { clock, random }: RunOptions,
 ): Promise<DynoRecord> {
@@ -159,7 +157,7 @@ async function recordFor(
   refuseTooMany(dynos);
   const now = clock.now();
   return {
-    id,
+    id: random.uuid(),
     appId: request.app.id,
     kind: "run",
     name: nameAmong(dynos, random),

@@ -1,13 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
-import { type CallerMarks, EngineError, type ObservedDyno } from "../engine/engine.ts";
+import { type CallerMarks, type DynoSpec, EngineError, type ObservedDyno } from "../engine/engine.ts";
 import { monotonicMs } from "../lib/monotonic.ts";
 import { within } from "../lib/within.ts";
 import { type DynoRecord, freeName, launchLine, unstarted } from "../model/dyno.ts";
 import { portOf } from "../model/environment.ts";
-import { DEFAULT_ISOLATION } from "../model/isolation.ts";
 import { RELEASE_TYPE } from "../model/release.ts";
 import { AttemptBook } from "./attempts.ts";
-import { Launches, launch } from "./launch.ts";
+import { Launches, launch, specAhead } from "./launch.ts";
 import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
 import { heroku } from "./transitions.ts";
@@ -32,6 +31,8 @@ export class Actor {
   readonly #parts: Parts;
   readonly #attempts: AttemptBook;
   readonly #followed = new Set<string>();
+  /** What the engine was told of dynos that it will be asked for. */
+  readonly #ahead = new Map<string, DynoSpec>();
   /** Of these, whose log knows that no more is to come. */
   readonly #ended = new Set<string>();
 
@@ -86,6 +87,7 @@ export class Actor {
   /** Forgets attempts on dynos that are no more. */
   tidy(dynoIds: ReadonlySet<string>): void {
     this.#attempts.keep(dynoIds);
+    for (const id of this.#ahead.keys()) if (!dynoIds.has(id)) this.#ahead.delete(id);
     for (const id of this.#ended) if (!dynoIds.has(id)) this.#ended.delete(id);
     for (const id of this.#followed) {
       if (!dynoIds.has(id)) this.#followed.delete(id);
@@ -152,9 +154,8 @@ export class Actor {
       await store.dynos.remove(inPlaceOf.id);
     }
     const id = this.#parts.random.uuid();
-    if (isOneOfFew) await this.#prepare(id, releaseId, store);
     const now = this.#parts.clock.now();
-    await store.dynos.create({
+    const record: DynoRecord = {
       id,
       appId: this.#appId,
       kind: "formation",
@@ -164,7 +165,9 @@ export class Actor {
       launchedAt: now, // by the next look: it need not be written a second time for that
       oneOff: null,
       port: dyno.type === "web" ? portOf(id, this.#parts.routerPorts) : null,
-    });
+    };
+    if (isOneOfFew) await this.prepare(record, store);
+    await store.dynos.create(record);
     return true;
   }
 
@@ -176,12 +179,10 @@ export class Actor {
     const name = freeName(RELEASE_TYPE, await store.dynos.list(this.#appId), this.#parts.random);
     if (name === undefined) throw new Error(`no free name for the command of release ${releaseId}`);
     const { command, size, userEmail } = of;
-    const id = this.#parts.random.uuid();
-    await this.#prepare(id, releaseId, store);
     await store.releases.setPhase(releaseId, "running");
     await store.formation.ensure(this.#appId, RELEASE_TYPE); // its size can be set now (spec 5.3)
-    await store.dynos.create({
-      id,
+    const record: DynoRecord = {
+      id: this.#parts.random.uuid(),
       appId: this.#appId,
       kind: "release",
       name,
@@ -199,14 +200,22 @@ export class Actor {
         userEmail,
       },
       port: null,
-    });
+    };
+    await this.prepare(record, store);
+    await store.dynos.create(record);
     return true;
   }
 
-  /** It is launched by one of the next looks. */
-  async #prepare(id: string, releaseId: string, store: SupervisorStore): Promise<void> {
-    const isolation = (await store.releases.byId(releaseId))?.isolation ?? DEFAULT_ISOLATION;
-    this.#parts.engine.prepare({ id, isolation, terminal: false, stdin: false });
+  /** It will be launched by one of the next looks, exactly as the engine is told now. */
+  async prepare(record: DynoRecord, store: SupervisorStore): Promise<void> {
+    try {
+      const spec = await specAhead(record, store, this.#parts);
+      if (spec === undefined) return;
+      this.#parts.engine.prepare(spec);
+      this.#ahead.set(record.id, spec);
+    } catch (error) {
+      this.#parts.logger.warn("dyno.not_prepared", { appId: this.#appId, dynoId: record.id, error }); // its launch says what is wrong
+    }
   }
 
   async #promote({ releaseId, after, types }: Of<"promote">, store: SupervisorStore): Promise<boolean> {
@@ -235,9 +244,13 @@ export class Actor {
         return this.#attempt("forget", { id: action.dynoId }, () => this.#forget(action, context.signal));
       case "launch":
         return this.#attempt("launch", action.record, async () => {
-          await context.launches.of(action.record.releaseId); // an image may take minutes, and starts of all apps wait here
+          const { launches, marks } = context;
+          const ahead = this.#ahead.get(action.record.id);
+          this.#ahead.delete(action.record.id);
+          // An image may take minutes, and starts of all apps wait here.
+          if (ahead === undefined) await launches.of(action.record.releaseId);
           await this.#parts.starts.run(async () => {
-            await launch(action.record, context.launches, this.#parts, context.marks);
+            await launch(action.record, launches, this.#parts, { marks, ahead });
             this.#follow(action.record); // only now: looking for a log that is not there takes time from the start
           });
         });

@@ -1,6 +1,7 @@
 import type { ObservedDyno } from "../engine/engine.ts";
 import { Nudge } from "../lib/nudge.ts";
 import type { App } from "../model/app.ts";
+import type { DynoRecord } from "../model/dyno.ts";
 import type { Release } from "../model/release.ts";
 import { Actor } from "./act.ts";
 import { type Desired, desiredOf } from "./desired.ts";
@@ -35,6 +36,11 @@ export class AppLoop {
     this.appId = appId;
     this.#parts = parts;
     this.#actor = new Actor(appId, parts);
+  }
+
+  /** See `Supervision.prepare`. */
+  prepare(record: DynoRecord, store: SupervisorStore): Promise<void> {
+    return this.#actor.prepare(record, store);
   }
 
   /** Anything may have changed. */

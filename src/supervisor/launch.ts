@@ -7,7 +7,7 @@ import { environmentOf, portOf } from "../model/environment.ts";
 import type { HealthCheck } from "../model/health.ts";
 import { type Checks, checksOfType } from "../model/manifest-health.ts";
 import type { ConfigVars, Release, Slug } from "../model/release.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts, SupervisorStore } from "./parts.ts";
 import { START_MS, waitsForPort } from "./tend.ts";
 
 /** What dynos of one release have in common; read once for a batch of starts. */
@@ -39,24 +39,45 @@ export class Launches {
   }
 
   async #prepare(releaseId: string): Promise<Basis> {
-    const { store, images, domain } = this.#parts;
-    const app = await store.apps.byId(this.#appId);
-    const release = await store.releases.byId(releaseId);
-    if (app === undefined || release === undefined) throw new Error(`release ${releaseId} is gone`);
-    const slug = release.slugId === null ? null : ((await store.slugs.byId(release.slugId)) ?? null);
-    if (slug === null && release.slugId !== null) throw new Error(`slug ${release.slugId} is gone`);
-    if (slug !== null && !images.has(imageOf(slug, app))) await makeImage(slug, app, this.#parts);
-    const domains = await store.domains.list(app.id);
-    const defaultDomain = domains.find(({ kind }) => kind === "heroku")?.hostname ?? `${app.name}.${domain}`;
-    return {
-      app,
-      defaultDomain,
-      release,
-      slug,
-      config: await store.releases.config(releaseId),
-      checks: await store.checks.list(app.id),
-    };
+    const basis = await readBasis(this.#appId, releaseId, this.#parts);
+    const { slug, app } = basis;
+    if (slug !== null && !this.#parts.images.has(imageOf(slug, app))) await makeImage(slug, app, this.#parts);
+    return basis;
   }
+}
+
+async function readBasis(
+  appId: string,
+  releaseId: string,
+  { store, domain }: Pick<Parts, "domain"> & { readonly store: SupervisorStore },
+): Promise<Basis> {
+  const app = await store.apps.byId(appId);
+  const release = await store.releases.byId(releaseId);
+  if (app === undefined || release === undefined) throw new Error(`release ${releaseId} is gone`);
+  const slug = release.slugId === null ? null : ((await store.slugs.byId(release.slugId)) ?? null);
+  if (slug === null && release.slugId !== null) throw new Error(`slug ${release.slugId} is gone`);
+  const domains = await store.domains.list(app.id);
+  const defaultDomain = domains.find(({ kind }) => kind === "heroku")?.hostname ?? `${app.name}.${domain}`;
+  return {
+    app,
+    defaultDomain,
+    release,
+    slug,
+    config: await store.releases.config(releaseId),
+    checks: await store.checks.list(app.id),
+  };
+}
+
+/** What the engine will be asked for, read in the transaction that writes it down. undefined: its slug's image is not known to be there. */
+export async function specAhead(
+  record: DynoRecord,
+  store: SupervisorStore,
+  { domain, images, routerPorts }: Parts,
+): Promise<DynoSpec | undefined> {
+  const basis = await readBasis(record.appId, record.releaseId, { store, domain });
+  const { slug, app } = basis;
+  if (slug !== null && !images.has(imageOf(slug, app))) return undefined;
+  return specOf(record, basis, portOf(record.id, routerPorts));
 }
 
 const IMAGE_MS = 300_000;
@@ -66,13 +87,13 @@ export async function launch(
   record: DynoRecord,
   launches: Launches,
   parts: Parts,
-  marks: Omit<CallerMarks, "asked">,
+  { marks, ahead }: { readonly marks: Omit<CallerMarks, "asked">; readonly ahead: DynoSpec | undefined },
 ): Promise<void> {
   const { engine, clock, routerPorts, images } = parts;
-  const basis = await launches.of(record.releaseId);
+  const own = ahead ?? specOf(record, await launches.of(record.releaseId), portOf(record.id, routerPorts));
   const asked = monotonicMs() - Math.max(0, clock.now() - record.createdAt);
   const spec = {
-    ...specOf(record, basis, portOf(record.id, routerPorts)),
+    ...own,
     marks: { ...marks, asked: Math.max(0, asked) },
   };
   parts.observer.expect(record.id, record.appId);
@@ -80,7 +101,7 @@ export async function launch(
   try {
     await start();
   } catch (error) {
-    const { slug, app } = basis;
+    const { slug, app } = await launches.of(record.releaseId);
     const isMissing = error instanceof EngineError && error.id === "not_found";
     if (!isMissing || slug === null || !images.has(imageOf(slug, app))) throw error;
     images.delete(imageOf(slug, app)); // the engine lost it since it was last asked

@@ -61,6 +61,10 @@ class Supervisor implements Supervision, AsyncDisposable {
     this.#background(this.#watchOver());
   }
 
+  async prepare(record: DynoRecord, store: SupervisorStore): Promise<void> {
+    await this.#loops.get(record.appId)?.prepare(record, store);
+  }
+
   nudge(appId: string): void {
     this.#loopOf(appId).nudgeOfStore();
   }

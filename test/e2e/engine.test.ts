@@ -15,7 +15,6 @@ import { isMounted, mountsBelow } from "../../src/engine/local/loop.ts";
 import { seccompProfile } from "../../src/engine/local/seccomp.ts";
 import { ended, run, start } from "../../src/lib/command.ts";
 import { processOver } from "../../src/lib/process-frames.ts";
-import type { Isolation } from "../../src/model/isolation.ts";
 import { EngineHost, OBEDIENT, processesNaming, SERVER, STUBBORN } from "./engine-host.ts";
 import { sessionTests } from "./sessions.ts";
 import { signalTests } from "./signals.ts";
@@ -501,78 +500,92 @@ test("a half-made dyno is taken apart by the next host process, and may be start
   await removeAll();
 });
 
-test("a start that was begun ahead goes on with the processes that came up; of one that nobody asks for nothing is left", async () => {
+test("a dyno that was created ahead is what is asked for then, and its command waits; of one that nobody asks for nothing is left", async () => {
   const { bundles, logs } = host.instance.paths;
-  const begin = async (isolation: Isolation = "container"): Promise<string> => {
-    const hint = { id: randomUUID(), isolation, terminal: false, stdin: false };
-    engine.prepare(hint);
-    const isThere = () => processesNaming(hint.id).length === 2; // conmon, and the runtime that waits for what it is to make
-    for (const deadline = performance.now() + 3000; !isThere() && performance.now() < deadline; ) await pause(5);
-    return hint.id;
+  const begin = async (change: Partial<DynoSpec> = {}): Promise<DynoSpec> => {
+    const spec = specOf({ command: "echo ran; exit 3", kind: "run", ...change });
+    engine.prepare(spec);
+    await untilThere(spec.id);
+    return spec;
   };
-  const left = async (id: string) => [
+  const left = async ({ id }: DynoSpec) => [
     ...(await leftOf(id)),
     ...[join(bundles, id), join(logs, `${id}.log`)].filter((path) => existsSync(path)),
   ];
-  const conmonOf = (id: string) => readFileSync(join(bundles, id, "conmon.pid"), "utf8");
+  const pidOf = ({ id }: DynoSpec) => readFileSync(join(bundles, id, "pid"), "utf8");
 
   const long = "x".repeat(100_000); // more than a pipe holds
-  const asked = specOf({
-    id: await begin(),
-    command: 'echo "begun ${#LONG}"; exit 3',
-    kind: "run",
-    env: { LONG: long },
-  });
-  const conmon = conmonOf(asked.id);
-  await engine.start(asked);
+  const asked = await begin({ command: 'echo "begun ${#LONG}"; exit 3', env: { LONG: long } });
+  const pid = pidOf(asked);
+  await pause(100);
+  assert.equal(host.textOf(asked.id), "", "nothing runs before it is asked for");
+  assert.deepEqual(await engine.list(), []);
+  const marks = { asked: 1, planned: 2, written: 3 };
+  await engine.start({ ...asked, marks });
+  assert.equal(pidOf(asked), pid);
   assert.equal((await untilEnded(engine, asked.id)).status, 3);
   assert.match(host.textOf(asked.id), /^begun 100000$/m);
-  assert.equal(conmonOf(asked.id), conmon);
+  const done = (await engine.startMarks(asked.id)) ?? assert.fail();
+  assert.ok((done.created ?? 0) < (done.received ?? 0) && (done.received ?? 0) < (done.started ?? 0));
   await engine.remove(asked.id);
-  assert.deepEqual(await left(asked.id), []);
+  assert.deepEqual(await left(asked), []);
 
-  const other = specOf({ id: await begin(), command: "tty", kind: "run", terminal: { rows: 24, columns: 80 } });
-  await engine.start(other); // with a terminal, of which nothing was said
-  await untilEnded(engine, other.id);
-  assert.match(host.textOf(other.id), /\/dev\/pts\//);
+  for (const other of [{ command: "echo other; exit 4" }, { env: { A: "1" } }, { size: "Standard-2X" }] as const) {
+    const told = await begin();
+    await engine.start({ ...told, ...other });
+    assert.equal((await untilEnded(engine, told.id)).status, "command" in other ? 4 : 3);
+    assert.doesNotMatch(host.textOf(told.id), "command" in other ? /ran/ : /other/);
+    await engine.remove(told.id);
+  }
+  const shown = await begin({ command: "tty", terminal: { rows: 24, columns: 80 }, stdin: true });
+  await engine.start(shown);
+  await untilEnded(engine, shown.id);
+  assert.match(host.textOf(shown.id), /\/dev\/pts\//);
+  await engine.remove(shown.id);
 
+  assert.throws(() => engine.prepare(specOf({ size: "none" })), isEngineError("invalid"));
   const several = await Promise.all([begin(), begin(), begin(), begin()]);
-  assert.deepEqual(
-    several.map((id) => processesNaming(id).length),
-    [2, 2, 2, 2],
-  );
-  assert.deepEqual(processesNaming(await begin()), [], "no more than are made at a time");
-  const [removed = "", refused = "", ...kept] = several;
-  await engine.remove(removed);
+  const fifth = specOf({ command: "true" });
+  engine.prepare(fifth);
+  assert.deepEqual(await left(fifth), [], "no more than are made at a time");
+  const [removed, ...kept] = several;
+  await engine.remove(removed.id);
   assert.deepEqual(await left(removed), []);
-  await assert.rejects(engine.start(specOf({ id: refused, command: "true", size: "none" })));
   await engine.close();
-  for (const id of [refused, ...kept]) assert.deepEqual(await left(id), []);
+  for (const spec of kept) assert.deepEqual(await left(spec), []);
   engine = await host.openEngine();
 });
 
-test("what was begun ahead ends with the next host process, or with the instance, if its own was killed", async () => {
+test("what was created ahead ends with the next host process, or with the instance, if its own was killed", async () => {
   const { bundles } = host.instance.paths;
-  const begin = async (): Promise<string> => {
-    const id = randomUUID();
-    engine.prepare({ id, isolation: "container", terminal: false, stdin: false });
-    for (const deadline = performance.now() + 3000; performance.now() < deadline; await pause(5))
-      if (processesNaming(id).length === 2) break;
-    assert.equal(processesNaming(id).length, 2);
-    return id;
-  };
-  const first = await begin();
   const killed = engine; // it does nothing any more, but is there
+  const first = specOf({ command: "sleep 1" });
+  killed.prepare(first);
+  await untilThere(first.id);
   engine = await host.openEngine();
-  assert.deepEqual(await leftOf(first), []);
-  assert.equal(existsSync(join(bundles, first)), false);
+  assert.deepEqual(await leftOf(first.id), []);
+  assert.equal(existsSync(join(bundles, first.id)), false);
   await killed.close();
-  const second = await begin();
-  await stopAll(host.instance, 1000);
-  assert.deepEqual(await leftOf(second), []);
+  const second = specOf({ command: "sleep 2" });
+  engine.prepare(second);
+  await untilThere(second.id);
+  await stopAll(host.instance, 1000); // the disk stays, until the next host process comes
+  assert.deepEqual(
+    (await leftOf(second.id)).filter((path) => !path.startsWith(host.instance.paths.host)),
+    [],
+  );
   await engine.close();
   engine = await host.openEngine();
+  assert.deepEqual(await leftOf(second.id), []);
 });
+
+/** Until its container waits for its command. */
+async function untilThere(id: string): Promise<void> {
+  const gate = join(host.instance.paths.bundles, ".crun", id, "exec.fifo");
+  for (const deadline = performance.now() + 5000; !existsSync(gate); await pause(5))
+    assert.ok(performance.now() < deadline, `${id} was not created`);
+  await pause(50);
+}
 
 test("logs: a flood is cut into segments, trimmed on demand, bounded, and what is lost is counted", async () => {
   const [flood, calm] = [1_500_000, 100_000]; // some 150 MB raw at once, then 10 at a time

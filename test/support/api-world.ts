@@ -9,13 +9,7 @@ import { type Api, type ApiOptions, startApi } from "../../src/api/server.ts";
 import { openSigner } from "../../src/api/signer.ts";
 import { type CertificatesOptions, startCertificates } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/config.ts";
-import {
-  type ByteStream,
-  type DynoHint,
-  EngineError,
-  type ExecRequest,
-  type StartMarks,
-} from "../../src/engine/engine.ts";
+import { type ByteStream, EngineError, type ExecRequest, type StartMarks } from "../../src/engine/engine.ts";
 import { type SimProcess, simProcess } from "../../src/engine/sim/process.ts";
 import { makeAuthority, makeServerCertificate } from "../../src/host/certificates.ts";
 import { FakeTarget } from "../../src/host/testing.ts";
@@ -27,6 +21,7 @@ import type { Measured } from "../../src/metrics/measure.ts";
 import type { UsageReader } from "../../src/metrics/usage-reader.ts";
 import type { App, User } from "../../src/model/app.ts";
 import { NO_MANIFEST } from "../../src/model/app-manifest.ts";
+import type { DynoRecord } from "../../src/model/dyno.ts";
 import { type IdleDyno, shownDynos } from "../../src/model/dyno.ts";
 import type { EgressRule } from "../../src/model/egress-rule.ts";
 import { PlatformError } from "../../src/model/errors.ts";
@@ -367,11 +362,11 @@ export class TestSupervision implements Supervision, AsyncDisposable {
     }
   }
 
-  /** What the engine was told before a start. */
-  readonly hints: DynoHint[] = [];
+  /** What was told before it was on record. */
+  readonly prepared: DynoRecord[] = [];
 
-  prepare(hint: DynoHint): void {
-    this.hints.push(hint);
+  async prepare(record: DynoRecord): Promise<void> {
+    this.prepared.push(record);
   }
 
   async input(dynoId: string): Promise<Writable> {

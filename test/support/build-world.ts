@@ -288,6 +288,7 @@ function supervisionOf(
   commandEnded: (releaseId: string, signal: AbortSignal) => Promise<void>,
 ): Supervision {
   return {
+    prepare: async () => {},
     nudge: () => {},
     restart: async () => {},
     stop: async () => {},

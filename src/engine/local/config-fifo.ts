@@ -11,32 +11,36 @@ const LOOK_MS = 1;
 const LOOKS_MAX = 50;
 const never = new AbortController().signal;
 
-/** FIFOs that stand ready, made by a program that takes as long as what they save. */
+/** FIFOs that stand ready, made by a program that takes as long as what they save. None does before they are opened. */
 export class ConfigFifos {
   readonly #folder: string;
-  readonly #free: string[];
+  #free: string[] = [];
 
-  static async open(folder: string, count: number): Promise<ConfigFifos> {
-    await rm(folder, { recursive: true, force: true });
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const names = Array.from({ length: count }, (_, index) => String(index));
-    await run("mkfifo", ["--mode=600", "--", ...names.map((name) => join(folder, name))]);
-    return new ConfigFifos(folder, names);
+  constructor(folder: string) {
+    this.#folder = folder;
   }
 
-  private constructor(folder: string, free: string[]) {
-    this.#folder = folder;
-    this.#free = free;
+  async open(count: number): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const names = Array.from({ length: count }, (_, index) => String(index));
+    await run("mkfifo", ["--mode=600", "--", ...names.map((name) => join(this.#folder, name))]);
+    this.#free = names;
+  }
+
+  /** From now on none is ready. */
+  close(): void {
+    this.#free = [];
   }
 
   get hasFree(): boolean {
     return this.#free.length > 0;
   }
 
-  /** Puts one in the place of the bundle's configuration. Throws where none is free. */
-  take(bundle: string): ConfigFifo {
+  /** Puts one in the place of the bundle's configuration. undefined: none is ready. */
+  take(bundle: string): ConfigFifo | undefined {
     const name = this.#free.pop();
-    if (name === undefined) throw new Error("no FIFO is free");
+    if (name === undefined) return undefined;
     linkSync(join(this.#folder, name), join(bundle, FIFO));
     linkSync(join(this.#folder, name), join(bundle, CONFIG));
     return new ConfigFifo(bundle, () => void this.#free.push(name));
@@ -74,7 +78,7 @@ export class ConfigFifo {
     await this.#free();
   }
 
-  /** What the runtime reads is nothing, so it ends. Repeatable. */
+  /** What the runtime reads is nothing, so it ends. Repeatable, and does nothing once it was given its configuration. */
   async end(): Promise<void> {
     await endWaiting(this.#bundle);
     await this.#free();

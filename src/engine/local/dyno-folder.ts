@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instant } from "../../lib/clock.ts";
 import { UUID } from "../../lib/uuid.ts";
@@ -49,6 +49,10 @@ export type EndedFacts = Extract<ObservedState, { kind: "ended" }>;
 
 export const EXITS = "exits";
 
+export function labelsOf({ env: _env, ...spec }: DynoSpec, size: DynoSize, now: Instant): Labels {
+  return { ...spec, createdAt: now, limits: size };
+}
+
 export class DynoFolder {
   readonly path: string;
   readonly #id: string;
@@ -65,7 +69,7 @@ export class DynoFolder {
   }
 
   async create(labels: Labels): Promise<void> {
-    await mkdir(this.path, { recursive: true, mode: 0o700 }); // it is there where the start was begun ahead
+    mkdirSync(this.path, { recursive: true, mode: 0o700 }); // it is there where the dyno was created ahead
     await this.#write("labels.json", labels);
   }
 

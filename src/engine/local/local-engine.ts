@@ -11,7 +11,6 @@ import { BUILD_SIZE, type DynoSize, sizeNamed } from "../../model/size.ts";
 import type { DynoUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
-  type DynoHint,
   type DynoSignal,
   type DynoSpec,
   type Engine,
@@ -27,7 +26,7 @@ import {
 import { refusalOf } from "./admission.ts";
 import { type Adopted, adoptDynos } from "./adopt.ts";
 import { killQuietly, memoryKillOf, peakMemoryBytes, watcherCount } from "./cgroup.ts";
-import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
+import { DynoFolder, type EndedFacts, EXITS, isAlive, type Labels, labelsOf, type ProcessRef } from "./dyno-folder.ts";
 import { probeCommand } from "./health-command.ts";
 import { probeHttp } from "./health-http.ts";
 import { HealthWatch, type Patient } from "./health-watch.ts";
@@ -182,9 +181,10 @@ export class LocalEngine implements Engine, AsyncDisposable {
     return { address: dyno.state.address, port: dyno.labels.port };
   }
 
-  prepare(hint: DynoHint): void {
-    checkUuid(hint.id);
-    if (!this.#dynos.has(hint.id) && !this.#parts.tombstones.has(hint.id)) this.#parts.ahead.begin(hint);
+  prepare(spec: DynoSpec): void {
+    const size = checkSpec(spec);
+    if (this.#dynos.has(spec.id) || this.#parts.tombstones.has(spec.id)) return;
+    if (this.#capacityRefusal(spec, size) === undefined) this.#parts.ahead.begin(spec, size);
   }
 
   async start(spec: DynoSpec): Promise<void> {
@@ -195,9 +195,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
       if (this.#parts.tombstones.has(spec.id)) throw new EngineError("gone", `The dyno ${spec.id} was removed.`);
       const refusal = await this.#parts.isolations.refusal(spec.isolation);
       if (refusal !== null) throw new EngineError("failed", refusal);
-      const { env: _env, ...labels } = spec;
       const dyno: Dyno = {
-        labels: { ...labels, createdAt: this.#shop.clock.now(), limits: size },
+        labels: labelsOf(spec, size, this.#shop.clock.now()),
         folder: new DynoFolder(this.#parts.bundles, spec.id),
         size,
         state: { kind: "creating", since: this.#shop.clock.now() },
@@ -209,7 +208,11 @@ export class LocalEngine implements Engine, AsyncDisposable {
         ending: null,
         tidied: Promise.resolve(),
       };
-      this.#checkCapacity(spec, size);
+      const full = this.#capacityRefusal(spec, size);
+      if (full !== undefined) {
+        await this.#parts.ahead.discard(spec.id);
+        throw new EngineError("no_capacity", full);
+      }
       this.#dynos.set(spec.id, dyno); // from here on its memory is taken: nothing is awaited between
       await this.#starts.run(() => this.#make(dyno, spec));
     });
@@ -232,17 +235,18 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const marks: Partial<Record<StartStep, number>> = { received: monotonicMs() };
     dyno.marks = marks;
     const mark = (step: StartStep) => void (marks[step] = monotonicMs());
-    const ahead = await this.#parts.ahead.take(spec);
+    const ahead = await this.#parts.ahead.take(spec, dyno.size);
     try {
       await dyno.folder.create(dyno.labels);
-      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, ahead });
+      const created = ahead?.created;
+      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, created });
+      Object.assign(marks, ahead?.marks);
       dyno.network = network;
       dyno.conmon = conmon;
       dyno.io = io;
       this.#byNetwork.set(network.index, spec.id);
     } catch (error) {
       logger.error("dyno.start_failed", { dynoId: spec.id, error });
-      await ahead?.config.end();
       await takeApart(this.#shop, dyno.folder, spec.id).catch((second: unknown) =>
         logger.error("dyno.take_apart_failed", { dynoId: spec.id, error: second }),
       );
@@ -362,6 +366,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       ({ labels, state }) => labels.appId === appId && state.kind !== "ended",
     );
     if (live) throw new EngineError("invalid", `The app's dyno ${live.labels.name} has not ended.`);
+    await this.#parts.ahead.discardAll(appId);
     const { repo, cache } = appVolumesOf(appId);
     for (const name of [repo, cache]) await this.#shop.store.remove(name);
     for (const slug of await this.#shop.slugs.listOf(uidIndex)) await this.removeSlug(slug);
@@ -434,12 +439,12 @@ export class LocalEngine implements Engine, AsyncDisposable {
     );
   }
 
-  #checkCapacity(spec: DynoSpec, size: DynoSize): void {
+  /** Why it cannot fit; undefined: it can. */
+  #capacityRefusal(spec: DynoSpec, size: DynoSize): string | undefined {
     const taken = [...this.#dynos.values()]
       .filter(({ state }) => state.kind !== "ended")
       .reduce((sum, dyno) => sum + dyno.size.memoryMb, 0);
-    const refusal = refusalOf({ name: spec.name, size, takenMb: taken, memoryMb: this.#parts.memoryMb });
-    if (refusal !== undefined) throw new EngineError("no_capacity", refusal);
+    return refusalOf({ name: spec.name, size, takenMb: taken, memoryMb: this.#parts.memoryMb });
   }
 
   /** Finds out in the background whether it listens, and what its checks say. `known`: by an earlier host process. */

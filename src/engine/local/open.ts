@@ -11,6 +11,7 @@ import type { Instance } from "../../model/instance.ts";
 import type { StackName } from "../engine.ts";
 import { type CommonMounts, NOTHING_COMMON } from "./bundle.ts";
 import { type Cgroups, findCgroups, groupsOf, prepareCgroups, watcherCpuMs } from "./cgroup.ts";
+import { ConfigFifos } from "./config-fifo.ts";
 import { openCommonMounts } from "./devices.ts";
 import { DynoFolder } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
@@ -119,6 +120,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
       device: await limitedDevice(cgroups, storeOf(paths), logger),
       ...limits,
     },
+    fifos: new ConfigFifos(join(paths.bundles, ".fifos")),
     userLimits: await openUserLimits(options.programFolder, logger),
     seccomp: seccompProfile(process.arch),
     gvisor: new GvisorRuntime({ bundles: paths.bundles, namespace }),

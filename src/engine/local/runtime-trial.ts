@@ -1,7 +1,7 @@
 import { DEFAULT_ISOLATION, type Isolation } from "../../model/isolation.ts";
 import { DEFAULT_SIZE, sizeNamed } from "../../model/size.ts";
 import type { DynoSpec } from "../engine.ts";
-import { DynoFolder } from "./dyno-folder.ts";
+import { DynoFolder, labelsOf } from "./dyno-folder.ts";
 import type { StartsAhead } from "./starts-ahead.ts";
 import { make, takeApart, type Workshop } from "./workshop.ts";
 
@@ -27,11 +27,12 @@ export async function tryDyno(shop: Workshop, id: string, trial: Trial = {}): Pr
   const folder = new DynoFolder(shop.instance.paths.bundles, id);
   const command = trial.command === undefined ? TRIAL.command : `${TRIAL.command} && ${trial.command}`;
   const spec: DynoSpec = { ...TRIAL, id, appId: id, command, isolation: trial.isolation ?? DEFAULT_ISOLATION };
-  const { env: _env, ...labels } = spec;
   try {
-    trial.ahead?.begin({ id, isolation: spec.isolation, terminal: false, stdin: false });
-    await folder.create({ ...labels, createdAt: shop.clock.now() });
-    await make(shop, folder, spec, size, { ahead: await trial.ahead?.take(spec) });
+    trial.ahead?.begin(spec, size);
+    const ahead = await trial.ahead?.take(spec, size);
+    if (trial.ahead !== undefined && ahead === undefined) throw new Error("it could not be begun ahead");
+    await folder.create(labelsOf(spec, size, shop.clock.now()));
+    await make(shop, folder, spec, size, { created: ahead?.created });
     const deadline = shop.clock.now() + TRIAL_MS_MAX;
     const never = new AbortController().signal;
     while (folder.exitStatus() === undefined) {

@@ -1,41 +1,43 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DynoHint, DynoSpec } from "../engine.ts";
-import { type ConfigFifo, ConfigFifos } from "./config-fifo.ts";
-import { DynoFolder } from "./dyno-folder.ts";
-import type { Begun } from "./runtime.ts";
-import type { Workshop } from "./workshop.ts";
+import { monotonicMs } from "../../lib/monotonic.ts";
+import type { DynoSize } from "../../model/size.ts";
+import type { DynoSpec, StartStep } from "../engine.ts";
+import { DynoFolder, labelsOf } from "./dyno-folder.ts";
+import { create, type Made, takeApart, type Workshop } from "./workshop.ts";
 
-/** Of a dyno that is about to be asked for: conmon and the runtime have come up, and wait to be told what to make. */
+/** A dyno that was created before it was asked for; its command has not begun. */
 export interface StartAhead {
-  readonly begun: Begun;
-  /** Where the runtime waits. */
-  readonly config: ConfigFifo;
+  readonly created: Made;
+  readonly marks: Readonly<Partial<Record<StartStep, number>>>;
 }
 
-interface Waiting extends StartAhead {
-  readonly hint: DynoHint;
+interface Waiting {
+  readonly spec: DynoSpec;
+  readonly size: DynoSize;
   readonly folder: DynoFolder;
+  readonly created: Promise<Made>;
+  readonly marks: Partial<Record<StartStep, number>>;
   readonly taken: AbortController;
 }
 
 /** As many as are made at a time. */
 const AHEAD_MAX = 4;
+/** Those of as many starts that were asked for wait beside them. */
+const FIFOS = 2 * AHEAD_MAX;
 /** Who said that a dyno is coming has asked for it by then, or never will. */
 const PATIENCE_MS = 10_000;
-const WARM_MS = 50;
-const END_MS = 1_000;
 
 /**
- * Starts that are begun before they are asked for. conmon and crun take a fifth of a start until they read what they are to make, and
- * need nothing of the dyno but its id for that: so they come up while the daemon writes down that the dyno should run.
+ * Starts that are begun before they are asked for: the container is made while the daemon writes down that the dyno should run, and its command
+ * waits for the word that it is.
  */
 export class StartsAhead implements AsyncDisposable {
   readonly #shop: Workshop;
   readonly #bundles: string;
   readonly #waiting = new Map<string, Waiting>();
   readonly #ending = new Map<string, Promise<void>>();
-  #fifos: ConfigFifos | undefined;
+  #isOpen = false;
 
   constructor(shop: Workshop, bundles: string) {
     this.#shop = shop;
@@ -43,57 +45,52 @@ export class StartsAhead implements AsyncDisposable {
   }
 
   /**
-   * From here on starts are begun ahead, if `trial` succeeds with one: not every runtime may wait for its configuration as the one with
-   * which this was tried. Found out once, until the machine restarts.
+   * From here on runtimes wait for their configuration, and starts are begun ahead, if `trial` succeeds with one: not every runtime may wait as
+   * the one with which this was tried. Found out once, until the machine restarts.
    */
   async open(trial: (ahead: StartsAhead) => Promise<void>): Promise<void> {
-    const { logger, runtime } = this.#shop;
+    const { logger, runtime, fifos } = this.#shop;
     const [works, fails] = [join(this.#bundles, "ahead-works"), join(this.#bundles, "ahead-fails")];
     if (runtime.name !== "crun" || existsSync(fails)) return;
     try {
-      this.#fifos = await ConfigFifos.open(join(this.#bundles, ".fifos"), AHEAD_MAX);
+      await fifos.open(FIFOS);
+      this.#isOpen = true;
       if (!existsSync(works)) await trial(this);
       writeFileSync(works, "");
     } catch (error) {
-      this.#fifos = undefined;
+      this.#isOpen = false;
+      fifos.close();
       writeFileSync(fails, "");
       logger.warn("engine.not_ahead", { message: "Dynos start some milliseconds later than they could.", error });
     }
   }
 
-  /** Does nothing where as many as there may be wait already, or it cannot be begun. */
-  begin(hint: DynoHint): void {
-    const { id, isolation, terminal, stdin } = hint;
-    const { runtime, logs, migration, logger } = this.#shop;
+  /** Does nothing where as many as there may be wait already, and for what is not made of a container alone. */
+  begin(spec: DynoSpec, size: DynoSize): void {
+    const { id } = spec;
+    if (!this.#isOpen || this.#waiting.size >= AHEAD_MAX || this.#waiting.has(id) || this.#ending.has(id)) return;
     const folder = new DynoFolder(this.#bundles, id);
-    if (isolation !== "container" || this.#fifos?.hasFree !== true || this.#ending.has(id) || existsSync(folder.path))
-      return;
-    let config: ConfigFifo | undefined;
-    try {
-      mkdirSync(folder.path, { mode: 0o700 });
-      config = this.#fifos.take(folder.path);
-      logs.create(id);
-      const begun = runtime.begin({ id, bundle: folder.path, log: logs.pathOf(id), terminal, stdin });
-      begun.go();
-      const waiting = { hint, folder, begun, config, taken: new AbortController() };
-      this.#waiting.set(id, waiting);
-      void this.#discardLate(waiting, migration.warm());
-    } catch (error) {
-      logger.warn("engine.not_begun", { dynoId: id, error });
-      void this.#end({ id, folder, config });
-    }
+    if (spec.isolation !== "container" || spec.io || existsSync(folder.path)) return;
+    const marks: Partial<Record<StartStep, number>> = {};
+    const created = this.#create(spec, size, folder, (step) => void (marks[step] = monotonicMs()));
+    created.catch((error: unknown) => this.#shop.logger.warn("engine.not_begun", { dynoId: id, error }));
+    const waiting = { spec, size, folder, created, marks, taken: new AbortController() };
+    this.#waiting.set(id, waiting);
+    void this.#discardLate(waiting);
   }
 
-  /** The one that was begun for this dyno, whose folder and log are there then. undefined: none was, or it does not fit. */
-  async take(spec: DynoSpec): Promise<StartAhead | undefined> {
+  /** The one that was begun as this dyno, once its container is there. undefined: none was, it is another, or it failed; nothing of it is left. */
+  async take(spec: DynoSpec, size: DynoSize): Promise<StartAhead | undefined> {
     const waiting = this.#waiting.get(spec.id);
-    if (waiting === undefined || !fits(spec, waiting.hint)) {
+    const isSame = waiting !== undefined && textOf(spec, size) === textOf(waiting.spec, waiting.size);
+    const created = isSame ? await waiting.created.catch(() => undefined) : undefined; // logged
+    if (waiting === undefined || created === undefined || this.#waiting.get(spec.id) !== waiting) {
       await this.discard(spec.id);
       return undefined;
     }
     this.#waiting.delete(spec.id);
     waiting.taken.abort();
-    return waiting;
+    return { created, marks: waiting.marks };
   }
 
   /** Ends one that nobody asks for; afterwards nothing of it is there. */
@@ -101,60 +98,53 @@ export class StartsAhead implements AsyncDisposable {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     waiting?.taken.abort();
-    if (waiting !== undefined) void this.#end({ ...waiting, id });
+    if (waiting !== undefined) this.#end(waiting);
     await this.#ending.get(id);
   }
 
+  /** Of this app alone, or of all. */
+  async discardAll(appId?: string): Promise<void> {
+    const those = [...this.#waiting.values()].filter(({ spec }) => appId === undefined || spec.appId === appId);
+    await Promise.all(those.map(({ spec }) => this.discard(spec.id)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#waiting.keys()].map((id) => this.discard(id)));
+    this.#isOpen = false;
+    await this.discardAll();
     await Promise.all(this.#ending.values());
   }
 
-  async #discardLate(waiting: Waiting, quick: Disposable): Promise<void> {
-    const { clock } = this.#shop;
-    const { signal } = waiting.taken;
+  async #create(spec: DynoSpec, size: DynoSize, folder: DynoFolder, mark: (step: StartStep) => void): Promise<Made> {
+    await folder.create(labelsOf(spec, size, this.#shop.clock.now()));
+    return create(this.#shop, folder, spec, size, mark);
+  }
+
+  async #discardLate({ spec, taken }: Waiting): Promise<void> {
     try {
-      await clock.sleep(WARM_MS, signal).finally(() => quick[Symbol.dispose]());
-      await clock.sleep(PATIENCE_MS, signal);
+      await this.#shop.clock.sleep(PATIENCE_MS, taken.signal);
     } catch {
       return; // taken
     }
-    await this.discard(waiting.hint.id);
+    await this.discard(spec.id);
   }
 
-  #end(parts: Parts): Promise<void> {
-    const { id } = parts;
-    const ended = this.#undo(parts)
-      .catch((error: unknown) => this.#shop.logger.warn("engine.not_discarded", { dynoId: id, error }))
+  #end(waiting: Waiting): void {
+    const { id } = waiting.spec;
+    const ended = this.#undo(waiting)
+      .catch((error: unknown) => this.#shop.logger.error("engine.not_discarded", { dynoId: id, error }))
       .finally(() => this.#ending.delete(id));
     this.#ending.set(id, ended);
-    return ended;
   }
 
-  async #undo({ id, folder, config, begun }: Parts): Promise<void> {
-    const { clock, logs } = this.#shop;
-    await config?.end();
-    const enough = new AbortController();
-    const failed = begun?.made.then(
-      () => {},
-      () => {}, // as it should, with no configuration
-    );
-    await Promise.race([failed, clock.sleep(END_MS, enough.signal).catch(() => {})]);
-    enough.abort();
-    begun?.kill();
-    await logs.remove(id);
+  async #undo({ spec: { id }, folder, created }: Waiting): Promise<void> {
+    await created.catch(() => {}); // logged
+    await takeApart(this.#shop, folder, id);
+    await this.#shop.logs.remove(id);
     await folder.remove();
   }
 }
 
-function fits({ isolation, terminal, stdin }: DynoSpec, hint: DynoHint): boolean {
-  return isolation === hint.isolation && (terminal !== null) === hint.terminal && stdin === hint.stdin;
-}
-
-/** What there may be of one that was begun. */
-interface Parts {
-  readonly id: string;
-  readonly folder: DynoFolder;
-  readonly config: ConfigFifo | undefined;
-  readonly begun?: Begun;
+/** The same for the same dyno: when the caller did its part is no part of it. */
+function textOf({ marks: _marks, ...spec }: DynoSpec, size: DynoSize): string {
+  return JSON.stringify([spec, size]);
 }

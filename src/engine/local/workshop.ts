@@ -21,7 +21,7 @@ import {
   resolvConfOf,
 } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly, limitTcpBuffers } from "./cgroup.ts";
-import { endWaiting } from "./config-fifo.ts";
+import { type ConfigFifo, type ConfigFifos, endWaiting } from "./config-fifo.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
@@ -32,11 +32,10 @@ import type { MigrationLock } from "./migration-lock.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import { hasProfileScripts } from "./profile-scripts.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
-import { type DynoRuntime, forgetHiddenGroup, type Runtime } from "./runtime.ts";
+import { type Begun, type DynoRuntime, forgetHiddenGroup, type Runtime } from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import { SESSIONS_FOLDER } from "./sessions.ts";
 import type { SlugImages } from "./slug-images.ts";
-import type { StartAhead } from "./starts-ahead.ts";
 import type { UserLimits } from "./user-limits.ts";
 import type { LimitedStore } from "./volume-store.ts";
 
@@ -56,6 +55,8 @@ export interface Workshop {
   readonly store: LimitedStore;
   readonly slugs: SlugImages;
   readonly logs: LogFiles;
+  /** Where runtimes that came up wait for what they are to make. */
+  readonly fifos: ConfigFifos;
   readonly limits: HostLimits;
   readonly userLimits: UserLimits;
   readonly seccomp: SeccompProfile;
@@ -65,7 +66,7 @@ export interface Workshop {
   readonly logger: Logger;
 }
 
-/** A dyno whose command runs. */
+/** A dyno whose container is there. */
 export interface Made {
   readonly network: DynoNetwork;
   readonly conmon: ProcessRef;
@@ -74,8 +75,8 @@ export interface Made {
 
 export interface MakeOptions {
   readonly mark?: (step: StartStep) => void;
-  /** What was begun for it before it was asked for. */
-  readonly ahead?: StartAhead | undefined;
+  /** It was created before it was asked for. */
+  readonly created?: Made | undefined;
 }
 
 const IDS = 65_536;
@@ -103,47 +104,80 @@ export const runtimeOf = (
   isolation: Isolation,
 ): DynoRuntime => (isolation === "gvisor" ? gvisor : runtime);
 
-/**
- * Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. What waits for something
- * else than us (conmon's start, the kernel's lock) goes on beside what is written meanwhile.
- */
+/** Makes the dyno and lets its command begin. After a failure `takeApart` finds everything that was made. */
 export async function make(
   shop: Workshop,
   folder: DynoFolder,
   spec: DynoSpec,
   size: DynoSize,
-  { mark = () => {}, ahead }: MakeOptions = {},
+  { mark = () => {}, created }: MakeOptions = {},
+): Promise<Made> {
+  const made = created ?? (await create(shop, folder, spec, size, mark));
+  try {
+    await letGo(shop, folder, spec, made, mark);
+    return made;
+  } catch (error) {
+    made.io?.close();
+    throw error;
+  }
+}
+
+/**
+ * All but the command's first instruction. What waits for something else than us (the start of conmon and of the runtime, the
+ * kernel's lock) goes on beside what is written meanwhile.
+ */
+export async function create(
+  shop: Workshop,
+  folder: DynoFolder,
+  spec: DynoSpec,
+  size: DynoSize,
+  mark: (step: StartStep) => void,
 ): Promise<Made> {
   using _quick = shop.migration.warm();
   const { logs } = shop;
   const runtime = runtimeOf(shop, spec.isolation);
-  if (ahead === undefined) logs.create(spec.id);
-  const bundle = writeBundle(shop, folder, spec, size, { mark, ahead });
-  const created = runtime.create({
+  logs.create(spec.id);
+  const begin = {
     id: spec.id,
     bundle: folder.path,
-    bundleWritten: bundle,
     log: logs.pathOf(spec.id),
     terminal: spec.terminal !== null,
     stdin: spec.stdin,
-    begun: ahead?.begun,
-  });
+  };
+  const config = spec.isolation === "container" ? shop.fifos.take(folder.path) : undefined;
+  const begun = config && shop.runtime.begin(begin);
+  begun?.go(); // the runtime comes up too, and waits for its configuration
+  const bundle = writeBundle(shop, folder, spec, size, { mark, waiting: config && begun && { config, begun } });
+  const created = runtime.create({ ...begin, bundleWritten: bundle, begun });
   try {
     const [{ network, io }, conmon] = await settled<[Bundle, ProcessRef]>([bundle, created]);
     mark("created");
     limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE);
     await beforeStart(shop, folder, spec);
-    const started = runtime.start(spec.id, network).then(() => mark("started"));
-    await settled<[void, void]>([started, moveWatcher(shop, spec.id, conmon)]);
-    await folder.setStarted({ at: shop.clock.now(), conmon });
     return { network, conmon, io };
   } catch (error) {
+    await config?.end();
     await bundle.then(
       ({ io }) => io?.close(),
       () => {}, // it is the error
     );
     throw error;
   }
+}
+
+/** Lets the command of a dyno that was created begin, and notes it. */
+async function letGo(
+  shop: Workshop,
+  folder: DynoFolder,
+  spec: DynoSpec,
+  { network, conmon }: Made,
+  mark: (step: StartStep) => void,
+): Promise<void> {
+  const started = runtimeOf(shop, spec.isolation)
+    .start(spec.id, network)
+    .then(() => mark("started"));
+  await settled<[void, void]>([started, moveWatcher(shop, spec.id, conmon)]);
+  await folder.setStarted({ at: shop.clock.now(), conmon });
 }
 
 /**
@@ -154,6 +188,12 @@ export async function moveWatcher(shop: Workshop, dynoId: string, conmon: Proces
   await adoptWatcher(shop.cgroups, conmon.pid).catch((error: unknown) => {
     shop.logger.warn("dyno.watcher_not_moved", { dynoId, error });
   });
+}
+
+interface BundleOptions {
+  readonly mark: (step: StartStep) => void;
+  /** A runtime that has come up, and where it waits. */
+  readonly waiting: { readonly config: ConfigFifo; readonly begun: Begun } | undefined;
 }
 
 interface Bundle {
@@ -167,7 +207,7 @@ async function writeBundle(
   folder: DynoFolder,
   spec: DynoSpec,
   size: DynoSize,
-  { mark, ahead }: Required<Pick<MakeOptions, "mark">> & MakeOptions,
+  { mark, waiting }: BundleOptions,
 ): Promise<Bundle> {
   const uidStart = uidStartOf(shop.uidBase, spec.uidIndex);
   const [network, disk, slug, build] = await settled<[DynoNetwork, DiskFolders, string, BuildFolders | null]>([
@@ -203,8 +243,8 @@ async function writeBundle(
     writeFileSync(folders.resolvConf, resolvConfOf(network));
     if (memoryFile !== undefined) writeFileSync(folder.file("memory"), memoryLimitOf(size));
     const config = JSON.stringify(withFilter(bundle, filter));
-    if (ahead === undefined) writeFileSync(folder.file("config.json"), config, { mode: 0o600 });
-    else await ahead.config.hand(config, ahead.begun.made, shop.clock);
+    if (waiting === undefined) writeFileSync(folder.file("config.json"), config, { mode: 0o600 });
+    else await waiting.config.hand(config, waiting.begun.made, shop.clock);
     mark("bundle");
     return { network, io };
   } catch (error) {

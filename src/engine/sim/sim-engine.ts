@@ -12,7 +12,6 @@ import { sizeNamed } from "../../model/size.ts";
 import { type DynoUsage, MEBIBYTE, type MemoryUsage } from "../../model/usage.ts";
 import {
   type ByteStream,
-  type DynoHint,
   type DynoSignal,
   type DynoSpec,
   type Engine,
@@ -83,7 +82,7 @@ export class SimEngine implements Engine {
   readonly #slugs = new Set<string>();
   readonly #usages = new Map<string, SimUsage>();
   /** What was told before it was asked for. */
-  readonly hints: DynoHint[] = [];
+  readonly prepared: DynoSpec[] = [];
   faults: EngineFaults;
   /** What a process beside a dyno's own does. */
   processes: SimProcess = async () => 0;
@@ -181,8 +180,8 @@ export class SimEngine implements Engine {
   }
 
   /** It starts at once, whoever says so before. */
-  prepare(hint: DynoHint): void {
-    this.hints.push(hint);
+  prepare(spec: DynoSpec): void {
+    this.prepared.push(spec);
   }
 
   start(spec: DynoSpec): Promise<void> {
