@@ -59,6 +59,8 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 /** A host process that lags by more than this is not told of more. */
 const HINTS_BYTES_MAX = 1024 * 1024;
 
+const HINTS_PAUSE_MS = 5_000;
+
 const inputLost = () => new EngineError("unavailable", "the host process ended before all of the input was taken");
 
 /**
@@ -340,13 +342,21 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
       this.#hints = socket;
       socket.on("error", () => {}); // its close follows
       socket.once("close", () => {
-        if (this.#hints === socket) this.#hints = undefined;
+        if (this.#hints !== socket) return;
+        this.#hints = undefined;
+        void this.#hintsAgain();
       });
       socket.resume(); // nothing comes, and its end is seen
       if (this.#closed.signal.aborted) socket.destroy();
     } catch (error) {
       if (!this.#closed.signal.aborted) this.#options.logger.warn("host.no_hints", { error });
     }
+  }
+
+  /** The stream broke while the host process is there; where it is not, its return opens another. */
+  async #hintsAgain(): Promise<void> {
+    await this.#options.clock.sleep(HINTS_PAUSE_MS, this.#closed.signal).catch(() => {}); // closed
+    if (!this.#closed.signal.aborted && this.#hints === undefined) await this.#openHints();
   }
 
   /** Passes on events until the connection breaks. */

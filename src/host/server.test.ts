@@ -299,7 +299,7 @@ test("bad JSON, empty content and other characters are refused", async () => {
     assert.match(await post("start", body), / 400 .*not JSON/s);
 });
 
-test("what is to come is told in lines, each as it was sent; what is no start ends the connection and reaches nobody", async () => {
+test("what is to come is told in lines, each as it was sent; what is no start reaches nobody, and those after it do", async () => {
   await using host = client();
   const spec = { ...goodSpec(), env: { TEXT: "ä\n\u0001".repeat(20_000) } };
   const told = `prepare ${spec.id} ${JSON.stringify(spec.env)}`;
@@ -311,21 +311,22 @@ test("what is to come is told in lines, each as it was sent; what is no start en
   assert.ok(engine.asked.includes(told));
   const upgrade = `GET /hints HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: stator-stream\r\nx-stator-instance: ${instance.id}\r\n\r\n`;
   const good = goodSpec();
-  for (const bad of [
+  const bad = [
     { ...good, id: "../x" },
     { ...good, isolation: "none" },
     { ...good, path: "/etc" },
     { ...good, size: "-none" },
+    { ...good, command: "x".repeat(COMMAND_BYTES_MAX + 1) },
     [],
     "x".repeat(5000),
-  ]) {
-    engine.asked.length = 0;
-    assert.match(await raw(`${upgrade}${JSON.stringify(bad)}\n`), /^HTTP\/1\.1 101 /);
-    assert.deepEqual(
-      engine.asked.filter((each) => each.startsWith("prepare")),
-      [],
-    );
-  }
+  ];
+  engine.asked.length = 0;
+  const lines = [...bad, good].map((each) => `${JSON.stringify(each)}\n`).join("");
+  assert.match(await raw(`${upgrade}${lines}`, true), /^HTTP\/1\.1 101 /);
+  assert.deepEqual(
+    engine.asked.filter((each) => each.startsWith("prepare")),
+    [`prepare ${good.id} ${JSON.stringify(good.env)}`],
+  );
   assert.match(await raw(`${upgrade}${"x".repeat(START_BYTES_MAX + 1)}`), /^HTTP\/1\.1 101 /); // no end of a line
   assert.match(await raw(upgrade.replace("abc123", "zzz999")), /^HTTP\/1\.1 421 /);
 });

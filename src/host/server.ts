@@ -191,7 +191,7 @@ async function stream(
     waiting.stop();
     socket.write(switching);
     if (head.length > 0) socket.unshift(head); // this one alone may speak before it is answered
-    await readHints(options.engine, socket);
+    await readHints(options, socket);
     return;
   }
   if (target.kind === "ssh") {
@@ -227,8 +227,17 @@ async function stream(
   }
 }
 
-/** One a line, until the other side leaves. Throws `RefusedMessage` for what is none, and the connection ends. */
-async function readHints(engine: Pick<Engine, "prepare">, socket: Duplex): Promise<void> {
+/** What is refused is told when it is asked for; those that come after it are others'. */
+function prepareQuietly(engine: Pick<Engine, "prepare">, line: string, logger: Logger): void {
+  try {
+    engine.prepare(parseCall("start", line));
+  } catch (error) {
+    refusalOf(error, logger);
+  }
+}
+
+/** One a line, until the other side leaves. Throws `RefusedMessage` for a line without end, and the connection ends. */
+async function readHints({ engine, logger }: HostServerOptions, socket: Duplex): Promise<void> {
   const decoder = new StringDecoder("utf8");
   let rest = "";
   try {
@@ -236,7 +245,7 @@ async function readHints(engine: Pick<Engine, "prepare">, socket: Duplex): Promi
       const chunk = decoder.write(bytes);
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) engine.prepare(parseCall("start", line));
+      for (const line of lines) prepareQuietly(engine, line, logger);
       if (rest.length > START_BYTES_MAX) throw new RefusedMessage(413, `more than ${START_BYTES_MAX} bytes`);
     }
   } finally {

@@ -52,7 +52,7 @@ async function attached({ terminal, inputs = [] }: Given = {}) {
     gone: gone.signal,
   };
   const supervision: Pick<Supervision, "prepare" | "nudge" | "exited" | "disconnect"> = {
-    prepare: async () => {},
+    prepare: async () => () => {},
     nudge: () => {},
     exited: (_, signal) => {
       const given = new Promise<never>((_resolve, reject) => addAbortListener(signal, () => reject(signal.reason)));

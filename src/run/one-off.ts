@@ -77,9 +77,10 @@ export async function startRuns(options: RunOptions): Promise<Runs> {
   return {
     async create(request, signal) {
       const release = await releaseFor(request.app, options, signal);
+      const begin = request.attach ? undefined : await supervision.prepare(request.app.id, release.id);
       const dyno = await store.transaction(async (inside) => {
         const record = await recordFor(request, release, inside, options);
-        if (!request.attach) await supervision.prepare(record, inside);
+        begin?.(record);
         await inside.dynos.create(record);
         return record;
       });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { SupervisorStore } from "./parts.ts";
 import { World } from "./simulation-world.ts";
 
 test("the engine is told of few new dynos before they are on record, and asked for those; of many it begins none before", async () => {
@@ -37,5 +38,27 @@ test("what is on record of a new dyno says that it is launched, in the order in 
   assert.deepEqual(
     world.lines.filter((line) => line.startsWith("web.1")),
     ["web.1: Starting process with command `run listen=100`", "web.1: State changed from starting to up"],
+  );
+});
+
+test("a release that cannot be read keeps nothing else from being written down", async () => {
+  await using world = await World.make({
+    storeFault: (store) => {
+      const faulty = (of: SupervisorStore): SupervisorStore => ({
+        ...of,
+        releases: { ...of.releases, config: () => Promise.reject(new Error("the key is missing")) },
+        transaction: (body) => of.transaction((inside) => body(faulty(inside))),
+      });
+      return faulty(store);
+    },
+  });
+  const { id } = await world.app({ web: "run listen=100" });
+  await world.run(id, "run exit=10/0");
+  await world.start();
+  await world.clock.advance(30_000);
+  assert.deepEqual((await world.records(id)).map(({ type }) => type).sort(), ["run", "web"]);
+  assert.ok(
+    world.lines.some((line) => /^web\.1: Error R99 .*could not be started/.test(line)),
+    world.lines.join("\n"),
   );
 });

@@ -6,7 +6,7 @@ import { type DynoRecord, freeName, launchLine, unstarted } from "../model/dyno.
 import { portOf } from "../model/environment.ts";
 import { RELEASE_TYPE } from "../model/release.ts";
 import { AttemptBook } from "./attempts.ts";
-import { Launches, launch, specAhead } from "./launch.ts";
+import { Aheads, Launches, launch } from "./launch.ts";
 import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
 import { heroku } from "./transitions.ts";
@@ -51,8 +51,9 @@ export class Actor {
     const planned = monotonicMs();
     const forStore = actions.filter(isStoreAction);
     await Promise.all(forStore.filter(endsDyno).map(({ record }) => this.#carryLog(record, LOGS_MS, signal)));
+    const aheads = await this.#aheadsOf(forStore);
     const written =
-      forStore.length === 0 ? [] : await this.#parts.store.transaction((store) => this.#write(forStore, store));
+      forStore.length === 0 ? [] : await this.#parts.store.transaction((store) => this.#write(forStore, store, aheads));
     const begun = written.flatMap((action) =>
       action.kind === "create" ? [heroku(action.dyno.name, launchLine(action.dyno))] : [],
     );
@@ -95,17 +96,20 @@ export class Actor {
   }
 
   /** Those that were written. */
-  async #write(actions: readonly StoreAction[], store: SupervisorStore): Promise<readonly StoreAction[]> {
+  async #write(
+    actions: readonly StoreAction[],
+    store: SupervisorStore,
+    aheads: Aheads,
+  ): Promise<readonly StoreAction[]> {
     const written: StoreAction[] = [];
-    const isFew = actions.filter(({ kind }) => kind === "create").length <= PREPARED_MAX;
     for (const action of actions) {
-      if (await this.#writeOne(action, store, isFew)) written.push(action);
+      if (await this.#writeOne(action, store, aheads)) written.push(action);
     }
     return written;
   }
 
   /** False if what the action was planned on has changed: the next look plans anew. */
-  async #writeOne(action: StoreAction, store: SupervisorStore, isOneOfFew: boolean): Promise<boolean> {
+  async #writeOne(action: StoreAction, store: SupervisorStore, aheads: Aheads): Promise<boolean> {
     switch (action.kind) {
       case "change":
         if (!(await isUnchanged(action.record, store))) return false;
@@ -113,7 +117,7 @@ export class Actor {
         if (action.crash !== null) await store.dynos.setCrashes(this.#appId, action.crash);
         return true;
       case "create":
-        return this.#create(action, store, isOneOfFew);
+        return this.#create(action, store, aheads);
       case "drop":
         if (!(await isUnchanged(action.record, store))) return false;
         await store.dynos.remove(action.record.id);
@@ -122,7 +126,7 @@ export class Actor {
         await store.dynos.clearCrashes(this.#appId, action.name);
         return true;
       case "begin-command":
-        return this.#beginCommand(action, store);
+        return this.#beginCommand(action, store, aheads);
       case "end-command": {
         const release = await store.releases.byId(action.releaseId);
         if (release?.status !== "pending" || release.phase !== "running") return false;
@@ -147,7 +151,7 @@ export class Actor {
   async #create(
     { dyno, releaseId, inPlaceOf }: Of<"create">,
     store: SupervisorStore,
-    isOneOfFew: boolean,
+    aheads: Aheads,
   ): Promise<boolean> {
     if (inPlaceOf !== null) {
       if (!(await isUnchanged(inPlaceOf, store))) return false;
@@ -166,13 +170,17 @@ export class Actor {
       oneOff: null,
       port: dyno.type === "web" ? portOf(id, this.#parts.routerPorts) : null,
     };
-    if (isOneOfFew) await this.prepare(record, store);
+    this.#prepare(record, aheads);
     await store.dynos.create(record);
     return true;
   }
 
   /** One transaction with the rest: the release never has a second one. */
-  async #beginCommand({ releaseId, command: of }: Of<"begin-command">, store: SupervisorStore): Promise<boolean> {
+  async #beginCommand(
+    { releaseId, command: of }: Of<"begin-command">,
+    store: SupervisorStore,
+    aheads: Aheads,
+  ): Promise<boolean> {
     const release = await store.releases.byId(releaseId);
     const app = await store.apps.byId(this.#appId);
     if (app === undefined || release?.status !== "pending" || release.phase !== "waiting") return false;
@@ -201,21 +209,36 @@ export class Actor {
       },
       port: null,
     };
-    await this.prepare(record, store);
+    this.#prepare(record, aheads);
     await store.dynos.create(record);
     return true;
   }
 
+  /** See `Supervision.prepare`. */
+  async prepare(releaseId: string): Promise<(record: DynoRecord) => void> {
+    const aheads = new Aheads(this.#appId, this.#parts);
+    await aheads.read(releaseId);
+    return (record) => this.#prepare(record, aheads);
+  }
+
   /** It will be launched by one of the next looks, exactly as the engine is told now. */
-  async prepare(record: DynoRecord, store: SupervisorStore): Promise<void> {
+  #prepare(record: DynoRecord, aheads: Aheads): void {
+    const spec = aheads.specOf(record);
+    if (spec === undefined) return;
     try {
-      const spec = await specAhead(record, store, this.#parts);
-      if (spec === undefined) return;
       this.#parts.engine.prepare(spec);
       this.#ahead.set(record.id, spec);
     } catch (error) {
       this.#parts.logger.warn("dyno.not_prepared", { appId: this.#appId, dynoId: record.id, error }); // its launch says what is wrong
     }
+  }
+
+  /** Of the dynos that these make, if they are few. */
+  async #aheadsOf(actions: readonly StoreAction[]): Promise<Aheads> {
+    const aheads = new Aheads(this.#appId, this.#parts);
+    const making = actions.filter((action) => action.kind === "create" || action.kind === "begin-command");
+    for (const { releaseId } of making.length <= PREPARED_MAX ? making : []) await aheads.read(releaseId);
+    return aheads;
   }
 
   async #promote({ releaseId, after, types }: Of<"promote">, store: SupervisorStore): Promise<boolean> {

@@ -39,8 +39,8 @@ export class AppLoop {
   }
 
   /** See `Supervision.prepare`. */
-  prepare(record: DynoRecord, store: SupervisorStore): Promise<void> {
-    return this.#actor.prepare(record, store);
+  prepare(releaseId: string): Promise<(record: DynoRecord) => void> {
+    return this.#actor.prepare(releaseId);
   }
 
   /** Anything may have changed. */

@@ -7,7 +7,7 @@ import { environmentOf, portOf } from "../model/environment.ts";
 import type { HealthCheck } from "../model/health.ts";
 import { type Checks, checksOfType } from "../model/manifest-health.ts";
 import type { ConfigVars, Release, Slug } from "../model/release.ts";
-import type { Parts, SupervisorStore } from "./parts.ts";
+import type { Parts } from "./parts.ts";
 import { START_MS, waitsForPort } from "./tend.ts";
 
 /** What dynos of one release have in common; read once for a batch of starts. */
@@ -46,11 +46,37 @@ export class Launches {
   }
 }
 
-async function readBasis(
-  appId: string,
-  releaseId: string,
-  { store, domain }: Pick<Parts, "domain"> & { readonly store: SupervisorStore },
-): Promise<Basis> {
+/** Read before the transaction that writes the dyno down: what fails to be read must not take that with it. */
+export class Aheads {
+  readonly #appId: string;
+  readonly #parts: Parts;
+  readonly #bases = new Map<string, Basis>();
+
+  constructor(appId: string, parts: Parts) {
+    this.#appId = appId;
+    this.#parts = parts;
+  }
+
+  /** Reads what dynos of the release are started with, where its slug's image is known to be there. Never throws: a launch says what is wrong. */
+  async read(releaseId: string): Promise<void> {
+    if (this.#bases.has(releaseId)) return;
+    try {
+      const basis = await readBasis(this.#appId, releaseId, this.#parts);
+      const { slug, app } = basis;
+      if (slug === null || this.#parts.images.has(imageOf(slug, app))) this.#bases.set(releaseId, basis);
+    } catch (error) {
+      this.#parts.logger.warn("release.not_read", { appId: this.#appId, releaseId, error });
+    }
+  }
+
+  /** What the engine will be asked for; undefined: its release was not read. */
+  specOf(record: DynoRecord): DynoSpec | undefined {
+    const basis = this.#bases.get(record.releaseId);
+    return basis && specOf(record, basis, portOf(record.id, this.#parts.routerPorts));
+  }
+}
+
+async function readBasis(appId: string, releaseId: string, { store, domain }: Parts): Promise<Basis> {
   const app = await store.apps.byId(appId);
   const release = await store.releases.byId(releaseId);
   if (app === undefined || release === undefined) throw new Error(`release ${releaseId} is gone`);
@@ -66,18 +92,6 @@ async function readBasis(
     config: await store.releases.config(releaseId),
     checks: await store.checks.list(app.id),
   };
-}
-
-/** What the engine will be asked for, read in the transaction that writes it down. undefined: its slug's image is not known to be there. */
-export async function specAhead(
-  record: DynoRecord,
-  store: SupervisorStore,
-  { domain, images, routerPorts }: Parts,
-): Promise<DynoSpec | undefined> {
-  const basis = await readBasis(record.appId, record.releaseId, { store, domain });
-  const { slug, app } = basis;
-  if (slug !== null && !images.has(imageOf(slug, app))) return undefined;
-  return specOf(record, basis, portOf(record.id, routerPorts));
 }
 
 const IMAGE_MS = 300_000;
@@ -101,9 +115,9 @@ export async function launch(
   try {
     await start();
   } catch (error) {
+    if (!(error instanceof EngineError && error.id === "not_found")) throw error;
     const { slug, app } = await launches.of(record.releaseId);
-    const isMissing = error instanceof EngineError && error.id === "not_found";
-    if (!isMissing || slug === null || !images.has(imageOf(slug, app))) throw error;
+    if (slug === null || !images.has(imageOf(slug, app))) throw error;
     images.delete(imageOf(slug, app)); // the engine lost it since it was last asked
     await makeImage(slug, app, parts);
     await start();

@@ -1,15 +1,14 @@
 import type { DynoRecord, IdleDyno } from "../model/dyno.ts";
 import type { Health } from "../model/health.ts";
 import type { ReleaseStatus } from "../model/release.ts";
-import type { SupervisorStore } from "./parts.ts";
 
 /** What the API, builds and one-off dynos ask of the supervisor. All of it survives a restart of the daemon. */
 export interface Supervision {
   /**
-   * The dyno is about to be on record as one that should run: its start may begin, up to its command. `store`: of the transaction that
-   * writes it down. Never throws; what comes of it is undone where no such record comes.
+   * Before the transaction that writes down a dyno of the release as one that should run. What it gives is told the record in that
+   * transaction: its start begins then, up to its command. Neither throws; what was begun is undone where no such record comes.
    */
-  prepare(record: DynoRecord, store: SupervisorStore): Promise<void>;
+  prepare(appId: string, releaseId: string): Promise<(record: DynoRecord) => void>;
   /** Something of the app changed in the store: look soon. */
   nudge(appId: string): void;
   /**

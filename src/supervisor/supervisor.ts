@@ -61,8 +61,8 @@ class Supervisor implements Supervision, AsyncDisposable {
     this.#background(this.#watchOver());
   }
 
-  async prepare(record: DynoRecord, store: SupervisorStore): Promise<void> {
-    await this.#loops.get(record.appId)?.prepare(record, store);
+  async prepare(appId: string, releaseId: string): Promise<(record: DynoRecord) => void> {
+    return (await this.#loops.get(appId)?.prepare(releaseId)) ?? (() => {});
   }
 
   nudge(appId: string): void {

@@ -122,7 +122,7 @@ test("readiness: a dyno that is not ready leaves the router, every request is an
     return [...names].sort();
   };
   await eventually("both dynos answer", async () => (await answered(6)).length === 2);
-  await breaks("ready", 15);
+  await breaks("ready", 30); // long enough for what is asked meanwhile, on a slow machine too
   await waitLog(
     app,
     /heroku\[web\.1\]: Readiness check failed: GET \/ready answered 503 \(\d+ times in a row\); no new requests until it passes/,

@@ -365,8 +365,8 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   /** What was told before it was on record. */
   readonly prepared: DynoRecord[] = [];
 
-  async prepare(record: DynoRecord): Promise<void> {
-    this.prepared.push(record);
+  async prepare(): Promise<(record: DynoRecord) => void> {
+    return (record) => void this.prepared.push(record);
   }
 
   async input(dynoId: string): Promise<Writable> {

@@ -288,7 +288,7 @@ function supervisionOf(
   commandEnded: (releaseId: string, signal: AbortSignal) => Promise<void>,
 ): Supervision {
   return {
-    prepare: async () => {},
+    prepare: async () => () => {},
     nudge: () => {},
     restart: async () => {},
     stop: async () => {},

@@ -80,6 +80,24 @@ test("who waits for nothing reads nothing, and so does who comes afterwards, who
   assert.equal(await made.read().text, "");
 });
 
+test("after three runtimes in a row that failed none waits any more", async () => {
+  using made = await bundle();
+  const told = [made.fifos.failed(), made.fifos.failed()];
+  made.fifos.worked();
+  told.push(made.fifos.failed(), made.fifos.failed());
+  const fifo = made.take();
+  told.push(made.fifos.failed(), made.fifos.failed());
+  assert.deepEqual(told, [false, false, false, false, true, false]);
+  await fifo.end();
+  assert.equal(made.fifos.hasFree, false);
+});
+
+test("who never reads is waited for until it is said to be late", async () => {
+  using made = await bundle();
+  const { promise: never } = Promise.withResolvers<void>();
+  await assert.rejects(made.take().hand("text", never, systemClock, AbortSignal.timeout(50)));
+});
+
 test("what a dead process left is ended by its folder alone", async () => {
   using made = await bundle();
   made.take();

@@ -6,6 +6,7 @@ import { run } from "../../lib/command.ts";
 
 const CONFIG = "config.json";
 const FIFO = "config.fifo";
+const FAILURES_MAX = 3;
 const LOOK_MS = 1;
 /** A runtime that was started is at its FIFO by then. */
 const LOOKS_MAX = 50;
@@ -15,6 +16,8 @@ const never = new AbortController().signal;
 export class ConfigFifos {
   readonly #folder: string;
   #free: string[] = [];
+  #failures = 0;
+  #isClosed = false;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -30,7 +33,21 @@ export class ConfigFifos {
 
   /** From now on none is ready. */
   close(): void {
+    this.#isClosed = true;
     this.#free = [];
+  }
+
+  /** How the runtime got on that waited at one. */
+  worked(): void {
+    this.#failures = 0;
+  }
+
+  /** Another program than the one with which it was tried may not wait: after some in a row none does any more. True then. */
+  failed(): boolean {
+    this.#failures++;
+    if (this.#isClosed || this.#failures < FAILURES_MAX) return false;
+    this.close();
+    return true;
   }
 
   get hasFree(): boolean {
@@ -39,11 +56,14 @@ export class ConfigFifos {
 
   /** Puts one in the place of the bundle's configuration. undefined: none is ready. */
   take(bundle: string): ConfigFifo | undefined {
-    const name = this.#free.pop();
+    const name = this.#free.at(-1);
     if (name === undefined) return undefined;
     linkSync(join(this.#folder, name), join(bundle, FIFO));
     linkSync(join(this.#folder, name), join(bundle, CONFIG));
-    return new ConfigFifo(bundle, () => void this.#free.push(name));
+    this.#free.pop();
+    return new ConfigFifo(bundle, () => {
+      if (!this.#isClosed) this.#free.push(name);
+    });
   }
 }
 
@@ -60,8 +80,10 @@ export class ConfigFifo {
     this.#giveBack = giveBack;
   }
 
-  /** Resolves once the runtime has the text, or `made` is settled: then it came later than the file, or has failed. */
-  async hand(text: string, made: Promise<unknown>, clock: Clock): Promise<void> {
+  /**
+   * Resolves once the runtime has the text, or `made` is settled: then it came later than the file, or has failed. Throws once `late` is aborted.
+   */
+  async hand(text: string, made: Promise<unknown>, clock: Clock, late: AbortSignal = never): Promise<void> {
     let isOver = false;
     const over = () => void (isOver = true);
     made.then(over, over);
@@ -69,10 +91,10 @@ export class ConfigFifo {
     for (;;) {
       const pipe = openWaiting(this.#bundle);
       if (pipe !== undefined) {
-        await writeAll(pipe, Buffer.from(text), clock).finally(() => closeSync(pipe));
+        await writeAll(pipe, Buffer.from(text), clock, late).finally(() => closeSync(pipe));
         break;
       }
-      await clock.sleep(LOOK_MS, never);
+      await clock.sleep(LOOK_MS, late);
       if (isOver) break;
     }
     await this.#free();
@@ -120,7 +142,7 @@ function openWaiting(bundle: string): number | undefined {
 }
 
 /** At once, as far as the pipe takes it; a reader who has gone says by himself why. */
-async function writeAll(pipe: number, bytes: Buffer, clock: Clock): Promise<void> {
+async function writeAll(pipe: number, bytes: Buffer, clock: Clock, late: AbortSignal): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(pipe, bytes, at);
@@ -128,7 +150,7 @@ async function writeAll(pipe: number, bytes: Buffer, clock: Clock): Promise<void
       const code = codeOf(error);
       if (code === "EPIPE") return;
       if (code !== "EAGAIN") throw error;
-      await clock.sleep(LOOK_MS, never);
+      await clock.sleep(LOOK_MS, late);
     }
   }
 }

@@ -1,8 +1,8 @@
-import { type FSWatcher, readdirSync, watch } from "node:fs";
+import { existsSync, type FSWatcher, readdirSync, watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { start as startProgram } from "../../lib/command.ts";
+import { run, start as startProgram } from "../../lib/command.ts";
 import { monotonicMs } from "../../lib/monotonic.ts";
 import type { EgressRule } from "../../model/egress-rule.ts";
 import { type CheckProgress, type Health, healthOf, type ProbeResult } from "../../model/health.ts";
@@ -41,6 +41,7 @@ import { checkEgress, checkSpec, checkUuid } from "./spec-check.ts";
 import type { StartsAhead } from "./starts-ahead.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
+import { volumesFolderOf } from "./volume-store.ts";
 import { appVolumesOf, make, runtimeOf, setTerminalSize, takeApart, type Workshop } from "./workshop.ts";
 
 /** One dyno, from the first call about it to `remove`. */
@@ -127,6 +128,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const adopted = await adoptDynos(parts.shop, parts.bundles, parts.tombstones);
     parts.shop.network.adopted();
     const engine = new LocalEngine(parts);
+    parts.ahead.leave((id) => engine.#dynos.has(id));
     for (const dyno of adopted) engine.#adopt(dyno);
     await engine.#patrolOnce();
     engine.#begin(engine.#patrol());
@@ -214,6 +216,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
         throw new EngineError("no_capacity", full);
       }
       this.#dynos.set(spec.id, dyno); // from here on its memory is taken: nothing is awaited between
+      this.#parts.ahead.claim(spec.id);
       await this.#starts.run(() => this.#make(dyno, spec));
     });
   }
@@ -237,6 +240,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const mark = (step: StartStep) => void (marks[step] = monotonicMs());
     const ahead = await this.#parts.ahead.take(spec, dyno.size);
     try {
+      if (ahead === undefined && existsSync(dyno.folder.path)) await this.#clear(dyno.folder, spec.id);
       await dyno.folder.create(dyno.labels);
       const created = ahead?.created;
       const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, created });
@@ -252,6 +256,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       );
       await this.#shop.logs.remove(spec.id);
       await dyno.folder.remove();
+      await this.#seeDiskErrors();
       this.#dynos.delete(spec.id);
       if (error instanceof EngineError) throw error;
       throw new EngineError("failed", `The dyno ${spec.name} could not be started.`, error);
@@ -267,6 +272,24 @@ export class LocalEngine implements Engine, AsyncDisposable {
     this.#begin(dyno.folder.setMarks(marks));
     this.#attend(dyno, null);
     this.#begin(this.#look(dyno)); // it may have ended before anybody looked
+  }
+
+  /**
+   * No overlay that is never synced is mounted while the disk below had an error that nobody has seen yet. Now somebody has, and the next
+   * start may go well.
+   */
+  async #seeDiskErrors(): Promise<void> {
+    const { store, instance, logger } = this.#shop;
+    if (store.mechanism === "image") return; // each has its own
+    await run("sync", ["--file-system", volumesFolderOf(instance.paths.host)]).catch((error: unknown) => {
+      logger.warn("engine.disk_error", { error });
+    });
+  }
+
+  /** Takes away what was left of a start that could not be taken apart. */
+  async #clear(folder: DynoFolder, id: string): Promise<void> {
+    await takeApart(this.#shop, folder, id);
+    await folder.remove();
   }
 
   async startMarks(id: string): Promise<StartMarks | null> {

@@ -73,7 +73,7 @@ const stampFile = ({ host }: Pick<InstancePaths, "host">): Promise<string | unde
   readFile(join(host, STAMP), "utf8").catch(() => undefined); // the first time
 
 /** Which file the program is, and since when. */
-function stampOf(program: string): string {
+export function stampOf(program: string): string {
   const { ino, size, mtimeMs } = statSync(program);
   return `${ino} ${size} ${mtimeMs}\n`;
 }

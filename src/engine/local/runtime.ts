@@ -18,6 +18,7 @@ import { type Cgroups, cgroupPathOf, killQuietly, processesOf, removeGroup, sign
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
 import type { DynoNetwork } from "./network.ts";
+import { stampOf } from "./runtime-program.ts";
 
 export type RuntimeName = "crun" | "runc";
 
@@ -80,7 +81,7 @@ export interface ExecFiles extends Pick<ExecOptions, "id" | "process" | "pidFile
 
 export const installedRuntime = (name: RuntimeName | "runsc"): string => `/usr/bin/${name}`;
 
-const CREATE_TIMEOUT_MS = 30_000;
+export const CREATE_TIMEOUT_MS = 30_000;
 const KILLED_STATUS = 137;
 /** How long the runtime may take to notice that what it started was killed. */
 const KILLED_MS = 2_000;
@@ -114,6 +115,11 @@ export class Runtime implements DynoRuntime {
   /** Where the runtime keeps what it knows of containers, a folder each. */
   get root(): string {
     return this.#root;
+  }
+
+  /** Tells one version of the program from the next. */
+  stamp(): string {
+    return stampOf(this.#options.program?.path ?? installedRuntime(this.name));
   }
 
   async prepare(): Promise<void> {

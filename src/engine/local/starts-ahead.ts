@@ -1,9 +1,10 @@
 import { existsSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicMs } from "../../lib/monotonic.ts";
 import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, StartStep } from "../engine.ts";
-import { DynoFolder, labelsOf } from "./dyno-folder.ts";
+import { DynoFolder, isAlive, labelsOf } from "./dyno-folder.ts";
 import { create, type Made, takeApart, type Workshop } from "./workshop.ts";
 
 /** A dyno that was created before it was asked for; its command has not begun. */
@@ -18,7 +19,7 @@ interface Waiting {
   readonly folder: DynoFolder;
   readonly created: Promise<Made>;
   readonly marks: Partial<Record<StartStep, number>>;
-  readonly taken: AbortController;
+  readonly claimed: AbortController;
 }
 
 /** As many as are made at a time. */
@@ -27,6 +28,7 @@ const AHEAD_MAX = 4;
 const FIFOS = 2 * AHEAD_MAX;
 /** Who said that a dyno is coming has asked for it by then, or never will. */
 const PATIENCE_MS = 10_000;
+const AGAIN_MS = 5_000;
 
 /**
  * Starts that are begun before they are asked for: the container is made while the daemon writes down that the dyno should run, and its command
@@ -37,30 +39,39 @@ export class StartsAhead implements AsyncDisposable {
   readonly #bundles: string;
   readonly #waiting = new Map<string, Waiting>();
   readonly #ending = new Map<string, Promise<void>>();
+  readonly #closed = new AbortController();
   #isOpen = false;
+  /** Whether the id is that of a dyno which was asked for. */
+  #isTaken: (id: string) => boolean = () => false;
 
   constructor(shop: Workshop, bundles: string) {
     this.#shop = shop;
     this.#bundles = bundles;
   }
 
+  /** Whose folders are no longer ours. */
+  leave(isTaken: (id: string) => boolean): void {
+    this.#isTaken = isTaken;
+  }
+
   /**
    * From here on runtimes wait for their configuration, and starts are begun ahead, if `trial` succeeds with one: not every runtime may wait as
-   * the one with which this was tried. Found out once, until the machine restarts.
+   * the one with which this was tried. A success is remembered, for that program, until the machine restarts.
    */
   async open(trial: (ahead: StartsAhead) => Promise<void>): Promise<void> {
     const { logger, runtime, fifos } = this.#shop;
-    const [works, fails] = [join(this.#bundles, "ahead-works"), join(this.#bundles, "ahead-fails")];
-    if (runtime.name !== "crun" || existsSync(fails)) return;
+    if (runtime.name !== "crun") return;
+    const remembered = join(this.#bundles, "ahead");
     try {
+      const program = runtime.stamp();
       await fifos.open(FIFOS);
       this.#isOpen = true;
-      if (!existsSync(works)) await trial(this);
-      writeFileSync(works, "");
+      if ((await readFile(remembered, "utf8").catch(() => "")) === program) return; // the first time
+      await trial(this);
+      writeFileSync(remembered, program);
     } catch (error) {
       this.#isOpen = false;
       fifos.close();
-      writeFileSync(fails, "");
       logger.warn("engine.not_ahead", { message: "Dynos start some milliseconds later than they could.", error });
     }
   }
@@ -74,7 +85,7 @@ export class StartsAhead implements AsyncDisposable {
     const marks: Partial<Record<StartStep, number>> = {};
     const created = this.#create(spec, size, folder, (step) => void (marks[step] = monotonicMs()));
     created.catch((error: unknown) => this.#shop.logger.warn("engine.not_begun", { dynoId: id, error }));
-    const waiting = { spec, size, folder, created, marks, taken: new AbortController() };
+    const waiting = { spec, size, folder, created, marks, claimed: new AbortController() };
     this.#waiting.set(id, waiting);
     void this.#discardLate(waiting);
   }
@@ -84,20 +95,25 @@ export class StartsAhead implements AsyncDisposable {
     const waiting = this.#waiting.get(spec.id);
     const isSame = waiting !== undefined && textOf(spec, size) === textOf(waiting.spec, waiting.size);
     const created = isSame ? await waiting.created.catch(() => undefined) : undefined; // logged
-    if (waiting === undefined || created === undefined || this.#waiting.get(spec.id) !== waiting) {
+    const lives = created !== undefined && isAlive(created.conmon) && waiting?.folder.exitStatus() === undefined;
+    if (waiting === undefined || !lives || this.#waiting.get(spec.id) !== waiting) {
       await this.discard(spec.id);
       return undefined;
     }
     this.#waiting.delete(spec.id);
-    waiting.taken.abort();
     return { created, marks: waiting.marks };
+  }
+
+  /** It was asked for: now it waits for its turn, however long that takes. */
+  claim(id: string): void {
+    this.#waiting.get(id)?.claimed.abort();
   }
 
   /** Ends one that nobody asks for; afterwards nothing of it is there. */
   async discard(id: string): Promise<void> {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    waiting?.taken.abort();
+    waiting?.claimed.abort();
     if (waiting !== undefined) this.#end(waiting);
     await this.#ending.get(id);
   }
@@ -110,6 +126,7 @@ export class StartsAhead implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOpen = false;
+    this.#closed.abort();
     await this.discardAll();
     await Promise.all(this.#ending.values());
   }
@@ -119,11 +136,11 @@ export class StartsAhead implements AsyncDisposable {
     return create(this.#shop, folder, spec, size, mark);
   }
 
-  async #discardLate({ spec, taken }: Waiting): Promise<void> {
+  async #discardLate({ spec, claimed }: Waiting): Promise<void> {
     try {
-      await this.#shop.clock.sleep(PATIENCE_MS, taken.signal);
+      await this.#shop.clock.sleep(PATIENCE_MS, claimed.signal);
     } catch {
-      return; // taken
+      return; // or discarded
     }
     await this.discard(spec.id);
   }
@@ -131,9 +148,18 @@ export class StartsAhead implements AsyncDisposable {
   #end(waiting: Waiting): void {
     const { id } = waiting.spec;
     const ended = this.#undo(waiting)
-      .catch((error: unknown) => this.#shop.logger.error("engine.not_discarded", { dynoId: id, error }))
+      .catch((error: unknown) => {
+        this.#shop.logger.error("engine.not_discarded", { dynoId: id, error });
+        void this.#endLater(waiting);
+      })
       .finally(() => this.#ending.delete(id));
     this.#ending.set(id, ended);
+  }
+
+  /** Unless it was asked for meanwhile, and is made of what was left. */
+  async #endLater(waiting: Waiting): Promise<void> {
+    await this.#shop.clock.sleep(AGAIN_MS, this.#closed.signal).catch(() => {}); // the next host process does it
+    if (!this.#closed.signal.aborted && !this.#isTaken(waiting.spec.id)) this.#end(waiting);
   }
 
   async #undo({ spec: { id }, folder, created }: Waiting): Promise<void> {

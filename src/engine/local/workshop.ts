@@ -32,7 +32,14 @@ import type { MigrationLock } from "./migration-lock.ts";
 import type { DynoNetwork, NetworkPool } from "./network.ts";
 import { hasProfileScripts } from "./profile-scripts.ts";
 import { type ReadyFilter, withFilter } from "./ready-filter.ts";
-import { type Begun, type DynoRuntime, forgetHiddenGroup, type Runtime } from "./runtime.ts";
+import {
+  type BeginOptions,
+  type Begun,
+  CREATE_TIMEOUT_MS,
+  type DynoRuntime,
+  forgetHiddenGroup,
+  type Runtime,
+} from "./runtime.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import { SESSIONS_FOLDER } from "./sessions.ts";
 import type { SlugImages } from "./slug-images.ts";
@@ -144,23 +151,39 @@ export async function create(
     terminal: spec.terminal !== null,
     stdin: spec.stdin,
   };
-  const config = spec.isolation === "container" ? shop.fifos.take(folder.path) : undefined;
-  const begun = config && shop.runtime.begin(begin);
-  begun?.go(); // the runtime comes up too, and waits for its configuration
-  const bundle = writeBundle(shop, folder, spec, size, { mark, waiting: config && begun && { config, begun } });
-  const created = runtime.create({ ...begin, bundleWritten: bundle, begun });
+  const waiting = spec.isolation === "container" ? beginWaiting(shop, begin) : undefined;
+  const bundle = writeBundle(shop, folder, spec, size, { mark, waiting });
+  const created = runtime.create({ ...begin, bundleWritten: bundle, begun: waiting?.begun });
   try {
     const [{ network, io }, conmon] = await settled<[Bundle, ProcessRef]>([bundle, created]);
     mark("created");
+    if (waiting !== undefined) shop.fifos.worked();
     limitTcpBuffers(shop.cgroups, spec.id, (size.memoryCeilingMb * MEBIBYTE) / TCP_SHARE);
     await beforeStart(shop, folder, spec);
     return { network, conmon, io };
   } catch (error) {
-    await config?.end();
+    if (waiting !== undefined && shop.fifos.failed()) shop.logger.warn("engine.not_waiting", { error });
+    await waiting?.config.end().catch((second: unknown) => {
+      shop.logger.warn("dyno.not_ended", { dynoId: spec.id, error: second });
+    });
     await bundle.then(
       ({ io }) => io?.close(),
       () => {}, // it is the error
     );
+    throw error;
+  }
+}
+
+/** conmon and the runtime, which come up and wait for the configuration. undefined: they cannot, and wait for the file. */
+function beginWaiting(shop: Workshop, begin: BeginOptions): Waiting | undefined {
+  const config = shop.fifos.take(begin.bundle);
+  if (config === undefined) return undefined;
+  try {
+    const begun = shop.runtime.begin(begin);
+    begun.go();
+    return { config, begun };
+  } catch (error) {
+    void config.end().catch(() => {}); // `takeApart` ends it by its folder
     throw error;
   }
 }
@@ -192,8 +215,13 @@ export async function moveWatcher(shop: Workshop, dynoId: string, conmon: Proces
 
 interface BundleOptions {
   readonly mark: (step: StartStep) => void;
-  /** A runtime that has come up, and where it waits. */
-  readonly waiting: { readonly config: ConfigFifo; readonly begun: Begun } | undefined;
+  readonly waiting: Waiting | undefined;
+}
+
+/** A runtime that has come up, and where it waits. */
+interface Waiting {
+  readonly config: ConfigFifo;
+  readonly begun: Begun;
 }
 
 interface Bundle {
@@ -244,7 +272,7 @@ async function writeBundle(
     if (memoryFile !== undefined) writeFileSync(folder.file("memory"), memoryLimitOf(size));
     const config = JSON.stringify(withFilter(bundle, filter));
     if (waiting === undefined) writeFileSync(folder.file("config.json"), config, { mode: 0o600 });
-    else await waiting.config.hand(config, waiting.begun.made, shop.clock);
+    else await waiting.config.hand(config, waiting.begun.made, shop.clock, AbortSignal.timeout(CREATE_TIMEOUT_MS));
     mark("bundle");
     return { network, io };
   } catch (error) {
@@ -274,7 +302,9 @@ export async function setTerminalSize(
 
 /** Kills what lives of a dyno and frees all that it holds but its log and what is known of it. Repeatable. */
 export async function takeApart(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
-  await endWaiting(folder.path);
+  await endWaiting(folder.path).catch((error: unknown) => {
+    shop.logger.warn("dyno.not_ended", { dynoId: id, error }); // its group is killed all the same
+  });
   for (const runtime of [shop.runtime, shop.gvisor]) // what it was may not be known any more
     await runtime.delete(id).catch((error: unknown) => {
       shop.logger.warn("dyno.delete_failed", { dynoId: id, error }); // its group is killed next, which is what counts
