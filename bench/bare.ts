@@ -45,6 +45,7 @@ export class BareRuntime implements AsyncDisposable {
   /** From the decision to the program's first instruction, ms. */
   async start(): Promise<number> {
     const id = randomUUID();
+    rmSync(join(this.#volume, "work", "work"), { recursive: true, force: true }); // a dyno's is new: no volatile overlay is mounted twice
     writeFileSync(join(this.#folder, "config.json"), JSON.stringify(this.#own(id)), { mode: 0o600 });
     const args = ["--root", join(this.#folder, "root"), "run", "--bundle", this.#folder, id];
     const namespace = join(instance.paths.run, "namespace", "mnt"); // where crun must not see version 2
