@@ -6,7 +6,7 @@ import { groupsOf, killGroup } from "./cgroup.ts";
 import { DynoFolder, dynoFolders, type Labels, type ProcessRef, type StartedFacts } from "./dyno-folder.ts";
 import type { DynoNetwork } from "./network.ts";
 import type { Tombstones } from "./tombstones.ts";
-import { dynoVolumeOf, moveWatcher, runtimeOf, takeApart, type Workshop } from "./workshop.ts";
+import { dynoVolumeOf, moveWatcher, runtimeOf, takeAway, type Workshop } from "./workshop.ts";
 
 /** A dyno of an earlier host process. */
 export interface Adopted {
@@ -78,11 +78,7 @@ async function startedUnseen(
 const GONE: ProcessRef = { pid: 0, startedAt: "" };
 
 async function forget(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
-  await settle(shop.logger, "adopt.unfinished", { dynoId: id }, async () => {
-    await takeApart(shop, folder, id);
-    await shop.logs.remove(id);
-    await folder.remove();
-  });
+  await settle(shop.logger, "adopt.unfinished", { dynoId: id }, () => takeAway(shop, folder, id));
 }
 
 /** Volumes and groups of dynos that nothing is known of: the machine or the container that we run in was restarted. */

@@ -2,6 +2,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
+import { codeOf } from "../../lib/error-code.ts";
 import { readKernelFile } from "./kernel-file.ts";
 import { cpuMsOf } from "./usage-counters.ts";
 
@@ -341,8 +342,4 @@ function parseMounts(text: string): readonly MountLine[] {
 
 function ignoreMissing(error: unknown): void {
   if (codeOf(error) !== "ENOENT") throw error;
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

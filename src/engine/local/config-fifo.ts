@@ -3,6 +3,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { run } from "../../lib/command.ts";
+import { codeOf } from "../../lib/error-code.ts";
 
 const CONFIG = "config.json";
 const FIFO = "config.fifo";
@@ -153,8 +154,4 @@ async function writeAll(pipe: number, bytes: Buffer, clock: Clock, late: AbortSi
       await clock.sleep(LOOK_MS, late);
     }
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

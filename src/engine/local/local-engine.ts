@@ -42,7 +42,7 @@ import type { StartsAhead } from "./starts-ahead.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
 import { volumesFolderOf } from "./volume-store.ts";
-import { appVolumesOf, make, runtimeOf, setTerminalSize, takeApart, type Workshop } from "./workshop.ts";
+import { appVolumesOf, make, runtimeOf, setTerminalSize, takeApart, takeAway, type Workshop } from "./workshop.ts";
 
 /** One dyno, from the first call about it to `remove`. */
 interface Dyno {
@@ -240,7 +240,8 @@ export class LocalEngine implements Engine, AsyncDisposable {
     const mark = (step: StartStep) => void (marks[step] = monotonicMs());
     const ahead = await this.#parts.ahead.take(spec, dyno.size);
     try {
-      if (ahead === undefined && existsSync(dyno.folder.path)) await this.#clear(dyno.folder, spec.id);
+      // Of one that could not be taken apart.
+      if (ahead === undefined && existsSync(dyno.folder.path)) await takeAway(this.#shop, dyno.folder, spec.id);
       await dyno.folder.create(dyno.labels);
       const created = ahead?.created;
       const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, created });
@@ -284,12 +285,6 @@ export class LocalEngine implements Engine, AsyncDisposable {
     await run("sync", ["--file-system", volumesFolderOf(instance.paths.host)]).catch((error: unknown) => {
       logger.warn("engine.disk_error", { error });
     });
-  }
-
-  /** Takes away what was left of a start that could not be taken apart. */
-  async #clear(folder: DynoFolder, id: string): Promise<void> {
-    await takeApart(this.#shop, folder, id);
-    await folder.remove();
   }
 
   async startMarks(id: string): Promise<StartMarks | null> {

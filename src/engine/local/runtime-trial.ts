@@ -3,7 +3,7 @@ import { DEFAULT_SIZE, sizeNamed } from "../../model/size.ts";
 import type { DynoSpec } from "../engine.ts";
 import { DynoFolder, labelsOf } from "./dyno-folder.ts";
 import type { StartsAhead } from "./starts-ahead.ts";
-import { make, takeApart, type Workshop } from "./workshop.ts";
+import { make, takeAway, type Workshop } from "./workshop.ts";
 
 const TRIAL_MS_MAX = 20_000;
 
@@ -43,9 +43,7 @@ export async function tryDyno(shop: Workshop, id: string, trial: Trial = {}): Pr
     if (status !== 0) throw new Error(`the trial ended with status ${status}: /app or /tmp cannot be written`);
     await trial.inspect?.();
   } finally {
-    await takeApart(shop, folder, id);
-    await shop.logs.remove(id);
-    await folder.remove();
+    await takeAway(shop, folder, id);
   }
 }
 

@@ -5,7 +5,7 @@ import { monotonicMs } from "../../lib/monotonic.ts";
 import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, StartStep } from "../engine.ts";
 import { DynoFolder, isAlive, labelsOf } from "./dyno-folder.ts";
-import { create, type Made, takeApart, type Workshop } from "./workshop.ts";
+import { create, type Made, takeAway, type Workshop } from "./workshop.ts";
 
 /** A dyno that was created before it was asked for; its command has not begun. */
 export interface StartAhead {
@@ -164,9 +164,7 @@ export class StartsAhead implements AsyncDisposable {
 
   async #undo({ spec: { id }, folder, created }: Waiting): Promise<void> {
     await created.catch(() => {}); // logged
-    await takeApart(this.#shop, folder, id);
-    await this.#shop.logs.remove(id);
-    await folder.remove();
+    await takeAway(this.#shop, folder, id);
   }
 }
 

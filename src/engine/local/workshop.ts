@@ -322,6 +322,13 @@ export async function takeApart(shop: Workshop, folder: DynoFolder, id: string):
   ]);
 }
 
+/** The same for one of which nobody asks any more, with its log and all that is known of it. Repeatable. */
+export async function takeAway(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
+  await takeApart(shop, folder, id);
+  await shop.logs.remove(id);
+  await folder.remove();
+}
+
 /** Once: afterwards the index may be another dyno's. */
 async function releaseNetwork(shop: Workshop, folder: DynoFolder): Promise<void> {
   const network = await folder.network();
