@@ -32,6 +32,12 @@ export interface DynoJson {
   readonly ready?: boolean;
 }
 
+/** `/apps/:app/dynos/:dyno/exit`: ours. */
+export interface DynoExitJson {
+  readonly ended_at: string | null;
+  readonly exit_status: number | null;
+}
+
 /** `/apps/:app/ended-dynos`: ours. */
 export interface EndedDynoJson {
   readonly name: string;

@@ -559,6 +559,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [
       ...RUN,
       { name: "tail", short: "t", summary: "show its log" },
+      { name: "wait", short: "w", summary: "wait until it has ended; its exit status is ours" },
       { name: "no-launcher", summary: "accepted" },
     ],
     positionals: "verbatim",

@@ -157,6 +157,11 @@ test("spec 3.3, 3.9: exit statuses of one-off dynos: 126, 127, 128 + signal, the
   assert.ok(!(await dynosOf(app)).some(({ type }) => type === "run"));
 });
 
+test("run:detached --wait ends when the dyno has, with its status", async () => {
+  const { code, stdout } = await stator(["run:detached", "--wait", "-a", app, "--", "sleep 2; exit 7"]);
+  assert.equal(code, 7, stdout);
+});
+
 test("spec 3.9: time_to_live ends a detached one-off", async () => {
   const body = { command: "sleep 600", time_to_live: 2 };
   const { name } = await platform<{ name: string }>("POST", `/apps/${app}/dynos`, body);

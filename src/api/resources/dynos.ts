@@ -10,6 +10,7 @@ import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
+import { ExitSchema, endedWithin, exitJson, secondsOf } from "./dyno-exit.ts";
 import { sizeNameOf } from "./dyno-sizes.ts";
 import { demandExec } from "./exec-manager.ts";
 import { idleNamed, idleOf, refuseIdle } from "./idle-dynos.ts";
@@ -104,6 +105,16 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       throw new PlatformError("not_found", message, { resource: "dyno" });
     },
   );
+  // Answers once it has ended, or when the client has waited long enough.
+  routes.app({ path: "GET /apps/:app/dynos/:dyno/exit", needs: "view", response: ExitSchema }, async (call) => {
+    const seconds = secondsOf(call.query["wait"]);
+    const { id, name } = await dynoNamed(call);
+    await endedWithin(context, id, seconds, call);
+    const now = await store.dynos.byId(id);
+    if (now !== undefined) return exitJson(now);
+    const message = `How ${name} ended is not known any more: it was replaced, or its app was destroyed.`;
+    throw new PlatformError("not_found", message, { resource: "dyno" });
+  });
   // Its command can print config vars: as much power as reading them.
   routes.app(
     {

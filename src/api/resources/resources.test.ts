@@ -368,6 +368,20 @@ test("spec 3.9: ended one-off dynos leave the list and stay readable with their 
   assert.deepEqual([ended.name, ended.exit_status, ended.type, rest], [run.name, 3, "run", []]);
 });
 
+test("who asks how a dyno ended is answered once it has, or when they have waited long enough", async () => {
+  const app = await world.deployed(newName());
+  const [web] = (await get(`/apps/${app.name}/dynos`)).json;
+  const path = `/apps/${app.name}/dynos/${web.id}/exit`;
+  const nothing = { ended_at: null, exit_status: null, id: web.id, name: "web.1" };
+  assert.deepEqual((await get(path)).json, nothing);
+  const asked = get(`${path}?wait=60`);
+  await world.store.dynos.update(web.id, { exit: { at: 5, status: 3 } });
+  assert.deepEqual((await asked).json, { ...nothing, ended_at: "1970-01-01T00:00:00Z", exit_status: 3 });
+  for (const wait of ["61", "-1", "1.5", "", "1e1", "soon"])
+    assert.equal((await get(`${path}?wait=${wait}`)).status, 400, wait);
+  assert.equal((await get(`/apps/${app.name}/dynos/web.7/exit`)).status, 404);
+});
+
 test("after a failed release the dynos that run carry its number, so that ps:wait ends; not while one is pending", async () => {
   const app = await world.deployed(newName());
   const shown = async () => {

@@ -1,11 +1,14 @@
+import type { DynoExitJson, DynoJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
 import { Client } from "../client.ts";
-import type { Input } from "../command.ts";
+import { type Input, UsageError } from "../command.ts";
 import { readLog } from "../log-stream.ts";
 import { commandOf, createDyno } from "../one-off.ts";
-import { action, marked, print } from "../output.ts";
+import { action, marked, print, warn } from "../output.ts";
 
 export async function run(input: Input): Promise<number> {
+  if (input.has("tail") && input.has("wait"))
+    throw new UsageError("--tail and --wait cannot be given together; stator run shows the output and waits.");
   const client = new Client();
   const command = commandOf(input.positionals);
   const app = await appOf(input, client.platform);
@@ -14,6 +17,7 @@ export async function run(input: Input): Promise<number> {
     () => createDyno(client, app, input, { attach: false, terminal: false }),
     (made) => made.name,
   );
+  if (input.has("wait")) return exitStatusOf(client, app, dyno);
   if (!input.has("tail")) {
     print(`Run stator logs --app ${app} --dyno ${dyno.name} to view the output.`);
     return 0;
@@ -22,4 +26,15 @@ export async function run(input: Input): Promise<number> {
   process.once("SIGINT", () => interrupted.abort());
   await readLog(client, app, { dyno: dyno.name, tail: true }, print, interrupted.signal);
   return 0;
+}
+
+/** 1 where nobody saw it end. */
+async function exitStatusOf(client: Client, app: string, { id, name }: DynoJson): Promise<number> {
+  for (;;) {
+    const exit = await client.get<DynoExitJson>(`/apps/${app}/dynos/${id}/exit?wait=60`);
+    if (exit.exit_status !== null) return exit.exit_status;
+    if (exit.ended_at === null) continue;
+    warn(`${name} has ended, and nobody saw with which status.`);
+    return 1;
+  }
 }
