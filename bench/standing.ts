@@ -125,6 +125,7 @@ function startsNow(): ReadonlyMap<string, string> {
   const folder = instance.paths.bundles;
   return new Map(
     dynoIds().flatMap((id): [string, string][] => {
+      if (!existsSync(join(folder, id, "started.json"))) return []; // it stands by for a dyno to come
       const pid = existsSync(join(folder, id, "pid")) ? readFileSync(join(folder, id, "pid"), "utf8").trim() : "none";
       return [[id, existsSync(`/proc/${pid}`) ? pid : "gone"]];
     }),

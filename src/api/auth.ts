@@ -22,6 +22,8 @@ export type Rule =
       readonly kind: "app";
       readonly power: Power | ((request: FastifyRequest) => Power);
       readonly needs: Permission;
+      /** It may start dynos: the engine is told as soon as the caller was let in. */
+      readonly startsDynos?: boolean;
     };
 
 /** What a token must allow. The protected ones stop at config vars, and at what could read them. */

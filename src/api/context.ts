@@ -28,7 +28,7 @@ export interface ApiContext {
   readonly store: Store;
   readonly supervision: Supervision;
   readonly logs: AppLogs;
-  readonly engine: Pick<Engine, "removeApp" | "setEgress" | "isolationRefusal" | "startMarks">;
+  readonly engine: Pick<Engine, "expectStart" | "removeApp" | "setEgress" | "isolationRefusal" | "startMarks">;
   readonly runs: Runs;
   readonly recordings: Pick<Recordings, "list" | "get" | "read" | "remove" | "removeApp">;
   readonly visits: Pick<Visits, "issue" | "redeem" | "join">;

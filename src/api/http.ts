@@ -11,6 +11,7 @@ import Fastify, {
 } from "fastify";
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
+import type { Engine } from "../engine/engine.ts";
 import type { Logger } from "../lib/logger.ts";
 import { PlatformError } from "../model/errors.ts";
 import type { Store } from "../store/store.ts";
@@ -30,6 +31,7 @@ export interface HttpOptions {
   readonly takesUpgrade: (protocol: string | undefined) => boolean;
   /** Hears of calls by somebody who may not make them. */
   readonly refused?: (request: FastifyRequest, who: Pick<Caller, "user" | "token">) => void;
+  readonly engine?: Pick<Engine, "expectStart">;
 }
 
 export const BODY_BYTES_MAX = 1024 * 1024;
@@ -181,6 +183,7 @@ async function enter(request: FastifyRequest, reply: FastifyReply, options: Http
   if (!isAllowed) throw overLimit(rateLimit);
   try {
     setCaller(request, await authorise(rule, request, who, store));
+    if (rule.kind === "app" && rule.startsDynos === true) options.engine?.expectStart();
   } catch (error) {
     if (error instanceof PlatformError && error.id === "forbidden") options.refused?.(request, who);
     throw error;

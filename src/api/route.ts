@@ -75,6 +75,8 @@ interface Powered<R extends TSchema, B extends TSchema> extends Shape<R, B> {
 interface OfApp<R extends TSchema, B extends TSchema> extends Omit<Powered<R, B>, "isFree"> {
   /** The permission on the app that it takes. */
   readonly needs: Permission;
+  /** Dynos may start at once: see `Engine.expectStart`. */
+  readonly startsDynos?: boolean;
 }
 
 type Answer<T> = Promise<T> | T;
@@ -119,7 +121,8 @@ export class Routes {
     shape: OfApp<R, B>,
     handle: (call: AppCall<Static<B>>) => Answer<Static<R>>,
   ): void {
-    this.#add(shape, { kind: "app", power: powerOf(shape), needs: shape.needs }, (call, caller) => {
+    const { needs, startsDynos = false } = shape;
+    this.#add(shape, { kind: "app", power: powerOf(shape), needs, startsDynos }, (call, caller) => {
       const { user, token, access } = caller();
       if (access === undefined) throw new Error(`${shape.path} has no :app`);
       return handle({ ...call, user, token, app: access.app, access });

@@ -22,6 +22,13 @@ export interface Engine {
    * apps) cost more, and are for load averages.
    */
   usage(tasksOf?: readonly string[]): Promise<readonly DynoUsage[]>;
+  /** `prepare` or `start` may be called within milliseconds: what takes its time before every start may begin. A hint, and cheap. */
+  expectStart(): void;
+  /**
+   * The id of a standby: of a dyno to come, of the class `container` and without terminal and input, for which programs are up already.
+   * It is given once, and nobody else's then. undefined: none stands by, and any other id will do.
+   */
+  standbyId(): string | undefined;
   /**
    * `start` will be called with this within moments: all that comes before its command's first instruction may be done. Where it is not
    * called, or with something else, that is undone; where this is lost, `start` does it all. Throws `invalid` as `start` does.
@@ -76,6 +83,14 @@ export interface Engine {
   setEgress(appId: string, rules: readonly EgressRule[]): Promise<void>;
   /** Processed raw log segments up to (not including) `segment` may go. */
   trimLog(id: string, segment: number): Promise<void>;
+}
+
+/** What the engine's process tells those in other ones. */
+export interface StandbyOffers {
+  /** Calls `listener` with each id that `standbyId` would give, now and later. Disposed of, those that were not used are nobody's. */
+  offerStandbys(listener: (id: string) => void): Disposable;
+  /** One that was offered is a new dyno's now, which is asked for within moments; where it is not, the id is nobody's again. */
+  standbyGiven(id: string): void;
 }
 
 /** A dyno's connection was refused by the network rules; at most one a minute for each dyno and destination. */

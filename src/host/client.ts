@@ -1,4 +1,5 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
 import { type Duplex, type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
@@ -17,6 +18,7 @@ import { addAbortListener } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeFrame, firstFrame } from "../lib/frames.ts";
 import type { Logger } from "../lib/logger.ts";
+import { UUID } from "../lib/uuid.ts";
 import type { EgressRule } from "../model/egress-rule.ts";
 import type { Instance } from "../model/instance.ts";
 import type { Isolation } from "../model/isolation.ts";
@@ -29,6 +31,8 @@ import {
   type ErrorMessage,
   type Event,
   EXEC_FRAME,
+  EXPECTED,
+  GIVEN,
   HINTS,
   INSTANCE_HEADER,
   STREAM_PROTOCOL,
@@ -77,6 +81,8 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   readonly #returns = new Set<() => void>();
   readonly #events: Promise<void>;
   #hints: Duplex | undefined;
+  /** Of standbys that are ours as long as the stream of hints is there. */
+  #standbyIds: string[] = [];
 
   constructor(options: HostClientOptions) {
     this.#options = options;
@@ -93,9 +99,17 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   usage(tasksOf: readonly string[] = []): Promise<readonly DynoUsage[]> {
     return this.#call("usage", { tasksOf: tasksOf.slice(0, TASKS_OF_MAX) });
   }
+  expectStart(): void {
+    this.#hint(EXPECTED);
+  }
+  standbyId(): string | undefined {
+    const id = this.#standbyIds.shift();
+    if (id !== undefined) this.#hint(`${GIVEN}${id}`);
+    return id;
+  }
   /** Written at once, and read without an answer: a call takes longer than what it is to save. */
   prepare(spec: DynoSpec): void {
-    if ((this.#hints?.writableLength ?? 0) < HINTS_BYTES_MAX) this.#hints?.write(`${JSON.stringify(spec)}\n`);
+    this.#hint(JSON.stringify(spec));
   }
   start(spec: DynoSpec): Promise<void> {
     return this.#call("start", spec);
@@ -334,19 +348,29 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   }
   #connected = false;
 
+  #hint(line: string): void {
+    if ((this.#hints?.writableLength ?? 0) < HINTS_BYTES_MAX) this.#hints?.write(`${line}\n`);
+  }
+
   /** Without it the host process begins when it is asked to. */
   async #openHints(): Promise<void> {
     try {
       const socket = await this.#stream(HINTS, this.#closed.signal);
       this.#hints?.destroy();
       this.#hints = socket;
+      this.#standbyIds = [];
       socket.on("error", () => {}); // its close follows
       socket.once("close", () => {
         if (this.#hints !== socket) return;
         this.#hints = undefined;
+        this.#standbyIds = [];
         void this.#hintsAgain();
       });
-      socket.resume(); // nothing comes, and its end is seen
+      const lines = createInterface({ input: socket });
+      lines.on("error", () => {}); // it passes on the socket's
+      lines.on("line", (id) => {
+        if (this.#hints === socket && UUID.test(id)) this.#standbyIds.push(id);
+      });
       if (this.#closed.signal.aborted) socket.destroy();
     } catch (error) {
       if (!this.#closed.signal.aborted) this.#options.logger.warn("host.no_hints", { error });

@@ -39,7 +39,9 @@ import type { AppRoute, Challenge, RouteCertificate } from "../router/routes.ts"
  *     PUT  /slugs/<digest>/<uidIndex> a tar in
  *     GET  /input/<id>, /io/<id>     Upgrade: stator-stream; then bytes both ways
  *     GET  /exec/<id>                the same; first a frame with what is to be run, and one that answers it
- *     GET  /hints                    Upgrade: stator-stream; then a line for each start that is about to be asked for, as in its call
+ *     GET  /hints                    Upgrade: stator-stream; then a line for each start that is about to be asked for, as in its call (`expected`
+ *                                    where it is not known yet which, `given ID` where a dyno has a standby's id), and one the other way for the id of each
+ *                                    standby, which is this connection's until it ends
  *     GET  /ssh                      Upgrade, once an SSH client has come in; then its bytes both ways
  *     GET  /events                   one JSON object a line, for as long as the connection lasts
  */
@@ -197,6 +199,10 @@ const route = Type.Object(
 );
 
 export const HINTS = "/hints";
+/** The hint that some start may be about to be asked for. */
+export const EXPECTED = "expected";
+/** Before the id of a standby that a new dyno has now. */
+export const GIVEN = "given ";
 
 /** A chain, then its key, exactly as Node writes PEM: no empty line, which would end a command's content. */
 const base64Lines = "([A-Za-z0-9+/]{64}\\n)*[A-Za-z0-9+/]{1,64}={0,2}\\n";

@@ -331,6 +331,27 @@ test("what is to come is told in lines, each as it was sent; what is no start re
   assert.match(await raw(upgrade.replace("abc123", "zzz999")), /^HTTP\/1\.1 421 /);
 });
 
+test("ids of what stands by reach the daemon, each once, and are nobody's after the connection", async () => {
+  const ids = [randomUUID(), randomUUID()];
+  engine.standbys = [...ids];
+  {
+    await using host = client();
+    const given: string[] = [];
+    await eventually(() => {
+      const id = host.standbyId();
+      if (id !== undefined) given.push(id);
+      return given.length === 2;
+    });
+    assert.deepEqual(given, ids);
+    assert.equal(host.standbyId(), undefined);
+    host.expectStart();
+    await eventually(() => engine.asked.includes("expectStart"));
+    assert.deepEqual(engine.asked, [...ids.map((id) => `standbyGiven ${id}`), "expectStart"]);
+    assert.equal(engine.offers, 1);
+  }
+  await eventually(() => engine.offers === 0);
+});
+
 test("usage is asked for ids of dynos and nothing else", async () => {
   await using host = client();
   assert.deepEqual(await host.usage([randomUUID(), randomUUID()]), []);
@@ -695,6 +716,20 @@ test("changes and notices reach the daemon, and a return is told", async () => {
   await close(server);
   server = await listen();
   await eventually(() => returns === 2);
+});
+
+test("a host process that dies with hints unread takes the ids of its standbys with it, and nothing else", async () => {
+  const [first, second] = [randomUUID(), randomUUID()];
+  engine.standbys = [first, second];
+  await using host = client();
+  await eventually(() => host.standbyId() === first);
+  for (let line = 0; line < 100; line++) host.prepare({ ...goodSpec(), env: { A: "x".repeat(1000) } });
+  await close(server);
+  await eventually(() => host.standbyId() === undefined);
+  host.expectStart(); // into what is closed
+  host.prepare(goodSpec());
+  server = await listen();
+  assert.deepEqual(await host.list(), []);
 });
 
 test("calls wait for a host process that is away, and say so when it stays away", async () => {

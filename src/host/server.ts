@@ -3,7 +3,7 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import { Transform } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { StringDecoder } from "node:string_decoder";
-import { type ByteStream, type Engine, EngineError, type EngineErrorId } from "../engine/engine.ts";
+import { type ByteStream, type Engine, EngineError, type EngineErrorId, type StandbyOffers } from "../engine/engine.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeFrame, firstFrame } from "../lib/frames.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -17,6 +17,8 @@ import {
   type Event,
   EXEC_BYTES_MAX,
   EXEC_FRAME,
+  EXPECTED,
+  GIVEN,
   HINTS,
   INPUT_TAKEN,
   INSTANCE_HEADER,
@@ -30,7 +32,7 @@ import {
 } from "./protocol.ts";
 
 export interface HostServerOptions {
-  readonly engine: Engine;
+  readonly engine: Engine & StandbyOffers;
   readonly router: RouteTarget & CertificateTarget;
   readonly door: Door;
   readonly instance: Pick<Instance, "id">;
@@ -191,6 +193,7 @@ async function stream(
     waiting.stop();
     socket.write(switching);
     if (head.length > 0) socket.unshift(head); // this one alone may speak before it is answered
+    using _offers = options.engine.offerStandbys((id) => void socket.write(`${id}\n`));
     await readHints(options, socket);
     return;
   }
@@ -228,7 +231,13 @@ async function stream(
 }
 
 /** What is refused is told when it is asked for; those that come after it are others'. */
-function prepareQuietly(engine: Pick<Engine, "prepare">, line: string, logger: Logger): void {
+function hear(
+  engine: Pick<Engine, "prepare" | "expectStart"> & Pick<StandbyOffers, "standbyGiven">,
+  line: string,
+  logger: Logger,
+): void {
+  if (line === EXPECTED) return engine.expectStart();
+  if (line.startsWith(GIVEN)) return engine.standbyGiven(line.slice(GIVEN.length)); // of another one nothing is known
   try {
     engine.prepare(parseCall("start", line));
   } catch (error) {
@@ -245,7 +254,7 @@ async function readHints({ engine, logger }: HostServerOptions, socket: Duplex):
       const chunk = decoder.write(bytes);
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) prepareQuietly(engine, line, logger);
+      for (const line of lines) hear(engine, line, logger);
       if (rest.length > START_BYTES_MAX) throw new RefusedMessage(413, `more than ${START_BYTES_MAX} bytes`);
     }
   } finally {

@@ -8,6 +8,7 @@ import type {
   ExecRequest,
   ObservedDyno,
   SlugRef,
+  StandbyOffers,
   StartMarks,
 } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
@@ -24,7 +25,7 @@ import {
 } from "../router/routes.ts";
 
 /** For tests of the protocol: remembers what it was asked for, and runs nothing. */
-export class FakeEngine implements Engine {
+export class FakeEngine implements Engine, StandbyOffers {
   readonly asked: string[] = [];
   readonly dynos = new Map<string, DynoSpec>();
   readonly removed = new Set<string>();
@@ -54,6 +55,24 @@ export class FakeEngine implements Engine {
   async startMarks(id: string): Promise<StartMarks | null> {
     this.asked.push(`startMarks ${id}`);
     return this.dynos.get(id)?.marks ?? null;
+  }
+  expectStart(): void {
+    this.asked.push("expectStart");
+  }
+  /** The ids of what stands by. */
+  standbys: string[] = [];
+  /** Who is told of them. */
+  offers = 0;
+  standbyId(): string | undefined {
+    return this.standbys.shift();
+  }
+  offerStandbys(listener: (id: string) => void): Disposable {
+    for (const id of this.standbys.splice(0)) listener(id);
+    this.offers++;
+    return { [Symbol.dispose]: () => void this.offers-- };
+  }
+  standbyGiven(id: string): void {
+    this.asked.push(`standbyGiven ${id}`);
   }
   prepare({ id, env }: DynoSpec): void {
     this.asked.push(`prepare ${id} ${JSON.stringify(env)}`);

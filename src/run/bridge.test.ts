@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { PassThrough, type Writable } from "node:stream";
 import { test } from "node:test";
 import { dynoRecord } from "../../test/support/dyno.ts";
@@ -52,7 +52,7 @@ async function attached({ terminal, inputs = [] }: Given = {}) {
     gone: gone.signal,
   };
   const supervision: Pick<Supervision, "prepare" | "nudge" | "exited" | "disconnect"> = {
-    prepare: async () => () => {},
+    prepare: async () => ({ newId: randomUUID, begin: () => {} }),
     nudge: () => {},
     exited: (_, signal) => {
       const given = new Promise<never>((_resolve, reject) => addAbortListener(signal, () => reject(signal.reason)));

@@ -104,11 +104,11 @@ async function recordingOf({ store, recordings, dynoId, client }: Join): Promise
 /** The client is there: the dyno may start. undefined: it has ended meanwhile. */
 async function admit({ store, supervision, dynoId }: Join): Promise<DynoRecord | undefined> {
   const known = await store.dynos.byId(dynoId);
-  const begin = known && (await supervision.prepare(known.appId, known.releaseId));
+  const ahead = known && (await supervision.prepare(known.appId, known.releaseId));
   const dyno = await store.transaction(async (inside) => {
     const waiting = await inside.dynos.byId(dynoId);
     if (waiting === undefined || waiting.oneOff === null || waiting.exit !== null) return undefined;
-    begin?.(waiting);
+    ahead?.begin(waiting);
     await inside.dynos.update(dynoId, { oneOff: { ...waiting.oneOff, awaiting: false } });
     return waiting;
   });

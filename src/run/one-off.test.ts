@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { after, afterEach, before, test } from "node:test";
 import { openWorld, type Program, type World } from "../../test/support/api-world.ts";
@@ -29,6 +30,22 @@ const cat: Program = async ({ input, output }) => {
 const create = (body: object) => world.call("POST", "/apps/hello/dynos", { body: { command: "cmd", ...body } });
 const secretOf = (json: { attach_url: string }) =>
   new URL(json.attach_url).pathname.slice(1) || json.attach_url.split("/").at(-1) || "";
+
+test("a detached one has the id of what stands by, an attached one does not; the engine hears of both before anything is asked of the store", async () => {
+  const standby = randomUUID();
+  world.supervision.standbys = [standby];
+  world.supervision.expected = 0;
+  program = async () => 0;
+  assert.notEqual((await create({ attach: true })).json.id, standby);
+  assert.equal((await create({})).json.id, standby);
+  assert.equal(world.supervision.expected, 2);
+  assert.equal(
+    (await world.call("POST", "/apps/hello/dynos", { body: { command: "cmd" }, token: "wrong" })).status,
+    401,
+  );
+  assert.equal(world.supervision.expected, 2, "nobody who was not let in");
+  world.supervision.prepared.length = 0;
+});
 
 test("spec 3.9: detached: no attach_url, its command runs, its end is known", async () => {
   program = async () => 7;

@@ -77,10 +77,11 @@ export async function startRuns(options: RunOptions): Promise<Runs> {
   return {
     async create(request, signal) {
       const release = await releaseFor(request.app, options, signal);
-      const begin = request.attach ? undefined : await supervision.prepare(request.app.id, release.id);
+      const ahead = request.attach ? undefined : await supervision.prepare(request.app.id, release.id);
       const dyno = await store.transaction(async (inside) => {
-        const record = await recordFor(request, release, inside, options);
-        begin?.(record);
+        const newId = () => ahead?.newId() ?? options.random.uuid();
+        const record = await recordFor(request, release, newId, inside, options);
+        ahead?.begin(record);
         await inside.dynos.create(record);
         return record;
       });
@@ -149,6 +150,7 @@ async function currentRelease(appId: string, store: Store): Promise<Release | un
 async function recordFor(
   request: OneOffRequest,
   release: Release & { readonly slugId: string },
+  newId: () => string,
   store: Store,
   { clock, random }: RunOptions,
 ): Promise<DynoRecord> {
@@ -158,7 +160,6 @@ async function recordFor(
   refuseTooMany(dynos);
   const now = clock.now();
   return {
-    id: random.uuid(),
     appId: request.app.id,
     kind: "run",
     name: nameAmong(dynos, random),
@@ -170,6 +171,7 @@ async function recordFor(
     launchedAt: request.attach ? null : now, // the supervisor's next look starts it, and need not note so first
     oneOff: oneOffFor(request),
     port: null,
+    id: newId(), // after all that may be refused
   };
 }
 

@@ -27,6 +27,21 @@ test("the engine is told of few new dynos before they are on record, and asked f
   assert.equal(told().length, 3);
 });
 
+test("what stands by is for new containers whose start is begun ahead, an id for each; others have ids of their own", async () => {
+  await using world = await World.make();
+  const { id } = await world.app({ web: "run listen=100", worker: "run" });
+  const standbys = [1, 2, 3].map((ordinal) => `00000000-0000-4000-8000-00000000000${ordinal}`);
+  world.engine.standbys = [...standbys];
+  await world.start();
+  await world.clock.advance(5_000);
+  assert.equal(world.engine.standbys.length, 3, "it was not known yet whether the slug's image is there");
+  await world.scale(id, "worker", 4);
+  await world.clock.advance(5_000);
+  const ids = world.engine.dynos.map(({ spec }) => spec.id);
+  assert.deepEqual(ids.filter((each) => standbys.includes(each)).sort(), standbys);
+  assert.equal(new Set(ids).size, 5);
+});
+
 test("what is on record of a new dyno says that it is launched, in the order in which things are said", async () => {
   await using world = await World.make();
   const { id } = await world.app({ web: "run listen=100" });

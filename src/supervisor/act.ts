@@ -9,6 +9,7 @@ import { AttemptBook } from "./attempts.ts";
 import { Aheads, Launches, launch } from "./launch.ts";
 import { type Parts, type SupervisorStore, say } from "./parts.ts";
 import type { Action, Attempt, AttemptKind, Attempts } from "./situation.ts";
+import type { HeadStart } from "./supervision.ts";
 import { heroku } from "./transitions.ts";
 
 type Of<K extends Action["kind"]> = Extract<Action, { readonly kind: K }>;
@@ -157,7 +158,7 @@ export class Actor {
       if (!(await isUnchanged(inPlaceOf, store))) return false;
       await store.dynos.remove(inPlaceOf.id);
     }
-    const id = this.#parts.random.uuid();
+    const id = this.#newId(releaseId, aheads);
     const now = this.#parts.clock.now();
     const record: DynoRecord = {
       id,
@@ -190,7 +191,7 @@ export class Actor {
     await store.releases.setPhase(releaseId, "running");
     await store.formation.ensure(this.#appId, RELEASE_TYPE); // its size can be set now (spec 5.3)
     const record: DynoRecord = {
-      id: this.#parts.random.uuid(),
+      id: this.#newId(releaseId, aheads),
       appId: this.#appId,
       kind: "release",
       name,
@@ -215,10 +216,19 @@ export class Actor {
   }
 
   /** See `Supervision.prepare`. */
-  async prepare(releaseId: string): Promise<(record: DynoRecord) => void> {
+  async prepare(releaseId: string): Promise<HeadStart> {
     const aheads = new Aheads(this.#appId, this.#parts);
     await aheads.read(releaseId);
-    return (record) => this.#prepare(record, aheads);
+    return {
+      newId: () => this.#newId(releaseId, aheads),
+      begin: (record) => this.#prepare(record, aheads),
+    };
+  }
+
+  /** Standbys are for those whose start begins ahead: they are the ones that somebody waits for. */
+  #newId(releaseId: string, aheads: Aheads): string {
+    const { engine, random } = this.#parts;
+    return (aheads.isContainer(releaseId) ? engine.standbyId() : undefined) ?? random.uuid();
   }
 
   /** It will be launched by one of the next looks, exactly as the engine is told now. */

@@ -1,12 +1,12 @@
 import type { ObservedDyno } from "../engine/engine.ts";
 import { Nudge } from "../lib/nudge.ts";
 import type { App } from "../model/app.ts";
-import type { DynoRecord } from "../model/dyno.ts";
 import type { Release } from "../model/release.ts";
 import { Actor } from "./act.ts";
 import { type Desired, desiredOf } from "./desired.ts";
 import type { Parts, SupervisorStore } from "./parts.ts";
 import { Ahead, type Situation } from "./situation.ts";
+import type { HeadStart } from "./supervision.ts";
 
 /**
  * Looks come at the latest after this long while something is on its way, and while all is quiet: then the supervisor's own
@@ -39,7 +39,7 @@ export class AppLoop {
   }
 
   /** See `Supervision.prepare`. */
-  prepare(releaseId: string): Promise<(record: DynoRecord) => void> {
+  prepare(releaseId: string): Promise<HeadStart> {
     return this.#actor.prepare(releaseId);
   }
 

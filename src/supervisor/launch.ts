@@ -69,6 +69,11 @@ export class Aheads {
     }
   }
 
+  /** Whether the release was read, and its dynos are containers. */
+  isContainer(releaseId: string): boolean {
+    return this.#bases.get(releaseId)?.release.isolation === "container";
+  }
+
   /** What the engine will be asked for; undefined: its release was not read. */
   specOf(record: DynoRecord): DynoSpec | undefined {
     const basis = this.#bases.get(record.releaseId);

@@ -94,6 +94,22 @@ test("spec 3.9: without a time to live a one-off dyno has 24 hours", () => {
   assert.deepEqual(kinds({ desired: none, records, observed: [running(NOW - 24 * HOUR)] }), ["change"]);
 });
 
+test("a one-off dyno is up once it has run for a moment; one that ends sooner was up, as its log says", () => {
+  const records = [run({ state: "starting" })];
+  const fresh = planned({ desired: none, records, observed: [running(NOW - 5)] });
+  assert.deepEqual([fresh.actions, fresh.lookAgainAt], [[], NOW + 20]);
+  const [up] = planned({ desired: none, records, observed: [running(NOW - 25)] }).actions;
+  assert.equal(up?.kind === "change" && up.change.state, "up");
+  const end = { kind: "ended", at: NOW, status: 0, outOfMemory: false } as const;
+  const [ended, ...others] = planned({ desired: none, records, observed: [seen(end)] }).actions;
+  assert.deepEqual(others, []);
+  assert.ok(ended?.kind === "change" && ended.change.state === "complete");
+  assert.deepEqual(
+    ended.lines.map(({ text }) => text),
+    ["State changed from starting to up", "Process exited with status 0", "State changed from up to complete"],
+  );
+});
+
 test("a clock that was set back by an hour neither holds up a deadline nor brings it forward", () => {
   const stopping = { since: NOW + HOUR, reason: "scale", killed: false } as const;
   const attempts = new Map([

@@ -5,10 +5,10 @@ import type { ReleaseStatus } from "../model/release.ts";
 /** What the API, builds and one-off dynos ask of the supervisor. All of it survives a restart of the daemon. */
 export interface Supervision {
   /**
-   * Before the transaction that writes down a dyno of the release as one that should run. What it gives is told the record in that
-   * transaction: its start begins then, up to its command. Neither throws; what was begun is undone where no such record comes.
+   * Before the transaction that writes down a dyno of the release as one that should run. Neither it nor what it gives throws; what was begun
+   * is undone where no such record comes.
    */
-  prepare(appId: string, releaseId: string): Promise<(record: DynoRecord) => void>;
+  prepare(appId: string, releaseId: string): Promise<HeadStart>;
   /** Something of the app changed in the store: look soon. */
   nudge(appId: string): void;
   /**
@@ -38,6 +38,14 @@ export interface Supervision {
   nextStarts(appId: string): Promise<Readonly<Record<string, number>>>;
   /** Those that an app which sleeps has when it is awake, always with the same ids; none of one that is awake. */
   idleDynos(appId: string): Promise<readonly IdleDyno[]>;
+}
+
+/** A start that begins before it is on record. */
+export interface HeadStart {
+  /** For a dyno without terminal and input: of one that starts sooner, if there is such. */
+  newId(): string;
+  /** In the transaction that writes the record down: its start begins now, up to its command. */
+  begin(record: DynoRecord): void;
 }
 
 export type Which =

@@ -12,7 +12,7 @@ import { Observer } from "./observer.ts";
 import { type Parts, type SupervisorOptions, type SupervisorStore, say } from "./parts.ts";
 import { plan, startAgainAt } from "./plan.ts";
 import type { Line } from "./situation.ts";
-import type { Supervision, Which } from "./supervision.ts";
+import type { HeadStart, Supervision, Which } from "./supervision.ts";
 import { losesClient, stop } from "./transitions.ts";
 
 /** Starts at once, of all apps together: more gains nothing (facts, 1). */
@@ -61,8 +61,10 @@ class Supervisor implements Supervision, AsyncDisposable {
     this.#background(this.#watchOver());
   }
 
-  async prepare(appId: string, releaseId: string): Promise<(record: DynoRecord) => void> {
-    return (await this.#loops.get(appId)?.prepare(releaseId)) ?? (() => {});
+  async prepare(appId: string, releaseId: string): Promise<HeadStart> {
+    const { random } = this.#parts;
+    const ahead = await this.#loops.get(appId)?.prepare(releaseId);
+    return ahead ?? { newId: () => random.uuid(), begin: () => {} };
   }
 
   nudge(appId: string): void {

@@ -95,7 +95,8 @@ function tendRunning(record: DynoRecord, { since, listening, health }: Running, 
   const { now, deadlines } = look;
   if (record.state === "starting") {
     const isThere = !waitsForPort(record) || listening;
-    if (isThere && mayComeUp(health)) return [cameUp(record, now)];
+    if (isThere && mayComeUp(health))
+      return mayBeShort(record) && !deadlines.passed(since, SHORT_MS) ? [] : [cameUp(record, now)];
     const failed = startFailed(record, health, now);
     if (failed !== undefined) return [failed];
     const bootSeconds = runtimeOf(look).bootTimeoutSeconds;
@@ -114,6 +115,13 @@ function tendRunning(record: DynoRecord, { since, listening, health }: Running, 
 }
 
 const DAY_SECONDS = 86_400;
+/** A one-off dyno that ends sooner has its end noted together with that it came up: one commit, and nothing in the way of its end. */
+const SHORT_MS = 25;
+
+/** Those whose client waits for them to be up are noted at once. */
+function mayBeShort({ kind, oneOff }: DynoRecord): boolean {
+  return kind !== "formation" && oneOff?.attach !== true;
+}
 
 /** Web dynos are up once they listen, all others once they run (spec 1.3). */
 export function waitsForPort(record: { readonly kind: string; readonly type: string }): boolean {

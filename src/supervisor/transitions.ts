@@ -23,8 +23,10 @@ export function launched(record: DynoRecord, now: Instant): Action {
 }
 
 export function cameUp(record: DynoRecord, now: Instant): Action {
-  return change(record, { state: "up", stateSince: now }, ["State changed from starting to up"]);
+  return change(record, { state: "up", stateSince: now }, [CAME_UP]);
 }
+
+const CAME_UP = "State changed from starting to up";
 
 /** It is to end: with the usual grace, so the signal is SIGTERM. */
 export function stop(record: DynoRecord, reason: StopReason, now: Instant): ChangeAction {
@@ -113,7 +115,9 @@ export function ended(record: DynoRecord, end: End, now: Instant): Action {
   const exit = { at: end.at, status: end.status };
   const said = howEnded(record, end);
   if (record.kind !== "formation") {
-    said.push(`State changed from ${record.state} to complete`);
+    const wasUp = record.state === "starting" && end.status !== null && record.stopping === null;
+    if (wasUp) said.unshift(CAME_UP);
+    said.push(`State changed from ${wasUp ? "up" : record.state} to complete`);
     return change(record, { exit, state: "complete", stateSince: now }, said);
   }
   if (wasAskedToEnd(record)) return change(record, { exit }, said);

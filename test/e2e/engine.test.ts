@@ -562,7 +562,10 @@ test("what was created ahead ends with the next host process, or with the instan
   const first = specOf({ command: "sleep 1" });
   killed.prepare(first);
   await untilThere(first.id);
+  const unused = await standby();
   engine = await host.openEngine();
+  assert.deepEqual(await leftOf(unused), []);
+  assert.equal(existsSync(join(bundles, unused)), false);
   assert.deepEqual(await leftOf(first.id), []);
   assert.equal(existsSync(join(bundles, first.id)), false);
   await killed.close();
@@ -578,6 +581,64 @@ test("what was created ahead ends with the next host process, or with the instan
   engine = await host.openEngine();
   assert.deepEqual(await leftOf(second.id), []);
 });
+
+test("what stands by is what the dyno with its id is made of; where that is of another kind, or never comes, nothing is left", async () => {
+  const { bundles } = host.instance.paths;
+  const conmonOf = (id: string) => readFileSync(join(bundles, id, "conmon.pid"), "utf8");
+  const command = "echo ran; exit 3";
+  for (const isPrepared of [false, true]) {
+    const spec = specOf({ id: await standby(), command, kind: "run", name: "run.1" });
+    const conmon = conmonOf(spec.id);
+    assert.deepEqual(await engine.list(), [], "it is no dyno yet");
+    if (isPrepared) {
+      engine.prepare(spec);
+      await untilThere(spec.id);
+    }
+    await engine.start(spec);
+    assert.equal(conmonOf(spec.id), conmon);
+    assert.equal((await untilEnded(engine, spec.id)).status, 3);
+    assert.match(host.textOf(spec.id), /ran/);
+    await engine.remove(spec.id);
+    assert.deepEqual(await leftOf(spec.id), []);
+  }
+  const shown = specOf({ id: await standby(), command: "tty", terminal: { rows: 24, columns: 80 }, stdin: true });
+  const conmon = conmonOf(shown.id);
+  await engine.start(shown);
+  assert.notEqual(conmonOf(shown.id), conmon);
+  await untilEnded(engine, shown.id);
+  assert.match(host.textOf(shown.id), /\/dev\/pts\//);
+  await engine.remove(shown.id);
+  const removed = await standby();
+  await engine.remove(removed);
+  const [killed, kept] = [await standby(), await standby()];
+  process.kill(Number(conmonOf(killed)), "SIGKILL");
+  const spec = specOf({ id: killed, command, kind: "run", name: "run.1" });
+  await eventuallyGone(killed);
+  await engine.start(spec);
+  assert.equal((await untilEnded(engine, killed)).status, 3, "a dyno may have its id all the same");
+  await engine.remove(killed);
+  await engine.close();
+  for (const id of [removed, killed, kept]) {
+    assert.deepEqual(await leftOf(id), []);
+    assert.equal(existsSync(join(bundles, id)), false);
+  }
+  engine = await host.openEngine();
+});
+
+/** The id of what stands by; another one comes after a moment. */
+async function standby(): Promise<string> {
+  for (const deadline = performance.now() + 5000; ; await pause(20)) {
+    const id = engine.standbyId();
+    if (id !== undefined) return id;
+    assert.ok(performance.now() < deadline, "nothing stands by");
+  }
+}
+
+async function eventuallyGone(id: string): Promise<void> {
+  const path = join(host.instance.paths.bundles, id);
+  for (const deadline = performance.now() + 5000; existsSync(path); await pause(20))
+    assert.ok(performance.now() < deadline, `${path} is there`);
+}
 
 /** Until its container waits for its command. */
 async function untilThere(id: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ import { startScheduler } from "../../src/schedule/scheduler.ts";
 import { FakeDoor } from "../../src/ssh/testing.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
-import type { Supervision, Which } from "../../src/supervisor/supervision.ts";
+import type { HeadStart, Supervision, Which } from "../../src/supervisor/supervision.ts";
 import { dynoRecord } from "./dyno.ts";
 
 /** What a dyno of the tests does: reads its input, writes its output, ends with a status. */
@@ -365,8 +365,21 @@ export class TestSupervision implements Supervision, AsyncDisposable {
   /** What was told before it was on record. */
   readonly prepared: DynoRecord[] = [];
 
-  async prepare(): Promise<(record: DynoRecord) => void> {
-    return (record) => void this.prepared.push(record);
+  /** Calls that said that they may start dynos. */
+  expected = 0;
+
+  expectStart(): void {
+    this.expected++;
+  }
+
+  /** What stands by. */
+  standbys: string[] = [];
+
+  async prepare(): Promise<HeadStart> {
+    return {
+      newId: () => this.standbys.shift() ?? randomUUID(),
+      begin: (record) => void this.prepared.push(record),
+    };
   }
 
   async input(dynoId: string): Promise<Writable> {

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -69,6 +70,8 @@ export class StandInEngine implements Engine {
     return [];
   }
 
+  expectStart(): void {}
+  standbyId(): undefined {}
   prepare(): void {}
   async start(spec: DynoSpec): Promise<void> {
     this.started += 1;
@@ -288,7 +291,7 @@ function supervisionOf(
   commandEnded: (releaseId: string, signal: AbortSignal) => Promise<void>,
 ): Supervision {
   return {
-    prepare: async () => () => {},
+    prepare: async () => ({ newId: () => randomUUID(), begin: () => {} }),
     nudge: () => {},
     restart: async () => {},
     stop: async () => {},

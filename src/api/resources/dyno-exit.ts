@@ -17,6 +17,30 @@ export const ExitSchema = exactly({
 });
 
 const WAIT_MAX_S = 60;
+/** Calls of one user that wait at a time: each is looked at whenever something of its app changes. */
+const WAITS_MAX = 50;
+
+export class Waits {
+  readonly #counts = new Map<string, number>();
+
+  /** One more, until it is disposed of. Throws `rate_limit`. */
+  begin(userId: string): Disposable {
+    const count = this.#counts.get(userId) ?? 0;
+    if (count >= WAITS_MAX)
+      throw new PlatformError(
+        "rate_limit",
+        `${WAITS_MAX} of your calls wait for dynos to end. Please wait for one of them.`,
+      );
+    this.#counts.set(userId, count + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#counts.get(userId) ?? 1) - 1;
+        if (left === 0) this.#counts.delete(userId);
+        else this.#counts.set(userId, left);
+      },
+    };
+  }
+}
 
 export function exitJson({ id, name, exit }: DynoRecord) {
   return { ended_at: exit === null ? null : dateTime(exit.at), exit_status: exit?.status ?? null, id, name };
@@ -31,6 +55,7 @@ export async function endedWithin(
 ): Promise<void> {
   const over = new AbortController();
   const stop = () => over.abort();
+  if (reply.raw.destroyed) return;
   reply.raw.once("close", stop);
   using _stopping = addAbortListener(until, stop);
   clock.sleep(seconds * 1000, over.signal).then(stop, () => {}); // it has ended before

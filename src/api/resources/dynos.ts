@@ -10,7 +10,7 @@ import { sayAction } from "../actions.ts";
 import type { ApiContext } from "../context.ts";
 import type { AppCall, Routes } from "../route.ts";
 import { DateTime, dateTime, Empty, exactly, Named, nullable, Uuid } from "../schema.ts";
-import { ExitSchema, endedWithin, exitJson, secondsOf } from "./dyno-exit.ts";
+import { ExitSchema, endedWithin, exitJson, secondsOf, Waits } from "./dyno-exit.ts";
 import { sizeNameOf } from "./dyno-sizes.ts";
 import { demandExec } from "./exec-manager.ts";
 import { idleNamed, idleOf, refuseIdle } from "./idle-dynos.ts";
@@ -105,11 +105,15 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       throw new PlatformError("not_found", message, { resource: "dyno" });
     },
   );
+  const waits = new Waits();
   // Answers once it has ended, or when the client has waited long enough.
   routes.app({ path: "GET /apps/:app/dynos/:dyno/exit", needs: "view", response: ExitSchema }, async (call) => {
     const seconds = secondsOf(call.query["wait"]);
     const { id, name } = await dynoNamed(call);
-    await endedWithin(context, id, seconds, call);
+    if (seconds > 0) {
+      using _wait = waits.begin(call.user.id);
+      await endedWithin(context, id, seconds, call);
+    }
     const now = await store.dynos.byId(id);
     if (now !== undefined) return exitJson(now);
     const message = `How ${name} ended is not known any more: it was replaced, or its app was destroyed.`;
@@ -124,6 +128,7 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
       body: CreateBody,
       response: DynoSchema,
       status: 201,
+      startsDynos: true,
     },
     async (call) => {
       const { app, user, body } = call;
@@ -181,15 +186,13 @@ export function dynoRoutes(routes: Routes, context: ApiContext): void {
   const all = (): Which => ({ kind: "all" });
   const type = ({ params }: AppCall): Which => ({ kind: "type", type: params["type"] ?? "" });
   const dyno = async (call: AppCall): Promise<Which> => ({ kind: "dyno", name: (await dynoOrIdle(call)).name });
-  const accepted = { response: Empty, status: 202 } as const;
-  routes.app({ path: "DELETE /apps/:app/dynos", needs: "operate", ...accepted }, act("restart", all));
-  routes.app({ path: "DELETE /apps/:app/dynos/:dyno", needs: "operate", ...accepted }, act("restart", dyno));
-  routes.app({ path: "DELETE /apps/:app/formations/:type", needs: "operate", ...accepted }, act("restart", type));
-  routes.app({ path: "POST /apps/:app/dynos/:dyno/actions/stop", needs: "operate", ...accepted }, act("stop", dyno));
-  routes.app(
-    { path: "POST /apps/:app/formations/:type/actions/stop", needs: "operate", ...accepted },
-    act("stop", type),
-  );
+  const accepted = { response: Empty, status: 202, needs: "operate" } as const;
+  const restarted = { ...accepted, startsDynos: true };
+  routes.app({ path: "DELETE /apps/:app/dynos", ...restarted }, act("restart", all));
+  routes.app({ path: "DELETE /apps/:app/dynos/:dyno", ...restarted }, act("restart", dyno));
+  routes.app({ path: "DELETE /apps/:app/formations/:type", ...restarted }, act("restart", type));
+  routes.app({ path: "POST /apps/:app/dynos/:dyno/actions/stop", ...accepted }, act("stop", dyno));
+  routes.app({ path: "POST /apps/:app/formations/:type/actions/stop", ...accepted }, act("stop", type));
 
   async function dynoOrIdle(call: AppCall): Promise<ShownDyno> {
     const wanted = call.params["dyno"] ?? "";

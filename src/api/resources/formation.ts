@@ -55,7 +55,13 @@ export function formationRoutes(routes: Routes, context: ApiContext): void {
     async ({ app, params }) => named(await list(app), params["formation"] ?? ""),
   );
   routes.app(
-    { path: "PATCH /apps/:app/formation", needs: "operate", body: BatchBody, response: Type.Array(FormationSchema) },
+    {
+      path: "PATCH /apps/:app/formation",
+      needs: "operate",
+      startsDynos: true,
+      body: BatchBody,
+      response: Type.Array(FormationSchema),
+    },
     async (call) => {
       await scale(call, call.body.updates);
       const types = new Set(call.body.updates.map(({ type }) => type));
@@ -63,7 +69,13 @@ export function formationRoutes(routes: Routes, context: ApiContext): void {
     },
   );
   routes.app(
-    { path: "PATCH /apps/:app/formation/:formation", needs: "operate", body: OneBody, response: FormationSchema },
+    {
+      path: "PATCH /apps/:app/formation/:formation",
+      needs: "operate",
+      startsDynos: true,
+      body: OneBody,
+      response: FormationSchema,
+    },
     async (call) => {
       const { type } = named(await list(call.app), call.params["formation"] ?? "");
       await scale(call, [{ ...call.body, type }]);

@@ -374,11 +374,17 @@ test("who asks how a dyno ended is answered once it has, or when they have waite
   const path = `/apps/${app.name}/dynos/${web.id}/exit`;
   const nothing = { ended_at: null, exit_status: null, id: web.id, name: "web.1" };
   assert.deepEqual((await get(path)).json, nothing);
-  const asked = get(`${path}?wait=60`);
-  await world.store.dynos.update(web.id, { exit: { at: 5, status: 3 } });
-  assert.deepEqual((await asked).json, { ...nothing, ended_at: "1970-01-01T00:00:00Z", exit_status: 3 });
+  const since = performance.now();
+  assert.deepEqual((await get(`${path}?wait=1`)).json, nothing);
+  assert.ok(performance.now() - since > 900, "it has waited");
+  await world.store.dynos.update(web.id, { exit: { at: 5, status: null } });
+  assert.deepEqual((await get(path)).json, { ...nothing, ended_at: "1970-01-01T00:00:00Z" }, "nobody saw it end");
+  const run = (await post(`/apps/${app.name}/dynos`, { command: "false" })).json;
+  const { json: exit } = await get(`/apps/${app.name}/dynos/${run.id}/exit?wait=60`);
+  assert.deepEqual([exit.id, exit.name, exit.exit_status], [run.id, run.name, 0]);
+  assert.notEqual(exit.ended_at, null);
   for (const wait of ["61", "-1", "1.5", "", "1e1", "soon"])
-    assert.equal((await get(`${path}?wait=${wait}`)).status, 400, wait);
+    assert.equal((await get(`/apps/${app.name}/dynos/${run.id}/exit?wait=${wait}`)).status, 400, wait);
   assert.equal((await get(`/apps/${app.name}/dynos/web.7/exit`)).status, 404);
 });
 

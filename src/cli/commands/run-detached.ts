@@ -1,6 +1,7 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { DynoExitJson, DynoJson } from "../api.ts";
 import { appOf } from "../app-name.ts";
-import { Client } from "../client.ts";
+import { ApiError, Client, UnreachableError } from "../client.ts";
 import { type Input, UsageError } from "../command.ts";
 import { readLog } from "../log-stream.ts";
 import { commandOf, createDyno } from "../one-off.ts";
@@ -28,13 +29,32 @@ export async function run(input: Input): Promise<number> {
   return 0;
 }
 
+const WAIT_S = 30;
+const PAUSE_MS = 2_000;
+/** The platform may be restarted meanwhile; the dyno goes on. */
+const FAILURES_MAX = 60;
+
 /** 1 where nobody saw it end. */
 async function exitStatusOf(client: Client, app: string, { id, name }: DynoJson): Promise<number> {
-  for (;;) {
-    const exit = await client.get<DynoExitJson>(`/apps/${app}/dynos/${id}/exit?wait=60`);
-    if (exit.exit_status !== null) return exit.exit_status;
-    if (exit.ended_at === null) continue;
-    warn(`${name} has ended, and nobody saw with which status.`);
-    return 1;
+  for (let failures = 0; ; ) {
+    const since = performance.now();
+    try {
+      const exit = await client.get<DynoExitJson>(`/apps/${app}/dynos/${id}/exit?wait=${WAIT_S}`);
+      failures = 0;
+      if (exit.exit_status !== null) return exit.exit_status;
+      if (exit.ended_at !== null) {
+        warn(`${name} has ended, and nobody saw with which status.`);
+        return 1;
+      }
+    } catch (error) {
+      if (!mayPass(error) || ++failures > FAILURES_MAX) throw error;
+    }
+    if (performance.now() - since < PAUSE_MS) await pause(PAUSE_MS);
   }
+}
+
+function mayPass(error: unknown): boolean {
+  return (
+    error instanceof UnreachableError || (error instanceof ApiError && (error.status >= 500 || error.status === 429))
+  );
 }

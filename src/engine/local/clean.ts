@@ -3,14 +3,23 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { UUID } from "../../lib/uuid.ts";
 import type { Instance } from "../../model/instance.ts";
-import { type Cgroups, findCgroups, groupsOf, processesOf, removeInstanceGroups, signalGroup } from "./cgroup.ts";
+import {
+  type Cgroups,
+  findCgroups,
+  groupsOf,
+  killQuietly,
+  processesOf,
+  removeInstanceGroups,
+  signalGroup,
+} from "./cgroup.ts";
 import { endWaiting } from "./config-fifo.ts";
-import { dynoFolders } from "./dyno-folder.ts";
+import { DynoFolder, dynoFolders, isAlive } from "./dyno-folder.ts";
 import { GvisorRuntime } from "./gvisor.ts";
 import { detachLoops, mountsBelow, unmount, untilNoLoops } from "./loop.ts";
 import { closeRuntimeNamespace } from "./runtime.ts";
 
-const LOOK_MS = 50;
+const LOOK_MS = 20;
+const CONMON_MS = 1000;
 
 /**
  * Ends every dyno of an instance, the polite way first: SIGTERM to all processes, SIGKILL to those that are left after
@@ -58,11 +67,24 @@ export async function cleanInstance(
 
 async function forgetDynos(instance: Instance, cgroups: Cgroups, clock: Clock): Promise<void> {
   const { bundles } = instance.paths;
-  for (const id of await dynoFolders(bundles).catch(() => [])) await endWaiting(join(bundles, id), clock); // none where it is not mounted
+  const ids = await dynoFolders(bundles).catch(() => []); // none where it is not mounted
+  for (const id of ids) await endWaiting(join(bundles, id), clock);
   await removeInstanceGroups(cgroups, clock); // conmon too, which is in a group of ours
+  for (const id of ids) await endConmon(new DynoFolder(bundles, id), clock); // but for those that made nothing yet
   await closeRuntimeNamespace(instance.paths.run);
   await unmount(bundles);
   await rm(join(instance.paths.run, "bundles"), { recursive: true, force: true });
+}
+
+/** It goes by itself once the runtime has, which was told to. */
+async function endConmon(folder: DynoFolder, clock: Clock): Promise<void> {
+  const conmon = await folder.conmon();
+  if (conmon === undefined) return;
+  const never = new AbortController().signal;
+  const killAt = clock.now() + CONMON_MS;
+  while (isAlive(conmon) && clock.now() < killAt) await clock.sleep(LOOK_MS, never);
+  killQuietly(conmon.pid, "SIGKILL");
+  while (isAlive(conmon) && clock.now() < killAt + CONMON_MS) await clock.sleep(LOOK_MS, never);
 }
 
 async function untilEmpty(cgroups: Cgroups, names: readonly string[], clock: Clock, deadline: number): Promise<void> {

@@ -17,6 +17,8 @@ const never = new AbortController().signal;
 export class ConfigFifos {
   readonly #folder: string;
   #free: string[] = [];
+  /** Of bundles whose runtime waits at one, or will. */
+  readonly #taken = new Map<string, ConfigFifo>();
   #failures = 0;
   #isClosed = false;
 
@@ -51,6 +53,10 @@ export class ConfigFifos {
     return true;
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   get hasFree(): boolean {
     return this.#free.length > 0;
   }
@@ -62,9 +68,19 @@ export class ConfigFifos {
     linkSync(join(this.#folder, name), join(bundle, FIFO));
     linkSync(join(this.#folder, name), join(bundle, CONFIG));
     this.#free.pop();
-    return new ConfigFifo(bundle, () => {
+    const taken = new ConfigFifo(bundle, () => {
+      this.#taken.delete(bundle);
       if (!this.#isClosed) this.#free.push(name);
     });
+    this.#taken.set(bundle, taken);
+    return taken;
+  }
+
+  /** Ends a runtime that waits in the bundle, whoever began it. Repeatable. */
+  async end(bundle: string): Promise<void> {
+    const taken = this.#taken.get(bundle);
+    if (taken === undefined) await endWaiting(bundle);
+    else await taken.end();
   }
 }
 

@@ -11,7 +11,7 @@ import type { DynoSpec, ObservedState, StartMarks } from "../engine.ts";
 /**
  * What is known of a dyno, on tmpfs, so that the next host process finds it and a reboot forgets it:
  *
- *     <bundles>/<dynoId>/labels.json   from the first moment: what it is, without its environment
+ *     <bundles>/<dynoId>/labels.json   from the first moment of the dyno: what it is, without its environment
  *                        config.json   the OCI bundle, with it (0600)
  *                        started.json  once its command runs
  *                        marks.json    when the steps of its start were done

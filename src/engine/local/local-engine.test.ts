@@ -16,6 +16,7 @@ import { sizeNamed } from "../../model/size.ts";
 import { type DynoSpec, EngineError } from "../engine.ts";
 import { DynoFolder, EXITS, isAlive, type Labels, type ProcessRef } from "./dyno-folder.ts";
 import { LocalEngine } from "./local-engine.ts";
+import { Standbys } from "./standbys.ts";
 import { StartsAhead } from "./starts-ahead.ts";
 import { Tombstones } from "./tombstones.ts";
 import { takeApart, type Workshop } from "./workshop.ts";
@@ -258,6 +259,7 @@ class Host implements AsyncDisposable {
         mayHaveFilled: () => false,
         mayHaveGrown: () => false,
       },
+      fifos: { end: async () => {} },
       userLimits: disposable,
       migration: disposable,
       clock: this.clock,
@@ -300,9 +302,11 @@ class Host implements AsyncDisposable {
   }
 
   async open({ memoryMb = 4096, refusal = async () => null }: Opening = {}): Promise<LocalEngine> {
+    const standbys = new Standbys(this.shop, this.bundles);
     return LocalEngine.open({
       shop: this.shop,
-      ahead: new StartsAhead(this.shop, this.bundles),
+      ahead: new StartsAhead(this.shop, this.bundles, standbys),
+      standbys,
       bundles: this.bundles,
       tombstones: await Tombstones.open(join(this.#base, "removed")),
       isolations: { refusal },

@@ -20,6 +20,7 @@ import {
   type ObservedDyno,
   type ObservedState,
   type SlugRef,
+  type StandbyOffers,
   type StartMarks,
   type StartStep,
 } from "../engine.ts";
@@ -38,6 +39,7 @@ import { accepts } from "./readiness.ts";
 import { Gate, Serial } from "./serial.ts";
 import { endLostSessions, LocalSessions } from "./sessions.ts";
 import { checkEgress, checkSpec, checkUuid } from "./spec-check.ts";
+import type { Standbys } from "./standbys.ts";
 import type { StartsAhead } from "./starts-ahead.ts";
 import type { Tombstones } from "./tombstones.ts";
 import { UsageLook } from "./usage.ts";
@@ -70,6 +72,7 @@ interface Dyno {
 export interface LocalEngineParts {
   readonly shop: Workshop;
   readonly ahead: StartsAhead;
+  readonly standbys: Standbys;
   readonly bundles: string;
   readonly tombstones: Tombstones;
   readonly isolations: { refusal(isolation: Isolation): Promise<string | null> };
@@ -80,6 +83,8 @@ export interface LocalEngineParts {
 /** More at a time gains nothing on two processors (facts 1), and would starve what runs. */
 const STARTS_AT_ONCE = 4;
 const PATROL_MS = 1000;
+/** What was expected and has not come by then is not waited for any more. */
+const EXPECTED_MS = 30;
 /** Taking one apart keeps this process busy for as long. */
 const TIDY_AFTER_MS = 20;
 /** Where the kernel does not count kills of the whole machine, each dyno's count is read once in so many patrols. */
@@ -101,7 +106,7 @@ const LOG_BYTES_PER_MS = 20 * 1024;
 const LOG_PAUSE_MS_MAX = 2000;
 
 /** Dynos as OCI containers on this machine, inside the root host process. */
-export class LocalEngine implements Engine, AsyncDisposable {
+export class LocalEngine implements Engine, StandbyOffers, AsyncDisposable {
   readonly #parts: LocalEngineParts;
   readonly #shop: Workshop;
   readonly #dynos = new Map<string, Dyno>();
@@ -183,6 +188,22 @@ export class LocalEngine implements Engine, AsyncDisposable {
     return { address: dyno.state.address, port: dyno.labels.port };
   }
 
+  expectStart(): void {
+    this.#shop.migration.warmFor(EXPECTED_MS);
+  }
+
+  standbyId(): string | undefined {
+    return this.#parts.standbys.give();
+  }
+
+  offerStandbys(listener: (id: string) => void): Disposable {
+    return this.#parts.standbys.offer(listener);
+  }
+
+  standbyGiven(id: string): void {
+    this.#parts.standbys.given(id);
+  }
+
   prepare(spec: DynoSpec): void {
     const size = checkSpec(spec);
     if (this.#dynos.has(spec.id) || this.#parts.tombstones.has(spec.id)) return;
@@ -235,16 +256,19 @@ export class LocalEngine implements Engine, AsyncDisposable {
   async #make(dyno: Dyno, spec: DynoSpec): Promise<void> {
     const { logger } = this.#shop;
     const began = performance.now();
+    this.#parts.standbys.busy();
     const marks: Partial<Record<StartStep, number>> = { received: monotonicMs() };
     dyno.marks = marks;
     const mark = (step: StartStep) => void (marks[step] = monotonicMs());
     const ahead = await this.#parts.ahead.take(spec, dyno.size);
     try {
-      // Of one that could not be taken apart.
-      if (ahead === undefined && existsSync(dyno.folder.path)) await takeAway(this.#shop, dyno.folder, spec.id);
-      await dyno.folder.create(dyno.labels);
       const created = ahead?.created;
-      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, created });
+      const standby = created === undefined ? await this.#parts.standbys.claim(spec) : undefined;
+      // Of one that could not be taken apart.
+      const isLeft = created === undefined && standby === undefined && existsSync(dyno.folder.path);
+      if (isLeft) await takeAway(this.#shop, dyno.folder, spec.id);
+      await dyno.folder.create(dyno.labels);
+      const { network, conmon, io } = await make(this.#shop, dyno.folder, spec, dyno.size, { mark, created, standby });
       Object.assign(marks, ahead?.marks);
       dyno.network = network;
       dyno.conmon = conmon;
@@ -307,6 +331,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
       const dyno = this.#dynos.get(id);
       await this.#parts.tombstones.add(id);
       await this.#parts.ahead.discard(id);
+      await this.#parts.standbys.discard(id);
       if (dyno) {
         if (dyno.state.kind !== "ended") await this.#end(dyno, null, this.#shop.clock.now());
         dyno.heard.abort();
@@ -414,6 +439,7 @@ export class LocalEngine implements Engine, AsyncDisposable {
     }
     while (this.#background.size > 0) await Promise.all(this.#background);
     await this.#parts.ahead[Symbol.asyncDispose]();
+    await this.#parts.standbys[Symbol.asyncDispose]();
     await this.#shop.userLimits[Symbol.asyncDispose]();
     await this.#shop.migration[Symbol.asyncDispose]();
     await this.#shop.store[Symbol.asyncDispose]();

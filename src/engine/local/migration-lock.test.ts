@@ -39,6 +39,24 @@ test("the lock is warmed at once and again while anybody holds it warm, and not 
   assert.equal(counts.closed, 1);
 });
 
+test("it is warmed for a while for who may come, in one loop with those who did", async () => {
+  const { counts, lock } = counted();
+  lock.warmFor(40);
+  lock.warmFor(1);
+  assert.equal(counts.moves, 1);
+  await eventually(() => counts.moves >= 3);
+  const held = lock.warm();
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  const before = counts.moves;
+  await eventually(() => counts.moves > before);
+  held[Symbol.dispose]();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const after = counts.moves;
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(counts.moves, after);
+  await lock[Symbol.asyncDispose]();
+});
+
 test("where no process may be moved this is said once, and dynos start without", async () => {
   const { counts, lock } = counted(() => {
     throw new Error("EACCES");

@@ -3,6 +3,7 @@ import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { monotonicMs } from "../../lib/monotonic.ts";
 
 const ROOT = "/sys/fs/cgroup";
 /** The kernel forgets after 15 to 30 ms that somebody came. */
@@ -29,6 +30,7 @@ export class MigrationLock implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #holders = 0;
+  #warmUntil = Number.NEGATIVE_INFINITY;
   #warming: Promise<void> | undefined;
   #works = true;
 
@@ -54,6 +56,16 @@ export class MigrationLock implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#holders-- };
   }
 
+  /** The same, for so long. */
+  warmFor(ms: number): void {
+    this.#warmUntil = Math.max(this.#warmUntil, monotonicMs() + ms);
+    this.#warming ??= this.#warm();
+  }
+
+  get #isWanted(): boolean {
+    return this.#holders > 0 || monotonicMs() < this.#warmUntil;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#warming;
@@ -62,7 +74,7 @@ export class MigrationLock implements AsyncDisposable {
 
   async #warm(): Promise<void> {
     const { signal } = this.#stop;
-    while (this.#move !== undefined && this.#works && this.#holders > 0 && !signal.aborted) {
+    while (this.#move !== undefined && this.#works && this.#isWanted && !signal.aborted) {
       try {
         await this.#move.again();
       } catch (error) {

@@ -32,6 +32,7 @@ import { seccompProfile } from "./seccomp.ts";
 import { CompiledFilter } from "./seccomp-filter.ts";
 import { SlugImages, slugMountsOf } from "./slug-images.ts";
 import { STACK_NAMES } from "./stack.ts";
+import { Standbys } from "./standbys.ts";
 import { StartsAhead } from "./starts-ahead.ts";
 import { type BlockDevice, storeDevice } from "./store-device.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -128,10 +129,12 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   };
   await base.gvisor.prepare();
   const shop = await chooseRuntime(base, { namespace, crun, common }, options.runtimes ?? RUNTIMES);
-  const ahead = new StartsAhead(shop, paths.bundles);
+  const standbys = new Standbys(shop, paths.bundles);
+  const ahead = new StartsAhead(shop, paths.bundles, standbys);
   const engine = await LocalEngine.open({
     shop,
     ahead,
+    standbys,
     isolations: new Isolations({
       tryGvisor: () => tryDyno(shop, randomUUID(), { isolation: "gvisor" }),
       remembered: join(paths.bundles, "gvisor"),
@@ -144,7 +147,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   });
   // Only now: a trial takes a network, and what stands had to be adopted before.
   await filter.compile(shop);
-  await ahead.open(() => tryDyno(shop, randomUUID(), { ahead }));
+  if (await ahead.open(() => tryDyno(shop, randomUUID(), { ahead }))) standbys.open();
   logger.info("engine.opened", {
     runtime: shop.runtime.name,
     devices: shop.common.devices === null ? "own" : "common",

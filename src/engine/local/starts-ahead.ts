@@ -5,7 +5,8 @@ import { monotonicMs } from "../../lib/monotonic.ts";
 import type { DynoSize } from "../../model/size.ts";
 import type { DynoSpec, StartStep } from "../engine.ts";
 import { DynoFolder, isAlive, labelsOf } from "./dyno-folder.ts";
-import { create, type Made, takeAway, type Workshop } from "./workshop.ts";
+import { Standbys } from "./standbys.ts";
+import { create, type Made, type Waiting as Standby, takeAway, type Workshop } from "./workshop.ts";
 
 /** A dyno that was created before it was asked for; its command has not begun. */
 export interface StartAhead {
@@ -25,7 +26,7 @@ interface Waiting {
 /** As many as are made at a time. */
 const AHEAD_MAX = 4;
 /** Those of as many starts that were asked for wait beside them. */
-const FIFOS = 2 * AHEAD_MAX;
+const FIFOS = 2 * AHEAD_MAX + Standbys.fifos;
 /** Who said that a dyno is coming has asked for it by then, or never will. */
 const PATIENCE_MS = 10_000;
 const AGAIN_MS = 5_000;
@@ -37,6 +38,7 @@ const AGAIN_MS = 5_000;
 export class StartsAhead implements AsyncDisposable {
   readonly #shop: Workshop;
   readonly #bundles: string;
+  readonly #standbys: Standbys;
   readonly #waiting = new Map<string, Waiting>();
   readonly #ending = new Map<string, Promise<void>>();
   readonly #closed = new AbortController();
@@ -44,9 +46,10 @@ export class StartsAhead implements AsyncDisposable {
   /** Whether the id is that of a dyno which was asked for. */
   #isTaken: (id: string) => boolean = () => false;
 
-  constructor(shop: Workshop, bundles: string) {
+  constructor(shop: Workshop, bundles: string, standbys: Standbys) {
     this.#shop = shop;
     this.#bundles = bundles;
+    this.#standbys = standbys;
   }
 
   /** Whose folders are no longer ours. */
@@ -56,23 +59,25 @@ export class StartsAhead implements AsyncDisposable {
 
   /**
    * From here on runtimes wait for their configuration, and starts are begun ahead, if `trial` succeeds with one: not every runtime may wait as
-   * the one with which this was tried. A success is remembered, for that program, until the machine restarts.
+   * the one with which this was tried. A success is remembered, for that program, until the machine restarts. Resolves with whether they may.
    */
-  async open(trial: (ahead: StartsAhead) => Promise<void>): Promise<void> {
+  async open(trial: (ahead: StartsAhead) => Promise<void>): Promise<boolean> {
     const { logger, runtime, fifos } = this.#shop;
-    if (runtime.name !== "crun") return;
+    if (runtime.name !== "crun") return false;
     const remembered = join(this.#bundles, "ahead");
     try {
       const program = runtime.stamp();
       await fifos.open(FIFOS);
       this.#isOpen = true;
-      if ((await readFile(remembered, "utf8").catch(() => "")) === program) return; // the first time
+      if ((await readFile(remembered, "utf8").catch(() => "")) === program) return true; // the first time
       await trial(this);
       writeFileSync(remembered, program);
+      return true;
     } catch (error) {
       this.#isOpen = false;
       fifos.close();
       logger.warn("engine.not_ahead", { message: "Dynos start some milliseconds later than they could.", error });
+      return false;
     }
   }
 
@@ -81,9 +86,12 @@ export class StartsAhead implements AsyncDisposable {
     const { id } = spec;
     if (!this.#isOpen || this.#waiting.size >= AHEAD_MAX || this.#waiting.has(id) || this.#ending.has(id)) return;
     const folder = new DynoFolder(this.#bundles, id);
-    if (spec.isolation !== "container" || spec.io || existsSync(folder.path)) return;
+    if (spec.isolation !== "container" || spec.io) return;
+    const standby = this.#standbys.take(spec);
+    if (standby === undefined && existsSync(folder.path)) return;
     const marks: Partial<Record<StartStep, number>> = {};
-    const created = this.#create(spec, size, folder, (step) => void (marks[step] = monotonicMs()));
+    const mark = (step: StartStep) => void (marks[step] = monotonicMs());
+    const created = this.#create(spec, size, folder, { mark, standby });
     created.catch((error: unknown) => this.#shop.logger.warn("engine.not_begun", { dynoId: id, error }));
     const waiting = { spec, size, folder, created, marks, claimed: new AbortController() };
     this.#waiting.set(id, waiting);
@@ -131,9 +139,14 @@ export class StartsAhead implements AsyncDisposable {
     await Promise.all(this.#ending.values());
   }
 
-  async #create(spec: DynoSpec, size: DynoSize, folder: DynoFolder, mark: (step: StartStep) => void): Promise<Made> {
+  async #create(
+    spec: DynoSpec,
+    size: DynoSize,
+    folder: DynoFolder,
+    options: { readonly mark: (step: StartStep) => void; readonly standby: Standby | undefined },
+  ): Promise<Made> {
     await folder.create(labelsOf(spec, size, this.#shop.clock.now()));
-    return create(this.#shop, folder, spec, size, mark);
+    return create(this.#shop, folder, spec, size, options);
   }
 
   async #discardLate({ spec, claimed }: Waiting): Promise<void> {

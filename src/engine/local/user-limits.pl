@@ -1,24 +1,41 @@
 # Lowers limits that the kernel keeps for each user namespace: it reads `<number> <id of a process>` lines, enters that process's
 # user namespace in a child (a program cannot come back from one) and writes the limits there. Answers `<number> ok` or
 # `<number> <why not>`. `trial` stands for a process in a new namespace. Limits and system call numbers come in the environment, so that the
-# argument vector is constant.
+# argument vector is constant. The child is there before the line, which it reads by itself: nobody waits for a fork.
 use strict;
 use warnings;
 
 $| = 1;
 my $CLONE_NEWUSER = 0x10000000;
+my $END = 3;
 
-while (defined(my $line = <STDIN>)) {
-    chomp $line;
-    my ($number, $id) = split / /, $line;
+while (1) {
+    pipe(my $told, my $tell) or die "pipe: $!";
     my $child = fork() // die "fork: $!";
     if ($child == 0) {
+        my $line = one_line() // exit $END;
+        my ($number, $id) = split / /, $line;
+        syswrite($tell, $number);
         my $why = eval { lower($id); 1 } ? 'ok' : $@ =~ s/\s+/ /gr;
         print "$number $why\n";
         exit 0;
     }
+    close($tell);
     waitpid($child, 0);
-    print "$number ended with status $?\n" if $? != 0;
+    last if $? == $END << 8;
+    next if $? == 0;
+    sysread($told, my $number, 32) or next;
+    print "$number ended with status $?\n";
+}
+
+# No more than one line is taken from what waits to be read: the next child reads the next.
+sub one_line {
+    my $line = '';
+    while (sysread(STDIN, my $byte, 1)) {
+        return $line if $byte eq "\n";
+        $line .= $byte;
+    }
+    return undef;
 }
 
 sub lower {

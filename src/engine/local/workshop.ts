@@ -21,7 +21,7 @@ import {
   resolvConfOf,
 } from "./bundle.ts";
 import { adoptWatcher, type Cgroups, cgroupPathOf, killGroup, killQuietly, limitTcpBuffers } from "./cgroup.ts";
-import { type ConfigFifo, type ConfigFifos, endWaiting } from "./config-fifo.ts";
+import type { ConfigFifo, ConfigFifos } from "./config-fifo.ts";
 import type { DynoFolder, ProcessRef } from "./dyno-folder.ts";
 import { writeFifo } from "./fifo.ts";
 import type { GvisorRuntime } from "./gvisor.ts";
@@ -84,6 +84,8 @@ export interface MakeOptions {
   readonly mark?: (step: StartStep) => void;
   /** It was created before it was asked for. */
   readonly created?: Made | undefined;
+  /** What stood by under its id. */
+  readonly standby?: Waiting | undefined;
 }
 
 const IDS = 65_536;
@@ -117,9 +119,9 @@ export async function make(
   folder: DynoFolder,
   spec: DynoSpec,
   size: DynoSize,
-  { mark = () => {}, created }: MakeOptions = {},
+  { mark = () => {}, created, standby }: MakeOptions = {},
 ): Promise<Made> {
-  const made = created ?? (await create(shop, folder, spec, size, mark));
+  const made = created ?? (await create(shop, folder, spec, size, { mark, standby }));
   try {
     await letGo(shop, folder, spec, made, mark);
     return made;
@@ -138,7 +140,7 @@ export async function create(
   folder: DynoFolder,
   spec: DynoSpec,
   size: DynoSize,
-  mark: (step: StartStep) => void,
+  { mark = () => {}, standby }: Omit<MakeOptions, "created"> = {},
 ): Promise<Made> {
   using _quick = shop.migration.warm();
   const { logs } = shop;
@@ -151,7 +153,7 @@ export async function create(
     terminal: spec.terminal !== null,
     stdin: spec.stdin,
   };
-  const waiting = spec.isolation === "container" ? beginWaiting(shop, begin) : undefined;
+  const waiting = standby ?? (spec.isolation === "container" ? beginWaiting(shop, begin) : undefined);
   const bundle = writeBundle(shop, folder, spec, size, { mark, waiting });
   const created = runtime.create({ ...begin, bundleWritten: bundle, begun: waiting?.begun });
   try {
@@ -175,7 +177,7 @@ export async function create(
 }
 
 /** conmon and the runtime, which come up and wait for the configuration. undefined: they cannot, and wait for the file. */
-function beginWaiting(shop: Workshop, begin: BeginOptions): Waiting | undefined {
+export function beginWaiting(shop: Workshop, begin: BeginOptions): Waiting | undefined {
   const config = shop.fifos.take(begin.bundle);
   if (config === undefined) return undefined;
   try {
@@ -219,7 +221,7 @@ interface BundleOptions {
 }
 
 /** A runtime that has come up, and where it waits. */
-interface Waiting {
+export interface Waiting {
   readonly config: ConfigFifo;
   readonly begun: Begun;
 }
@@ -302,7 +304,7 @@ export async function setTerminalSize(
 
 /** Kills what lives of a dyno and frees all that it holds but its log and what is known of it. Repeatable. */
 export async function takeApart(shop: Workshop, folder: DynoFolder, id: string): Promise<void> {
-  await endWaiting(folder.path).catch((error: unknown) => {
+  await shop.fifos.end(folder.path).catch((error: unknown) => {
     shop.logger.warn("dyno.not_ended", { dynoId: id, error }); // its group is killed all the same
   });
   for (const runtime of [shop.runtime, shop.gvisor]) // what it was may not be known any more

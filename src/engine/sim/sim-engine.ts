@@ -83,6 +83,8 @@ export class SimEngine implements Engine {
   readonly #usages = new Map<string, SimUsage>();
   /** What was told before it was asked for. */
   readonly prepared: DynoSpec[] = [];
+  /** What `standbyId` gives. */
+  standbys: string[] = [];
   faults: EngineFaults;
   /** What a process beside a dyno's own does. */
   processes: SimProcess = async () => 0;
@@ -177,6 +179,12 @@ export class SimEngine implements Engine {
   /** From now on the dyno uses this much; what is not said is next to nothing. */
   uses(id: string, usage: SimUsage): void {
     this.#usages.set(id, usage);
+  }
+
+  expectStart(): void {}
+
+  standbyId(): string | undefined {
+    return this.standbys.shift();
   }
 
   /** It starts at once, whoever says so before. */
