@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { processesOf } from "../src/cli/install/processes.ts";
+import { type OwnProcess, processesOf } from "../src/cli/install/processes.ts";
 import type { Bench } from "./bench.ts";
 import { cpuOf, dynoIds, kernelKib, networksReady, ownKernelKib, processesNow, pssOf } from "./kernel.ts";
 import { type BenchApp, call, dynosOf, instance, msBetween, scale, tickApp, until } from "./rig.ts";
@@ -23,11 +23,7 @@ export async function measureDensity({ tick }: Bench): Promise<RowResult> {
   await using standing = await stand(tick);
   await settle();
   const { own, inits, users } = processesNow();
-  const pids = own.map(({ pid }) => pid);
-  const cpu = pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
-  const since = performance.now();
-  await pause(IDLE_MS);
-  const busy = (pids.reduce((sum, pid) => sum + cpuOf(pid), 0) - cpu) / (performance.now() - since);
+  const { busy, byRole } = await idling(own);
   const after = memoryNow(); // last: it drops caches, which the platform would have to fill again
   const each = (kib: number) => kib / standing.count / 1024;
   const platform = after.ownKib - before.ownKib;
@@ -56,8 +52,21 @@ export async function measureDensity({ tick }: Bench): Promise<RowResult> {
     ],
     notes: [
       `${standing.count} dynos of ${APPS} apps stood. Kernel memory is the machine's whole difference, without caches: others' work counts too.`,
+      `Of the idle platform: ${byRole}.`,
     ],
   };
+}
+
+/** Their share of a core while nothing is asked of them, and whose it is. */
+async function idling(own: readonly OwnProcess[]): Promise<{ readonly busy: number; readonly byRole: string }> {
+  const before = own.map(({ pid }) => cpuOf(pid));
+  const since = performance.now();
+  await pause(IDLE_MS);
+  const shares = own.map(({ pid }, at) => (cpuOf(pid) - (before[at] ?? 0)) / (performance.now() - since));
+  const sums = new Map<string, number>();
+  for (const [at, { role }] of own.entries()) sums.set(role, (sums.get(role) ?? 0) + (shares[at] ?? 0));
+  const byRole = [...sums].map(([role, share]) => `${role} ${(share * 100).toFixed(2)} %`).join(", ");
+  return { busy: shares.reduce((sum, share) => sum + share, 0), byRole };
 }
 
 /** What is kept ready for dynos to come weighs as much before as it does after: each namespace a quarter of a megabyte. */
