@@ -5,8 +5,9 @@ import type { Release } from "../model/release.ts";
 import { Actor } from "./act.ts";
 import { type Desired, desiredOf } from "./desired.ts";
 import type { Parts, SupervisorStore } from "./parts.ts";
-import { Ahead, type Situation } from "./situation.ts";
+import { type Action, Ahead, type Situation } from "./situation.ts";
 import type { HeadStart } from "./supervision.ts";
+import { mayBeShort, SHORT_MS } from "./tend.ts";
 
 /**
  * Looks come at the latest after this long while something is on its way, and while all is quiet: then the supervisor's own
@@ -102,6 +103,10 @@ export class AppLoop {
         return Math.max(0, Math.min(resync, (lookAgainAt ?? Infinity) - clock.now()));
       }
       await this.#actor.act(actions, signal);
+      if (actions.every(startsMaybeShort)) {
+        this.#nudge.clear(); // that it runs; whatever else rang is seen a moment later
+        return SHORT_MS;
+      }
     }
     this.#parts.logger.error("app.never-content", { appId: this.appId });
     throw new Error("the plan asks for more after every action"); // pauses, whoever rings
@@ -129,6 +134,11 @@ export class AppLoop {
     };
     return { situation, shown: observed };
   }
+}
+
+/** Nothing is to be done of such a dyno until it has run for a moment, and its end rings: a look would only be in its way. */
+function startsMaybeShort(action: Action): boolean {
+  return action.kind === "launch" && mayBeShort(action.record);
 }
 
 interface Look {

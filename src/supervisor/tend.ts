@@ -116,10 +116,10 @@ function tendRunning(record: DynoRecord, { since, listening, health }: Running, 
 
 const DAY_SECONDS = 86_400;
 /** A one-off dyno that ends sooner has its end noted together with that it came up: one commit, and nothing in the way of its end. */
-const SHORT_MS = 25;
+export const SHORT_MS = 25;
 
 /** Those whose client waits for them to be up are noted at once. */
-function mayBeShort({ kind, oneOff }: DynoRecord): boolean {
+export function mayBeShort({ kind, oneOff }: DynoRecord): boolean {
   return kind !== "formation" && oneOff?.attach !== true;
 }
 
