@@ -139,7 +139,8 @@ test("memory.oom.group: at the ceiling the kernel ends the whole dyno, while our
     assert.equal((await throughRouter(app, { path: "/eat" })).status, 200);
     await eventually("nothing to live in it", async () => read(id, "cgroup.procs") === "", 30_000);
     assert.equal(counter(id, "memory.events", "oom_group_kill"), 1);
-    assert.ok(Number(read(id, "memory.peak")) <= 1024 * MIB);
+    const peak = Number(read(id, "memory.peak"));
+    assert.ok(peak <= 1032 * MIB, `${peak}: more than what the kernel lets those have whom it is killing`);
   } finally {
     process.kill(host, "SIGCONT");
   }
