@@ -63,8 +63,13 @@ async function measureAll(chosen: readonly RowSpec[], rounds: number, peers: boo
   if (rooted.length > 0) {
     await using _instance = await ownInstance();
     const { openBench } = await import("./open.ts"); // it reads the instance from the environment
-    await using bench = await openBench(rounds, peers && rooted.some(({ needsPeers }) => needsPeers));
-    for (const row of rooted) await measured(row, async () => (await row.load())(bench));
+    // Peers' daemons stand only while they are compared with: what they hold and do is no part of the other rows.
+    for (const needsPeers of [true, false]) {
+      const those = rooted.filter((row) => row.needsPeers === needsPeers);
+      if (those.length === 0) continue;
+      await using bench = await openBench(rounds, peers && needsPeers);
+      for (const row of those) await measured(row, async () => (await row.load())(bench));
+    }
   }
   for (const row of chosen) if (!row.needsRoot) await measured(row, async () => (await row.load())());
   return rows.toSorted((a, b) => indexOf(a.id) - indexOf(b.id));
