@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { globSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { standingOf } from "../../src/engine/local/disk-mechanisms.ts";
 import { echo } from "./apps.ts";
@@ -162,7 +162,15 @@ test("a port that is taken stops `up` before anything: by whom, and what to type
 
 test("down --keep-dynos ends our processes only; up takes over what runs", async () => {
   const [dyno] = await waitUp(app, "web", 1);
-  const conmons = (await processes()).filter((each) => each.role === "conmon").map((each) => each.pid);
+  // Of dynos, not of what stands by for those to come.
+  const isDynos = (pid: number) =>
+    globSync("*/started.json", { cwd: config.instance.paths.bundles }).some(
+      (path) => readFileSync(join(config.instance.paths.bundles, dirname(path), "conmon.pid"), "utf8") === String(pid),
+    );
+  const conmonPids = async () =>
+    (await processes()).filter(({ role, pid }) => role === "conmon" && isDynos(pid)).map(({ pid }) => pid);
+  const conmons = await conmonPids();
+  assert.ok(conmons.length > 0);
   const down = await stator(["down", "--keep-dynos"]);
   assert.equal(down.code, 0, down.stderr);
   assert.equal((await stator(["status"])).code, 3);
@@ -170,7 +178,7 @@ test("down --keep-dynos ends our processes only; up takes over what runs", async
   const up = await program(join(checkout, "bin", "up"), []);
   assert.equal(up.code, 0, up.stderr);
   assert.equal((await waitUp(app, "web", 1))[0]?.id, dyno?.id, "the same dyno");
-  const after = (await processes()).filter((each) => each.role === "conmon").map((each) => each.pid);
+  const after = await conmonPids();
   assert.ok(conmons.every((pid) => after.includes(pid)));
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { globSync, readdirSync } from "node:fs";
+import { existsSync, globSync, readdirSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -265,7 +265,8 @@ function onHost(): readonly (readonly string[])[] {
   const { paths } = config.instance;
   const groups = cgroupFolders(config.instance).flatMap((folder) => globSync("*-*-*-*-*", { cwd: folder }));
   const disks = readdirSync(join(paths.host, "store")).filter((name) => name.startsWith("dyno-"));
-  const bundles = readdirSync(paths.bundles).filter((name) => /^[0-9a-f]{8}-/.test(name));
+  const isDyno = (name: string) => existsSync(join(paths.bundles, name, "labels.json")); // else it stands by for one to come
+  const bundles = readdirSync(paths.bundles).filter((name) => /^[0-9a-f]{8}-/.test(name) && isDyno(name));
   const kinds = [groups, disks.map((name) => name.slice("dyno-".length)), bundles];
   return kinds.map((kind) => [...new Set(kind)].toSorted());
 }
