@@ -37,7 +37,7 @@ export class Standbys implements AsyncDisposable {
   readonly #bell = new Nudge();
   readonly #closed = new AbortController();
   /** The latest is told of new ones. */
-  readonly #owners: Owner[] = [];
+  readonly #owners = new Set<Owner>();
   #filling: Promise<void> | undefined;
   #starts = 0;
   /** Before the next one is made. */
@@ -76,11 +76,11 @@ export class Standbys implements AsyncDisposable {
   /** See `StandbyOffers`. */
   offer(listener: (id: string) => void): Disposable {
     const owner: Owner = { listener };
-    this.#owners.push(owner);
+    this.#owners.add(owner);
     this.#tell();
     return {
       [Symbol.dispose]: () => {
-        this.#owners.splice(this.#owners.indexOf(owner), 1);
+        this.#owners.delete(owner);
         for (const standby of this.#all.values()) if (standby.owner === owner) this.#end(standby);
         this.#tell();
       },
@@ -180,7 +180,7 @@ export class Standbys implements AsyncDisposable {
   }
 
   #tell(): void {
-    const owner = this.#owners.at(-1);
+    const owner = [...this.#owners].at(-1);
     if (owner === undefined) return;
     for (const standby of this.#all.values()) {
       if (standby.owner !== undefined) continue;
