@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import type { DynoExitJson } from "../src/cli/api.ts";
 import { BareRuntime } from "./bare.ts";
 import type { Bench } from "./bench.ts";
 import { type BenchApp, call, msBetween, scale, throughRouter, ticksIn, ticksOf, until } from "./rig.ts";
@@ -135,13 +136,8 @@ async function oneOff(app: BenchApp): Promise<number> {
   const path = `/apps/${app.name}/dynos`;
   const { began, json } = await call<{ readonly id: string }>("POST", path, { command: "./tick now" });
   for (;;) {
-    const { answered, json: exit } = await call<Exit>("GET", `${path}/${json.id}/exit?wait=60`);
+    const { answered, json: exit } = await call<DynoExitJson>("GET", `${path}/${json.id}/exit?wait=60`);
     if (exit.exit_status !== null) return msBetween(began, answered);
     if (exit.ended_at !== null) throw new Error("nobody saw the one-off end");
   }
-}
-
-interface Exit {
-  readonly ended_at: string | null;
-  readonly exit_status: number | null;
 }
