@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text as textOf } from "node:stream/consumers";
@@ -773,6 +783,18 @@ test("a slug is there until it is removed, but not while a dyno uses it, and is 
   const late = specOf({ command: "true", ...slug });
   await assert.rejects(engine.start(late), isEngineError("not_found"));
   assert.deepEqual(await leftOf(late.id), [], "conmon, which was started meanwhile, neither");
+});
+
+test("a dyno's conmon brings no libraries for a journal that is not ours, and nobody can write to it", async () => {
+  const spec = specOf({ command: OBEDIENT });
+  await engine.start(spec);
+  await host.untilText(spec.id, /ready/);
+  const { bundles, host: home } = host.instance.paths;
+  const conmon = `/proc/${readFileSync(join(bundles, spec.id, "conmon.pid"), "utf8")}`;
+  assert.equal(readlinkSync(`${conmon}/exe`), join(home, "mnt", "runtime", "conmon"));
+  assert.doesNotMatch(readFileSync(`${conmon}/maps`, "utf8"), /libsystemd|libgcrypt/);
+  assert.throws(() => openSync(join(home, "mnt", "runtime", "conmon"), "r+"), { code: "EROFS" });
+  await engine.remove(spec.id);
 });
 
 test("dynos are made by runc where crun cannot", async () => {

@@ -51,10 +51,12 @@ async function output(command: string, change: Partial<DynoSpec> = {}): Promise<
 }
 
 const PROGRAMS = ["/usr/bin/crun", "/usr/sbin/runc", "/usr/bin/conmon"];
-/** What makes containers where crun is used: no copy of it is made, since nobody can write to it. */
-const copyOfCrun = () => join(host.instance.paths.host, "mnt", "runtime", "crun");
+/** What makes containers where crun is used, and watches over them: nobody can write to it. */
+const copyOf = (name: string) => join(host.instance.paths.host, "mnt", "runtime", name);
 const digests = () =>
-  [...PROGRAMS, copyOfCrun()].map((path) => createHash("sha256").update(readFileSync(path)).digest("hex"));
+  [...PROGRAMS, copyOf("crun"), copyOf("conmon")].map((path) =>
+    createHash("sha256").update(readFileSync(path)).digest("hex"),
+  );
 
 /** One `<at> <type> <options>` for each mount. */
 const MOUNTS = `while read -r _ _ _ root at options rest; do echo "$at $root $options"; done < /proc/self/mountinfo`;
@@ -99,7 +101,8 @@ for (const runtime of ["crun", "runc"] as const) {
     assert.match(terminal, /cannot remove '\/dev\/console': (Permission denied|Device or resource busy)/);
     mustBeMasked(terminal);
     assert.deepEqual(digests(), before, "no runtime was changed (CVE-2019-5736)");
-    assert.throws(() => openSync(copyOfCrun(), "r+"), { code: "EROFS" }, "not even by root");
+    for (const name of ["crun", "conmon"])
+      assert.throws(() => openSync(copyOf(name), "r+"), { code: "EROFS" }, "not even by root");
   });
 
   test(`${runtime}: while a build dyno swaps links in what it shares with the next ones, these are made as they should (CVE-2025-52881)`, async () => {

@@ -25,8 +25,8 @@ import { LogFiles } from "./log-files.ts";
 import { isMounted } from "./loop.ts";
 import { MigrationLock } from "./migration-lock.ts";
 import type { NetworkPool } from "./network.ts";
-import { installedRuntime, openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
-import { RuntimeProgram } from "./runtime-program.ts";
+import { openRuntimeNamespace, Runtime, type RuntimeName } from "./runtime.ts";
+import { RuntimePrograms } from "./runtime-programs.ts";
 import { tryDyno } from "./runtime-trial.ts";
 import { seccompProfile } from "./seccomp.ts";
 import { CompiledFilter } from "./seccomp-filter.ts";
@@ -92,7 +92,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
   });
   if (cgroups.hybridMount !== null) await shareMounts(slugMountsOf(instance));
   const common = await openCommonMounts(paths.run, join(paths.host, "empty"), logger); // before the namespace, which shows it then
-  const crun = await RuntimeProgram.open(paths, installedRuntime("crun"), logger); // so must this
+  const programs = await RuntimePrograms.open(paths, logger); // so must this
   const namespace = await openRuntimeNamespace(paths.run, cgroups, [
     instance.home,
     ...STACK_NAMES.map((name) => options.stacks.mountOf(name)),
@@ -124,11 +124,11 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Loca
     fifos: new ConfigFifos(join(paths.bundles, ".fifos")),
     userLimits: await openUserLimits(options.programFolder, logger),
     seccomp: seccompProfile(process.arch),
-    gvisor: new GvisorRuntime({ bundles: paths.bundles, namespace }),
+    gvisor: new GvisorRuntime({ bundles: paths.bundles, namespace, programs }),
     filter,
   };
   await base.gvisor.prepare();
-  const shop = await chooseRuntime(base, { namespace, crun, common }, options.runtimes ?? RUNTIMES);
+  const shop = await chooseRuntime(base, { namespace, programs, common }, options.runtimes ?? RUNTIMES);
   const standbys = new Standbys(shop, paths.bundles);
   const ahead = new StartsAhead(shop, paths.bundles, standbys);
   const engine = await LocalEngine.open({
@@ -206,7 +206,7 @@ async function chooseRuntime(
   base: Omit<Workshop, "runtime" | "common">,
   options: {
     readonly namespace: string | null;
-    readonly crun: RuntimeProgram | undefined;
+    readonly programs: RuntimePrograms | undefined;
     readonly common: CommonMounts;
   },
   names: readonly RuntimeName[],
@@ -220,8 +220,8 @@ async function chooseRuntime(
     { name, way: name, common: NOTHING_COMMON },
   ]);
   for (const { name, way, common } of ways) {
-    const program = name === "crun" ? options.crun : undefined;
-    const runtime = new Runtime({ name, bundles, namespace: options.namespace, cgroups: base.cgroups, program });
+    const { namespace, programs } = options;
+    const runtime = new Runtime({ name, bundles, namespace, cgroups: base.cgroups, programs });
     await runtime.prepare();
     const shop: Workshop = { ...base, runtime, common };
     if (chosen === way) return shop;

@@ -9,7 +9,8 @@ import { Runtime } from "./runtime.ts";
 /** A program in the runtime's place: what a dyno's processes meet is never the installed one (CVE-2019-5736). */
 test("what is run inside a dyno is run by the same copy of the runtime that makes dynos", async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), "stator-runtime-"));
-  const of = (path: string) => new Runtime({ name: "crun", bundles: folder.path, namespace: null, program: { path } });
+  const of = (path: string) =>
+    new Runtime({ name: "crun", bundles: folder.path, namespace: null, programs: { path: () => path } });
   const files = { id: "x", process: "p.json", pidFile: join(folder.path, "pid") };
   const [program, args] = of("/copy/crun").execCommand({ ...files, console: null });
   assert.deepEqual([program, args.includes("exec")], ["/copy/crun", true]);

@@ -18,7 +18,7 @@ import { type Cgroups, cgroupPathOf, killQuietly, processesOf, removeGroup, sign
 import { EXITS, type ProcessRef, processRef } from "./dyno-folder.ts";
 import { isMounted } from "./loop.ts";
 import type { DynoNetwork } from "./network.ts";
-import { stampOf } from "./runtime-program.ts";
+import { installed, type RuntimePrograms, stampOf } from "./runtime-programs.ts";
 
 export type RuntimeName = "crun" | "runc";
 
@@ -32,8 +32,8 @@ export interface RuntimeOptions {
   readonly namespace: string | null;
   /** Where containers' processes are found. */
   readonly cgroups?: Cgroups;
-  /** Started for every command of it, where it is not the installed program. */
-  readonly program?: { readonly path: string } | undefined;
+  /** Copies of crun and conmon, started in the place of the installed ones. */
+  readonly programs?: Pick<RuntimePrograms, "path"> | undefined;
 }
 
 export interface BeginOptions {
@@ -79,8 +79,6 @@ export interface ExecFiles extends Pick<ExecOptions, "id" | "process" | "pidFile
   readonly innerPidFile?: string;
 }
 
-export const installedRuntime = (name: RuntimeName | "runsc"): string => `/usr/bin/${name}`;
-
 export const CREATE_TIMEOUT_MS = 30_000;
 const KILLED_STATUS = 137;
 /** How long the runtime may take to notice that what it started was killed. */
@@ -119,7 +117,12 @@ export class Runtime implements DynoRuntime {
 
   /** Tells one version of the program from the next. */
   stamp(): string {
-    return stampOf(this.#options.program?.path ?? installedRuntime(this.name));
+    return stampOf(this.#program);
+  }
+
+  get #program(): string {
+    const copy = this.name === "crun" ? this.#options.programs?.path("crun") : undefined;
+    return copy ?? installed(this.name);
   }
 
   async prepare(): Promise<void> {
@@ -134,7 +137,7 @@ export class Runtime implements DynoRuntime {
       cid: options.id,
       cuuid: options.id,
       name: options.id,
-      runtime: this.#options.program?.path ?? installedRuntime(this.name), // conmon looks into no PATH
+      runtime: this.#program, // conmon looks into no PATH
       bundle: options.bundle,
       "container-pidfile": join(options.bundle, "pid"),
       "exit-dir": join(this.#options.bundles, EXITS),
@@ -152,7 +155,7 @@ export class Runtime implements DynoRuntime {
       ...(options.terminal ? ["--terminal", "--leave-stdin-open"] : []),
       ...(options.stdin ? ["--stdin"] : []),
     ];
-    const [program, all] = this.inside("conmon", args);
+    const [program, all] = this.inside(this.#options.programs?.path("conmon") ?? installed("conmon"), args);
     const child = start(program, all, {
       env: { _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4" },
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
@@ -317,7 +320,7 @@ export class Runtime implements DynoRuntime {
 
   /** The runtime's own command line. What runs in a dyno meets the runtime at `exec` too: it is the same program as at `create`. */
   command(args: readonly string[]): readonly string[] {
-    return [this.#options.program?.path ?? this.name, ...this.#flags(), ...args];
+    return [this.#program, ...this.#flags(), ...args];
   }
 
   #flags(): readonly string[] {
