@@ -14,7 +14,7 @@ import {
   type SlugRef,
   type StartMarks,
 } from "../engine/engine.ts";
-import { addAbortListener } from "../lib/abort.ts";
+import { addAbortListener, timeLimit } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeFrame, firstFrame } from "../lib/frames.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -298,7 +298,8 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   /** Gives the request up after `ms`, or when this client is closed. */
   #limit(request: ClientRequest, ms: number, late: string): Disposable {
     const limit = new DisposableStack();
-    limit.use(addAbortListener(AbortSignal.timeout(ms), () => giveUp(request, late)));
+    const over = limit.use(timeLimit(ms, late));
+    limit.use(addAbortListener(over.signal, () => giveUp(request, late)));
     limit.use(addAbortListener(this.#closed.signal, () => giveUp(request, "closed")));
     return limit;
   }

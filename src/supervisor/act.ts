@@ -114,6 +114,7 @@ export class Actor {
     switch (action.kind) {
       case "change":
         if (!(await isUnchanged(action.record, store))) return false;
+        if (action.change.stopping?.reason === "idle" && !(await this.#isAsleep(store))) return false;
         await store.dynos.update(action.record.id, action.change);
         if (action.crash !== null) await store.dynos.setCrashes(this.#appId, action.crash);
         return true;
@@ -147,6 +148,11 @@ export class Actor {
       default:
         return action satisfies never;
     }
+  }
+
+  /** Still: it may have been woken since it was looked at. */
+  async #isAsleep(store: SupervisorStore): Promise<boolean> {
+    return ((await store.apps.byId(this.#appId))?.asleepSince ?? null) !== null;
   }
 
   async #create(

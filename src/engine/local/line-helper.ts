@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline";
+import { addAbortListener, timeLimit } from "../../lib/abort.ts";
 import { type ChildProcess, start } from "../../lib/command.ts";
 
 export interface LineHelperOptions {
@@ -24,9 +25,9 @@ export class LineHelper implements AsyncDisposable {
   /** Gives what follows `ok` in the answer; throws with any other answer. */
   async ask(question: string): Promise<string> {
     const number = String(this.#counter++);
+    using limit = timeLimit(ANSWER_MS_MAX, "no answer in time");
+    using _late = addAbortListener(limit.signal, () => this.#answer(number, "no answer in time"));
     const answer = await new Promise<string>((resolve) => {
-      const late = () => this.#answer(number, "no answer in time");
-      AbortSignal.timeout(ANSWER_MS_MAX).addEventListener("abort", late, { once: true });
       this.#waiting.set(number, resolve);
       this.#running().stdin?.write(`${number} ${question}\n`);
     });

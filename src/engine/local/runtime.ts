@@ -2,7 +2,7 @@ import { closeSync, constants, existsSync, openSync, unlinkSync, writeFileSync, 
 import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { addAbortListener } from "../../lib/abort.ts";
+import { addAbortListener, timeLimit } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
 import {
   type ChildProcess,
@@ -184,7 +184,8 @@ export class Runtime implements DynoRuntime {
       throw error;
     }
     begun.go();
-    await Promise.race([begun.made, rejected(AbortSignal.timeout(CREATE_TIMEOUT_MS))]);
+    using limit = timeLimit(CREATE_TIMEOUT_MS, "the runtime did not answer in time");
+    await Promise.race([begun.made, rejected(limit.signal)]);
     const conmon = processRef(begun.pid);
     if (conmon === undefined) throw new Error("conmon ended at once");
     return conmon;
@@ -446,6 +447,6 @@ async function firstLine(stream: Readable): Promise<string> {
 
 function rejected(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(new Error("the runtime did not answer in time")), { once: true });
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 }

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { timeLimit } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { settled } from "../../lib/settled.ts";
@@ -274,7 +275,10 @@ async function writeBundle(
     if (memoryFile !== undefined) writeFileSync(folder.file("memory"), memoryLimitOf(size));
     const config = JSON.stringify(withFilter(bundle, filter));
     if (waiting === undefined) writeFileSync(folder.file("config.json"), config, { mode: 0o600 });
-    else await waiting.config.hand(config, waiting.begun.made, shop.clock, AbortSignal.timeout(CREATE_TIMEOUT_MS));
+    else {
+      using limit = timeLimit(CREATE_TIMEOUT_MS, "the runtime did not read its configuration in time");
+      await waiting.config.hand(config, waiting.begun.made, shop.clock, limit.signal);
+    }
     mark("bundle");
     return { network, io };
   } catch (error) {
