@@ -44,7 +44,8 @@ export async function findCgroups(name: string, parent: string): Promise<Cgroups
     const folder = join(ROOT, path);
     const controllers = (await readFile(join(ROOT, "cgroup.controllers"), "utf8")).split(/\s+/);
     const ioLimit = controllers.includes("io");
-    return { kind: "v2", hybridMount: null, swapLimit: true, tcpLimit: false, ioLimit, path, folders: [folder] };
+    const swapLimit = await countsSwap();
+    return { kind: "v2", hybridMount: null, swapLimit, tcpLimit: false, ioLimit, path, folders: [folder] };
   }
   const memory = v1.find((mount) => mount.options.includes("memory"));
   if (memory === undefined)
@@ -55,6 +56,12 @@ export async function findCgroups(name: string, parent: string): Promise<Cgroups
   const folders = v1.map((mount) => join(mount.at, path));
   const ioLimit = v1.some((mount) => mount.options.includes("blkio"));
   return { kind: "v1", hybridMount: unified?.at ?? null, swapLimit, tcpLimit, ioLimit, path, folders };
+}
+
+/** A kernel that was built without swap has no limit for it. The root has no such file in any case, and our groups may not be there yet. */
+async function countsSwap(): Promise<boolean> {
+  const groups = (await readdir(ROOT)).filter((name) => existsSync(join(ROOT, name, "memory.max")));
+  return groups.length === 0 || groups.some((name) => existsSync(join(ROOT, name, "memory.swap.max")));
 }
 
 /** What all dynos of an instance and their watchers use together, so that the host never suffers. */
