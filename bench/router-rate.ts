@@ -19,6 +19,8 @@ const NOBODY = 65_534;
 const PLAIN = "plain HAProxy";
 /** The same with what every request gets here, and nothing of what finds its app and its dyno. */
 const LOGGING = "plain HAProxy with lines and headers";
+/** That as cheap as we know how, and each request's app by its name: what is left of the rate to a router of many apps. */
+const NAMING = "the least HAProxy for many apps";
 /** In a session of its own, as our HAProxy is: where the kernel shares processors among sessions, that is a share of its own. */
 const ALONE = { detached: true } as const;
 
@@ -79,6 +81,7 @@ async function measureWith(layout: Layout, rounds: number, seconds: number): Pro
     { who: "through the router", port: rig.layout.httpPort, address: "127.0.0.1" },
     { who: PLAIN, port: peers.haproxyPort, address: "127.0.0.1" },
     { who: LOGGING, port: peers.loggingPort, address: "127.0.0.1" },
+    { who: NAMING, port: peers.namingPort, address: "127.0.0.1" },
     { who: "nginx", port: peers.nginxPort, address: "127.0.0.1" },
     { who: "the dyno directly", port: peers.dynoPort, address: DYNO },
   ];
@@ -119,6 +122,7 @@ function resultOf(
   const verdicts: Verdict[] = [
     { claim: `${name}: rate, of plain HAProxy's`, unit: "%", value: rateOf(PLAIN), bound: { atLeast: 90 } },
     { claim: `${name}: rate, of ${LOGGING}'s`, unit: "%", value: rateOf(LOGGING), bound: { atLeast: 90 } },
+    { claim: `${name}: rate, of ${NAMING}'s`, unit: "%", value: rateOf(NAMING), bound: { atLeast: 90 } },
     { claim: `${name}: p99 beyond plain HAProxy's`, unit: "ms", value: later, bound: { atMost: 1 } },
     { claim: `${name}: requests without a line in the app's log`, unit: "%", value: dropped, bound: { atMost: 0.1 } },
     {
@@ -183,6 +187,7 @@ interface Peers extends AsyncDisposable {
   readonly dynoPort: number;
   readonly haproxyPort: number;
   readonly loggingPort: number;
+  readonly namingPort: number;
   readonly nginxPort: number;
 }
 
@@ -199,13 +204,26 @@ const OUR_HEADERS = `  log ring@requests len 16384 local0 info
   http-response add-header Via "1.1 plain"
 `;
 
-/** The dyno, two plain HAProxies, and nginx as a proxy. */
+/** The same with our ways of making them cheap: one header with all lines in it, a visitor's address once a connection, the line as it is read. */
+const LEAST = (hosts: string) => `  log ring@requests len 16384 local0 info
+  capture request header Host len 300
+  log-format "stator3 %pid %lc %[date(0,us)] %[var(txn.app)] %s - %ST %B %tsc %TR %Tw %Tc %Tr %Td %Ta %[var(txn.request_id)] %f %[var(sess.ip)] %U - %rc\\"%r\\"%hr\\""
+  tcp-request session set-var-fmt(sess.ip) %[src]
+  http-request set-var(txn.request_id) uuid
+  http-request set-var(txn.app) req.fhdr(host),host_only,lower,map_str(${hosts})
+  http-request set-var(txn.start) date(0,ms)
+  http-request add-header X-Request-Id "%[var(txn.request_id)]\\r\\nX-Request-Start: %[var(txn.start)]\\r\\nX-Forwarded-For: %[var(sess.ip)]\\r\\nX-Forwarded-Proto: %f\\r\\nX-Forwarded-Port: %fp\\r\\nVia: 1.1 least"
+  http-response add-header Via "1.1 least"
+  use_backend %[var(txn.app)]
+`;
+
+/** The dyno, three HAProxies with static configurations, and nginx as a proxy. */
 async function startPeers(rig: RouterRig, dyno: Layout["dyno"]): Promise<Peers> {
   const folder = join(rig.folder, "peers");
   mkdirSync(folder, { mode: 0o755 });
   chownSync(folder, NOBODY, NOBODY);
   const [dynoPort, haproxyPort, loggingPort] = [await freePort(), await freePort(), await freePort()];
-  const nginxPort = await freePort();
+  const [namingPort, nginxPort] = [await freePort(), await freePort()];
   const nginx = (name: string, workers: string, http: string) => {
     const text = `user nobody nogroup;\nworker_processes ${workers};\npid ${folder}/${name}.pid;\nerror_log ${folder}/${name}.log;\ndaemon off;\nevents { worker_connections 4096; }\nhttp {\n  access_log off;\n  keepalive_requests 100000000;\n${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `  ${kind}_temp_path ${folder}/${name}-${kind};\n`).join("")}${http}}\n`;
     writeFileSync(join(folder, `${name}.conf`), text);
@@ -216,7 +234,10 @@ async function startPeers(rig: RouterRig, dyno: Layout["dyno"]): Promise<Peers> 
     writeFileSync(join(folder, `${name}.cfg`), text);
     return start("haproxy", ["-db", "-f", join(folder, `${name}.cfg`)], ALONE);
   };
-  const ring = `ring requests\n  format raw\n  maxlen 16384\n  size 8388608\n  backing-file ${rig.run}/logging-ring\n`;
+  const ring = (file: string) =>
+    `ring requests\n  format raw\n  maxlen 16384\n  size 8388608\n  backing-file ${rig.run}/${file}\n`;
+  const hosts = join(folder, "hosts.map");
+  writeFileSync(hosts, `${HOST} app\n`);
   const children = [
     dyno === "node"
       ? start(process.execPath, [join(import.meta.dirname, "hello.ts"), DYNO, String(dynoPort)], ALONE)
@@ -227,14 +248,16 @@ async function startPeers(rig: RouterRig, dyno: Layout["dyno"]): Promise<Peers> 
       `  upstream app { server ${DYNO}:${dynoPort}; keepalive 64; }\n  server { listen 127.0.0.1:${nginxPort}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }\n`,
     ),
     haproxy("plain", haproxyPort),
-    haproxy("logging", loggingPort, { ring, more: OUR_HEADERS }),
+    haproxy("logging", loggingPort, { ring: ring("logging-ring"), more: OUR_HEADERS }),
+    haproxy("naming", namingPort, { ring: ring("naming-ring"), more: LEAST(hosts) }),
   ];
-  const proxies = [haproxyPort, loggingPort, nginxPort].map((port) => accepts("127.0.0.1", port));
+  const proxies = [haproxyPort, loggingPort, namingPort, nginxPort].map((port) => accepts("127.0.0.1", port));
   await Promise.all([accepts(DYNO, dynoPort), ...proxies]);
   return {
     dynoPort,
     haproxyPort,
     loggingPort,
+    namingPort,
     nginxPort,
     async [Symbol.asyncDispose]() {
       for (const child of children) child.kill("SIGTERM");

@@ -162,6 +162,16 @@ test("run:detached --wait ends when the dyno has, with its status", async () => 
   assert.equal(code, 7, stdout);
 });
 
+test("run:detached --wait goes on waiting over a restart of the platform", async () => {
+  const waiting = stator(["run:detached", "--wait", "-a", app, "--", "sleep 4; exit 8"]);
+  await eventually("it runs", async () =>
+    (await dynosOf(app)).some((each) => each.type === "run" && each.state === "up"),
+  );
+  process.kill(await pidOf("daemon"), "SIGKILL");
+  const { code, stdout, stderr } = await waiting;
+  assert.equal(code, 8, stdout + stderr);
+});
+
 test("spec 3.9: time_to_live ends a detached one-off", async () => {
   const body = { command: "sleep 600", time_to_live: 2 };
   const { name } = await platform<{ name: string }>("POST", `/apps/${app}/dynos`, body);

@@ -388,6 +388,25 @@ test("who asks how a dyno ended is answered once it has, or when they have waite
   assert.equal((await get(`/apps/${app.name}/dynos/web.7/exit`)).status, 404);
 });
 
+test("of calls that wait for ends 50 of one user's are held at a time: the next is told so, and who leaves makes room", async () => {
+  const app = await world.deployed(newName());
+  const [web] = (await get(`/apps/${app.name}/dynos`)).json;
+  const path = `/apps/${app.name}/dynos/${web.id}/exit`;
+  const gone = new AbortController();
+  const headers = { Accept: "application/vnd.heroku+json; version=3", Authorization: `Bearer ${world.token}` };
+  const waiting = Array.from({ length: 50 }, () =>
+    fetch(`${world.url}${path}?wait=60`, { headers, signal: gone.signal }).catch(() => "left"),
+  );
+  await eventually(async () => (await get(`${path}?wait=1`)).status !== 200);
+  const one = await get(`${path}?wait=1`);
+  assert.deepEqual([one.status, one.json.id], [429, "rate_limit"]);
+  assert.match(one.json.message, /50 of your calls wait/);
+  assert.equal((await get(path)).status, 200, "who does not wait is answered");
+  gone.abort();
+  assert.deepEqual(new Set(await Promise.all(waiting)), new Set(["left"]));
+  await eventually(async () => (await get(`${path}?wait=1`)).status === 200);
+});
+
 test("after a failed release the dynos that run carry its number, so that ps:wait ends; not while one is pending", async () => {
   const app = await world.deployed(newName());
   const shown = async () => {
