@@ -198,8 +198,8 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   }
 
   async input(id: string): Promise<Writable> {
-    const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
-    const socket = await this.#stream(`/input/${id}`, AbortSignal.any([this.#closed.signal, limit]));
+    using limit = timeLimit(this.#options.callMs ?? CALL_MS, "no answer to input in time");
+    const socket = await this.#stream(`/input/${id}`, AbortSignal.any([this.#closed.signal, limit.signal]));
     const input = new Writable({
       write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, () => done()), // where that fails the close tells
       final: (done) => void socket.end(() => done()),
@@ -222,8 +222,8 @@ export class HostClient implements Engine, RouteTarget, CertificateTarget, Async
   }
 
   async exec(id: string, request: ExecRequest, signal: AbortSignal): Promise<ByteStream> {
-    const limit = AbortSignal.timeout(this.#options.callMs ?? CALL_MS);
-    const socket = await this.#stream(`/exec/${id}`, AbortSignal.any([this.#closed.signal, limit, signal]));
+    using limit = timeLimit(this.#options.callMs ?? CALL_MS, "no answer to exec in time");
+    const socket = await this.#stream(`/exec/${id}`, AbortSignal.any([this.#closed.signal, limit.signal, signal]));
     socket.on("error", () => {}); // whoever holds the stream sees it end
     const { command, setting, env, terminal } = request;
     const window = terminal && { rows: terminal.rows, columns: terminal.columns };

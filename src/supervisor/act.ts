@@ -114,7 +114,7 @@ export class Actor {
     switch (action.kind) {
       case "change":
         if (!(await isUnchanged(action.record, store))) return false;
-        if (action.change.stopping?.reason === "idle" && !(await this.#isAsleep(store))) return false;
+        if (isPutToSleep(action) && !(await this.#isAsleep(store))) return false;
         await store.dynos.update(action.record.id, action.change);
         if (action.crash !== null) await store.dynos.setCrashes(this.#appId, action.crash);
         return true;
@@ -400,6 +400,11 @@ function endsDyno(action: StoreAction): action is Of<"change"> {
 }
 
 /** Whether the record is still as the plan saw it. */
+/** Begins an end that sleep is the reason for; what was begun goes on, whether or not its app wakes up. */
+function isPutToSleep({ record, change }: Of<"change">): boolean {
+  return record.stopping === null && change.stopping?.reason === "idle";
+}
+
 async function isUnchanged(seen: DynoRecord, store: SupervisorStore): Promise<boolean> {
   const record = await store.dynos.byId(seen.id);
   return record !== undefined && isDeepStrictEqual(record, seen);

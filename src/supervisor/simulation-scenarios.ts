@@ -374,6 +374,23 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "spec 3.3: a dyno that does not end when its app is put to sleep is killed, though the app wakes up meanwhile",
+    async play(world) {
+      const { id } = await deployed(world, { web: "run term=never" });
+      await world.store.apps.sleep(id);
+      await world.clock.advance(5 * SECOND);
+      world.lines.length = 0;
+      await world.store.apps.wake(id);
+      await world.clock.advance(5 * SECOND);
+      assert.deepEqual(await world.standing(id), ["web.1 up"]);
+      assert.equal(world.engine.live.length, 2);
+      await world.clock.advance(MINUTE);
+      assert.equal(world.engine.live.length, 1);
+      assert.ok(world.lines.includes("web.1: Process exited with status 137"), world.lines.join("\n"));
+      assert.equal((await world.records(id)).length, 1);
+    },
+  },
+  {
     name: "spec 1.3, 10.3: of an app that sleeps idle dynos can be restarted, which wakes it, and stopped, which changes nothing; a one-off wakes nothing",
     async play(world) {
       const { id } = await deployed(world, { web: "run", worker: "run" });

@@ -87,7 +87,7 @@ async function versionsOf({ instance }: Config): Promise<Readonly<Record<string,
   const { version } = JSON.parse(readFileSync(join(ownRoot, "package.json"), "utf8")) as { version: string };
   const program = currentProgram(layoutOf(instance));
   const asked = ["haproxy", "crun", "conmon"].map(
-    async (name): Promise<[string, string]> => [name, await versionOf(name)],
+    async (name): Promise<[string, string]> => [name, await versionOf(name === "haproxy" ? name : `/usr/bin/${name}`)],
   );
   return {
     stator: program === undefined ? version : basename(program),

@@ -58,7 +58,7 @@ export async function findCgroups(name: string, parent: string): Promise<Cgroups
   return { kind: "v1", hybridMount: unified?.at ?? null, swapLimit, tcpLimit, ioLimit, path, folders };
 }
 
-/** A kernel that was built without swap has no limit for it. The root has no such file in any case, and our groups may not be there yet. */
+/** A kernel that was built or started without it has no limit for swap. The root has no such file in any case, and our groups may not be there yet. */
 async function countsSwap(): Promise<boolean> {
   const groups = (await readdir(ROOT)).filter((name) => existsSync(join(ROOT, name, "memory.max")));
   return groups.length === 0 || groups.some((name) => existsSync(join(ROOT, name, "memory.swap.max")));

@@ -28,11 +28,12 @@ export class RuntimePrograms {
   static async open(paths: Pick<InstancePaths, "host">, logger: Logger): Promise<RuntimePrograms | undefined> {
     try {
       const folder = join(paths.host, "mnt", "runtime");
-      const stamps = new Map(NAMES.map((name) => [name, stampOf(installed(name))]));
+      const names = NAMES.filter((name) => existsSync(installed(name))); // runc may be there in crun's place
+      const stamps = new Map(names.map((name) => [name, stampOf(installed(name))]));
       const all = [LAYOUT, ...stamps.values()].join("");
       const isReady = (await isMounted(folder)) && (await stampFile(paths)) === all;
       if (!isReady) await mountCopies(paths, { folder, stamp: all, logger });
-      for (const name of NAMES) if (!existsSync(join(folder, name))) stamps.delete(name);
+      for (const name of names) if (!existsSync(join(folder, name))) stamps.delete(name);
       return new RuntimePrograms(folder, stamps);
     } catch (error) {
       const message = "crun and conmon run as they are installed, a little slower and larger.";
@@ -68,8 +69,8 @@ async function mountCopies(
   const [tree, image] = [join(host, "runtime.new"), join(host, IMAGE)];
   await rm(tree, { recursive: true, force: true });
   await mkdir(tree, { mode: 0o755 });
-  await copyFile(installed("crun"), join(tree, "crun")); // with its mode
-  await addLeanConmon(tree, logger);
+  if (existsSync(installed("crun"))) await copyFile(installed("crun"), join(tree, "crun")); // with its mode
+  if (existsSync(installed("conmon"))) await addLeanConmon(join(tree, "conmon"), logger);
   await rm(`${image}.new`, { force: true });
   await run("mkfs.erofs", ["--quiet", `${image}.new`, tree]);
   await rename(`${image}.new`, image);
@@ -81,18 +82,23 @@ async function mountCopies(
 /** Functions of `libsystemd` that conmon calls only for the log driver `journald`. */
 const JOURNAL = /^sd_journal_sendv?(_with_location)?$/;
 
-/** A conmon that was built otherwise, or does not run so, is left as it is installed. */
-async function addLeanConmon(tree: string, logger: Logger): Promise<void> {
-  const program = join(tree, "conmon");
+/** A conmon that was built otherwise, or does not run so, is left as it is installed until another version of it comes. */
+async function addLeanConmon(program: string, logger: Logger): Promise<void> {
   try {
-    const lean = withoutLibrary(await readFile(installed("conmon")), "libsystemd.so.0");
-    if (lean === undefined || !lean.lost.every((name) => JOURNAL.test(name))) return;
-    await writeFile(program, lean.program, { mode: 0o755 });
+    const lean = leanConmon(await readFile(installed("conmon")));
+    if (lean === undefined) return;
+    await writeFile(program, lean, { mode: 0o755 });
     await run(program, ["--version"]);
   } catch (error) {
     logger.warn("engine.conmon_not_lean", { message: "conmon runs as it is installed, a little larger.", error });
     await rm(program, { force: true });
   }
+}
+
+/** undefined: it has no need of the library, or more need than we know of. Throws where it is no program. */
+export function leanConmon(original: Buffer): Buffer | undefined {
+  const lean = withoutLibrary(original, "libsystemd.so.0");
+  return lean?.lost.every((name) => JOURNAL.test(name)) === true ? lean.program : undefined;
 }
 
 const stampFile = ({ host }: Pick<InstancePaths, "host">): Promise<string | undefined> =>
