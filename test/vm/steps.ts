@@ -38,6 +38,7 @@ export const STEPS: readonly Step[] = [
   tests("outside", "limits", "test/e2e/limits.test.ts"),
   tests("inside", "escape", "test/e2e/escape.test.ts", { only: ESCAPE, beside: true }),
   { title: "apps for later", usual: true, beside: true, run: deploy },
+  tests("inside", "density", "test/vm/inside/density.test.ts", { usual: false }),
   tests("inside", "sizes", "test/e2e/sizes.test.ts", { usual: false }),
   tests("inside", "metrics", "test/e2e/metrics.test.ts", { usual: false }),
   tests("outside", "health checks", "test/e2e/health.test.ts", { usual: false }),
