@@ -50,10 +50,12 @@ export class BareRuntime implements AsyncDisposable {
     const args = ["--root", join(this.#folder, "root"), "run", "--bundle", this.#folder, id];
     const namespace = join(instance.paths.run, "namespace", "mnt"); // where crun must not see version 2
     const began = process.hrtime.bigint();
+    // No stream of ours: crun makes the container's user the owner of what it inherits.
     const child = existsSync(namespace)
-      ? start("nsenter", [`--mount=${namespace}`, "crun", ...args], { stdio: ["ignore", "pipe", 2] })
-      : start("crun", args, { stdio: ["ignore", "pipe", 2] });
+      ? start("nsenter", [`--mount=${namespace}`, "crun", ...args], { stdio: ["ignore", "pipe", "pipe"] })
+      : start("crun", args, { stdio: ["ignore", "pipe", "pipe"] });
     let text = "";
+    child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
     const { code } = await ended(child, "crun");
     const [tick] = ticksIn(text) ?? [];
