@@ -10,7 +10,7 @@ import { config, deployed, eventually, stator, statorOk, waitUp } from "../../e2
  * What a further dyno costs a machine of control groups version 2, counted as `npm run bench -- density` does (docs/performance.md). Not the
  * speed, which emulation does not tell. Runs inside the machine of `npm run test:vm`.
  */
-const [FEW, MANY] = [10, 60];
+const [FEW, MANY] = [5, 45];
 /** No measure of speed: the machine is emulated. */
 const START_MS = 300_000;
 const PSS_MIB_MAX = 0.5;
@@ -20,7 +20,7 @@ const FULL_MS = 20_000;
 
 test("density: what a further dyno costs, with what the kernel holds for it", async (context) => {
   const sizesFile = join(config.instance.home, "sizes.json");
-  writeFileSync(sizesFile, JSON.stringify({ sizes: { Tiny: { memory_mb: 24 } } }), { mode: 0o644 });
+  writeFileSync(sizesFile, JSON.stringify({ sizes: { Tiny: { memory_mb: 32 } } }), { mode: 0o644 });
   await using app = await deployed("density", { Procfile: "sleeper: exec sleep 1000000\n" });
   try {
     await eventually("the size is known", async () => {
