@@ -228,15 +228,16 @@ export class Invariants {
 
   #othersUp(record: DynoRecord, records: readonly DynoRecord[]): number {
     const isLikeIt = (each: DynoRecord) => each.type === record.type && each.releaseId === record.releaseId;
-    const wasUp = (each: DynoRecord) => each.state === "up" && (isLive(each) || this.#failedAfter(each, record));
+    const wasUp = (each: DynoRecord) => (each.state === "up" && isLive(each)) || this.#endedAfter(each, record);
     return records.filter((each) => isLikeIt(each) && each.id !== record.id && wasUp(each)).length;
   }
 
-  /** By the log, its liveness check failed in a later look than the one that cycled the other dyno; at the same instant, perhaps. */
-  #failedAfter({ name, stopping }: DynoRecord, cycled: DynoRecord): boolean {
-    if (stopping?.reason !== "unhealthy") return false;
-    const last = (start: string) => this.#world.lines.findLastIndex((line) => line.startsWith(start));
-    return last(`${name}: Liveness check failed`) > last(`${cycled.name}: Cycling`);
+  /** By the log, a later look than the one that cycled the other dyno ended it; at the same instant, perhaps. */
+  #endedAfter({ name, stopping }: DynoRecord, cycled: DynoRecord): boolean {
+    const line = { unhealthy: "Liveness check failed", replaced: "Restarting" }[String(stopping?.reason)];
+    if (line === undefined) return false;
+    const last = (start: string) => this.#world.lines.findLastIndex((each) => each.startsWith(start));
+    return last(`${name}: ${line}`) > last(`${cycled.name}: Cycling`);
   }
 
   /** Whether its checks do not say that now, and did not a moment ago. */

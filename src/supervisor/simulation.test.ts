@@ -31,6 +31,7 @@ const ONCE_BROKEN_WITH_SETTINGS = [
   20221, // looks at the engine failed for 16 s in a row just as a boot timeout of 94 s was over
   3577, // a dyno that made way for a release that failed is started again at once: what crashed before its last start is past
   5994, // two dynos failed their liveness checks a look after a third one was cycled, at the same instant
+  7675, // a release replaced two dynos a look after a third one was cycled, at the same instant
   3267, // an app woke up between the look that put its dynos to sleep and the transaction that says so
 ];
 
