@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type OwnProcess, processesOf } from "../src/cli/install/processes.ts";
 import { cgroupPathOf, findCgroups } from "../src/engine/local/cgroup.ts";
-import { instance } from "./rig.ts";
+import { instance, until } from "./rig.ts";
 
 /** Everything that the kernel and the disk hold for one dyno, as paths that are there while it holds them. */
 export async function heldBy(dynoId: string): Promise<readonly string[]> {
@@ -24,8 +24,19 @@ export function dynoIds(): readonly string[] {
   return readdirSync(instance.paths.bundles).filter((name) => /^[0-9a-f]{8}-/.test(name));
 }
 
+/** Until no network namespace was added for `fullMs` to those that are kept ready: there are as many as there will be. */
+export async function networksFull(fullMs: number, timeoutMs?: number): Promise<void> {
+  let [most, since] = [-1, performance.now()];
+  const isFull = () => {
+    const ready = networksReady();
+    if (ready > most) [most, since] = [ready, performance.now()];
+    return performance.now() - since >= fullMs;
+  };
+  await until(isFull, 500, timeoutMs);
+}
+
 /** How many network namespaces stand ready that no dyno ever had. */
-export function networksReady(): number {
+function networksReady(): number {
   return readdirSync(join(instance.paths.run, "networks")).filter((name) => /^\d+$/.test(name)).length;
 }
 
@@ -69,11 +80,23 @@ export function processesNow(): Processes {
   return { own, inits: inits.filter((pid) => pid > 0), users: users.filter((pid) => pid > 0) };
 }
 
+export interface Memory {
+  /** All of the platform's own processes, dynos' watchers and inits among them. */
+  readonly ownKib: number;
+  readonly kernelKib: number;
+}
+
+export function memoryNow(): Memory {
+  const { own, inits } = processesNow();
+  const ownKib = [...own.map(({ pid }) => pid), ...inits].reduce((sum, pid) => sum + pssOf(pid), 0);
+  return { ownKib, kernelKib: kernelKib() };
+}
+
 /**
  * What the kernel holds for itself, KiB: slab, stacks, page tables, per-processor areas. Caches that it would give back when asked
  * for memory are dropped before.
  */
-export function kernelKib(): number {
+function kernelKib(): number {
   writeFileSync("/proc/sys/vm/drop_caches", "3");
   const text = readFileSync("/proc/meminfo", "utf8");
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type OwnProcess, processesOf } from "../src/cli/install/processes.ts";
 import type { Bench } from "./bench.ts";
-import { cpuOf, dynoIds, kernelKib, networksReady, ownKernelKib, processesNow, pssOf } from "./kernel.ts";
+import { cpuOf, dynoIds, memoryNow, networksFull, ownKernelKib, processesNow, pssOf } from "./kernel.ts";
 import { type BenchApp, call, dynosOf, instance, msBetween, scale, tickApp, until } from "./rig.ts";
 import { median, type RowResult, type Verdict } from "./statistics.ts";
 
@@ -72,24 +72,7 @@ async function idling(own: readonly OwnProcess[]): Promise<{ readonly busy: numb
 /** What is kept ready for dynos to come weighs as much before as it does after: each namespace a quarter of a megabyte. */
 async function settle(): Promise<void> {
   await pause(SETTLE_MS);
-  let [most, since] = [-1, performance.now()];
-  await until(() => {
-    const ready = networksReady();
-    if (ready > most) [most, since] = [ready, performance.now()];
-    return performance.now() - since >= FULL_MS;
-  }, 500);
-}
-
-interface Memory {
-  /** All of the platform's own processes, dynos' watchers and inits among them. */
-  readonly ownKib: number;
-  readonly kernelKib: number;
-}
-
-function memoryNow(): Memory {
-  const { own, inits } = processesNow();
-  const ownKib = [...own.map(({ pid }) => pid), ...inits].reduce((sum, pid) => sum + pssOf(pid), 0);
-  return { ownKib, kernelKib: kernelKib() };
+  await networksFull(FULL_MS);
 }
 
 /** Both processes of ours killed at one instant with 500 dynos standing, until the API answers. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type Config, loadConfig } from "../../config.ts";
+import { installed } from "../../engine/local/runtime-programs.ts";
 import { run as runProgram } from "../../lib/command.ts";
 import type { AppJson, DynoJson } from "../api.ts";
 import { ApiError, Client } from "../client.ts";
@@ -86,8 +87,8 @@ function pick({ name, state, size }: DynoJson): AppStatus["dynos"][number] {
 async function versionsOf({ instance }: Config): Promise<Readonly<Record<string, string>>> {
   const { version } = JSON.parse(readFileSync(join(ownRoot, "package.json"), "utf8")) as { version: string };
   const program = currentProgram(layoutOf(instance));
-  const asked = ["haproxy", "crun", "conmon"].map(
-    async (name): Promise<[string, string]> => [name, await versionOf(name === "haproxy" ? name : `/usr/bin/${name}`)],
+  const asked = (["haproxy", "crun", "conmon"] as const).map(
+    async (name): Promise<[string, string]> => [name, await versionOf(name)],
   );
   return {
     stator: program === undefined ? version : basename(program),
@@ -96,9 +97,10 @@ async function versionsOf({ instance }: Config): Promise<Readonly<Record<string,
   };
 }
 
-async function versionOf(program: string): Promise<string> {
+async function versionOf(name: "haproxy" | "crun" | "conmon"): Promise<string> {
+  const [program, flag] = name === "haproxy" ? [name, "-v"] : [installed(name), "--version"];
   try {
-    const { stdout } = await runProgram(program, [program === "haproxy" ? "-v" : "--version"]);
+    const { stdout } = await runProgram(program, [flag]);
     return /\d+\.\d+(?:\.\d+)?/.exec(stdout)?.[0] ?? "unknown";
   } catch {
     return "not installed";

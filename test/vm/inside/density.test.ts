@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
-import { kernelKib, networksReady, ownKernelKib, processesNow, pssOf } from "../../../bench/kernel.ts";
+import { type Memory, memoryNow, networksFull, ownKernelKib, processesNow } from "../../../bench/kernel.ts";
 import { config, deployed, eventually, stator, statorOk, waitUp } from "../../e2e/harness.ts";
 
 /**
@@ -15,7 +14,6 @@ const [FEW, MANY] = [5, 45];
 const START_MS = 300_000;
 const PSS_MIB_MAX = 0.5;
 const ALL_MIB_MAX = 1.2;
-/** So long no namespace was added to those that are kept ready: there are as many as there will be. */
 const FULL_MS = 20_000;
 
 test("density: what a further dyno costs, with what the kernel holds for it", async (context) => {
@@ -42,14 +40,11 @@ test("density: what a further dyno costs, with what the kernel holds for it", as
   }
 });
 
-async function standing(app: string, count: number): Promise<{ readonly ownKib: number; readonly kernelKib: number }> {
+/** Without what the kernel holds of the users' own processes. */
+async function standing(app: string, count: number): Promise<Memory> {
   await waitUp(app, "sleeper", count, START_MS);
-  for (let [most, since] = [-1, performance.now()]; performance.now() - since < FULL_MS; await pause(500)) {
-    const ready = networksReady();
-    if (ready !== most) [most, since] = [ready, performance.now()];
-  }
-  const { own, inits, users } = processesNow();
-  const ownKib = [...own.map(({ pid }) => pid), ...inits].reduce((sum, pid) => sum + pssOf(pid), 0);
-  const theirs = users.map(ownKernelKib).reduce((sum, kib) => sum + kib, 0);
-  return { ownKib, kernelKib: kernelKib() - theirs };
+  await networksFull(FULL_MS, START_MS);
+  const { ownKib, kernelKib } = memoryNow();
+  const theirs = processesNow().users.map(ownKernelKib);
+  return { ownKib, kernelKib: theirs.reduce((left, kib) => left - kib, kernelKib) };
 }
